@@ -1,0 +1,14 @@
+"""`python -m stream` and the `stream` console script."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; the exit codes are those of `stream.errors.ExitCode`."""
+    from stream.cli import run  # noqa: PLC0415  # `import stream.__main__` stays free of effects
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The values that flow: a record comes in, an outcome goes out."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+Feature = float | int | str | bool
+"""One feature's value; numbers are finite."""
+
+
+class Channel(StrEnum):
+    """A pipeline's four topics, by role; the configuration gives their names."""
+
+    EVENTS = "events"
+    PREDICTIONS = "predictions"
+    ALERTS = "alerts"
+    QUARANTINE = "quarantine"
+
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One record of a topic, as the log holds it.
+
+    Attributes:
+        timestamp_ms: event time, milliseconds since 1970-01-01T00:00Z.
+    """
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Output(msgspec.Struct, frozen=True, gc=False):
+    """One record to publish; it goes to `partition` of the topic that plays `channel`."""
+
+    channel: Channel
+    partition: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Reason(StrEnum):
+    """Why a record was refused: a closed set, part of the contract."""
+
+    NOT_JSON = "not_json"
+    NOT_UTF8 = "not_utf8"
+    NOT_AN_OBJECT = "not_an_object"
+    MISSING_FEATURES = "missing_features"
+    BAD_FEATURE = "bad_feature"
+    NOT_FINITE = "not_finite"
+    OUT_OF_RANGE = "out_of_range"
+    BAD_LABEL = "bad_label"
+    TOO_LARGE = "too_large"
+    TOO_MANY_FEATURES = "too_many_features"
+    UNKNOWN_FIELD = "unknown_field"
+    MODEL_ERROR = "model_error"
+
+
+class Rejection(msgspec.Struct, frozen=True, gc=False):
+    """A refused record: the reason, and one line that says what was found."""
+
+    reason: Reason
+    detail: str
+
+
+class Event(msgspec.Struct, gc=False):
+    """A valid record: features, and the label if it is known.
+
+    Attributes:
+        id: the sender's, or None (then `TOPIC-PARTITION-OFFSET` is published).
+        features: name -> finite number, short string or bool; at least one.
+        label: what the model learns from; None while unknown.
+    """
+
+    id: str | None
+    features: dict[str, Any]
+    label: Any

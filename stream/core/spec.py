@@ -1,0 +1,67 @@
+"""What a pipeline is made of, as values: the part of the configuration that the fold needs.
+
+Every check was made in `stream.config`; nothing here is checked again.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an event may be at most; anything beyond is quarantined (CONTRACT 3)."""
+
+    value_bytes_max: int = 65_536
+    features_max: int = 256
+    name_chars_max: int = 128
+    string_chars_max: int = 256
+    magnitude_max: float = 1e15
+    distinct_features_max: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventShape:
+    """How an upstream's JSON maps to an event.
+
+    Attributes:
+        id: name of the top-level field with the event's id.
+        label: name of the top-level field with the label.
+        positive: for models that know only true and false: this label is true, any other false.
+        flat: every other top-level field is a feature (`features = "*"`); else they are in the
+            object named `features`.
+        features: name of the top-level field with the features, unless `flat`.
+        ignore: top-level fields that are dropped unseen.
+        extra: what becomes of an unknown top-level field (never one, when `flat`).
+    """
+
+    id: str = "id"
+    label: str = "label"
+    positive: str | int | float | bool | None = None
+    flat: bool = False
+    features: str = "features"
+    ignore: frozenset[str] = frozenset()
+    extra: Literal["refuse", "ignore"] = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """The recipe of a river estimator: `module:callable`, called with `params`."""
+
+    factory: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorSpec:
+    """One of river's drift detectors on one signal.
+
+    Attributes:
+        name: ours, unique in the pipeline; a part of the alert's id.
+        type: river's class name (CONTRACT 2 lists the eight).
+        signal: "error", "prediction", "label" or "feature:NAME".
+    """
+
+    name: str
+    type: str
+    signal: str = "error"
+    params: dict[str, Any] = field(default_factory=dict)

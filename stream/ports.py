@@ -1,0 +1,211 @@
+"""What the runtime needs of the outside world. Adapters implement these; the contract suite holds them.
+
+Two words in every docstring: `Retryable` means the world failed and the same call may work later;
+`Misconfigured` means that it never will (permissions, unknown topic, wrong version).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from stream.core.event import Channel, Headers, Output, Record
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """A committed offset: the first one not yet folded in, and what we wrote beside it."""
+
+    offset: int
+    metadata: str
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """`start`: the first offset the log still holds; `end`: the one after the last stable record."""
+
+    start: int
+    end: int
+
+
+class Polled(msgspec.Struct, frozen=True):
+    """What one poll gave.
+
+    Attributes:
+        records: by partition, in offset order; only of partitions that were told to `seek`.
+        revoked: partitions lost since the last poll; apply these before `assigned`.
+        assigned: partitions gained. None of their records comes before `seek` was called on them.
+            A partition in both was lost and won back: its uncommitted work must be dropped.
+    """
+
+    records: Mapping[int, Sequence[Record]]
+    revoked: frozenset[int] = frozenset()
+    assigned: frozenset[int] = frozenset()
+
+
+class Log(Protocol):
+    """The group member and its writer: how a worker reads events and makes its outcome durable."""
+
+    def poll(self, *, timeout_s: float, records_max: int) -> Polled:
+        """Wait for records or for a change of assignment; the only call in which one can happen.
+
+        Raises: Retryable, Misconfigured; Fenced: another process took our instance name.
+        """
+        ...
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Deliver an assigned partition from `offset` on."""
+        ...
+
+    def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
+        """Publish `outputs` and move the committed offsets, all or nothing (exactly-once).
+
+        With at-least-once the outputs are durable before the offsets move. On return both are.
+
+        Raises:
+            CommitLost: nobody knows if it took effect: ask `committed`, drop what is ahead of it.
+            Fenced: another process took our instance name; stop.
+            Misconfigured: not permitted, topic missing.
+        """
+        ...
+
+    def committed(self, partitions: Collection[int]) -> dict[int, Committed]:
+        """The committed offsets, after any unfinished transaction of ours was ended.
+
+        Partitions without one are left out. Raises: Retryable, Fenced, Misconfigured.
+        """
+        ...
+
+    def close(self) -> None:
+        """Leave the group (unless the membership is static) and free everything; never hangs."""
+        ...
+
+
+class Reader(Protocol):
+    """The topics of a pipeline as any outsider with `read_committed` sees them."""
+
+    def bounds(self, channel: Channel, partition: int) -> Bounds:
+        """The stable range of a partition. Raises: Retryable, Misconfigured."""
+        ...
+
+    def read(
+        self, channel: Channel, partition: int, start: int, stop: int
+    ) -> Iterator[Sequence[Record]]:
+        """Committed records with start <= offset < stop, in batches; ends at `stop` over any gap.
+
+        Each batch comes within seconds or raises; an empty batch means: still waiting.
+
+        Raises: LogLost: `start` lies before the log's start; Retryable, Misconfigured.
+        """
+        ...
+
+    def committed(self) -> dict[int, Committed]:
+        """The group's committed offsets (also while its workers run)."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; never hangs."""
+        ...
+
+
+class TopicInfo(msgspec.Struct, frozen=True):
+    """What a broker says of a topic.
+
+    Attributes:
+        topic_id: changes when a topic is deleted and made again; "" where the log has none.
+        retention_ms: -1 = for ever; None where we may not ask.
+        cleanup_policy: "delete", "compact" or both with a comma; None where we may not ask.
+    """
+
+    name: str
+    topic_id: str
+    partitions: int
+    retention_ms: int | None = None
+    cleanup_policy: str | None = None
+
+
+class Topics(Protocol):
+    """The pipeline's topics as an administrator sees them."""
+
+    def describe(self) -> dict[Channel, TopicInfo | None]:
+        """All four; None for a missing one. Raises: Retryable, Misconfigured."""
+        ...
+
+    def create(self, channel: Channel, *, partitions: int, retention_ms: int) -> None:
+        """Make a topic; fine if it is there. Raises: Retryable, Misconfigured."""
+        ...
+
+    def denied(self) -> list[str]:
+        """What this user may not do of what a worker must, one line each; [] = all permitted."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; never hangs."""
+        ...
+
+
+class Feed(Protocol):
+    """How an upstream appends events."""
+
+    def send(
+        self, value: bytes, *, key: bytes | None, timestamp_ms: int | None, headers: Headers = ()
+    ) -> None:
+        """Queue one event; blocks while the queue is full. Raises: Retryable, Misconfigured."""
+        ...
+
+    def flush(self, *, timeout_s: float) -> int:
+        """Wait until every queued event is acknowledged; how many were since the start.
+
+        Raises: Retryable: some were not; Misconfigured.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free everything; never hangs."""
+        ...
+
+
+class StoredSnapshot(msgspec.Struct, frozen=True):
+    """One entry of the index: complete, though not yet verified."""
+
+    next_offset: int
+    size_bytes: int
+    saved_at_ms: int
+
+
+class SnapshotStore(Protocol):
+    """Sealed snapshots of one pipeline, by partition and offset. A cache: it may forget anything."""
+
+    def stored(self, partition: int) -> list[StoredSnapshot]:
+        """The complete ones, newest offset first. Raises: Retryable, Misconfigured."""
+        ...
+
+    def load(self, partition: int, next_offset: int) -> bytes | None:
+        """The sealed bytes; None if any of it is gone. Raises: Retryable, Misconfigured."""
+        ...
+
+    def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
+        """Store; visible in `stored` only when whole. Raises: Retryable, Misconfigured."""
+        ...
+
+    def remove(self, partition: int, next_offset: int) -> None:
+        """Forget one; fine if it is gone. Raises: Retryable, Misconfigured."""
+        ...
+
+    def close(self) -> None:
+        """Free everything; never hangs."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that the simulation can own it."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; for intervals and deadlines."""
+        ...
+
+    def now_ms(self) -> int:
+        """Wall clock, milliseconds since 1970; for people, never for a decision in the fold."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; a stop signal ends it early."""
+        ...

@@ -1,0 +1,1 @@
+"""Loops and processes. They know the ports, never an adapter."""
