@@ -34,11 +34,14 @@ class Polled(msgspec.Struct, frozen=True):
         revoked: partitions lost since the last poll; apply these before `assigned`.
         assigned: partitions gained. None of their records comes before `seek` was called on them.
             A partition in both was lost and won back: its uncommitted work must be dropped.
+        positions: after a poll without records: where each assigned partition stands, if the log
+            knows; offsets below hold no record that was not delivered (they may be markers).
     """
 
     records: Mapping[int, Sequence[Record]]
     revoked: frozenset[int] = frozenset()
     assigned: frozenset[int] = frozenset()
+    positions: Mapping[int, int] = msgspec.field(default_factory=dict)
 
 
 class Log(Protocol):

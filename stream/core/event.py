@@ -71,7 +71,7 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
     detail: str
 
 
-class Event(msgspec.Struct, gc=False):
+class Event(msgspec.Struct, gc=False, kw_only=True):
     """A valid record: features, and the label if it is known.
 
     Attributes:
@@ -80,6 +80,15 @@ class Event(msgspec.Struct, gc=False):
         label: what the model learns from; None while unknown.
     """
 
-    id: str | None
     features: dict[str, Any]
-    label: Any
+    id: Any = None
+    label: Any = None
+
+
+class Kind(StrEnum):
+    """What a model does, and so which labels fit it."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+    ANOMALY = "anomaly"

@@ -1,0 +1,179 @@
+"""The SQLite file: its schema, its settings, and its errors in our words."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from stream.errors import BadInput, Internal, Misconfigured, Retryable, StreamError
+
+APPLICATION_ID: Final = 0x7374_666C  # "stfl" in the file's header: `file` and we know our own
+SCHEMA_VERSION: Final = 1
+BUSY_TIMEOUT_S: Final = 5.0  # a writer holds the file for milliseconds; a stopped one for longer
+PAGE_BYTES: Final = 16_384  # events of 200 bytes: fewer pages to journal than with 4096
+WAL_PAGES: Final = 2_000  # 32 MiB between two checkpoints: each costs an fsync more
+
+SCHEMA: Final = f"""
+CREATE TABLE topics (
+    name TEXT PRIMARY KEY,
+    topic_id TEXT NOT NULL,
+    retention_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE partitions (
+    id INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL REFERENCES topics,
+    number INTEGER NOT NULL,
+    start_offset INTEGER NOT NULL DEFAULT 0,
+    end_offset INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (topic, number)
+);
+
+-- position = partition id * 2^40 + offset: the row id is the only index, and a range is one scan.
+CREATE TABLE records (
+    position INTEGER PRIMARY KEY,
+    timestamp_ms INTEGER NOT NULL,
+    key BLOB,
+    value BLOB,
+    headers BLOB
+);
+
+CREATE TABLE committed (
+    pipeline TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    PRIMARY KEY (pipeline, partition)
+) WITHOUT ROWID;
+
+CREATE TABLE snapshots (
+    pipeline TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    saved_at_ms INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (pipeline, partition, next_offset)
+);
+
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+# By SQLite's primary result code: who must act, and what to do. Anything else is our own failure.
+_MEANINGS: Final[dict[int, tuple[type[StreamError], str]]] = {
+    sqlite3.SQLITE_BUSY: (Retryable, "another process holds the file"),
+    sqlite3.SQLITE_LOCKED: (Retryable, "another process holds the file"),
+    sqlite3.SQLITE_FULL: (Retryable, "the disk is full; free some space"),
+    sqlite3.SQLITE_CANTOPEN: (Misconfigured, "cannot be opened; make its folder, or permit it"),
+    sqlite3.SQLITE_PERM: (Misconfigured, "not permitted; change its owner or mode"),
+    sqlite3.SQLITE_AUTH: (Misconfigured, "not permitted; change its owner or mode"),
+    sqlite3.SQLITE_READONLY: (Misconfigured, "not writable; change its owner or mode"),
+    sqlite3.SQLITE_NOTADB: (Misconfigured, "no database; name another file in kafka.path"),
+    sqlite3.SQLITE_CORRUPT: (BadInput, "damaged; restore a copy, or move it away to begin anew"),
+}
+
+
+class Database:
+    """One connection to the file, opened (and the file made) at first use.
+
+    Args:
+        path: the file; its folder must exist and lie on a local disk (the journal is mapped).
+        busy_timeout_s: how long a call waits for another process's write.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self.path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._connection: sqlite3.Connection | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection; several statements may see several states of the file.
+
+        Raises: Retryable, Misconfigured, BadInput, Internal.
+        """
+        try:
+            if self._connection is None:
+                self._connection = _opened(self.path, self._busy_timeout_s)
+            yield self._connection
+        except sqlite3.Error as error:
+            raise translated(error, self.path) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, all or nothing, on the disk when the block ends.
+
+        Raises: Retryable, Misconfigured, BadInput, Internal; then nothing was written.
+        """
+        with self.reading() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                # Still in it: something was raised. SQLite may have rolled back by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the connection; it opens again when it is used again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def translated(error: sqlite3.Error, path: Path) -> StreamError:
+    """Say in our words what SQLite said, and who must act."""
+    # Misuse of the module has no code. The low byte of an extended code is the primary one.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    kind, meaning = _MEANINGS.get(code, (Internal, "the database failed"))
+    return kind(f"{path}: {meaning} ({error})")
+
+
+def _opened(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    # Threads are the caller's business: one at a time, which a background saver may be.
+    connection = sqlite3.connect(
+        path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+    )
+    try:
+        # First of all: another program's database must not be touched.
+        _version(connection, path)
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the schema in a new file; refuse what is not ours or from a newer version."""
+    if _version(connection, path) == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    # Another process may have made it while we waited for the lock.
+    if _version(connection, path) == 0:
+        for statement in SCHEMA.split(";"):
+            connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables_n,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application_id != APPLICATION_ID and (version or application_id or tables_n):
+        raise Misconfigured(
+            f"kafka.path: {path} is the database of another program; name another file"
+        )
+    if version > SCHEMA_VERSION:
+        raise Misconfigured(
+            f"kafka.path: {path} was made by a newer streamfold (schema {version}, ours is"
+            f" {SCHEMA_VERSION}); upgrade this one"
+        )
+    return int(version)

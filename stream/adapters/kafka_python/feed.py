@@ -1,0 +1,78 @@
+"""How an upstream appends events: idempotent, bounded, each acknowledged."""
+
+from kafka import KafkaProducer, errors
+
+from stream.adapters.kafka_python.connection import Connection
+from stream.core.event import Channel, Headers
+from stream.errors import Retryable
+
+DELIVERY_TIMEOUT_MS = 60_000
+BUFFERED_MAX = 10_000
+"""Events sent and not yet looked at; beyond it `send` waits for the oldest."""
+
+
+class KafkaFeed:
+    """See `stream.ports.Feed`. Raises: Retryable, Misconfigured."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._topic = connection.names[Channel.EVENTS]
+        self._acknowledged = 0
+        self._failure: BaseException | None = None
+        self._sent = 0
+        with connection.translated("connecting"):
+            self._producer = KafkaProducer(
+                **connection.settings(
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=20,
+                    batch_size=256 << 10,
+                    max_request_size=64 << 20,
+                    delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
+                    max_block_ms=DELIVERY_TIMEOUT_MS,
+                    metrics_enabled=False,
+                )
+            )
+
+    def send(
+        self, value: bytes, *, key: bytes | None, timestamp_ms: int | None, headers: Headers = ()
+    ) -> None:
+        """See `Feed.send`; without a key the events spread over the partitions."""
+        self._raise_failure()
+        with self._connection.translated(f"sending to {self._topic}"):
+            future = self._producer.send(
+                self._topic, value, key, list(headers) or None, timestamp_ms=timestamp_ms
+            )
+        self._sent += 1
+        future.add_callback(self._on_success)
+        future.add_errback(self._on_failure)
+        if self._sent - self._acknowledged >= BUFFERED_MAX:
+            self.flush(timeout_s=DELIVERY_TIMEOUT_MS / 1000)
+
+    def _on_success(self, _metadata: object) -> None:
+        self._acknowledged += 1
+
+    def _on_failure(self, error: BaseException) -> None:
+        self._failure = error
+
+    def _raise_failure(self) -> None:
+        failure = self._failure
+        if isinstance(failure, errors.KafkaError):
+            raise self._connection.translate(failure, f"sending to {self._topic}") from failure
+        if failure is not None:
+            raise failure
+
+    def flush(self, *, timeout_s: float) -> int:
+        """See `Feed.flush`."""
+        with self._connection.translated(f"sending to {self._topic}"):
+            self._producer.flush(timeout_s)
+        self._raise_failure()
+        if self._acknowledged < self._sent:
+            missing = self._sent - self._acknowledged
+            raise Retryable(f"{missing} events were not acknowledged within {timeout_s:.0f} s")
+        return self._acknowledged
+
+    def close(self) -> None:
+        """See `Feed.close`."""
+        with self._connection.translated("closing"):
+            self._producer.close(timeout=5)

@@ -1,0 +1,14 @@
+"""Frozen settings from one TOML file and the environment; every check is here, none later.
+
+`load` reads what an operator wrote, `from_mapping` what a program made; both say all problems at
+once (`Misconfigured`). The keys, with defaults and meanings, are the fields of `sections.py`;
+`reference` writes them out.
+"""
+
+from stream.config.detectors import river_class
+from stream.config.reference import reference
+from stream.config.settings import Settings, from_mapping
+from stream.config.sources import load
+from stream.config.timings import Timings
+
+__all__ = ["Settings", "Timings", "from_mapping", "load", "reference", "river_class"]

@@ -1,0 +1,115 @@
+"""`[delivery]`, `[worker]` and `[snapshots]`: how a worker commits, is called, and recovers."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from stream.config.checks import Section, matching
+from stream.config.secrets import MASK
+
+SIGNING_KEY_BYTES_MIN = 32  # not less than SHA-256 gives out: RFC 2104, section 3
+_KEY_HINT = "write at least 32 bytes, for example the output of `openssl rand -hex 32`"
+
+
+class Delivery(Section):
+    """What a commit promises, and how often there is one."""
+
+    guarantee: Literal["exactly-once", "at-least-once"] = Field(
+        default="exactly-once",
+        description="`exactly-once`, or `at-least-once`: a crash may repeat outputs byte for byte.",
+    )
+    commit_interval_ms: int = Field(
+        default=200,
+        ge=1,
+        le=60_000,
+        description="Outputs become visible this often; longer is cheaper.",
+    )
+
+
+class Worker(Section):
+    """This process."""
+
+    instance: Annotated[
+        str | None,
+        matching(r"[a-zA-Z0-9._-]{1,64}", "1 to 64 letters, digits, dots, underscores or hyphens"),
+    ] = Field(
+        default=None,
+        description="A stable name of this process: restarted, it takes its partitions back at "
+        "once instead of waiting for the end of its dead predecessor's session.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A signing key, read once when the configuration was loaded."""
+
+    path: str
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def read(cls, path: str) -> Self:
+        """Read it; a line's end after the key is no part of it, if the rest is long enough.
+
+        (A binary key may end with the byte of a line feed by chance.)
+
+        Raises: ValueError: cannot be read, or too short.
+        """
+        try:
+            content = Path(path).read_bytes()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ValueError(f"cannot read {path}: {reason}; {_KEY_HINT} to it") from None
+        if len(content) < SIGNING_KEY_BYTES_MIN:
+            raise ValueError(f"{path} holds only {len(content)} bytes; {_KEY_HINT} to it")
+        key = content.removesuffix(b"\n").removesuffix(b"\r")
+        return cls(path, key if len(key) >= SIGNING_KEY_BYTES_MIN else content)
+
+
+def _key_file(value: object) -> object:
+    return KeyFile.read(value) if isinstance(value, str) else value
+
+
+class Snapshots(Section):
+    """How fast a crash must be over, and how the stored states are kept and signed."""
+
+    recovery_time_s: float = Field(
+        default=10.0,
+        ge=1,
+        le=3600,
+        description="From a crash to the next commit: noticing it, restore and replay. Session and "
+        "transaction timeouts and the snapshots' cadence follow from it; without "
+        "`worker.instance` at least 6.",
+    )
+    keep: int = Field(default=3, ge=1, le=100, description="Newest snapshots that are kept.")
+    signing_key: SecretStr | None = Field(
+        default=None,
+        description="Signs the snapshots, at least 32 bytes; the same on every worker.",
+    )
+    signing_key_file: Annotated[KeyFile | None, BeforeValidator(_key_file)] = Field(
+        default=None, description="A file that holds the signing key, instead of it."
+    )
+
+    @field_validator("signing_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            size = len(value.get_secret_value().encode())
+            if size < SIGNING_KEY_BYTES_MIN:
+                raise ValueError(f"holds only {size} bytes; {_KEY_HINT}")
+        return value
+
+    @field_validator("signing_key_file")
+    @classmethod
+    def _only_one(cls, value: KeyFile | None, info: ValidationInfo) -> KeyFile | None:
+        if value is not None and info.data.get("signing_key") is not None:
+            raise ValueError("snapshots.signing_key is there too; keep one of them")
+        return value
+
+    def shown(self) -> dict[str, Any]:
+        """As every section; the key masked."""
+        return super().shown() | {
+            "signing_key": MASK if self.signing_key else None,
+            "signing_key_file": self.signing_key_file.path if self.signing_key_file else None,
+        }

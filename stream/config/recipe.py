@@ -1,0 +1,152 @@
+"""`[events]`, `[model]` and `[limits]`: what the fold is made of, for the core."""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from stream.config.checks import Section, matching, show
+from stream.core import spec
+
+FieldName = Annotated[str, matching(r"(?s).+", "the name of a field")]
+
+
+def _scalar(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("no label is ever infinite or not a number; write another value")
+    if isinstance(value, str | int | float | None):
+        return value
+    raise ValueError("must be one value: a string, a number, true or false")
+
+
+class Events(Section):
+    """How an upstream's JSON maps to an event."""
+
+    id: FieldName = Field(default="id", description="Field with the event's id.")
+    label: FieldName = Field(default="label", description="Field with the label.")
+    positive: Annotated[str | int | float | bool | None, BeforeValidator(_scalar)] = Field(
+        default=None,
+        description="For binary tasks whose labels are no bools: this value is true, any other "
+        "is false.",
+    )
+    features: FieldName = Field(
+        default="features",
+        description="Field with the object of features; `*`: every other field is a feature.",
+    )
+    ignore: Annotated[tuple[FieldName, ...], Field(strict=False)] = Field(
+        default=(), description="Fields that are dropped unseen."
+    )
+    extra: Literal["refuse", "ignore"] = Field(
+        default="refuse",
+        description="`refuse` an event with an unknown field, or `ignore` the field.",
+    )
+
+    @field_validator("label", "features", "ignore")
+    @classmethod
+    def _differ(cls, value: Any, info: ValidationInfo) -> Any:
+        roles = {info.data[role]: role for role in ("id", "label", "features") if role in info.data}
+        for each in (value,) if isinstance(value, str) else value:
+            if each in roles:
+                raise ValueError(f"{show(each)} is events.{roles[each]} already; write another")
+        return value
+
+    def core(self) -> spec.EventShape:
+        """For the codec."""
+        flat = self.features == "*"
+        return spec.EventShape(
+            id=self.id,
+            label=self.label,
+            positive=self.positive,
+            flat=flat,
+            features="features" if flat else self.features,
+            ignore=frozenset(self.ignore),
+            extra=self.extra,
+        )
+
+
+EXAMPLE_FACTORY = "stream.models:logistic_regression"
+
+
+def _factory(value: str) -> str:
+    module, colon, name = value.partition(":")
+    dotted = [*module.split("."), *name.split(".")]
+    if colon and all(part.isidentifier() for part in dotted):
+        return value
+    hint = f'"module:callable", for example "{EXAMPLE_FACTORY}"'
+    head, dot, tail = value.rpartition(".")
+    if not colon and dot and all(part.isidentifier() for part in value.split(".")):
+        hint = f'"{head}:{tail}" (a colon before the callable)'
+    raise ValueError(f"{show(value)} names no callable; write {hint}")
+
+
+class Model(Section):
+    """The recipe of the river estimator."""
+
+    factory: str = Field(
+        description="`module:callable`, called with `params`; returns a river estimator. The "
+        "current directory is importable.",
+        examples=[EXAMPLE_FACTORY],
+    )
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments for the factory."
+    )
+    on_change: Literal["refuse", "rebuild", "fresh"] = Field(
+        default="refuse",
+        description="The committed state is of another recipe: `refuse` (exit 78), `rebuild` "
+        "(replay the log under the new one) or `fresh` (untrained, from here).",
+    )
+    hash_seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=4_294_967_295,
+        description="`PYTHONHASHSEED` of every worker.",
+        json_schema_extra={"shown": "from `pipeline`"},
+    )
+
+    @field_validator("factory")
+    @classmethod
+    def _names_a_callable(cls, value: str) -> str:
+        return _factory(value)
+
+    def core(self) -> spec.ModelSpec:
+        """For the learner."""
+        return spec.ModelSpec(factory=self.factory, params=dict(self.params))
+
+
+class Limits(Section):
+    """What an event may be at most; anything beyond is quarantined."""
+
+    value_bytes_max: int = Field(
+        default=65_536, ge=64, le=16_777_216, description="Bytes of a record's value."
+    )
+    features_max: int = Field(default=256, ge=1, le=100_000, description="Features of one event.")
+    name_chars_max: int = Field(
+        default=128, ge=1, le=4_096, description="Characters of a feature's name."
+    )
+    string_chars_max: int = Field(
+        default=256, ge=1, le=1_000_000, description="Characters of a string value."
+    )
+    # Squares and fourth powers of a feature must stay finite: beyond 1e308 they poison a model.
+    magnitude_max: float = Field(
+        default=1e15, gt=0, le=1e75, description="Absolute value of a number."
+    )
+    distinct_features_max: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="Feature names that a partition may see in its life; bounds the model's size.",
+    )
+
+    @field_validator("distinct_features_max")
+    @classmethod
+    def _room_for_one_event(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("features_max", 0):
+            raise ValueError(
+                f"{value} is less than limits.features_max; write at least that, "
+                "or lower limits.features_max"
+            )
+        return value
+
+    def core(self) -> spec.Limits:
+        """For the codec and the task."""
+        return spec.Limits(**self.model_dump())

@@ -1,0 +1,155 @@
+"""`[kafka]`, `[topics]` and `[redis]`: where the log and the snapshots are."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+
+from stream.config import client_options
+from stream.config.checks import Section, matching, show
+from stream.config.secrets import check_redis_url, mask_options, mask_url
+from stream.core.event import Channel
+
+_SERVER = re.compile(r"([A-Z_]+://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
+
+
+def _joined(value: object) -> object:
+    """A list of servers becomes the comma-separated string that every client takes."""
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ",".join(value)
+    return value
+
+
+class Kafka(Section):
+    """Where the log is."""
+
+    bootstrap_servers: Annotated[str, BeforeValidator(_joined)] = Field(
+        default="localhost:9092",
+        description="Brokers to ask first: `host:port`, several with commas or as a list.",
+    )
+    client: Literal["kafka-python", "confluent", "embedded"] = Field(
+        default="kafka-python",
+        description="`kafka-python`, `confluent` (librdkafka; needs `streamfold[confluent]`) or "
+        "`embedded` (log and snapshots in one SQLite file, one process, no server).",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="`security_protocol`, `sasl_...`, `ssl_...` and others, in the client's own "
+        "words; not for `embedded`.",
+    )
+    path: str | None = Field(
+        default=None,
+        description='The SQLite file; only with `client = "embedded"`, and needed there.',
+        validate_default=True,
+    )
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        servers = [each.strip() for each in value.split(",")]
+        if not all(_SERVER.fullmatch(each) for each in servers):
+            raise ValueError(f"{show(value)} is no list of servers; write host:port,host:port")
+        return ",".join(servers)
+
+    @field_validator("options")
+    @classmethod
+    def _not_the_workers(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        client = info.data.get("client", "kafka-python")
+        options = client_options.normalised(value, client=client)
+        client_options.check(options, client=client)
+        return options
+
+    @field_validator("path")
+    @classmethod
+    def _path_if_embedded(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "client" not in info.data:
+            return value
+        if info.data["client"] == "embedded":
+            if not value:
+                raise ValueError(
+                    'missing; write path = "FILE" (client = "embedded" keeps all in it)'
+                )
+        elif value is not None:
+            raise ValueError('only for client = "embedded"; remove it, or write that client')
+        return value
+
+    def shown(self) -> dict[str, Any]:
+        """As every section; secret options are masked."""
+        return super().shown() | {"options": mask_options(self.options)}
+
+
+TopicName = Annotated[
+    str,
+    # "." and ".." are refused by the broker too: they would be folders of its data.
+    matching(
+        r"(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}",
+        "1 to 249 letters, digits, dots, underscores or hyphens (Kafka's rule)",
+    ),
+]
+
+
+def _topic(channel: Channel, description: str) -> Any:
+    return Field(description=description, json_schema_extra={"shown": f"PIPELINE.{channel}"})
+
+
+class Topics(Section):
+    """The topics by role, and how missing ones are made."""
+
+    events: TopicName = _topic(Channel.EVENTS, "What comes in.")
+    predictions: TopicName = _topic(Channel.PREDICTIONS, "One record for each valid event.")
+    alerts: TopicName = _topic(Channel.ALERTS, "What the drift detectors found.")
+    quarantine: TopicName = _topic(Channel.QUARANTINE, "RefusedError records, untouched.")
+    create: bool = Field(
+        default=True,
+        description="Make missing topics; outputs get as many partitions as events.",
+    )
+    start: Literal["earliest", "latest"] = Field(
+        default="earliest",
+        description="`earliest` or `latest`: where a partition without a committed offset begins.",
+    )
+    retention_ms: int = Field(
+        default=-1,
+        description="`retention.ms` of topics that we make; -1 = for ever. Retention goes by "
+        "event time, so a replayed history is deleted at once under a short one.",
+    )
+
+    @field_validator("predictions", "alerts", "quarantine")
+    @classmethod
+    def _differ(cls, value: str, info: ValidationInfo) -> str:
+        for channel in Channel:
+            other = info.data.get(channel)
+            # Kafka refuses a topic that differs from another only in "." and "_".
+            if isinstance(other, str) and other.replace("_", ".") == value.replace("_", "."):
+                raise ValueError(f"{show(value)} collides with topics.{channel}; write another")
+        return value
+
+    @field_validator("retention_ms")
+    @classmethod
+    def _for_ever_or_some(cls, value: int) -> int:
+        if value != -1 and value < 1:
+            raise ValueError(f"{value} is too small; write -1 (for ever) or milliseconds above 0")
+        return value
+
+    def name(self, channel: Channel) -> str:
+        """The topic that plays this role."""
+        return str(getattr(self, channel.value))
+
+
+class Redis(Section):
+    """Where the snapshots are."""
+
+    url: SecretStr = Field(
+        default=SecretStr("redis://localhost:6379/0"),
+        description="`redis://`, `rediss://` (TLS) or `unix://`. Anywhere but loopback or a unix "
+        "socket needs a signing key.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _readable(cls, value: SecretStr) -> SecretStr:
+        check_redis_url(value.get_secret_value())
+        return value
+
+    def shown(self) -> dict[str, Any]:
+        """As every section; the URL without user and password."""
+        return {"url": mask_url(self.url.get_secret_value())}

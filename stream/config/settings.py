@@ -1,0 +1,166 @@
+"""The whole configuration, and the checks that look at more than one table."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from stream.config import problems
+from stream.config.checks import Entry, Section, matching
+from stream.config.detectors import Detectors
+from stream.config.operation import Delivery, Snapshots, Worker
+from stream.config.recipe import Events, Limits, Model
+from stream.config.secrets import check_redis_url, is_local, option_secrets, url_secrets
+from stream.config.servers import Kafka, Redis, Topics
+from stream.config.timings import SESSION_MS_MIN, Timings
+from stream.core.event import Channel
+from stream.errors import Misconfigured
+
+_RECOVERY_S_MIN = SESSION_MS_MIN / 1000
+_PIPELINE = r"[a-z0-9-]{1,64}"
+
+
+class Settings(Section):
+    """One pipeline's configuration, checked. Made by `load` or `from_mapping`, and nothing else.
+
+    Attributes:
+        detectors: None: not written, the kind of model decides; (): none at all.
+    """
+
+    pipeline: Annotated[
+        str, matching(_PIPELINE, "1 to 64 lower-case letters, digits or hyphens")
+    ] = Field(
+        description="Is the consumer group's id; begins transactional ids, Redis keys and the "
+        "default topics.",
+        examples=["electricity"],
+    )
+    kafka: Kafka
+    topics: Topics
+    redis: Redis
+    events: Events
+    model: Model
+    delivery: Delivery
+    worker: Worker
+    snapshots: Snapshots
+    detectors: Detectors = None
+    limits: Limits
+
+    @property
+    def timings(self) -> Timings:
+        """The timeouts that follow from `snapshots.recovery_time_s`."""
+        return Timings.of(self.snapshots.recovery_time_s)
+
+    @property
+    def effective_hash_seed(self) -> int:
+        """`PYTHONHASHSEED` for every worker, 0 to 4294967295: as written, else from `pipeline`.
+
+        Not by `hash`, which itself depends on that seed.
+        """
+        if self.model.hash_seed is not None:
+            return self.model.hash_seed
+        return int.from_bytes(hashlib.sha256(self.pipeline.encode()).digest()[:4], "big")
+
+    def signing_key_bytes(self) -> bytes | None:
+        """What signs the snapshots, at least 32 bytes; None: they are not signed."""
+        if self.snapshots.signing_key is not None:
+            return self.snapshots.signing_key.get_secret_value().encode()
+        if self.snapshots.signing_key_file is not None:
+            return self.snapshots.signing_key_file.content
+        return None
+
+    def secrets(self) -> frozenset[str]:
+        """Every secret string there is, for a log that must scrub them."""
+        found = set(url_secrets(self.redis.url.get_secret_value()))
+        found |= option_secrets(self.kafka.options)
+        key = self.signing_key_bytes()
+        if key is not None:
+            found.add(key.decode(errors="replace"))
+        return frozenset(found)
+
+    def describe(self) -> dict[str, Any]:
+        """Everything as plain JSON values, for people; secrets are masked."""
+        shown: dict[str, Any] = {
+            name: value.shown() if isinstance(value, Section) else value
+            for name, value in self.shown().items()
+        }
+        if self.detectors is not None:
+            shown["detectors"] = [asdict(each) for each in self.detectors]
+        return shown | {"timings": asdict(self.timings)}
+
+
+def from_mapping(tree: Mapping[str, Any]) -> Settings:
+    """Settings from what TOML would give: `{"pipeline": "x", "model": {"factory": ...}}`.
+
+    Raises: Misconfigured: all problems at once.
+    """
+    settings, entries = checked(tree)
+    if settings is None:
+        raise Misconfigured(*(f"{key}: {text}" for key, text in entries))
+    return settings
+
+
+def checked(tree: Mapping[str, Any]) -> tuple[Settings | None, list[Entry]]:
+    """The settings, or every problem as (key, text)."""
+    filled = _filled(tree)
+    entries = _across(filled)
+    try:
+        settings = Settings.model_validate(filled)
+    except ValidationError as error:
+        return None, problems.entries(error, Settings) + entries
+    return (None if entries else settings), entries
+
+
+def _filled(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """With every table there, and the topics' names that follow from the pipeline's."""
+    sections: dict[str, Any] = {
+        name: {}
+        for name, info in Settings.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
+    }
+    filled = sections | dict(tree)
+    if isinstance(filled["topics"], dict):
+        names = {channel.value: f"{filled.get('pipeline')}.{channel}" for channel in Channel}
+        filled["topics"] = names | filled["topics"]
+    return filled
+
+
+def _across(tree: dict[str, Any]) -> list[Entry]:
+    """What only two tables together show; looks at raw values, so that it needs no valid rest."""
+
+    def value(section: str, key: str) -> Any:
+        table = tree[section]
+        return table.get(key) if isinstance(table, dict) else None
+
+    if value("kafka", "client") == "embedded":
+        return []
+    entries: list[Entry] = []
+    recovery_s = value("snapshots", "recovery_time_s")
+    short = isinstance(recovery_s, int | float) and 1 <= recovery_s < _RECOVERY_S_MIN
+    if short and value("worker", "instance") is None:
+        text = (
+            f"{recovery_s} is too small: without worker.instance a broker waits at least "
+            f"{_RECOVERY_S_MIN:g} s for a dead worker; write {_RECOVERY_S_MIN:g} or more, "
+            "or give the worker an instance"
+        )
+        entries.append(("snapshots.recovery_time_s", text))
+    signed = value("snapshots", "signing_key") or value("snapshots", "signing_key_file")
+    if not signed and _is_remote(value("redis", "url")):
+        text = (
+            "missing: Redis is on another machine, and who writes there could run code here; "
+            'write signing_key_file = "FILE" with at least 32 bytes in it, the same on every worker'
+        )
+        entries.append(("snapshots.signing_key_file", text))
+    return entries
+
+
+def _is_remote(url: object) -> bool:
+    """Whether this is a Redis URL that can be read and leaves the machine."""
+    if not isinstance(url, str):
+        return False
+    try:
+        check_redis_url(url)
+    except ValueError:
+        return False
+    return not is_local(url)

@@ -1,0 +1,64 @@
+"""The timeouts that follow from one number: how long a recovery may take."""
+
+from dataclasses import dataclass
+from typing import Self
+
+# group.min.session.timeout.ms of a broker as it is shipped; it refuses a member that asks for less.
+SESSION_MS_MIN = 6_000
+# KIP-735's default. Longer only makes a dead worker's partitions wait longer.
+SESSION_MS_MAX = 45_000
+# A commit is a few round trips and a flush; below 3 s a garbage collection of the broker aborts it.
+TRANSACTION_MS_MIN = 3_000
+# The clients' default. An open transaction blocks every read_committed reader, ours included.
+TRANSACTION_MS_MAX = 60_000
+# Ten heartbeats a session: nine may get lost. 3 s is the clients' default and often enough.
+HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX = 300, 3_000
+# A call past the transaction's timeout has failed; 10 s more let the client say so itself first.
+CALL_GRACE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Derived timeouts, in the units of their names.
+
+    Attributes:
+        session_timeout_ms: silence after which the broker gives a worker's partitions away.
+        heartbeat_interval_ms: how often a worker says that it lives.
+        transaction_timeout_ms: age at which the broker aborts an open transaction.
+        delivery_timeout_ms: how long an output may take; ends before its transaction does.
+        request_timeout_ms: one request to the broker, for the producer; two fit into a delivery,
+            so that one lost request is repeated in time.
+        replay_budget_s: how much replay a recovery may cost; sets the snapshots' cadence.
+        call_deadline_s: a client call still running after this hangs; the process ends (70).
+    """
+
+    session_timeout_ms: int
+    heartbeat_interval_ms: int
+    transaction_timeout_ms: int
+    delivery_timeout_ms: int
+    request_timeout_ms: int
+    replay_budget_s: float
+    call_deadline_s: float
+
+    @classmethod
+    def of(cls, recovery_time_s: float) -> Self:
+        """Split the recovery time: half to notice the crash, half to replay.
+
+        The session and the open transaction of the dead run out side by side, so each gets the
+        whole first half.
+        """
+        half_ms = round(recovery_time_s * 500)
+        session_ms = min(max(half_ms, SESSION_MS_MIN), SESSION_MS_MAX)
+        transaction_ms = min(max(half_ms, TRANSACTION_MS_MIN), TRANSACTION_MS_MAX)
+        # The transaction must outlive the last delivery in it by the round trips of its commit.
+        delivery_ms = transaction_ms * 8 // 10
+        return cls(
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=min(max(session_ms // 10, HEARTBEAT_MS_MIN), HEARTBEAT_MS_MAX),
+            transaction_timeout_ms=transaction_ms,
+            delivery_timeout_ms=delivery_ms,
+            # kafka-python wants delivery_timeout >= linger + request_timeout.
+            request_timeout_ms=delivery_ms // 2,
+            replay_budget_s=recovery_time_s / 2,
+            call_deadline_s=transaction_ms / 1000 + CALL_GRACE_S,
+        )

@@ -1,0 +1,74 @@
+"""The recipe of a fold: everything that decides what it computes, and a fingerprint of it."""
+
+import ast
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import river
+
+from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a pipeline folds with. Two equal recipes give, bit for bit, equal outcomes.
+
+    Attributes:
+        source: digest of the factory's module as code (comments and layout do not count), "" if
+            it has no source.
+    """
+
+    pipeline: str
+    events_topic: str
+    model: ModelSpec
+    detectors: tuple[DetectorSpec, ...]
+    shape: EventShape
+    limits: Limits
+    hash_seed: int
+    source: str = ""
+
+    def parts(self) -> dict[str, str]:
+        """The parts by name, readable: what a changed fingerprint is explained with."""
+        shape = asdict(self.shape) | {"ignore": sorted(self.shape.ignore)}
+        return {
+            "model.factory": self.model.factory,
+            "model.params": _canonical(self.model.params),
+            "model.hash_seed": str(self.hash_seed),
+            "model source": self.source,
+            "detectors": _canonical([asdict(d) for d in self.detectors]),
+            "events": _canonical(shape),
+            "limits": _canonical(asdict(self.limits)),
+            "topics.events": self.events_topic,
+            "river": river.__version__,
+            "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "numpy": np.__version__,
+            "machine": platform.machine(),
+        }
+
+    def fingerprint(self) -> str:
+        """Eight hex digits over all parts."""
+        return hashlib.sha256(_canonical(self.parts()).encode()).hexdigest()[:8]
+
+
+def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """What differs between two recipes' parts, one line each."""
+    names: Sequence[str] = [*after, *(n for n in before if n not in after)]
+    return [
+        f"{name}: {before.get(name, 'unset')} -> {after.get(name, 'unset')}"
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+
+
+def source_digest(source: str) -> str:
+    """Of a module's code; a changed comment or blank line is no change of the recipe."""
+    return hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:16]
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,77 @@
+"""Prequential scores over a window, each beside the no-change baseline (Gama, Sebastião & Rodrigues 2013).
+
+Accuracy alone proves little on a stream: on `elec2` predicting the last label again beats a Hoeffding tree.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from stream.core.event import Kind
+
+WINDOW_N = 1000
+"""Labelled events that a windowed score looks back over."""
+
+
+class Score(msgspec.Struct, frozen=True):
+    """A windowed score.
+
+    Attributes:
+        metric: "accuracy" (more is better) or "mae" (less is better).
+        value: of the model, over `n` labelled events.
+        baseline: the same of predicting the last label again.
+        kappa: Cohen's kappa, agreement beyond chance; None for regression.
+        n: labelled events in the window.
+    """
+
+    metric: str
+    value: float
+    baseline: float
+    kappa: float | None
+    n: int
+
+
+class Window:
+    """The last labelled events: what was predicted, what came."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self) -> None:
+        # One more than the window: the baseline of the oldest event is the label before it.
+        self._pairs: deque[tuple[Any, Any]] = deque(maxlen=WINDOW_N + 1)
+
+    def add(self, prediction: Any, label: Any) -> None:
+        """Remember one labelled event."""
+        self._pairs.append((prediction, label))
+
+    def score(self, kind: Kind) -> Score | None:
+        """The score over the window; None before two labelled events, and for anomaly scores."""
+        return score(self._pairs, kind)
+
+    def __getstate__(self) -> list[tuple[Any, Any]]:
+        return list(self._pairs)
+
+    def __setstate__(self, pairs: list[tuple[Any, Any]]) -> None:
+        self._pairs = deque(pairs, maxlen=WINDOW_N + 1)
+
+
+def score(pairs: Iterable[tuple[Any, Any]], kind: Kind) -> Score | None:
+    """Score (prediction, label) pairs in stream order; the first only seeds the baseline."""
+    seen = list(pairs)[-(WINDOW_N + 1) :]
+    n = len(seen) - 1
+    if n < 1 or kind is Kind.ANOMALY:
+        return None
+    if kind is Kind.REGRESSION:
+        error = sum(abs((p or 0.0) - y) for p, y in seen[1:]) / n
+        naive = sum(abs(last - y) for (_, last), (_, y) in pairwise(seen)) / n
+        return Score("mae", error, naive, None, n)
+    hits = sum(p == y for p, y in seen[1:]) / n
+    naive = sum(last == y for (_, last), (_, y) in pairwise(seen)) / n
+    predicted = Counter(p for p, _ in seen[1:])
+    actual = Counter(y for _, y in seen[1:])
+    chance = sum(predicted[c] * actual[c] for c in actual) / (n * n)
+    kappa = (hits - chance) / (1 - chance) if chance < 1 else 0.0
+    return Score("accuracy", hits, naive, kappa, n)

@@ -1,0 +1,51 @@
+"""Labels as small integers, for classifiers that keep them in sets or sort them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from river import base, dummy
+
+
+class LabelCoder(base.Wrapper, base.Classifier):
+    """Gives a classifier the numbers 0, 1, 2 … for labels, in the order they came.
+
+    River's k-NN and adaptive tree iterate over a set of classes. With strings in it the order of a
+    set differs between hash seeds and, for one in three, after a round trip through pickle; then
+    the last digits of probabilities do too. A set of small integers has one order. And river's
+    other trees sort their classes: one integer among strings, valid as it is, and each prediction
+    from then on would raise.
+
+    Args:
+        classifier: any multi-class classifier.
+    """
+
+    def __init__(self, classifier: base.Classifier) -> None:
+        self.classifier = classifier
+        self._codes: dict[Any, int] = {}
+        self._labels: list[Any] = []
+
+    @property
+    def _wrapped_model(self) -> base.Classifier:
+        return self.classifier
+
+    @property
+    def _multiclass(self) -> bool:
+        return True
+
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+        """Teach the classifier the label's number."""
+        code = self._codes.get(y)
+        if code is None:
+            code = self._codes[y] = len(self._labels)
+            self._labels.append(y)
+        self.classifier.learn_one(x, code)
+
+    def predict_proba_one(self, x: dict[Any, Any]) -> dict[Any, float]:
+        """Probability by label."""
+        labels = self._labels
+        probabilities = self.classifier.predict_proba_one(x)
+        return {labels[int(code)]: share for code, share in probabilities.items()}
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        yield {"classifier": dummy.PriorClassifier()}

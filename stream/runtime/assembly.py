@@ -1,0 +1,74 @@
+"""A worker put together from ports and settings; the adapters come from the command line."""
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from stream.config import Settings
+from stream.core.recipe import Recipe
+from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
+from stream.runtime.restore import Sources
+from stream.runtime.snapshotter import Policy, Snapshotter
+from stream.runtime.watchdog import Watchdog
+from stream.runtime.worker import Pace, Worker
+from stream.telemetry import Event, Telemetry
+
+
+def assemble(
+    settings: Settings,
+    *,
+    recipe: Recipe,
+    key: bytes,
+    events: TopicInfo,
+    log: Log,
+    reader: Reader,
+    store: SnapshotStore,
+    clock: Clock,
+    telemetry: Telemetry,
+    stopping: threading.Event,
+    until_end: bool,
+) -> Worker:
+    """A worker that stops when `stopping` is set. `events` is the events topic."""
+    timings = settings.timings
+    sources = Sources(
+        recipe=recipe,
+        reader=reader,
+        store=store,
+        key=key,
+        topic_id=events.topic_id,
+        start=settings.topics.start,
+        on_change=settings.model.on_change,
+        clock=clock,
+        telemetry=telemetry,
+    )
+    retention_ms = events.retention_ms
+    policy = Policy(
+        replay_budget_s=timings.replay_budget_s,
+        keep=settings.snapshots.keep,
+        retention_s=None if retention_ms is None or retention_ms < 0 else retention_ms / 1000,
+    )
+    snapshotter = Snapshotter(
+        store,
+        executor=ThreadPoolExecutor(1, thread_name_prefix="snapshots"),
+        policy=policy,
+        key=key,
+        topic_id=events.topic_id,
+        clock=clock,
+        telemetry=telemetry,
+    )
+    pace = Pace(
+        commit_interval_s=settings.delivery.commit_interval_ms / 1000,
+        # A quarter: a batch whose cost was misjudged still commits within its transaction's timeout.
+        fold_s_max=timings.transaction_timeout_ms / 4000,
+        call_deadline_s=timings.call_deadline_s,
+        until_end=until_end,
+    )
+    watchdog = Watchdog(lambda why: telemetry.say(Event.CALL_HUNG, level=logging.ERROR, why=why))
+    return Worker(
+        log,
+        sources=sources,
+        snapshotter=snapshotter,
+        pace=pace,
+        watchdog=watchdog,
+        stopping=stopping,
+    )

@@ -1,0 +1,23 @@
+"""Real time, and its end: a stop signal wakes every sleeper."""
+
+import threading
+import time
+
+
+class SystemClock:
+    """See `stream.ports.Clock`."""
+
+    def __init__(self, stopping: threading.Event | None = None) -> None:
+        self._stopping = stopping or threading.Event()
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return time.monotonic()
+
+    def now_ms(self) -> int:
+        """See `Clock.now_ms`."""
+        return time.time_ns() // 1_000_000
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        self._stopping.wait(seconds)

@@ -1,0 +1,260 @@
+"""How a partition's state comes back: the newest snapshot that verifies, then the log, then proof.
+
+committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
+  none                      the untrained model, from `topics.start`
+  f is not our recipe's     `model.on_change` decides
+  snapshots <= c, f ours    newest first; the first that verifies, else the untrained model at g
+  replay up to c, muted     the digest must then be h, or the log is not what it was: stop
+"""
+
+import logging
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from stream.core.event import Channel, Record
+from stream.core.recipe import Recipe, changes
+from stream.core.snapshot import Header, Metadata, Rejected, parse_metadata, unseal
+from stream.core.task import Task
+from stream.errors import LogLost, Misconfigured, Retryable
+from stream.ports import Clock, Committed, Reader, SnapshotStore
+from stream.telemetry import Event, Metric, Telemetry
+
+OnChange = Literal["refuse", "rebuild", "fresh"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What a restore reads from, and the identity that a snapshot must have.
+
+    Attributes:
+        key: verifies snapshots.
+        topic_id: of the events topic; a topic made again under its old name has another.
+        start: where a partition without a committed offset begins.
+    """
+
+    recipe: Recipe
+    reader: Reader
+    store: SnapshotStore
+    key: bytes
+    topic_id: str
+    start: Literal["earliest", "latest"]
+    on_change: OnChange
+    clock: Clock
+    telemetry: Telemetry
+
+
+class Restore:
+    """Brings one partition's task to the committed offset, slice by slice.
+
+    So that a worker with much to replay still polls, and its other partitions go on.
+    """
+
+    def __init__(self, sources: Sources, partition: int, committed: Committed | None) -> None:
+        self._sources = sources
+        self.partition = partition
+        self._committed = committed
+        self._task: Task | None = None
+        self._expected: Metadata | None = None
+        self._replay: Iterator[Sequence[Record]] | None = None
+        self._pending: Iterator[Record] = iter(())
+        self._started = sources.clock.monotonic()
+        self._origin = ""
+        self.changed = committed is None
+        """Whether the committed metadata is not that of the task: commit before anything else."""
+
+    def advance(self, budget_s: float) -> Task | None:
+        """Work for about `budget_s`; the task once it is there.
+
+        Raises:
+            Retryable: log or store failed; call again.
+            LogLost: the log does not hold or not reproduce what was committed.
+            Misconfigured: the recipe changed and `model.on_change` is "refuse".
+        """
+        if self._task is None:
+            self._begin()
+        task = self._task
+        assert task is not None  # noqa: S101
+        target = task.next_offset if self._committed is None else self._committed.offset
+        deadline = self._sources.clock.monotonic() + budget_s
+        while task.next_offset < target:
+            if not self._slice(task, target, deadline):
+                return None
+        self._prove(task)
+        return task
+
+    def _begin(self) -> None:
+        sources, committed = self._sources, self._committed
+        bounds = sources.reader.bounds(Channel.EVENTS, self.partition)
+        if committed is None:
+            genesis = bounds.start if sources.start == "earliest" else bounds.end
+            self._task = self._untrained(genesis)
+            return
+        if committed.offset > bounds.end:
+            raise LogLost(
+                f"partition {self.partition}: offset {committed.offset} was committed, the log "
+                f"ends at {bounds.end}: it was truncated or made again; reset the group's offsets"
+            )
+        known = parse_metadata(committed.metadata)
+        fingerprint = sources.recipe.fingerprint()
+        if known is None or known.fingerprint != fingerprint:
+            genesis = self._on_change(committed, known, bounds.start)
+            self._task = self._untrained(genesis)
+        else:
+            self._expected = known
+            self._task = self._from_store(committed, known, bounds.start)
+        if self._task.next_offset < bounds.start:
+            raise LogLost(
+                f"partition {self.partition}: no snapshot reaches back to the log's start "
+                f"({bounds.start}), and the state begins at {self._task.next_offset}; restore the "
+                'snapshots, or begin again with model.on_change = "fresh" and another seed'
+            )
+
+    def _on_change(self, committed: Committed, known: Metadata | None, log_start: int) -> int:
+        """What to do about another recipe. Returns: the genesis of the new fold."""
+        sources = self._sources
+        what = self._what_changed(known)
+        if sources.on_change == "refuse":
+            raise Misconfigured(
+                f"model: the recipe is not the one that partition {self.partition} was committed "
+                f'with ({what}); set it back, or set model.on_change = "rebuild" (replay the log '
+                'under the new one) or "fresh" (untrained from here)'
+            )
+        self.changed = True
+        genesis = committed.offset
+        if sources.on_change == "rebuild":
+            genesis = log_start if known is None else known.genesis
+            if genesis < log_start:
+                raise LogLost(
+                    f"partition {self.partition}: cannot rebuild, the log starts at {log_start} "
+                    f'and the fold at {genesis}; set model.on_change = "fresh" to begin untrained'
+                )
+        sources.telemetry.say(
+            Event.RECIPE_CHANGED,
+            partition=self.partition,
+            on_change=sources.on_change,
+            genesis=genesis,
+            what=what,
+        )
+        return genesis
+
+    def _what_changed(self, known: Metadata | None) -> str:
+        if known is None:
+            return "the committed offset carries no metadata of ours; another tool set it"
+        ours = self._sources.recipe
+        for header, _ in self._candidates(self._committed_offset()):
+            if header.fingerprint == known.fingerprint:
+                return "; ".join(changes(header.recipe, ours.parts()))
+        return f"fingerprint {known.fingerprint} -> {ours.fingerprint()}"
+
+    def _committed_offset(self) -> int:
+        assert self._committed is not None  # noqa: S101
+        return self._committed.offset
+
+    def _untrained(self, genesis: int) -> Task:
+        self._origin = f"untrained model at {genesis}"
+        return Task(self._sources.recipe, partition=self.partition, genesis=genesis)
+
+    def _from_store(self, committed: Committed, known: Metadata, log_start: int) -> Task:
+        sources = self._sources
+        try:
+            for header, payload in self._candidates(committed.offset):
+                if header.fingerprint != known.fingerprint or header.genesis != known.genesis:
+                    continue  # of an earlier recipe, or of an earlier "fresh" start
+                task = self._unpickled(header, payload)
+                if task is not None:
+                    self._origin = f"snapshot at {header.next_offset}"
+                    return task
+        except Retryable as error:
+            if known.genesis < log_start:
+                raise  # only a snapshot can help: wait for the store
+            sources.telemetry.say(
+                Event.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then="replay"
+            )
+        return self._untrained(known.genesis)
+
+    def _candidates(self, offset: int) -> Iterator[tuple[Header, bytes]]:
+        """Verified snapshots of this very partition at or before `offset`, newest first."""
+        sources = self._sources
+        for stored in sources.store.stored(self.partition):
+            if stored.next_offset > offset:
+                continue
+            sealed = sources.store.load(self.partition, stored.next_offset)
+            if sealed is None:
+                self._reject(stored.next_offset, "parts of it are gone")
+                continue
+            try:
+                header, payload = unseal(sealed, sources.key)
+            except Rejected as error:
+                self._reject(stored.next_offset, str(error))
+                continue
+            if self._identity(header) != self._identity(None, stored.next_offset):
+                self._reject(stored.next_offset, "it is a snapshot of something else")
+                continue
+            yield header, payload
+
+    def _identity(self, header: Header | None, next_offset: int = 0) -> tuple[object, ...]:
+        if header is None:
+            recipe, topic_id = self._sources.recipe, self._sources.topic_id
+            return (recipe.pipeline, recipe.events_topic, topic_id, self.partition, next_offset)
+        return (
+            header.pipeline, header.topic, header.topic_id, header.partition, header.next_offset,
+        )  # fmt: skip
+
+    def _unpickled(self, header: Header, payload: bytes) -> Task | None:
+        try:
+            return Task(self._sources.recipe, partition=self.partition, payload=payload)
+        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, TypeError) as error:
+            self._reject(header.next_offset, f"it does not unpickle: {error}")
+            return None
+
+    def _reject(self, next_offset: int, why: str) -> None:
+        self._sources.telemetry.count(Metric.SNAPSHOTS_REJECTED)
+        self._sources.telemetry.say(
+            Event.SNAPSHOT_REJECTED,
+            level=logging.WARNING,
+            partition=self.partition,
+            next_offset=next_offset,
+            why=why,
+        )
+
+    def _slice(self, task: Task, target: int, deadline: float) -> bool:
+        """Replay until the target (True) or the deadline (False)."""
+        sources = self._sources
+        if self._replay is None:
+            self._replay = sources.reader.read(
+                Channel.EVENTS, self.partition, task.next_offset, target
+            )
+        while True:
+            for record in self._pending:
+                task.step(record)
+                sources.telemetry.count(Metric.REPLAYED)
+                if sources.clock.monotonic() > deadline:
+                    return False
+            batch = next(self._replay, None)
+            if batch is None:
+                task.advance(target)  # what is left up to the target are gaps
+                return True
+            self._pending = iter(batch)
+            if sources.clock.monotonic() > deadline:
+                return False
+
+    def _prove(self, task: Task) -> None:
+        sources, expected, reached = self._sources, self._expected, task.metadata()
+        if expected is not None and (expected.n, expected.digest) != (reached.n, reached.digest):
+            raise LogLost(
+                f"partition {self.partition}: from {self._origin} the replay up to "
+                f"{task.next_offset} gives digest {reached.digest} after {reached.n} records, "
+                f"committed was {expected.digest} after {expected.n}: the log or the snapshot is "
+                "not what it was; see `stream snapshots verify`"
+            )
+        sources.telemetry.count(Metric.RESTORES)
+        sources.telemetry.say(
+            Event.TASK_FRESH if self._committed is None else Event.TASK_RESTORED,
+            partition=self.partition,
+            origin=self._origin,
+            next_offset=task.next_offset,
+            learned=task.state.learned,
+            took_s=sources.clock.monotonic() - self._started,
+        )

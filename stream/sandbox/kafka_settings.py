@@ -1,0 +1,104 @@
+"""What a throw-away broker is told: one node, KRaft, no internal topic that waits for others."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+KAFKA_VERSION = "4.1.1"
+
+#: Whoever runs it. Kafka's defaults ask three brokers for the internal topics: init_transactions
+#: would wait for them for ever. Fewer partitions and shorter intervals start and stop faster.
+ONE_NODE: Mapping[str, str] = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "num.partitions": "1",
+    "auto.create.topics.enable": "false",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    "log.retention.check.interval.ms": "1000",
+    "num.network.threads": "2",
+    "num.io.threads": "2",
+}
+
+LOG4J2 = """rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d %p %c: %m%n
+"""
+
+
+def server_properties(*, port: int, controller_port: int, data: Path) -> dict[str, str]:
+    """The settings of a broker that listens on the loopback interface only."""
+    return {
+        **ONE_NODE,
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "log.dirs": str(data),
+    }
+
+
+def container_variables(*, port: int) -> dict[str, str]:
+    """The same for the public image, which reads `KAFKA_` variables and then has no defaults.
+
+    Args:
+        port: the host's port that is bound to the container's 9092.
+    """
+    settings = {
+        **ONE_NODE,
+        "controller.quorum.voters": "1@localhost:9093",
+        "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+    }
+    named = {f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in settings.items()}
+    return {**named, "KAFKA_HEAP_OPTS": "-Xms128m -Xmx384m"}
+
+
+def secured(port: int, controller_port: int, passwords: Mapping[str, str]) -> dict[str, str]:
+    """What a broker needs on top so that everyone logs in, and only `admin` may do all.
+
+    The controller's listener asks for a password too: StandardAuthorizer looks at requests between
+    broker and controller as well, and without one they would come from User:ANONYMOUS.
+
+    Args:
+        port: of the broker, as in `server_properties`.
+        controller_port: the same.
+        passwords: by user; `admin` must be among them.
+    """
+    users = " ".join(f'user_{user}="{password}"' for user, password in passwords.items())
+    login = (
+        "org.apache.kafka.common.security.plain.PlainLoginModule required "
+        f'username="admin" password="{passwords["admin"]}" {users};'
+    )
+    clients, controller = f"127.0.0.1:{port}", f"127.0.0.1:{controller_port}"
+    return {
+        "listeners": f"SASL_PLAINTEXT://{clients},CONTROLLER://{controller}",
+        "advertised.listeners": f"SASL_PLAINTEXT://{clients}",
+        "listener.security.protocol.map": "SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "inter.broker.listener.name": "SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config": login,
+        "listener.name.controller.plain.sasl.jaas.config": login,
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:admin",
+    }
+
+
+def properties_text(properties: Mapping[str, str]) -> str:
+    """A server.properties file."""
+    return "".join(f"{key}={value}\n" for key, value in properties.items())

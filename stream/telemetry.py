@@ -1,0 +1,100 @@
+"""The one catalogue of what this program says while it runs: log events and counters.
+
+A log line is an event's name and its fields (`snapshot_saved partition=3 next_offset=9000`); one for
+each move of the life cycle, none for each record. A counter counts since the process started.
+"""
+
+import logging
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterable
+from enum import StrEnum
+from typing import TextIO
+
+LOGGER_NAME = "stream"
+
+
+class Event(StrEnum):
+    """Names of log events; the comment says when."""
+
+    WORKER_STARTED = "worker_started"  # before the first poll
+    WORKER_STOPPED = "worker_stopped"  # after the last commit; its counters
+    WORKER_DRAINING = "worker_draining"  # a stop signal came
+    PROGRESS = "progress"  # now and then while there is work
+    PARTITIONS_ASSIGNED = "partitions_assigned"
+    PARTITIONS_REVOKED = "partitions_revoked"
+    TASK_FRESH = "task_fresh"  # an untrained model begins at `genesis`
+    TASK_RESTORED = "task_restored"  # from a snapshot or the log, and proved by its digest
+    TASK_KEPT = "task_kept"  # the committed offset is still the state's
+    RECIPE_CHANGED = "recipe_changed"  # and model.on_change told what to do
+    SNAPSHOT_SAVED = "snapshot_saved"
+    SNAPSHOT_REJECTED = "snapshot_rejected"  # stored, but not to be trusted or not ours
+    SNAPSHOTS_UNREACHABLE = "snapshots_unreachable"  # once a minute at most
+    SNAPSHOT_KEY_MADE = "snapshot_key_made"  # no key was configured: one was made, once
+    COMMIT_LOST = "commit_lost"  # a commit failed or its fate is unknown
+    LOG_UNREACHABLE = "log_unreachable"  # once a minute at most
+    CALL_HUNG = "call_hung"  # a deadline passed; the process ends
+    TOPIC_CREATED = "topic_created"
+
+
+class Metric(StrEnum):
+    """Names of counters, all counts since the process started."""
+
+    RECORDS = "records_total"  # records folded live
+    REPLAYED = "records_replayed_total"  # records folded muted, after a restore
+    REJECTED = "records_quarantined_total"
+    ALERTS = "alerts_total"
+    COMMITS = "commits_total"
+    COMMITS_LOST = "commits_lost_total"
+    SNAPSHOTS = "snapshots_saved_total"
+    SNAPSHOTS_FAILED = "snapshots_failed_total"  # not stored; tried again later
+    SNAPSHOTS_REJECTED = "snapshots_rejected_total"
+    RESTORES = "restores_total"
+
+
+class Telemetry:
+    """What a process says of itself.
+
+    Args:
+        secrets: texts that must never appear in a line; they are cut out.
+    """
+
+    def __init__(self, secrets: Collection[str] = ()) -> None:
+        self.counters: Counter[Metric] = Counter()
+        self._log = logging.getLogger(LOGGER_NAME)
+        self._secrets = sorted(secrets, key=len, reverse=True)
+
+    def count(self, metric: Metric, n: int = 1) -> None:
+        """Add to a counter."""
+        self.counters[metric] += n
+
+    def say(self, event: Event, *, level: int = logging.INFO, **fields: object) -> None:
+        """Write one log line."""
+        line = " ".join((event.value, *(f"{k}={_quoted(v)}" for k, v in fields.items())))
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        self._log.log(level, line)
+
+
+def configure_logging(stream: TextIO = sys.stderr, *, debug: bool = False) -> None:
+    """Send our lines to `stream`, and the libraries' warnings only when debugging."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # The clients log every disconnect as an error; what matters of it we say ourselves.
+    root.setLevel(logging.INFO if debug else logging.CRITICAL)
+    logging.getLogger(LOGGER_NAME).setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def _quoted(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, frozenset | set | list | tuple):
+        return ",".join(str(v) for v in _sorted(value)) or "-"
+    text = str(value)
+    return f'"{text}"' if " " in text or not text else text
+
+
+def _sorted(values: Iterable[object]) -> list[object]:
+    return sorted(values, key=str)

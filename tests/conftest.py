@@ -1,0 +1,90 @@
+"""Real servers for the tests: skipped on a laptop that lacks them, missed loudly in CI.
+
+`STREAM_TESTS_EXPECT=kafka,redis,docker` names what must be there: then its absence is a failure.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+from uuid import uuid4
+
+import pytest
+
+from stream.sandbox import LocalKafka, LocalRedis, Unavailable, containers
+
+
+def skip_or_fail(what: str, reason: object) -> NoReturn:
+    """Skip the test; fail it where `what` is expected."""
+    if what in os.environ.get("STREAM_TESTS_EXPECT", "").split(","):
+        pytest.fail(f"{what} was expected here, but: {reason}", pytrace=False)
+    pytest.skip(f"no {what} here: {reason}")
+
+
+def running_kafka(folder: Path) -> Iterator[LocalKafka]:
+    """A broker that is up; stopped at the end."""
+    broker = LocalKafka(folder=folder)
+    try:
+        broker.start()
+    except Unavailable as error:
+        skip_or_fail("kafka", error)
+    yield broker
+    broker.kill()
+
+
+def running_redis(folder: Path) -> Iterator[LocalRedis]:
+    """A Redis that is up; stopped at the end."""
+    server = LocalRedis(folder=folder)
+    try:
+        server.start()
+    except Unavailable as error:
+        skip_or_fail("redis", error)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """One real broker for all tests that leave it alive: use topics and groups of your own."""
+    yield from running_kafka(tmp_path_factory.mktemp("kafka"))
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRedis]:
+    """One real Redis for all tests that leave it alive: use keys of your own."""
+    yield from running_redis(tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A real broker for this test alone, to be killed, paused and restarted."""
+    yield from running_kafka(tmp_path / "kafka")
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[LocalRedis]:
+    """A real Redis for this test alone, to be killed, paused and restarted."""
+    yield from running_redis(tmp_path / "redis")
+
+
+@pytest.fixture(scope="session")
+def docker() -> None:
+    """A Docker engine that answers."""
+    try:
+        containers.require_engine()
+    except Unavailable as error:
+        skip_or_fail("docker", error)
+
+
+@pytest.fixture(autouse=True)
+def _docker_where_marked(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("docker") is not None:
+        request.getfixturevalue("docker")
+
+
+@pytest.fixture
+def pipeline(request: pytest.FixtureRequest) -> str:
+    """A pipeline's name that no other test and no earlier run has."""
+    test = re.sub("[^a-z0-9]+", "-", request.node.name.lower()).strip("-")
+    return f"{test[:40].strip('-')}-{uuid4().hex[:8]}"

@@ -1,0 +1,115 @@
+"""The port `SnapshotStore`, held on every adapter."""
+
+import time
+
+import pytest
+
+from tests.contract.worlds import StoreWorld
+
+SEALED = bytes(range(256)) * 4
+
+
+def test_an_empty_store_has_nothing(store_world: StoreWorld) -> None:
+    """A cache may know nothing; that is no error."""
+    store = store_world.store("p")
+
+    assert store.stored(0) == []
+    assert store.load(0, 41) is None
+    store.remove(0, 41)
+
+
+def test_a_saved_snapshot_comes_back(store_world: StoreWorld) -> None:
+    """The bytes are the same, and the index tells their offset and size."""
+    store = store_world.store("p")
+
+    store.save(0, 41, SEALED)
+
+    (entry,) = store.stored(0)
+    assert (entry.next_offset, entry.size_bytes) == (41, len(SEALED))
+    assert store.load(0, 41) == SEALED
+
+
+def test_an_age_is_in_milliseconds_of_this_century(store_world: StoreWorld) -> None:
+    """`saved_at_ms` counts milliseconds since 1970."""
+    store = store_world.store("p")
+
+    store.save(0, 1, SEALED)
+
+    (entry,) = store.stored(0)
+    year_ms = 366 * 86_400_000
+    assert abs(entry.saved_at_ms - time.time_ns() // 1_000_000) < 5 * year_ms
+
+
+def test_the_newest_offset_comes_first(store_world: StoreWorld) -> None:
+    """The order goes by offset, as a number, whenever each was saved."""
+    store = store_world.store("p")
+
+    for offset in (100, 9, 2**40, 0, 1000):
+        store.save(0, offset, b"%d" % offset)
+
+    offsets = [entry.next_offset for entry in store.stored(0)]
+    assert offsets == [2**40, 1000, 100, 9, 0]
+    assert store.load(0, 2**40) == b"%d" % 2**40
+
+
+def test_other_clients_see_it_too(store_world: StoreWorld) -> None:
+    """A snapshot outlives the client that saved it."""
+    first = store_world.store("p")
+    first.save(0, 41, SEALED)
+    first.close()
+
+    assert store_world.store("p").load(0, 41) == SEALED
+
+
+def test_pipelines_and_partitions_are_apart(store_world: StoreWorld) -> None:
+    """Nobody sees another one's snapshots, also where one name begins with the other."""
+    store, other = store_world.store("p"), store_world.store("p-1")
+
+    store.save(1, 41, b"ours")
+    store.save(11, 41, b"eleven")
+    other.save(1, 41, b"theirs")
+
+    assert store.load(1, 41) == b"ours"
+    assert other.load(1, 41) == b"theirs"
+    assert store.stored(0) == []
+    assert [entry.size_bytes for entry in store.stored(1)] == [4]
+    assert [entry.size_bytes for entry in store.stored(11)] == [6]
+
+
+def test_saving_again_replaces(store_world: StoreWorld) -> None:
+    """One offset has one snapshot: the last one saved."""
+    store = store_world.store("p")
+
+    store.save(0, 41, b"first, and longer")
+    store.save(0, 41, b"second")
+
+    (entry,) = store.stored(0)
+    assert entry.size_bytes == len(b"second")
+    assert store.load(0, 41) == b"second"
+
+
+def test_a_removed_snapshot_is_gone(store_world: StoreWorld) -> None:
+    """`remove` forgets one and leaves the others."""
+    store = store_world.store("p")
+    store.save(0, 41, b"old")
+    store.save(0, 42, b"new")
+
+    store.remove(0, 41)
+    store.remove(0, 41)
+
+    assert [entry.next_offset for entry in store.stored(0)] == [42]
+    assert store.load(0, 41) is None
+    assert store.load(0, 42) == b"new"
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 8 * 2**20, 8 * 2**20 + 1, 20 * 2**20])
+def test_any_size_comes_back_whole(store_world: StoreWorld, size_bytes: int) -> None:
+    """Empty ones, and those at the edges of what a store may cut in pieces of 8 MiB."""
+    store = store_world.store("p")
+    sealed = (b"0123456789abcdef" * (size_bytes // 16 + 1))[:size_bytes]
+
+    store.save(3, 7, sealed)
+
+    (entry,) = store.stored(3)
+    assert entry.size_bytes == size_bytes
+    assert store.load(3, 7) == sealed

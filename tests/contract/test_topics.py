@@ -1,0 +1,137 @@
+"""The ports `Topics` and `Feed`, held on every adapter."""
+
+import pytest
+
+from stream.core.event import Channel
+from stream.errors import Misconfigured
+from stream.ports import TopicInfo, Topics
+from tests.contract.worlds import World, create, eventually, everything, patiently
+
+
+def described(world: World, topics: Topics, channel: Channel) -> TopicInfo:
+    """A topic that is there, as soon as the broker says so."""
+    eventually(True, lambda: topics.describe()[channel] is not None, deadline_s=world.deadline_s)
+    info = topics.describe()[channel]
+    assert info is not None
+    return info
+
+
+def test_missing_topics_are_none(world: World) -> None:
+    """`describe` names all four channels, whether their topics exist or not."""
+    topics = world.topics()
+
+    assert patiently(topics.describe, deadline_s=world.deadline_s) == dict.fromkeys(Channel)
+
+
+def test_a_made_topic_is_described(world: World) -> None:
+    """Partitions and retention are as asked; an id tells it from another topic of that name."""
+    topics = world.topics()
+
+    topics.create(Channel.EVENTS, partitions=3, retention_ms=86_400_000)
+    topics.create(Channel.ALERTS, partitions=1, retention_ms=-1)
+
+    events = described(world, topics, Channel.EVENTS)
+    alerts = described(world, topics, Channel.ALERTS)
+    assert (events.partitions, alerts.partitions) == (3, 1)
+    assert events.retention_ms in (86_400_000, None)
+    assert alerts.retention_ms in (-1, None)
+    assert events.cleanup_policy in ("delete", None)
+    assert events.name != alerts.name
+    assert not events.topic_id or events.topic_id != alerts.topic_id
+    assert topics.describe()[Channel.PREDICTIONS] is None
+
+
+def test_making_a_topic_twice_changes_nothing(world: World) -> None:
+    """`create` is fine with a topic that is there, and leaves it as it is."""
+    topics = world.topics()
+    topics.create(Channel.EVENTS, partitions=2, retention_ms=-1)
+    made = described(world, topics, Channel.EVENTS)
+
+    topics.create(Channel.EVENTS, partitions=5, retention_ms=-1)
+
+    assert described(world, world.topics(), Channel.EVENTS) == made
+
+
+def test_nothing_is_denied_to_an_allowed_user(world: World) -> None:
+    """A user who may do everything gets no complaint."""
+    create(world)
+
+    assert world.topics().denied() == []
+
+
+def test_a_feed_says_how_many_were_acknowledged(world: World) -> None:
+    """`flush` counts all acknowledged events since the start."""
+    create(world)
+    feed = world.feed()
+
+    for n in range(3):
+        feed.send(b"%d" % n, key=None, timestamp_ms=None)
+    assert feed.flush(timeout_s=30) == 3
+    feed.send(b"3", key=None, timestamp_ms=None)
+    assert feed.flush(timeout_s=30) == 4
+    assert feed.flush(timeout_s=30) == 4
+
+    reader = world.reader()
+    records = everything(reader, Channel.EVENTS)
+    assert [record.value for record in records] == [b"0", b"1", b"2", b"3"]
+    assert all(record.timestamp_ms > 1_700_000_000_000 for record in records)
+
+
+def test_a_feed_sends_an_event_as_it_is(world: World) -> None:
+    """Key, value, timestamp and headers are untouched."""
+    create(world)
+    feed = world.feed()
+
+    feed.send(b'{"a": 1}', key=b"\x00k", timestamp_ms=1_234_567_890_123, headers=(("h", b"\xff"),))
+    feed.flush(timeout_s=30)
+
+    (record,) = everything(world.reader(), Channel.EVENTS)
+    assert (record.key, record.value) == (b"\x00k", b'{"a": 1}')
+    assert record.timestamp_ms == 1_234_567_890_123
+    assert tuple(record.headers) == (("h", b"\xff"),)
+
+
+def test_a_key_decides_the_partition(world: World) -> None:
+    """Events with one key stay in one partition, in order; many keys use all partitions."""
+    create(world, partitions=3)
+    feed = world.feed()
+
+    for n in range(300):
+        feed.send(b"%d" % n, key=b"k%d" % (n % 30), timestamp_ms=None)
+    assert feed.flush(timeout_s=30) == 300
+
+    reader = world.reader()
+    places: dict[bytes | None, set[int]] = {}
+    for partition in range(3):
+        numbers: dict[bytes | None, list[int]] = {}
+        for record in everything(reader, Channel.EVENTS, partition):
+            places.setdefault(record.key, set()).add(partition)
+            numbers.setdefault(record.key, []).append(int(record.value or b"-1"))
+        assert all(sent == sorted(sent) and len(sent) == 10 for sent in numbers.values())
+    assert all(len(partitions) == 1 for partitions in places.values())
+    assert set().union(*places.values()) == {0, 1, 2}
+
+
+def test_many_events_go_through_a_feed(world: World) -> None:
+    """More events than any queue holds: all are acknowledged and in order."""
+    create(world)
+    feed = world.feed()
+
+    for n in range(10_000):
+        feed.send(b"%d" % n, key=b"k", timestamp_ms=n)
+    assert feed.flush(timeout_s=60) == 10_000
+
+    records = everything(world.reader(), Channel.EVENTS)
+    assert [int(record.value or b"-1") for record in records] == list(range(10_000))
+
+
+def test_a_feed_without_a_topic_is_misconfigured(world: World) -> None:
+    """Events for a missing topic are refused, at the latest when they are flushed."""
+    feed = world.feed()
+
+    def feed_one() -> None:
+        feed.send(b"{}", key=None, timestamp_ms=None)
+        feed.flush(timeout_s=30)
+
+    with pytest.raises(Misconfigured):
+        feed_one()
