@@ -6,7 +6,7 @@ from typing import Any
 from river import base, dummy
 
 
-class LabelCoder(base.Wrapper, base.Classifier):
+class LabelCoder(base.Wrapper[base.Classifier], base.Classifier):
     """Gives a classifier the numbers 0, 1, 2 … for labels, in the order they came.
 
     River's k-NN and adaptive tree iterate over a set of classes. With strings in it the order of a
@@ -40,10 +40,10 @@ class LabelCoder(base.Wrapper, base.Classifier):
             self._labels.append(y)
         self.classifier.learn_one(x, code)
 
-    def predict_proba_one(self, x: dict[Any, Any]) -> dict[Any, float]:
+    def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """Probability by label."""
         labels = self._labels
-        probabilities = self.classifier.predict_proba_one(x)
+        probabilities = self.classifier.predict_proba_one(x, **kwargs)
         return {labels[int(code)]: share for code, share in probabilities.items()}
 
     @classmethod

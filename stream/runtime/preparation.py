@@ -62,10 +62,13 @@ def make_recipe(settings: Settings) -> Recipe:
 
 
 def _source(module: str) -> str:
-    path = getattr(sys.modules.get(module), "__file__", None)
+    """Digest of the factory's module; of a package's whole folder, for its parts are the model too."""
+    loaded = sys.modules.get(module)
+    path = getattr(loaded, "__file__", None)
     if path is None or not path.endswith(".py"):
         return ""
-    return source_digest(Path(path).read_text(encoding="utf-8"))
+    files = sorted(Path(path).parent.rglob("*.py")) if hasattr(loaded, "__path__") else [Path(path)]
+    return source_digest("\n".join(f.read_text(encoding="utf-8") for f in files))
 
 
 def ready_topics(topics: Topics, settings: Settings, telemetry: Telemetry) -> TopicInfo:

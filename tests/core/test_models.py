@@ -1,4 +1,4 @@
-"""Every ready pipeline keeps the model contract, and predicts as well as it says."""
+"""Every ready pipeline keeps the model contract, whatever valid events come."""
 
 import copy
 import hashlib
@@ -8,22 +8,18 @@ import math
 import os
 import pickle
 import random
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
-from river import linear_model, preprocessing
 
 import stream.models
 from stream.core.event import Kind
 from stream.core.learner import build, kind_of, unseeded
 from stream.core.spec import ModelSpec
-from tests.data import rows
 
 NAMES = list(stream.models.catalogue())
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -52,6 +48,8 @@ def mixed_events(kind: Kind, count: int, *, extreme: bool = False) -> Iterator[E
     """Numbers, bools and strings that come and go, change type, and never end to bring new values.
 
     Args:
+        kind: of the model, and so of the labels.
+        count: of events.
         extreme: every tenth event has numbers at the limit of what is valid.
     """
     rng = random.Random(11)
@@ -75,7 +73,7 @@ def mixed_events(kind: Kind, count: int, *, extreme: bool = False) -> Iterator[E
         amount = size + 2.0 * hot - (carrier == "DL") + rng.gauss(0.0, 0.5)
         label: Any = amount > 3.0
         if kind is Kind.MULTICLASS:
-            label = "small" if amount < 2.0 else "middle" if amount < 4.0 else "large"
+            label = f"about {round(amount)}"
         elif kind is Kind.REGRESSION:
             label = amount * (1e12 if extreme and index % 50 == 49 else 1.0)
         yield features, label
@@ -103,33 +101,22 @@ def answers(model: Any, events: Iterable[Event], *, pickle_every: int = 0) -> li
     kind, texts = kind_of(model), []
     for index, (features, label) in enumerate(events):
         if pickle_every and index % pickle_every == 0:
-            model = pickle.loads(pickle.dumps(model))
+            model = pickle.loads(pickle.dumps(model))  # noqa: S301  # our own bytes, just made
         texts.append(repr(answer(model, kind, features)))
         learn(model, kind, features, label)
     return texts
 
 
-def digests() -> dict[str, str]:
+def digests(*, pickle_every: int) -> dict[str, str]:
     """By name, a digest of 300 answers; run under several hash seeds."""
     return {
         name: hashlib.sha256(
-            "\n".join(answers(model, mixed_events(kind_of(model), 300))).encode()
+            "\n".join(
+                answers(model, mixed_events(kind_of(model), 300), pickle_every=pickle_every)
+            ).encode()
         ).hexdigest()
         for name, model in ((name, make(name)) for name in NAMES)
     }
-
-
-def electricity() -> Iterator[Event]:
-    """Features and label (UP is True) of elec2."""
-    for row in rows("elec2"):
-        yield {name: value for name, value in row.items() if name != "class"}, row["class"] == "UP"
-
-
-def rentals() -> Iterator[Event]:
-    """Features and label of bike_sharing_hour; what would give the label away is left out."""
-    left_out = {"instant", "dteday", "casual", "registered", "cnt"}
-    for row in rows("bike_sharing_hour"):
-        yield {name: value for name, value in row.items() if name not in left_out}, row["cnt"]
 
 
 def test_the_catalogue_names_every_pipeline_and_says_when_to_choose_it() -> None:
@@ -164,13 +151,11 @@ def test_a_second_run_gives_the_same_answers(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_restored_model_goes_on_as_if_nothing_had_happened(name: str) -> None:
-    """Pickled and unpickled again and again, at any cut, a model gives the same answers."""
-    kind = kind_of(make(name))
-    # Sets of strings may come out of pickle in another order; river's k-NN and no-change keep
-    # their classes in one, as their docstrings say. True and false keep theirs.
-    if name in ("k_nearest_neighbors", "no_change"):
-        kind = Kind.BINARY
-    events = list(mixed_events(kind, 400))
+    """Pickled and unpickled again and again, at any cut, a model gives the same answers.
+
+    A set of strings comes out of pickle in another order one time in three.
+    """
+    events = list(mixed_events(kind_of(make(name)), 400))
 
     assert answers(make(name), events, pickle_every=23) == answers(make(name), events)
 
@@ -191,92 +176,37 @@ def test_any_valid_event_is_answered_with_finite_numbers(name: str) -> None:
         assert list(features.items()) == list(before.items())
 
 
-def test_a_hash_seed_changes_nothing_but_where_the_docstring_says_so() -> None:
-    """Four PYTHONHASHSEEDs give one digest, or the docstring names PYTHONHASHSEED."""
-    code = "import json, tests.core.test_models as t; print(json.dumps(t.digests()))"
+def test_a_hash_seed_changes_nothing() -> None:
+    """Four PYTHONHASHSEEDs give one digest of each pipeline's answers, restored or not."""
+    code = "import json, tests.core.test_models as t; print(json.dumps(t.digests(pickle_every={})))"
     runs = [
         subprocess.Popen(
-            [sys.executable, "-c", code],
+            [sys.executable, "-c", code.format(pickle_every)],
             cwd=REPOSITORY,
             env=os.environ | {"PYTHONHASHSEED": seed},
             stdout=subprocess.PIPE,
             text=True,
         )
-        for seed in ("0", "1", "77", "4294967295")
+        for seed, pickle_every in (("0", 0), ("1", 23), ("77", 31), ("4294967295", 41))
     ]
     found = [json.loads(run.communicate(timeout=120)[0]) for run in runs]
+    assert [list(digest) for digest in found] == [NAMES] * 4
 
-    differing = {name for name in NAMES if len({digest[name] for digest in found}) > 1}
-    told = {name for name in NAMES if "PYTHONHASHSEED" in getattr(stream.models, name).__doc__}
-
-    assert differing <= told
-    assert told == {"k_nearest_neighbors", "no_change"}
+    assert all(digest == found[0] for digest in found)
 
 
-def test_logistic_regression_is_rivers_bit_for_bit_on_numbers() -> None:
-    """All of elec2: each probability equals the plain pipeline's, and 7,371 answers are wrong."""
-    ours = make("logistic_regression")
-    plain = preprocessing.StandardScaler() | linear_model.LogisticRegression()
-    errors = 0
+@pytest.mark.parametrize("name", [n for n in NAMES if kind_of(make(n)) is Kind.MULTICLASS])
+def test_labels_may_be_of_several_types(name: str) -> None:
+    """One integer among strings is valid; river's trees alone sort classes and raise ever after."""
+    model = make(name)
+    events = [
+        ({"size": float(index)}, 3 if index == 50 else "low" if index % 10 < 5 else "high")
+        for index in range(150)
+    ]
 
-    for features, label in electricity():
-        probabilities = ours.predict_proba_one(features)
-        assert probabilities == plain.predict_proba_one(features)
-        errors += (probabilities[True] > 0.5) is not label
-        ours.learn_one(features, label)
-        plain.learn_one(features, label)
+    last = answers(model, events)[-1]
 
-    assert errors == 7_371
-
-
-# Accuracy on the first 5,000 events, measured, less half a point.
-FLOORS = {
-    "logistic_regression": 0.843,
-    "softmax_regression": 0.863,
-    "passive_aggressive": 0.871,
-    "naive_bayes": 0.795,
-    "k_nearest_neighbors": 0.884,
-    "hoeffding_tree": 0.843,
-    "hoeffding_adaptive_tree": 0.880,
-    "adaptive_random_forest": 0.888,
-    "leveraging_bagging": 0.911,
-    "no_change": 0.835,
-}
-
-
-@pytest.mark.parametrize("name", FLOORS)
-def test_classifiers_are_as_accurate_as_measured(name: str) -> None:
-    """The first 5,000 events of elec2, with the defaults; always saying DOWN gives 0.54."""
-    model = build(ModelSpec(factory=f"stream.models:{name}"))
-    right = 0
-    for features, label in islice(electricity(), 5_000):
-        right += model.predict_one(features) == label  # type: ignore[attr-defined]
-        model.learn_one(features, label)  # type: ignore[attr-defined]
-
-    assert right / 5_000 >= FLOORS[name]
-
-
-@pytest.mark.parametrize(
-    ("name", "count", "error_max"),
-    [
-        ("linear_regression", 17_379, 83.0),
-        ("hoeffding_tree_regressor", 17_379, 57.0),
-        ("adaptive_random_forest_regressor", 5_000, 47.0),
-    ],
-)
-def test_regressors_stay_finite_and_beat_the_mean(name: str, count: int, error_max: float) -> None:
-    """Where river's default diverges at event 692, ours end far below the running mean's error."""
-    model, baseline = build(ModelSpec(factory=f"stream.models:{name}")), make("running_mean")
-    errors, baseline_errors = [], []
-
-    for features, label in islice(rentals(), count):
-        errors.append(abs(model.predict_one(features) - label))  # type: ignore[attr-defined]
-        baseline_errors.append(abs(baseline.predict_one(features) - label))
-        model.learn_one(features, label)  # type: ignore[attr-defined]
-        baseline.learn_one(features, label)
-
-    assert max(errors) < 3 * max(baseline_errors)
-    assert statistics.fmean(errors) <= error_max < statistics.fmean(baseline_errors)
+    assert all(label in last for label in ("'low'", "'high'", "3: "))
 
 
 def test_linear_regression_stays_near_with_many_and_rare_features() -> None:
@@ -312,19 +242,3 @@ def test_strings_without_end_do_not_make_a_model_without_end() -> None:
         model.learn_one({"id": f"id-{index}", "size": 1.0}, index % 2 == 0)
 
     assert len(model["LogisticRegression"].weights) == 30 + 1 + 1
-
-
-def test_half_space_trees_rank_attacks_above_the_median() -> None:
-    """The first 16,000 events of smtp hold 13 attacks; nearly all score above most of the rest."""
-    model = build(ModelSpec(factory="stream.models:half_space_trees"))
-    scores: dict[Any, list[float]] = {0: [], 1: []}
-    for row in islice(rows("smtp"), 16_000):
-        label = row.pop("label")
-        scores[label].append(model.score_one(row))  # type: ignore[attr-defined]
-        model.learn_one(row)  # type: ignore[attr-defined]
-
-    median = statistics.median(scores[0])
-
-    assert len(scores[1]) == 13
-    assert statistics.median(scores[1]) > statistics.quantiles(scores[0], n=10)[-1]
-    assert sum(score > median for score in scores[1]) >= 11

@@ -1,0 +1,145 @@
+"""What anybody outside sees of a pipeline: its commands and its topics, and nothing of its code."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+
+from stream.sandbox import LocalKafka, LocalRedis
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Pipeline:
+    """One pipeline on real servers.
+
+    Attributes:
+        config: TOML below the server's addresses.
+        modules: name -> source of Python modules beside the configuration.
+    """
+
+    name: str
+    folder: Path
+    kafka: LocalKafka
+    redis: LocalRedis
+    config: str
+    modules: Mapping[str, str] = field(default_factory=dict)
+    partitions: int = 1
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "stream.toml").write_text(
+            f'pipeline = "{self.name}"\n'
+            f'[kafka]\nbootstrap_servers = "{self.kafka.bootstrap_servers}"\n'
+            f'[redis]\nurl = "{self.redis.url}"\n{self.config}'
+        )
+        for module, source in self.modules.items():
+            (self.folder / f"{module}.py").write_text(source)
+        settings = {
+            "num_partitions": self.partitions,
+            "replication_factor": 1,
+            "configs": {"retention.ms": "-1"},
+        }
+        admin = KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap_servers)
+        try:
+            admin.create_topics({f"{self.name}.events": settings}, wait_for_metadata=True)
+        finally:
+            admin.close()
+
+    def feed(self, values: Iterable[bytes | tuple[int, bytes]]) -> int:
+        """Append events; a bare value goes to partition 0. Returns: how many."""
+        producer = KafkaProducer(
+            bootstrap_servers=self.kafka.bootstrap_servers, linger_ms=20, batch_size=1 << 18
+        )
+        sent = []
+        for n, item in enumerate(values):
+            partition, value = item if isinstance(item, tuple) else (0, item)
+            sent.append(
+                producer.send(f"{self.name}.events", value, f"k{n}".encode(), partition=partition)
+            )
+        producer.flush(60)
+        assert all(s.succeeded() for s in sent)
+        producer.close()
+        return len(sent)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """A worker's environment, with its own place for its own key."""
+        state = {"PYTHONPATH": str(REPOSITORY), "XDG_STATE_HOME": str(self.folder / "state")}
+        return os.environ | state | more
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """A worker in the background; its log goes to worker.log."""
+        log = (self.folder / "worker.log").open("ab")
+        command = [sys.executable, "-m", "stream", "run", "-c", "stream.toml", *arguments]
+        with log:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=self.environment(**environment), stderr=log
+            )
+
+    def run_until_end(self, *, timeout_s: float = 120, **environment: str) -> None:
+        """A worker that does all there is, and ends well."""
+        worker = self.start("--until-end", **environment)
+        try:
+            code = worker.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            raise AssertionError(f"the worker did not reach the end:\n{self.log()}") from None
+        assert code == 0, self.log()
+
+    def log(self, lines: int = 30) -> str:
+        """The last lines that the workers wrote."""
+        return "\n".join((self.folder / "worker.log").read_text().splitlines()[-lines:])
+
+    def records(self, channel: str, partition: int = 0) -> list[Any]:
+        """Every committed record of a topic's partition, as any read_committed consumer gets it."""
+        tp = TopicPartition(f"{self.name}.{channel}", partition)
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.kafka.bootstrap_servers,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        consumer.assign([tp])
+        consumer.seek_to_beginning(tp)
+        end, found = consumer.end_offsets([tp])[tp], []
+        deadline = time.monotonic() + 60
+        while consumer.position(tp) < end:
+            assert time.monotonic() < deadline, f"{tp} could not be read to its end"
+            for batch in consumer.poll(500, max_records=10_000).values():
+                found += batch
+        consumer.close()
+        return found
+
+    def values(self, channel: str, partition: int = 0) -> list[dict[str, Any]]:
+        """The JSON of every committed record."""
+        return [json.loads(r.value) for r in self.records(channel, partition)]
+
+    def predicted_n(self, partitions: Iterable[int] = (0,)) -> int:
+        """How far the predictions have come: end offsets, markers included; cheap to ask often."""
+        tps = [TopicPartition(f"{self.name}.predictions", p) for p in partitions]
+        consumer = KafkaConsumer(bootstrap_servers=self.kafka.bootstrap_servers)
+        try:
+            return sum(consumer.end_offsets(tps).values())
+        finally:
+            consumer.close()
+
+
+def until(condition: Callable[[], bool], *, timeout_s: float, what: str) -> None:
+    """Wait for a condition, at most so long."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.02)
+
+
+def without_place(prediction: dict[str, Any]) -> dict[str, Any]:
+    """A prediction record without where it was: what a plain loop can know."""
+    return {k: v for k, v in prediction.items() if k not in {"v", "id", "partition", "offset"}}
