@@ -1,6 +1,7 @@
 """The whole configuration, and the checks that look at more than one table."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -121,7 +122,10 @@ def _filled(tree: Mapping[str, Any]) -> dict[str, Any]:
     }
     filled = sections | dict(tree)
     if isinstance(filled["topics"], dict):
-        names = {channel.value: f"{filled.get('pipeline')}.{channel}" for channel in Channel}
+        # A pipeline's name that is refused has no topics to be refused again.
+        given = filled.get("pipeline")
+        prefix = given if isinstance(given, str) and re.fullmatch(_PIPELINE, given) else "pipeline"
+        names = {channel.value: f"{prefix}.{channel}" for channel in Channel}
         filled["topics"] = names | filled["topics"]
     return filled
 

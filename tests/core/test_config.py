@@ -1,0 +1,299 @@
+"""The configuration, through files and environments as an operator writes them."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream.config import Settings, from_mapping, load, reference
+from stream.config.reference import keys
+from stream.core.event import Channel
+from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
+from stream.errors import Misconfigured
+
+Load = Callable[..., Settings]
+
+PLAIN = """
+pipeline = "electricity"
+[model]
+factory = "stream.models:logistic_regression"
+"""
+CANARY = "canary-7f3a-canary-7f3a-canary-7f3a"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Load:
+    """Load a configuration from its text, and an environment."""
+
+    def load_text(text: str = PLAIN, /, **environ: str) -> Settings:
+        path = tmp_path / "stream.toml"
+        path.write_text(text)
+        return load(path, environ=environ)
+
+    return load_text
+
+
+def test_a_pipeline_and_a_factory_are_enough(loaded: Load) -> None:
+    """Every other key has the contract's default."""
+    settings = loaded()
+
+    assert settings.kafka.bootstrap_servers == "localhost:9092"
+    assert settings.kafka.client == "kafka-python"
+    assert {c: settings.topics.name(c) for c in Channel} == {
+        c: f"electricity.{c.value}" for c in Channel
+    }
+    assert settings.redis.url.get_secret_value() == "redis://localhost:6379/0"
+    assert settings.delivery.guarantee == "exactly-once"
+    assert settings.delivery.commit_interval_ms == 200
+    assert settings.snapshots.recovery_time_s == 10
+    assert settings.snapshots.keep == 3
+    assert settings.signing_key_bytes() is None
+    assert settings.detectors is None
+    assert settings.limits.core() == Limits()
+    assert settings.events.core() == EventShape()
+    assert settings.model.core() == ModelSpec(factory="stream.models:logistic_regression")
+
+
+# Another valid value for every key of the contract, as a variable would hold it.
+OTHERS: Mapping[str, tuple[str, Any]] = {
+    "pipeline": ("other", "other"),
+    "kafka.bootstrap_servers": ("a:1, b:2", "a:1,b:2"),
+    "kafka.client": ("confluent", "confluent"),
+    "kafka.options": ('{"client_id": "x"}', {"client_id": "x"}),
+    "kafka.path": ("log.sqlite", "log.sqlite"),
+    "topics.events": ("e", "e"),
+    "topics.predictions": ("p", "p"),
+    "topics.alerts": ("a", "a"),
+    "topics.quarantine": ("q", "q"),
+    "topics.create": ("false", False),
+    "topics.start": ("latest", "latest"),
+    "topics.retention_ms": ("86400000", 86_400_000),
+    "redis.url": ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+    "events.id": ("order_id", "order_id"),
+    "events.label": ("is_fraud", "is_fraud"),
+    "events.positive": ("1", 1),
+    "events.features": ("*", "*"),
+    "events.ignore": ('["note"]', ("note",)),
+    "events.extra": ("ignore", "ignore"),
+    "model.factory": ("mine:make", "mine:make"),
+    "model.params": ('{"n": 3}', {"n": 3}),
+    "model.on_change": ("rebuild", "rebuild"),
+    "model.hash_seed": ("12345", 12345),
+    "delivery.guarantee": ("at-least-once", "at-least-once"),
+    "delivery.commit_interval_ms": ("50", 50),
+    "worker.instance": ("0", "0"),
+    "snapshots.recovery_time_s": ("30", 30.0),
+    "snapshots.keep": ("5", 5),
+    "snapshots.signing_key": ("k" * 32, "k" * 32),
+    "snapshots.signing_key_file": ("", ""),  # a test of its own
+    "limits.value_bytes_max": ("1000", 1000),
+    "limits.features_max": ("10", 10),
+    "limits.name_chars_max": ("10", 10),
+    "limits.string_chars_max": ("10", 10),
+    "limits.magnitude_max": ("1e6", 1e6),
+    "limits.distinct_features_max": ("500", 500),
+}
+
+
+def test_the_table_of_other_values_has_every_key() -> None:
+    """A new key cannot forget its override."""
+    assert [key for key, _ in keys() if not key.startswith("detectors[]")] == list(OTHERS)
+
+
+@pytest.mark.parametrize("key", [key for key in OTHERS if not key.endswith("_file")])
+@pytest.mark.parametrize("by_file", [False, True])
+def test_every_key_is_overridden_by_the_environment(
+    loaded: Load, tmp_path: Path, key: str, *, by_file: bool
+) -> None:
+    """STREAM__SECTION__KEY gives a typed value, and STREAM__SECTION__KEY_FILE the file's."""
+    text, expected = OTHERS[key]
+    name = "STREAM__" + key.upper().replace(".", "__")
+    environ = {name: text}
+    # signing_key_file is a key of its own.
+    if by_file and key != "snapshots.signing_key":
+        (tmp_path / "value").write_text(text + "\n")
+        environ = {name + "_FILE": str(tmp_path / "value")}
+    if key == "kafka.path":
+        environ["STREAM__KAFKA__CLIENT"] = "embedded"
+
+    value: Any = loaded(PLAIN, **environ)
+    for part in key.split("."):
+        value = getattr(value, part)
+
+    assert expected == (value.get_secret_value() if hasattr(value, "get_secret_value") else value)
+    assert type(expected) in {type(value), str}
+
+
+def test_free_tables_are_overridden_key_by_key(loaded: Load) -> None:
+    """Options and params keep what the file says beside what the environment says."""
+    text = PLAIN + 'params = { a = 1, b = { c = 2 } }\n[kafka]\noptions = { client_id = "x" }'
+    settings = loaded(
+        text,
+        STREAM__MODEL__PARAMS__A="0.5",
+        STREAM__MODEL__PARAMS__B__D="word",
+        STREAM__KAFKA__OPTIONS__SASL_PLAIN_PASSWORD="12345",  # noqa: S106  # that of a test
+        STREAM__KAFKA__OPTIONS__SSL_CHECK_HOSTNAME="false",
+        HOME="/nowhere",
+        STREAM_OTHER="not ours",
+    )
+
+    assert settings.model.params == {"a": 0.5, "b": {"c": 2, "d": "word"}}
+    # A password of digits stays a string.
+    assert settings.kafka.options == {
+        "client_id": "x",
+        "sasl_plain_password": "12345",
+        "ssl_check_hostname": False,
+    }
+
+
+def test_detectors_come_from_the_environment_as_json(loaded: Load) -> None:
+    """STREAM__DETECTORS holds the whole list."""
+    found = loaded(PLAIN, STREAM__DETECTORS='[{"type": "ADWIN", "params": {"delta": 0.01}}]')
+
+    assert found.detectors == (DetectorSpec(name="adwin", type="ADWIN", params={"delta": 0.01}),)
+    assert loaded(PLAIN, STREAM__DETECTORS="[]").detectors == ()
+
+
+def test_a_signing_key_is_read_from_its_file_once(loaded: Load, tmp_path: Path) -> None:
+    """The line's end is no part of a text; a binary key may end with that byte."""
+    path = tmp_path / "key"
+    for content, key in (
+        (b"k" * 32 + b"\n", b"k" * 32),
+        (b"k" * 31 + b"\n", b"k" * 31 + b"\n"),
+        (bytes(range(32)), bytes(range(32))),
+    ):
+        path.write_bytes(content)
+        settings = loaded(PLAIN, STREAM__SNAPSHOTS__SIGNING_KEY_FILE=str(path))
+        path.unlink()
+        assert settings.signing_key_bytes() == key
+
+
+def test_secrets_are_known_and_never_shown(loaded: Load) -> None:
+    """`secrets` has each of them; repr, str and describe have none."""
+    settings = loaded(
+        PLAIN,
+        STREAM__REDIS__URL=f"redis://me:{CANARY}%40@localhost/1",
+        STREAM__KAFKA__OPTIONS__SASL_PLAIN_PASSWORD=CANARY + "-p",
+        STREAM__KAFKA__OPTIONS__SASL_PLAIN_USERNAME="worker",
+        STREAM__KAFKA__OPTIONS__SSL_KEYFILE="/run/key.pem",
+        STREAM__KAFKA__OPTIONS__SOCKS5_PROXY=f"socks5://u:{CANARY}-s@proxy:1080",
+        STREAM__SNAPSHOTS__SIGNING_KEY=CANARY + "-k",
+    )
+
+    assert settings.secrets() == {
+        CANARY + "@",
+        CANARY + "%40",
+        f"redis://me:{CANARY}%40@localhost/1",
+        CANARY + "-p",
+        CANARY + "-s",
+        f"socks5://u:{CANARY}-s@proxy:1080",
+        CANARY + "-k",
+    }
+    described = json.dumps(settings.describe())
+    for shown in (repr(settings), str(settings), repr(settings.kafka), str(settings.redis)):
+        assert CANARY not in shown
+    assert CANARY not in described
+    assert "localhost/1" in described
+    assert "/run/key.pem" in described
+    assert loaded().secrets() == frozenset()
+
+
+def test_timings_follow_from_the_recovery_time(loaded: Load) -> None:
+    """Half for noticing, half for replay, within what brokers and clients allow."""
+    timings = loaded().timings
+
+    assert timings.session_timeout_ms == 6000
+    assert timings.heartbeat_interval_ms == 600
+    assert timings.transaction_timeout_ms == 5000
+    assert timings.delivery_timeout_ms == 4000
+    assert timings.request_timeout_ms == 2000
+    assert timings.replay_budget_s == 5
+    assert timings.call_deadline_s == 15
+    for recovery_s, session_ms, transaction_ms in (
+        (1, 6000, 3000),
+        (60, 30_000, 30_000),
+        (3600, 45_000, 60_000),
+    ):
+        environ = {"STREAM__SNAPSHOTS__RECOVERY_TIME_S": str(recovery_s)}
+        timings = loaded(PLAIN, STREAM__WORKER__INSTANCE="w-0", **environ).timings
+        assert timings.session_timeout_ms == session_ms
+        assert timings.transaction_timeout_ms == transaction_ms
+        assert timings.heartbeat_interval_ms * 3 <= session_ms
+        assert timings.request_timeout_ms * 2 <= timings.delivery_timeout_ms < transaction_ms
+
+
+def test_the_hash_seed_is_the_same_on_every_machine(loaded: Load) -> None:
+    """Derived from the pipeline's name, unless written."""
+    assert loaded().effective_hash_seed == 2_927_673_732
+    assert loaded(PLAIN, STREAM__PIPELINE="other").effective_hash_seed != 2_927_673_732
+    assert loaded(PLAIN, STREAM__MODEL__HASH_SEED="0").effective_hash_seed == 0
+
+
+def test_flat_events_and_full_detectors_reach_the_core(loaded: Load) -> None:
+    """The core gets plain values, never pydantic's."""
+    text = (
+        PLAIN
+        + """
+    [events]
+    features = "*"
+    ignore = ["note"]
+    positive = "UP"
+    [[detectors]]
+    name = "nsw"
+    type = "KSWIN"
+    signal = "feature:nswprice"
+    params = { seed = 7 }
+    """
+    )
+    settings = loaded(text)
+
+    assert settings.events.core() == EventShape(
+        flat=True, ignore=frozenset({"note"}), positive="UP"
+    )
+    assert settings.detectors == (
+        DetectorSpec(name="nsw", type="KSWIN", signal="feature:nswprice", params={"seed": 7}),
+    )
+
+
+def test_librdkafka_options_have_dots_however_they_are_written(loaded: Load) -> None:
+    """Quoted, as nested tables, or from a variable: one name, and the environment wins."""
+    text = (
+        PLAIN + '[kafka]\nclient = "confluent"\n[kafka.options]\nsasl.password = "a"\n"ssl.x" = 1'
+    )
+    settings = loaded(
+        text,
+        STREAM__KAFKA__OPTIONS__SASL_PASSWORD="b",  # noqa: S106  # that of a test
+        STREAM__KAFKA__OPTIONS__SASL_USERNAME="u",
+    )
+
+    assert settings.kafka.options == {"sasl.password": "b", "ssl.x": 1, "sasl.username": "u"}
+    assert settings.secrets() == {"b"}
+
+
+def test_settings_cannot_be_changed(loaded: Load) -> None:
+    """Frozen, so what was checked stays."""
+    settings = loaded()
+    for target, name in ((settings, "pipeline"), (settings.snapshots, "keep")):
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(target, name, None)
+
+
+def test_a_program_makes_settings_from_a_mapping() -> None:
+    """The same checks, without a file."""
+    tree = {"pipeline": "demo", "model": {"factory": "stream.models:logistic_regression"}}
+
+    assert from_mapping(tree).topics.events == "demo.events"
+    with pytest.raises(Misconfigured, match="pipeline: missing"):
+        from_mapping({"model": tree["model"]})
+
+
+def test_the_reference_tells_every_key() -> None:
+    """One row a key, with its default and a meaning."""
+    rows = [line for line in reference().splitlines() if line.startswith("| `")]
+
+    assert len(rows) == len(list(keys()))
+    for (key, info), row in zip(keys(), rows, strict=True):
+        assert row.startswith(f"| `{key}` |")
+        assert info.description
