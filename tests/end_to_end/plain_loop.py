@@ -1,20 +1,18 @@
 """The answer: river in a plain loop. Imports nothing of `stream`, on purpose.
 
-For each event in order: predict, then learn, then the detectors. What it gives is what the worker must
-publish, bit for bit, whatever was killed in between.
+For each event in order: predict, then learn, then the detectors. What it gives is what the worker
+must publish, bit for bit, whatever was killed in between.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-from river import base, drift
+from river import drift
 
 Event = dict[str, Any]
 
 
-def classify(
-    model: base.Classifier, events: Iterable[Event], *, positive: Any = None
-) -> list[dict[str, Any]]:
+def classify(model: Any, events: Iterable[Event], *, positive: Any = None) -> list[dict[str, Any]]:
     """What a classifier's prediction records say, without ids and offsets."""
     expected = []
     learned = 0
@@ -39,7 +37,7 @@ def classify(
     return expected
 
 
-def regress(model: base.Regressor, events: Iterable[Event]) -> list[dict[str, Any]]:
+def regress(model: Any, events: Iterable[Event]) -> list[dict[str, Any]]:
     """What a regressor's prediction records say."""
     expected = []
     for learned, event in enumerate(events):
@@ -63,7 +61,7 @@ def score(model: Any, events: Iterable[Event]) -> list[dict[str, Any]]:
 
 def drifts(errors: Iterable[int]) -> list[tuple[str, int]]:
     """(detector, index) of every drift that ADWIN and DDM see in 0/1 errors."""
-    detectors = {"adwin": drift.ADWIN(), "ddm": drift.binary.DDM()}
+    detectors: dict[str, Any] = {"adwin": drift.ADWIN(), "ddm": drift.binary.DDM()}
     seen = []
     for index, error in enumerate(errors):
         for name, detector in detectors.items():

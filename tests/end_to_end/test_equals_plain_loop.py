@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from river import linear_model, naive_bayes, preprocessing
 
+from stream import models
 from stream.sandbox import LocalKafka, LocalRedis
 from tests.end_to_end import plain_loop, streams
 from tests.end_to_end.outside import Pipeline, without_place
@@ -74,8 +75,6 @@ def test_many_classes_equal_the_plain_loop(
 
 
 def _ready_made(factory: str) -> Any:
-    from stream import models
-
     return getattr(models, factory)()
 
 
@@ -92,16 +91,14 @@ def test_a_regression_equals_the_plain_loop(
 
     bikes.run_until_end()
 
-    expected = plain_loop.regress(
-        _ready_made("linear_regression"), [json.loads(v) for v in values]
-    )
+    expected = plain_loop.regress(_ready_made("linear_regression"), [json.loads(v) for v in values])
     assert [without_place(p) for p in bikes.values("predictions")] == expected
 
 
 def test_anomaly_scores_equal_the_plain_loop(
     kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path, pipeline: str
 ) -> None:
-    """smtp with half-space trees, at least once; `score` and no `prediction`."""
+    """The stream smtp with half-space trees, at least once; `score` and no `prediction`."""
     smtp = Pipeline(
         pipeline, tmp_path, kafka, redis_server,
         '[model]\nfactory = "stream.models:half_space_trees"\n'

@@ -1,5 +1,6 @@
 """Killed, flushed, joined and left: the outputs stay those of a plain loop."""
 
+import functools
 import json
 import random
 import signal
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import redis
 from river import linear_model, preprocessing
 
 from stream.sandbox import LocalKafka, LocalRedis
@@ -50,7 +52,7 @@ def test_eight_kills_and_a_redis_flushed_and_stopped_change_no_output(
         elec2.feed(values[share * kill : share * (kill + 1)])
         worker = elec2.start()
         until(
-            lambda before=before: _started(elec2, kill) and elec2.predicted_n() > before,
+            functools.partial(_went_on, elec2, workers=kill, before=before),
             timeout_s=40,
             what=f"an output after {kill} kills",
         )
@@ -74,9 +76,11 @@ def _started(pipeline: Pipeline, already: int = 0) -> bool:
     return pipeline.log(lines=1_000).count("worker_started") > already
 
 
-def _redis(server: LocalRedis, *command: str) -> None:
-    import redis
+def _went_on(pipeline: Pipeline, *, workers: int, before: int) -> bool:
+    return _started(pipeline, workers) and pipeline.predicted_n() > before
 
+
+def _redis(server: LocalRedis, *command: str) -> None:
     with redis.Redis.from_url(server.url) as client:
         client.execute_command(*command)
 

@@ -50,9 +50,7 @@ def test_every_bad_kind_is_quarantined_with_its_reason_and_bytes(
         pipeline, tmp_path, kafka, redis_server, '[model]\nfactory = "fussy:make"\n',
         {"fussy": POISONED},
     )  # fmt: skip
-    good = [
-        {"features": e["features"], "label": e["label"] == "UP"} for e in streams.elec2(3_000)
-    ]
+    good = [{"features": e["features"], "label": e["label"] == "UP"} for e in streams.elec2(3_000)]
     values: list[bytes] = []
     for n, event in enumerate(good):
         if n % 200 == 100 and n // 200 < len(BAD):

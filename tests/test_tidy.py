@@ -1,0 +1,109 @@
+"""Rules of the house that no linter knows."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = sorted((REPOSITORY / "stream").rglob("*.py"))
+ALL = [
+    *PACKAGE,
+    *sorted((REPOSITORY / "tests").rglob("*.py")),
+    *(REPOSITORY / "scripts").glob("*.py"),
+]
+FUNCTION_LINES_MAX = 70
+MODULE_LINES_MAX = 400
+
+
+def _functions(path: Path) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            yield node
+
+
+def _body_lines(function: ast.FunctionDef) -> int:
+    first = function.body[0]
+    is_doc = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    doc = (first.end_lineno or 0) - first.lineno + 1 if is_doc else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - doc
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_modules_and_functions_stay_readable(path: Path) -> None:
+    """No function over 70 lines without its docstring, no module over 400."""
+    long = [
+        f"{f.name}: {n}" for f in _functions(path) if (n := _body_lines(f)) > FUNCTION_LINES_MAX
+    ]
+
+    assert long == []
+    assert len(path.read_text().splitlines()) <= MODULE_LINES_MAX
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_nothing_is_left_unfinished_or_printed(path: Path) -> None:
+    """No marker of unfinished work, no print in the package."""
+    text = path.read_text()
+
+    assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", text)
+    assert not re.search(r"^\s*print\(", text, re.MULTILINE)
+
+
+def test_every_test_says_its_rule() -> None:
+    """Each test has a docstring."""
+    silent = [
+        f"{path.relative_to(REPOSITORY)}:{f.lineno}"
+        for path in (REPOSITORY / "tests").rglob("test_*.py")
+        for f in _functions(path)
+        if f.name.startswith("test_") and ast.get_docstring(f) is None
+    ]
+
+    assert silent == []
+
+
+def test_only_the_composition_root_builds_adapters() -> None:
+    """No room but cli.py imports from stream.adapters (their own packages aside)."""
+    guilty = [
+        str(path.relative_to(REPOSITORY))
+        for path in PACKAGE
+        if "stream.adapters" in path.read_text()
+        and "adapters" not in path.parts
+        and path.name != "cli.py"
+    ]
+
+    assert guilty == []
+
+
+def test_nothing_names_this_machine() -> None:
+    """No path of a build machine, no registry's address in what is published."""
+    published = [
+        p
+        for p in REPOSITORY.rglob("*")
+        if p.is_file()
+        and p.suffix in {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ""}
+        and not any(
+            part.startswith(".") and part != ".ci" for part in p.relative_to(REPOSITORY).parts
+        )
+    ]
+    pattern = re.compile(
+        "|".join(["/work/" + "main", "--index-" + "url", "pypi" + ".org", "maven" + ".org"])
+    )
+
+    assert [str(p) for p in published if pattern.search(p.read_text(errors="ignore"))] == []
+
+
+def test_importing_the_package_has_no_effect() -> None:
+    """`import stream` imports nothing but itself."""
+    code = (
+        "import sys; before = set(sys.modules); import stream; "
+        "print(sorted(m for m in set(sys.modules) - before if not m.startswith('stream')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
