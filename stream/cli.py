@@ -5,20 +5,20 @@ Nothing else builds an adapter, and nothing else decides how the process ends.
 
 import os
 import signal
-import sys
 import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from stream import __version__
 from stream.errors import ExitCode, Misconfigured, StreamError
-from stream.telemetry import Event, Telemetry, configure_logging
+from stream.runtime import commands
+from stream.telemetry import Telemetry, configure_logging
 
 if TYPE_CHECKING:
     from stream.adapters.kafka_python import Connection
@@ -27,43 +27,38 @@ if TYPE_CHECKING:
     from stream.ports import Feed, Log, Reader, SnapshotStore, Topics
     from stream.runtime.clock import SystemClock
 
-_config = click.option(
-    "-c", "--config", "path", required=True, type=click.Path(path_type=Path),
-    help="The pipeline's TOML file.",
-)  # fmt: skip
-
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command. Returns: the process's exit code (`stream.errors.ExitCode`)."""
     debug = "--debug" in arguments
+    words = [a for a in arguments if a != "--debug"]
     configure_logging(debug=debug)
     try:
-        main.main([a for a in arguments if a != "--debug"], "stream", standalone_mode=False)
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except click.Abort:
-        return _say("interrupted", 128 + signal.SIGINT, debug=debug)
-    except click.ClickException as error:
-        hint = f" (see {error.ctx.command_path} --help)" if _has_context(error) else ""
-        return _say(f"{error.format_message()}{hint}", ExitCode.USAGE, debug=debug)
-    except StreamError as error:
-        return _say(str(error), error.exit_code, debug=debug)
-    except Exception as error:  # the process's last line of defence: one line and a code, always
-        text = f"internal failure: {type(error).__name__}: {error} (--debug shows where)"
-        return _say(text, ExitCode.INTERNAL, debug=debug)
-    return ExitCode.OK
-
-
-def _has_context(error: click.ClickException) -> bool:
-    return isinstance(error, click.UsageError) and error.ctx is not None
-
-
-def _say(text: str, code: int, *, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
+        return main.main(words, "stream", standalone_mode=False, obj=House.of) or ExitCode.OK
+    except Exception as error:  # noqa: BLE001  # the last line of defence: one line and a code, always
+        code, text = _ending(error)
+        if debug:
+            traceback.print_exc()
     for line in text.splitlines():
         click.echo(f"stream: {line}", err=True)
     return code
+
+
+def _ending(error: Exception) -> tuple[int, str]:
+    """The exit code, and what to say."""
+    if isinstance(error, StreamError):
+        return error.exit_code, str(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return ExitCode.USAGE, "name a command (see stream --help)"
+    if isinstance(error, click.ClickException):
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        path = "stream" if context is None else context.command_path
+        text = " ".join(error.format_message().split())
+        return ExitCode.USAGE, f"{text} (see {path} --help)"
+    if isinstance(error, click.Abort):
+        return 128 + signal.SIGINT, "interrupted"
+    text = f"internal failure: {type(error).__name__}: {error} (--debug shows where)"
+    return ExitCode.INTERNAL, text
 
 
 @dataclass(frozen=True)
@@ -83,6 +78,11 @@ class House:
         if settings.kafka.client == "confluent":
             raise Misconfigured('kafka.client: "confluent" is not built yet; use "kafka-python"')
         return cls(settings, Telemetry(settings.secrets()), threading.Event())
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The process's environment."""
+        return os.environ
 
     @property
     def embedded(self) -> bool:
@@ -147,6 +147,13 @@ class House:
         url = self.settings.redis.url.get_secret_value()
         return RedisSnapshots(url, pipeline=self.settings.pipeline, clock=self.clock())
 
+    def ask_snapshots(self) -> str | None:
+        """Reach the snapshots' store; what an operator should know of it, None if all is well."""
+        from stream.adapters.redis import RedisSnapshots  # noqa: PLC0415
+
+        with closing(self.snapshots()) as store:
+            return store.ping() if isinstance(store, RedisSnapshots) else None
+
     def clock(self) -> "SystemClock":
         """Real time, ended early by a stop signal."""
         from stream.runtime.clock import SystemClock  # noqa: PLC0415
@@ -174,25 +181,6 @@ class House:
         )
 
 
-def _with_hash_seed(settings: "Settings") -> None:
-    """Go on under the pipeline's PYTHONHASHSEED: some river models iterate over sets of strings."""
-    seed = str(settings.effective_hash_seed)
-    if os.environ.get("PYTHONHASHSEED") != seed:
-        sys.stdout.flush()
-        os.environ["PYTHONHASHSEED"] = seed
-        os.execv(sys.executable, [sys.executable, "-m", "stream", *sys.argv[1:]])  # noqa: S606
-
-
-def _stop_on_signals(stopping: threading.Event) -> None:
-    def stop(number: int, _frame: object) -> None:
-        if stopping.is_set():
-            os._exit(128 + number)  # the second signal: at once
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="stream")
 def main() -> None:
@@ -202,8 +190,12 @@ def main() -> None:
     """
 
 
+for _command in (commands.produce, commands.check, commands.status, commands.snapshots):
+    main.add_command(_command)
+
+
 @main.command("run")
-@_config
+@commands.config
 @click.option("--until-end", is_flag=True, help="Stop once the events there are at start are done.")
 def run_worker(path: Path, *, until_end: bool) -> None:
     """Run a worker until SIGTERM or Ctrl-C.
@@ -211,36 +203,32 @@ def run_worker(path: Path, *, until_end: bool) -> None:
     \b
     Example:
       stream run -c stream.toml
-    """
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime import process, running  # noqa: PLC0415
+
     house = House.of(path)
-    _with_hash_seed(house.settings)
-    _stop_on_signals(house.stopping)
-    _work(house, until_end=until_end)
+    process.with_hash_seed(house.settings)
+    process.stop_on_signals(house.stopping)
+    running.work(house, until_end=until_end)
 
 
-def _work(house: House, *, until_end: bool) -> None:
-    from stream.runtime import preparation  # noqa: PLC0415
-    from stream.runtime.assembly import assemble  # noqa: PLC0415
+@main.command
+@click.option("-c", "--config", expose_value=False, help="Not needed: every pipeline can use it.")
+@click.argument("what", type=click.Choice(["up"]))
+@click.option(
+    "--kafka", type=click.Choice(["auto", "docker", "jvm", "embedded"]), default="auto",
+    help="Containers, a local JVM, no server at all, or the first that can be had.",
+)  # fmt: skip
+def sandbox(what: str, kafka: Literal["auto", "docker", "jvm", "embedded"]) -> None:  # noqa: ARG001
+    """Bring up a throw-away Kafka and Redis in the foreground; Ctrl-C removes them.
 
-    settings, telemetry = house.settings, house.telemetry
-    recipe = preparation.make_recipe(settings)
-    key = preparation.signing_key(settings, os.environ, telemetry)
-    with ExitStack() as stack:
-        with closing(house.topics()) as topics:
-            events = preparation.ready_topics(topics, settings, telemetry)
-        reader = stack.enter_context(closing(house.reader()))
-        store = stack.enter_context(closing(house.snapshots()))
-        log = stack.enter_context(closing(house.log()))
-        worker = assemble(
-            settings, recipe=recipe, key=key, events=events, log=log, reader=reader, store=store,
-            clock=house.clock(), telemetry=telemetry, stopping=house.stopping, until_end=until_end,
-        )  # fmt: skip
-        telemetry.say(
-            Event.WORKER_STARTED,
-            pipeline=settings.pipeline,
-            client=settings.kafka.client,
-            guarantee=settings.delivery.guarantee,
-            fingerprint=recipe.fingerprint(),
-        )
-        worker.run()
-    telemetry.say(Event.WORKER_STOPPED, **{m.value: n for m, n in telemetry.counters.items()})
+    \b
+    Example:
+      stream sandbox up
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime import process  # noqa: PLC0415
+    from stream.sandbox import serve  # noqa: PLC0415
+
+    stopping = threading.Event()
+    process.stop_on_signals(stopping)
+    serve(say=click.echo, stop=stopping, kafka=kafka)

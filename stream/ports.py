@@ -50,7 +50,8 @@ class Log(Protocol):
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         """Wait for records or for a change of assignment; the only call in which one can happen.
 
-        Raises: Retryable, Misconfigured; Fenced: another process took our instance name.
+        Raises: Retryable, Misconfigured; Fenced: another process took our instance name; LogLost:
+            the log no longer holds the offset that a partition stands at.
         """
         ...
 

@@ -1,20 +1,29 @@
 """Snapshots in Redis: chunks, then a manifest, then the index; whatever is half is never seen.
 
-Keys, all under `streamfold:{PIPELINE}:` (the braces put a pipeline's keys into one slot of a cluster)::
+Keys, all under `streamfold:{PIPELINE}:`; the braces put them into one slot of a cluster::
 
-    P:OFFSET:WRITER:N     chunk N, at most 8 MiB
-    P:OFFSET              the manifest: which writer's chunks, how many, size, when
+    P:OFFSET:WRITE:N      chunk N, at most 8 MiB
+    P:OFFSET              the manifest: which write's chunks, how many, size, when
     P:index               sorted set of offsets, scored by offset
 
-Two writers of one offset do not mix: each has its own chunks, and the manifest names one of them.
+Two writes of one offset do not mix: each has its own chunks, and the manifest names one of them.
+Until a snapshot is whole its chunks expire: those of a writer that died must not fill the memory.
+
+Redis 6.2 or newer. All that a user of ours must be permitted, for one pipeline::
+
+    ACL SETUSER streamfold on >PASSWORD resetkeys ~streamfold:{PIPELINE}:* resetchannels
+        -@all +get +set +mget +persist +unlink +zadd +zrevrange +zrem +ping +hello
 """
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import cast
 
 import msgspec
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Clock, StoredSnapshot
@@ -24,11 +33,16 @@ CHUNK_BYTES = 8 << 20
 
 CONNECT_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 5.0
+
+UNFINISHED_S = 3_600
+"""How long the chunks of an unfinished snapshot are kept; writing one takes seconds."""
+
 _INDEX_MAX = 1_000
+_CHUNKS_MAX = 10_000  # 80 GB: a manifest that says more was damaged
 
 
 class _Manifest(msgspec.Struct, frozen=True):
-    writer: str
+    write: str
     chunks: int
     size_bytes: int
     saved_at_ms: int
@@ -42,21 +56,33 @@ class RedisSnapshots:
 
     Args:
         url: redis://, rediss:// or unix://.
+        call_timeout_s: longest wait for one answer; a call of ours has several.
     """
 
-    def __init__(self, url: str, *, pipeline: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pipeline: str,
+        clock: Clock,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
         self._prefix = f"streamfold:{{{pipeline}}}:"
-        self._writer = uuid.uuid4().hex[:12]
         self._clock = clock
         try:
             self._redis = redis.Redis.from_url(
                 url,
                 socket_connect_timeout=CONNECT_TIMEOUT_S,
-                socket_timeout=CALL_TIMEOUT_S,
-                client_name="streamfold",
+                socket_timeout=call_timeout_s,
+                # By default a silent server is asked ten times. Once more is for a connection that
+                # was idle for so long that the server or something in between dropped it.
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             )
-        except ValueError as error:
-            raise Misconfigured(f"redis.url: {error}") from error
+        except ValueError:
+            # Not its text: that can hold a piece of the password.
+            raise Misconfigured(
+                "redis.url: write redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix://PATH"
+            ) from None
 
     def ping(self) -> str | None:
         """Whether it answers; what an operator should know of it, or None if all is well.
@@ -77,12 +103,16 @@ class RedisSnapshots:
     def stored(self, partition: int) -> list[StoredSnapshot]:
         """See `SnapshotStore.stored`; entries whose manifest is gone are left out."""
         with _translated():
-            offsets = [
-                int(o) for o in self._redis.zrange(self._index(partition), 0, _INDEX_MAX, desc=True)
-            ]
+            members = cast(
+                "list[bytes]", self._redis.zrevrange(self._index(partition), 0, _INDEX_MAX)
+            )
+            offsets = [int(member) for member in members if member.isdigit()]
             if not offsets:
                 return []
-            manifests = self._redis.mget([self._manifest(partition, o) for o in offsets])
+            manifests = cast(
+                "list[bytes | None]",
+                self._redis.mget([self._manifest(partition, o) for o in offsets]),
+            )
         found = []
         for offset, raw in zip(offsets, manifests, strict=True):
             manifest = None if raw is None else self._parse(raw)
@@ -93,13 +123,13 @@ class RedisSnapshots:
     def load(self, partition: int, next_offset: int) -> bytes | None:
         """See `SnapshotStore.load`."""
         with _translated():
-            raw = self._redis.get(self._manifest(partition, next_offset))
+            raw = self._get(self._manifest(partition, next_offset))
             manifest = None if raw is None else self._parse(raw)
             if manifest is None:
                 return None
             chunks = []
             for n in range(manifest.chunks):
-                chunk = self._redis.get(self._chunk(partition, next_offset, manifest.writer, n))
+                chunk = self._get(self._chunk(partition, next_offset, manifest.write, n))
                 if chunk is None:
                     return None
                 chunks.append(chunk)
@@ -109,36 +139,53 @@ class RedisSnapshots:
     def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
         """See `SnapshotStore.save`."""
         pieces = [sealed[i : i + CHUNK_BYTES] for i in range(0, len(sealed), CHUNK_BYTES)]
-        manifest = _Manifest(self._writer, len(pieces), len(sealed), self._clock.now_ms())
+        write = uuid.uuid4().hex[:12]
+        chunks = [self._chunk(partition, next_offset, write, n) for n in range(len(pieces))]
+        manifest = _Manifest(write, len(pieces), len(sealed), self._clock.now_ms())
         with _translated():
-            for n, piece in enumerate(pieces):
-                self._redis.set(self._chunk(partition, next_offset, self._writer, n), piece)
-            previous = self._redis.set(
-                self._manifest(partition, next_offset), msgspec.json.encode(manifest), get=True
-            )
+            try:
+                for chunk, piece in zip(chunks, pieces, strict=True):
+                    self._redis.set(chunk, piece, ex=UNFINISHED_S)
+                previous = cast(
+                    "bytes | None",
+                    self._redis.set(
+                        self._manifest(partition, next_offset),
+                        msgspec.json.encode(manifest),
+                        get=True,
+                    ),
+                )
+                for chunk in chunks:
+                    self._redis.persist(chunk)
+            except redis.ResponseError:
+                # A full Redis must not stay full of halves. (Out of reach, they expire.)
+                if chunks:
+                    with suppress(redis.RedisError):
+                        self._redis.unlink(*chunks)
+                raise
             self._redis.zadd(self._index(partition), {str(next_offset): next_offset})
             if previous is not None:
-                self._drop_chunks(partition, next_offset, previous, unless=self._writer)
+                self._drop_chunks(partition, next_offset, previous)
 
     def remove(self, partition: int, next_offset: int) -> None:
         """See `SnapshotStore.remove`: index first, so that nobody begins to read it."""
         with _translated():
             self._redis.zrem(self._index(partition), str(next_offset))
-            raw = self._redis.get(self._manifest(partition, next_offset))
+            raw = self._get(self._manifest(partition, next_offset))
             self._redis.unlink(self._manifest(partition, next_offset))
             if raw is not None:
-                self._drop_chunks(partition, next_offset, raw, unless=None)
+                self._drop_chunks(partition, next_offset, raw)
 
-    def _drop_chunks(
-        self, partition: int, next_offset: int, raw: bytes, *, unless: str | None
-    ) -> None:
+    def _drop_chunks(self, partition: int, next_offset: int, raw: bytes) -> None:
         manifest = self._parse(raw)
-        if manifest is not None and manifest.writer != unless:
+        if manifest is not None and manifest.chunks > 0:
             keys = [
-                self._chunk(partition, next_offset, manifest.writer, n)
-                for n in range(manifest.chunks)
+                self._chunk(partition, next_offset, manifest.write, n)
+                for n in range(min(manifest.chunks, _CHUNKS_MAX))
             ]
             self._redis.unlink(*keys)
+
+    def _get(self, key: str) -> bytes | None:
+        return cast("bytes | None", self._redis.get(key))
 
     def close(self) -> None:
         """See `SnapshotStore.close`."""
@@ -150,8 +197,8 @@ class RedisSnapshots:
     def _manifest(self, partition: int, offset: int) -> str:
         return f"{self._prefix}{partition}:{offset}"
 
-    def _chunk(self, partition: int, offset: int, writer: str, n: int) -> str:
-        return f"{self._prefix}{partition}:{offset}:{writer}:{n}"
+    def _chunk(self, partition: int, offset: int, write: str, n: int) -> str:
+        return f"{self._prefix}{partition}:{offset}:{write}:{n}"
 
     @staticmethod
     def _parse(raw: bytes) -> _Manifest | None:

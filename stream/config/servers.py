@@ -98,7 +98,7 @@ class Topics(Section):
     events: TopicName = _topic(Channel.EVENTS, "What comes in.")
     predictions: TopicName = _topic(Channel.PREDICTIONS, "One record for each valid event.")
     alerts: TopicName = _topic(Channel.ALERTS, "What the drift detectors found.")
-    quarantine: TopicName = _topic(Channel.QUARANTINE, "RefusedError records, untouched.")
+    quarantine: TopicName = _topic(Channel.QUARANTINE, "Refused records, untouched.")
     create: bool = Field(
         default=True,
         description="Make missing topics; outputs get as many partitions as events.",

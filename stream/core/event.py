@@ -1,7 +1,7 @@
 """The values that flow: a record comes in, an outcome goes out."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, final
 
 import msgspec
 
@@ -64,6 +64,7 @@ class Reason(StrEnum):
     MODEL_ERROR = "model_error"
 
 
+@final
 class Rejection(msgspec.Struct, frozen=True, gc=False):
     """A refused record: the reason, and one line that says what was found."""
 

@@ -1,16 +1,18 @@
 """A river estimator as the fold uses it: what it can do is found once, at the start."""
 
 import importlib
+import inspect
 import math
+import operator
 import pickle
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
-from river import base, compose
+from river import active, base, compose
 
+from stream.core import pickling
 from stream.core.event import Feature, Kind
 from stream.core.spec import ModelSpec
 from stream.errors import Misconfigured
@@ -30,7 +32,7 @@ class Prediction(msgspec.Struct, gc=False):
     score: float | None = None
 
 
-class NotFinite(ArithmeticError):
+class NotFiniteError(ArithmeticError):
     """A model's answer is NaN or infinite: nothing that could be published as a number."""
 
 
@@ -45,20 +47,25 @@ def build(spec: ModelSpec) -> base.Estimator:
     module_name, _, name = spec.factory.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise Misconfigured(f'model.factory: cannot import "{module_name}": {error}') from error
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        near = [n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n))]
+    except Exception as error:  # a user's module may raise anything while it is imported
         raise Misconfigured(
-            f'model.factory: "{module_name}" has no callable "{name}"; it has {", ".join(near)}'
+            f'model.factory: cannot import "{module_name}": {_told(error)}'
+        ) from error
+    try:
+        factory = operator.attrgetter(name)(module)
+    except AttributeError:
+        factory = None
+    if not callable(factory):
+        known = [n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n))]
+        raise Misconfigured(
+            f'model.factory: "{module_name}" has no callable "{name}"; it has {", ".join(known)}'
         )
     try:
         model = factory(**spec.params)
     except Exception as error:  # whatever a user's factory raises is an error in the configuration
         raise Misconfigured(
-            f"model.factory: {spec.factory}({_arguments(spec.params)}) raised "
-            f"{type(error).__name__}: {error}; mend model.params"
+            f"model.factory: {spec.factory}({_arguments(spec.params)}) raised {_told(error)}; "
+            "mend model.params"
         ) from error
     if not isinstance(model, base.Estimator):
         raise Misconfigured(
@@ -70,19 +77,28 @@ def build(spec: ModelSpec) -> base.Estimator:
 def kind_of(model: base.Estimator) -> Kind:
     """What a model does. Raises: Misconfigured: nothing that we can fold over a stream."""
     final = _final(model)
+    name = type(final).__name__
+    if isinstance(final, base.AnomalyFilter):  # as the last step it scores as what it wraps does
+        return kind_of(final._wrapped_model)  # noqa: SLF001  # river's own way to look inside
     if isinstance(final, base.SupervisedAnomalyDetector):
         raise Misconfigured(
-            f"model.factory: {type(final).__name__} needs the label to score; use an "
-            "unsupervised anomaly detector, or a regressor"
+            f"model.factory: {name} needs the label to score; use an unsupervised anomaly "
+            "detector, or a regressor"
+        )
+    if isinstance(final, active.base.ActiveLearningClassifier):
+        raise Misconfigured(
+            f"model.factory: {name} asks for labels, and nobody here could answer; use the "
+            "classifier that it wraps"
         )
     if isinstance(final, base.AnomalyDetector):
         return Kind.ANOMALY
     if isinstance(final, base.Classifier):
-        return Kind.MULTICLASS if final._multiclass else Kind.BINARY  # noqa: SLF001  # river's tag
+        return Kind.MULTICLASS if _knows_many(final) else Kind.BINARY
     if isinstance(final, base.Regressor):
         return Kind.REGRESSION
     raise Misconfigured(
-        f"model.factory: {type(final).__name__} is no classifier, regressor or anomaly detector"
+        f"model.factory: {name} is no classifier, regressor or anomaly detector, nor does a "
+        "pipeline end in one"
     )
 
 
@@ -92,10 +108,10 @@ def predictor(model: base.Estimator, kind: Kind) -> Predict:
         return _scorer(model)
     if kind is Kind.REGRESSION:
         return _regressor(model)
-    final = type(_final(model))
-    if final.predict_proba_one is base.Classifier.predict_proba_one:
+    final = _final(model)
+    if not _knows_probabilities(final):
         return _classifier_without_probabilities(model)
-    if final.predict_one is base.Classifier.predict_one:
+    if type(final).predict_one is base.Classifier.predict_one:
         return _classifier_by_arg_max(model)
     return _classifier(model)
 
@@ -105,39 +121,61 @@ def learner(model: base.Estimator, kind: Kind) -> Callable[[dict[str, Feature], 
     learn_one: Any = model.learn_one  # type: ignore[attr-defined]  # every kind above has it
     if kind is Kind.ANOMALY:
         return lambda features, _label: learn_one(features)
-    return learn_one  # type: ignore[no-any-return]
+    return learn_one  # type: ignore[no-any-return]  # river's differ in what they call y
 
 
 def unseeded(model: base.Estimator) -> list[str]:
-    """Where in a model a seed is missing, as `Class.parameter`; [] = it repeats itself."""
+    """Where in a model a seed is missing, as `Class.parameter`; [] = it repeats itself.
+
+    River keeps every parameter in an attribute of its name; a seed that is not there is missing.
+    """
     return sorted(set(_unseeded(model, set())))
 
 
 def trial(model: base.Estimator, kind: Kind, features: dict[str, Feature], label: Any) -> None:
-    """Clone, pickle, predict, learn and predict again on copies; `model` stays untouched.
+    """Predict, learn, pickle and predict again on a copy; `model` stays untouched.
 
     Raises: whatever the model raises; `pickle.PicklingError`, AttributeError or TypeError for one
         that cannot be pickled.
     """
-    copy = pickle.loads(pickle.dumps(model.clone()))  # noqa: S301  # our own bytes, just made
-    predict, learn = predictor(copy, kind), learner(copy, kind)
-    predict(features)
+    copy = pickle.loads(pickling.dumps(model))
+    predictor(copy, kind)(dict(features))
     if label is not None or kind is Kind.ANOMALY:
-        learn(dict(features), label)
-    predict(features)
+        learner(copy, kind)(dict(features), label)
+    copy = pickle.loads(pickling.dumps(copy))
+    predictor(copy, kind)(dict(features))
 
 
-def _final(model: base.Estimator) -> Any:
+def _final(model: Any) -> Any:
     while isinstance(model, compose.Pipeline):
         model = list(model.steps.values())[-1]
     return model
+
+
+def _knows_many(final: Any) -> bool:
+    """Whether a classifier tells more than two classes apart."""
+    if final._multiclass:  # noqa: SLF001  # river's tag
+        return True
+    # River's wrappers ask what they wrap, but a pipeline is no Classifier to them.
+    inner = _final(final._wrapped_model) if isinstance(final, base.Wrapper) else None  # noqa: SLF001
+    return isinstance(inner, base.Classifier) and _knows_many(inner)
+
+
+def _knows_probabilities(final: Any) -> bool:
+    if type(final).predict_proba_one is base.Classifier.predict_proba_one:
+        return False
+    inner = _final(final._wrapped_model) if isinstance(final, base.Wrapper) else None  # noqa: SLF001
+    return not isinstance(inner, base.Classifier) or _knows_probabilities(inner)
 
 
 def _scorer(model: Any) -> Predict:
     score_one = model.score_one
 
     def predict(features: dict[str, Feature]) -> Prediction:
-        return Prediction(score=_finite(score_one(features)))
+        score = _finite(score_one(features))
+        if score is None:
+            raise NotFiniteError("the score is None")
+        return Prediction(score=score)
 
     return predict
 
@@ -158,7 +196,8 @@ def _classifier_by_arg_max(model: Any) -> Predict:
         probabilities = predict_proba_one(features)
         if not probabilities:
             return Prediction(None, probabilities)
-        _finite(sum(probabilities.values()))
+        if not math.isfinite(sum(probabilities.values())):
+            raise NotFiniteError(f"the probabilities are {probabilities}")
         # river's own `Classifier.predict_one`, without computing the probabilities once more.
         return Prediction(max(probabilities, key=probabilities.get), probabilities)
 
@@ -171,7 +210,8 @@ def _classifier(model: Any) -> Predict:
     def predict(features: dict[str, Feature]) -> Prediction:
         value = predict_one(features)
         probabilities = predict_proba_one(features)
-        _finite(sum(probabilities.values()))
+        if probabilities and not math.isfinite(sum(probabilities.values())):
+            raise NotFiniteError(f"the probabilities are {probabilities}")
         return Prediction(_plain(value), probabilities)
 
     return predict
@@ -189,7 +229,7 @@ def _classifier_without_probabilities(model: Any) -> Predict:
 def _finite(value: Any) -> Any:
     value = _plain(value)
     if value is not None and not math.isfinite(value):
-        raise NotFinite(f"the prediction is {value}")
+        raise NotFiniteError(f"the prediction is {value}")
     return value
 
 
@@ -202,30 +242,25 @@ def _arguments(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{k}={v!r}" for k, v in params.items())
 
 
+def _told(error: Exception) -> str:
+    """An exception on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def _unseeded(part: Any, seen: set[int]) -> Iterator[str]:
     if id(part) in seen:
         return
     seen.add(id(part))
-    if isinstance(part, compose.Pipeline):
-        parts: Any = part.steps.values()
-    elif isinstance(part, compose.TransformerUnion):
-        parts = part.transformers.values()
-    elif isinstance(part, Mapping):
-        parts = part.values()
+    parts: list[Any] = []
+    if isinstance(part, Mapping):
+        parts += part.values()
     elif isinstance(part, list | tuple):
-        parts = part
+        parts += part
     elif isinstance(part, base.Base):
-        params = part._get_params()  # noqa: SLF001  # river's own way to look at a model
-        if "seed" in params and params["seed"] is None:
-            yield f"{type(part).__name__}.seed"
-        parts = params.values()
-    else:
-        return
+        for name in inspect.signature(type(part)).parameters:
+            inner = getattr(part, name, None)
+            if name == "seed" and inner is None:
+                yield f"{type(part).__name__}.seed"
+            parts.append(inner)
     for inner in parts:
         yield from _unseeded(inner, seen)
-
-
-def source_of(spec: ModelSpec) -> str | None:
-    """Path of the source file that the factory is defined in, once built; None if it has none."""
-    module = sys.modules.get(spec.factory.partition(":")[0])
-    return getattr(module, "__file__", None)

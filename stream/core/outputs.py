@@ -1,15 +1,14 @@
 """What goes out, as bytes: predictions, alerts, quarantined records (CONTRACT 4)."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
 from stream.core.event import Channel, Event, Output, Record, Rejection
 from stream.core.learner import Prediction
-
-_encode = msgspec.json.Encoder().encode
+from stream.core.spec import DetectorSpec
 
 _TIMESTAMP_MS_MAX = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last that ISO 8601 writes
 
@@ -20,8 +19,8 @@ class _PredictionValue(msgspec.Struct, gc=False):
     partition: int
     offset: int
     prediction: Any
-    probabilities: dict[str, float] | UnsetType
-    score: float | None | UnsetType
+    probabilities: dict[Any, float] | UnsetType
+    score: float | UnsetType
     label: Any
     learned: int
 
@@ -41,40 +40,53 @@ class _AlertValue(msgspec.Struct, gc=False, kw_only=True):
     message: str
 
 
+def _written(value: Any) -> Any:
+    """What msgspec does not write by itself: bools as keys (classes), and numpy's scalars."""
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"the model's answer holds a {type(value).__name__}, which is no JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_written).encode
+
+
 def prediction_value(
     record: Record, event: Event, prediction: Prediction, topic: str, learned: int
 ) -> bytes:
-    """The prediction record of an event; floats are written so that they read back exactly."""
-    probabilities: dict[str, float] | UnsetType = UNSET
-    if prediction.probabilities is not None:
-        probabilities = {_class_name(c): p for c, p in prediction.probabilities.items()}
-    scored = prediction.score is not None
+    """The prediction record of an event; floats are written so that they read back exactly.
+
+    Args:
+        record: what the event was decoded from.
+        event: its id and label are repeated.
+        prediction: made before learning from the event.
+        topic: of the events; a part of the id of an event that brings none.
+        learned: events that the model had learned before.
+
+    Raises: TypeError: the prediction or one of its classes cannot be written as JSON.
+    """
+    event_id, label, score = event.id, event.label, prediction.score
+    probabilities = prediction.probabilities
     return _encode(
         _PredictionValue(
             1,
-            f"{topic}-{record.partition}-{record.offset}" if event.id is None else event.id,
+            f"{topic}-{record.partition}-{record.offset}" if event_id is None else event_id,
             record.partition,
             record.offset,
-            UNSET if scored else prediction.value,
-            probabilities,
-            prediction.score if scored else UNSET,
-            UNSET if event.label is None else event.label,
+            prediction.value if score is None else UNSET,
+            UNSET if probabilities is None else probabilities,
+            UNSET if score is None else score,
+            UNSET if label is None else label,
             learned,
         )
     )
 
 
-def _class_name(label: Any) -> str:
-    """A class as a JSON key: true and false as JSON writes them, others as they print."""
-    if label.__class__ is str:
-        return label  # type: ignore[no-any-return]
-    if label is True:
-        return "true"
-    return "false" if label is False else str(label)
-
-
 def alert(
-    *, record: Record, pipeline: str, kind: str, spec: Any, learned: int,
+    *, record: Record, pipeline: str, kind: str, spec: DetectorSpec, learned: int,
     before: float | None, after: float | None, message: str,
 ) -> Output:  # fmt: skip
     """The alert record of a detector's alarm; its id is the same in every replay."""
@@ -120,10 +132,9 @@ def quarantined(
 
 
 def iso(timestamp_ms: int) -> str:
-    """Event time as ISO 8601 in UTC; what no calendar holds becomes the nearest that it does.
+    """Event time as ISO 8601 in UTC, between 1970 (no time is -1 in Kafka) and the year 9999.
 
     >>> iso(1337)
     '1970-01-01T00:00:01.337Z'
     """
-    seconds, ms = divmod(min(max(timestamp_ms, 0), _TIMESTAMP_MS_MAX), 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{np.datetime64(min(max(timestamp_ms, 0), _TIMESTAMP_MS_MAX), 'ms')}Z"

@@ -5,11 +5,10 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import river
+from river.__version__ import __version__ as river_version
 
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 
@@ -44,7 +43,7 @@ class Recipe:
             "events": _canonical(shape),
             "limits": _canonical(asdict(self.limits)),
             "topics.events": self.events_topic,
-            "river": river.__version__,
+            "river": river_version,
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
             "numpy": np.__version__,
             "machine": platform.machine(),
@@ -57,7 +56,7 @@ class Recipe:
 
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
     """What differs between two recipes' parts, one line each."""
-    names: Sequence[str] = [*after, *(n for n in before if n not in after)]
+    names = [*after, *(name for name in before if name not in after)]
     return [
         f"{name}: {before.get(name, 'unset')} -> {after.get(name, 'unset')}"
         for name in names
@@ -71,4 +70,5 @@ def source_digest(source: str) -> str:
 
 
 def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    # A TOML date has no JSON of its own; as text it is as distinct.
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)

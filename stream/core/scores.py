@@ -1,6 +1,7 @@
-"""Prequential scores over a window, each beside the no-change baseline (Gama, Sebastião & Rodrigues 2013).
+"""Prequential scores over a window, each beside the no-change baseline.
 
-Accuracy alone proves little on a stream: on `elec2` predicting the last label again beats a Hoeffding tree.
+Accuracy alone proves little on a stream: on `elec2` predicting the last label again beats a
+Hoeffding tree (Gama, Sebastião & Rodrigues 2013; Bifet et al. 2013).
 """
 
 from collections import Counter, deque

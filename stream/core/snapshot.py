@@ -1,19 +1,19 @@
-"""A sealed snapshot: header, payload, signature. And the line that travels with every committed offset.
+"""A sealed snapshot: header, payload, signature. And the line beside every committed offset.
 
 Layout, all integers big-endian::
 
-    b"SFS1" | u32 header length | header (JSON) | payload (zstandard) | 32 bytes HMAC-SHA256 of all before
+    b"SFS1" | u32 header length | header (JSON) | payload (zstandard) | 32 bytes HMAC-SHA256
 
-The signature is checked before anything is decompressed or unpickled: whoever can write to the store
-must not be able to run code here. The header names what the state is a fold of, so that a snapshot
-under another's key, of another topic or of another recipe is recognised and never loaded.
+The signature is of all bytes before it, and is checked before anything is decompressed or
+unpickled: whoever can write to the store must not be able to run code here. The header names what
+the state is a fold of, so that a snapshot under another's key, of another topic or of another
+recipe is recognised and never loaded.
 """
 
 import hashlib
 import hmac
 import re
 import struct
-from typing import Any
 
 import msgspec
 import zstandard
@@ -23,6 +23,8 @@ from stream.errors import BadInput
 MAGIC = b"SFS1"
 _MAC_BYTES = 32
 _LENGTH = struct.Struct(">I")
+_FORMAT = 1
+_CODEC = "zstd"
 _LEVEL = 1  # a snapshot is written once a few seconds and read rarely: speed over size
 
 
@@ -39,7 +41,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         taken_at_ms: wall clock, for people.
     """
 
-    format: int = 1
+    format: int = _FORMAT
     pipeline: str
     topic: str
     topic_id: str
@@ -51,7 +53,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     genesis: int
     fingerprint: str
     recipe: dict[str, str]
-    codec: str = "zstd"
+    codec: str = _CODEC
     raw_bytes: int
     taken_at_ms: int
     key_id: str = ""
@@ -70,6 +72,7 @@ def seal(header: Header, payload: bytes, key: bytes) -> bytes:
     """Compress and sign.
 
     Args:
+        header: what the state is a fold of; `raw_bytes` and `key_id` are filled in.
         payload: the pickled state.
         key: at least 32 bytes.
     """
@@ -85,22 +88,25 @@ def unseal(sealed: bytes, key: bytes) -> tuple[Header, bytes]:
 
     Raises: Rejected: with what is wrong; try an older snapshot.
     """
-    if len(sealed) < len(MAGIC) + _LENGTH.size + _MAC_BYTES or not sealed.startswith(MAGIC):
+    start = len(MAGIC) + _LENGTH.size
+    if len(sealed) < start + _MAC_BYTES or not sealed.startswith(MAGIC):
         raise Rejected("not a snapshot (too short, or another format)")
-    signed, mac = sealed[:-_MAC_BYTES], sealed[-_MAC_BYTES:]
+    signed, mac = memoryview(sealed)[:-_MAC_BYTES], sealed[-_MAC_BYTES:]
     if not hmac.compare_digest(hmac.digest(key, signed, "sha256"), mac):
         raise Rejected("the signature does not fit: damaged, or signed with another key")
-    start = len(MAGIC) + _LENGTH.size
     (length,) = _LENGTH.unpack_from(signed, len(MAGIC))
+    head, body = signed[start : start + length], signed[start + length :]
     try:
-        header = msgspec.json.decode(signed[start : start + length], type=Header)
-        payload = zstandard.ZstdDecompressor().decompress(
-            signed[start + length :], max_output_size=header.raw_bytes
-        )
+        header = msgspec.json.decode(head, type=Header)
+        if (header.format, header.codec) != (_FORMAT, _CODEC):
+            raise Rejected(f"of format {header.format} ({header.codec}), which is not known here")
+        # zstandard believes a frame's own size before any limit that it is given.
+        found = zstandard.frame_content_size(body)
+        if found != header.raw_bytes:
+            raise Rejected(f"{found} bytes once decompressed, the header says {header.raw_bytes}")
+        payload = zstandard.ZstdDecompressor().decompress(body)
     except (msgspec.DecodeError, zstandard.ZstdError) as error:
         raise Rejected(f"signed, yet unreadable: {error}") from error
-    if len(payload) != header.raw_bytes:
-        raise Rejected(f"{len(payload)} bytes, the header says {header.raw_bytes}")
     return header, payload
 
 
@@ -135,8 +141,8 @@ _METADATA = re.compile(
 
 
 def parse_metadata(text: str) -> Metadata | None:
-    """The metadata of a committed offset; None if it is not ours (set by another tool, or older)."""
-    match: Any = _METADATA.fullmatch(text)
+    """The metadata of a committed offset; None if it is not ours (another tool's, or older)."""
+    match = _METADATA.fullmatch(text)
     if match is None:
         return None
     n, digest, fingerprint, genesis, learned = match.groups()

@@ -1,7 +1,7 @@
 """The fold of one partition: `step(record)` gives the outcome and moves the state on by one record.
 
-Pure and deterministic: the same records in the same order give the same outputs, bit for bit, however
-they were batched and wherever the state was pickled in between.
+Pure and deterministic: the same records in the same order give the same outputs, bit for bit,
+however they were batched and wherever the state was pickled in between.
 """
 
 import pickle
@@ -9,14 +9,16 @@ from typing import Any
 
 import xxhash
 
-from stream.core import outputs
-from stream.core.codec import Codec, one_line
-from stream.core.detectors import Detectors, describe
-from stream.core.event import Channel, Event, Kind, Output, Reason, Record, Rejection
+from stream.core import outputs, pickling
+from stream.core.checks import one_line
+from stream.core.codec import Codec
+from stream.core.detectors import Alarm, Detectors, describe
+from stream.core.event import Channel, Event, Feature, Kind, Output, Reason, Record, Rejection
 from stream.core.learner import Prediction, build, kind_of, learner, predictor
 from stream.core.recipe import Recipe
 from stream.core.scores import Score, Window
 from stream.core.snapshot import Header, Metadata
+from stream.errors import Misconfigured
 
 SINCE_RECORDS_MAX = 20_000
 SINCE_BYTES_MAX = 16 << 20
@@ -26,6 +28,7 @@ _CRASHES = (MemoryError, RecursionError, OSError)
 """Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
 
 _hash = xxhash.xxh3_64_intdigest
+_PREDICTIONS = Channel.PREDICTIONS  # an enum's member costs ten times a name, for each event
 
 
 class State:
@@ -53,8 +56,9 @@ class Task:
 
     Args:
         recipe: what to fold with.
-        state: where to go on; None = the untrained model.
-        genesis: without a state: the offset at which the fold begins.
+        partition: whose records come.
+        genesis: without a payload: the offset at which the fold begins.
+        payload: a state to go on from, as `freeze` gave it; None = the untrained model.
 
     Raises: Misconfigured: the recipe makes no model that can be folded.
     """
@@ -65,20 +69,19 @@ class Task:
         self.recipe = recipe
         self.fingerprint = recipe.fingerprint()
         self.partition = partition
-        if payload is None:
-            detectors = Detectors(recipe.detectors)
-            state = State(model=build(recipe.model), detectors=detectors, genesis=genesis)
-            payload = pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
-        self._copy = payload
-        self._since: list[Record] = []
-        self._since_bytes = 0
-        # Even an untrained model goes through pickle once, so that "fresh" and "restored" cannot differ.
-        self._bind(pickle.loads(payload))
-        self._codec = Codec(recipe.shape, recipe.limits, self.kind)
+        self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
+        # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
+        # and two partitions cannot share an object that the factory keeps.
+        self._copy = payload if payload is not None else _dumps(_untrained(recipe, genesis))
+        self._bind(pickle.loads(self._copy))
+        self._keep()
+        self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
 
     def _bind(self, state: State) -> None:
         self.state = state
         self.kind: Kind = kind_of(state.model)
+        self._unsupervised = self.kind is Kind.ANOMALY
+        self._numeric = self.kind is Kind.REGRESSION
         self._predict = predictor(state.model, self.kind)
         self._learn = learner(state.model, self.kind)
 
@@ -94,54 +97,58 @@ class Task:
         """
         state = self.state
         assert record.offset >= state.next_offset, "records come in order, each once"  # noqa: S101
-        event = self._codec.decode(record.value)
-        if event.__class__ is not Rejection and not event.features.keys() <= state.names:
-            event = self._admit(event)
-        if event.__class__ is Rejection:
+        event = self._decode(record.value)
+        if type(event) is Rejection:  # a third of what isinstance costs, for each event
             return self._refuse(record, event)
+        if not state.names.issuperset(event.features):
+            excess = self._admit(event.features)
+            if excess is not None:
+                return self._refuse(record, excess)
         try:
             published = self._fold(record, event)
-        except Exception as error:  # whatever a model raises on an event is about that event ...
-            if isinstance(error, _CRASHES):  # ... but for these
-                raise
+        except _CRASHES:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a model raises on an event is about it
             self._undo()
             detail = one_line(f"{type(error).__name__}: {error}")
-            published = self._refuse(record, Rejection(Reason.MODEL_ERROR, detail))
-            self.freeze()  # so that a flood of such events is undone one by one, not all each time
-            return published
+            return self._refuse(record, Rejection(Reason.MODEL_ERROR, detail))
         self._remember(record)
         return published
 
     def _fold(self, record: Record, event: Event) -> list[Output]:
         state = self.state
-        features, label = event.features, event.label
+        features, label, learned = event.features, event.label, state.learned
         prediction = self._predict(features)
+        # Written down before learning: a model may have given out an object that it goes on using.
         value = outputs.prediction_value(
-            record, event, prediction, self.recipe.events_topic, state.learned
+            record, event, prediction, self.recipe.events_topic, learned
         )
-        learned_before = state.learned
-        unsupervised = self.kind is Kind.ANOMALY
-        if label is not None or unsupervised:
-            self._learn(features, label)
-            state.learned += 1
+        signal = _signal(prediction, self.kind) if self._signals else None
         error = None
-        if label is not None and not unsupervised:
+        if self._unsupervised:
+            self._learn(features, None)
+            state.learned = learned + 1
+        elif label is not None:
+            self._learn(features, label)
+            state.learned = learned + 1
             error = self._score(prediction.value, label)
-        alarms = state.detectors.update(error, self._signal(prediction), label, features)
+        alarms = state.detectors.update(error, signal, label, features)
         state.digest = _hash(value, state.digest)
         state.n += 1
         state.next_offset = record.offset + 1
         published = [
-            Output(Channel.PREDICTIONS, record.partition, record.timestamp_ms, record.key, value)
+            Output(_PREDICTIONS, record.partition, record.timestamp_ms, record.key, value)
         ]
         for alarm in alarms:
-            published.append(self._alert(record, alarm, learned_before))
-            state.digest = _hash(published[-1].value, state.digest)
+            alert = self._alert(record, alarm, learned)
+            state.digest = _hash(alert.value or b"", state.digest)
+            published.append(alert)
         return published
 
     def _score(self, prediction: Any, label: Any) -> float:
         state = self.state
-        if self.kind is Kind.REGRESSION:
+        error: float
+        if self._numeric:
             error = abs((prediction or 0.0) - label)
         else:
             error = 0 if prediction == label else 1
@@ -150,20 +157,7 @@ class Task:
         state.error_sum += error
         return error
 
-    def _signal(self, prediction: Prediction) -> float | None:
-        """The signal "prediction": P(true), the value, or the score; None where there is none."""
-        if prediction.score is not None:
-            return prediction.score
-        if self.kind is Kind.REGRESSION:
-            return prediction.value  # type: ignore[no-any-return]
-        probabilities = prediction.probabilities
-        if not probabilities:
-            return None
-        if True in probabilities:
-            return probabilities[True]
-        return 0.0 if False in probabilities else None
-
-    def _alert(self, record: Record, alarm: Any, learned: int) -> Output:
+    def _alert(self, record: Record, alarm: Alarm, learned: int) -> Output:
         return outputs.alert(
             record=record,
             pipeline=self.recipe.pipeline,
@@ -175,17 +169,17 @@ class Task:
             message=describe(alarm, record.partition, record.offset),
         )
 
-    def _admit(self, event: Event) -> Event | Rejection:
-        """New feature names, up to the cap of a partition's life."""
+    def _admit(self, features: dict[str, Feature]) -> Rejection | None:
+        """Take new feature names in, up to the cap of a partition's life."""
         names, most = self.state.names, self.recipe.limits.distinct_features_max
-        new = [name for name in event.features if name not in names]
+        new = [name for name in features if name not in names]
         if len(names) + len(new) > most:
             return Rejection(
                 Reason.TOO_MANY_FEATURES,
                 one_line(f'over {most} distinct names in this partition; new: "{new[0]}"'),
             )
         names.update(new)
-        return event
+        return None
 
     def _refuse(self, record: Record, rejection: Rejection) -> list[Output]:
         state = self.state
@@ -193,8 +187,10 @@ class Task:
         state.n += 1
         state.next_offset = record.offset + 1
         state.digest = _hash(f"{record.offset}:{rejection.reason.value}".encode(), state.digest)
-        if rejection.reason is not Reason.MODEL_ERROR:
+        if self._since:
             self._remember(record)
+        else:  # nothing was learned since the copy, so the counts are all that moved on
+            self._counts = (state.n, state.rejected_n, state.next_offset, state.digest)
         return [
             outputs.quarantined(
                 record,
@@ -206,29 +202,47 @@ class Task:
         ]
 
     def freeze(self) -> bytes:
-        """The state, pickled: the payload of a snapshot, and the copy that undoing goes back to."""
-        self._copy = pickle.dumps(self.state, pickle.HIGHEST_PROTOCOL)
-        self._since.clear()
-        self._since_bytes = 0
+        """The state, pickled: the payload of a snapshot, and the copy that undoing goes back to.
+
+        Raises: Misconfigured: the model holds something that cannot be pickled.
+        """
+        self._copy = _dumps(self.state)
+        self._keep()
         return self._copy
+
+    def _keep(self) -> None:
+        """`_copy` is the state of now; what comes from here on is remembered beside it."""
+        state = self.state
+        self._since: list[Record] = []
+        self._since_bytes = 0
+        self._counts = (state.n, state.rejected_n, state.next_offset, state.digest)
+
+    def _remember(self, record: Record) -> None:
+        self._since.append(record)
+        self._since_bytes += len(record.value or b"") + len(record.key or b"")
+        if record.headers:
+            self._since_bytes += sum(len(name) + len(value) for name, value in record.headers)
+        if len(self._since) >= SINCE_RECORDS_MAX or self._since_bytes >= SINCE_BYTES_MAX:
+            self.freeze()
+
+    def _undo(self) -> None:
+        """A model that raised may be half changed: go back to the copy, and fold again up to here.
+
+        Then take a new copy, so that of many such events each costs only the events before it.
+        """
+        since, state = self._since, pickle.loads(self._copy)
+        state.n, state.rejected_n, state.next_offset, state.digest = self._counts
+        self._bind(state)
+        if since:
+            self._keep()
+            for record in since:
+                self.step(record)
+            self.freeze()
 
     def advance(self, next_offset: int) -> None:
         """Move over offsets that hold no record (markers, aborted or compacted records)."""
         assert next_offset >= self.state.next_offset, "a fold never goes back"  # noqa: S101
         self.state.next_offset = next_offset
-
-    def _remember(self, record: Record) -> None:
-        self._since.append(record)
-        self._since_bytes += len(record.value or b"")
-        if len(self._since) >= SINCE_RECORDS_MAX or self._since_bytes >= SINCE_BYTES_MAX:
-            self.freeze()
-
-    def _undo(self) -> None:
-        """A model that raised may be half changed: go back to the copy and fold again up to here."""
-        since, self._since, self._since_bytes = self._since, [], 0
-        self._bind(pickle.loads(self._copy))
-        for record in since:
-            self.step(record)
 
     def score(self) -> Score | None:
         """The windowed score beside the no-change baseline."""
@@ -263,3 +277,31 @@ class Task:
             raw_bytes=0,
             taken_at_ms=taken_at_ms,
         )
+
+
+def _untrained(recipe: Recipe, genesis: int) -> State:
+    return State(model=build(recipe.model), detectors=Detectors(recipe.detectors), genesis=genesis)
+
+
+def _dumps(state: State) -> bytes:
+    try:
+        return pickling.dumps(state)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise Misconfigured(
+            f"model.factory: {type(state.model).__name__} cannot be pickled ({error}), and so not "
+            "snapshotted; use named functions and classes of a module in it"
+        ) from error
+
+
+def _signal(prediction: Prediction, kind: Kind) -> float | None:
+    """The signal "prediction": P(true), the value, or the score; None where there is none."""
+    if kind is Kind.ANOMALY:
+        return prediction.score
+    if kind is Kind.REGRESSION:
+        return prediction.value  # type: ignore[no-any-return]  # `learner` made it a number or None
+    probabilities = prediction.probabilities
+    if not probabilities:
+        return None
+    if True in probabilities:
+        return float(probabilities[True])  # numpy's are no floats to the detectors
+    return 0.0 if False in probabilities else None

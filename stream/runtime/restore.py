@@ -63,6 +63,8 @@ class Restore:
         self._origin = ""
         self.changed = committed is None
         """Whether the committed metadata is not that of the task: commit before anything else."""
+        self.end: int | None = None
+        """The partition's stable end when the restore began."""
 
     def advance(self, budget_s: float) -> Task | None:
         """Work for about `budget_s`; the task once it is there.
@@ -87,6 +89,7 @@ class Restore:
     def _begin(self) -> None:
         sources, committed = self._sources, self._committed
         bounds = sources.reader.bounds(Channel.EVENTS, self.partition)
+        self.end = bounds.end
         if committed is None:
             genesis = bounds.start if sources.start == "earliest" else bounds.end
             self._task = self._untrained(genesis)
@@ -95,6 +98,12 @@ class Restore:
             raise LogLost(
                 f"partition {self.partition}: offset {committed.offset} was committed, the log "
                 f"ends at {bounds.end}: it was truncated or made again; reset the group's offsets"
+            )
+        if committed.offset < bounds.start:
+            raise LogLost(
+                f"partition {self.partition}: offset {committed.offset} is next, the log starts "
+                f"at {bounds.start}: records were deleted before they were processed; to go on "
+                f"without them set the group's offset to {bounds.start}"
             )
         known = parse_metadata(committed.metadata)
         fingerprint = sources.recipe.fingerprint()
@@ -106,9 +115,10 @@ class Restore:
             self._task = self._from_store(committed, known, bounds.start)
         if self._task.next_offset < bounds.start:
             raise LogLost(
-                f"partition {self.partition}: no snapshot reaches back to the log's start "
-                f"({bounds.start}), and the state begins at {self._task.next_offset}; restore the "
-                'snapshots, or begin again with model.on_change = "fresh" and another seed'
+                f"partition {self.partition}: the log starts at {bounds.start}, and no snapshot "
+                f"from there to the committed offset {committed.offset} can be used (the best "
+                f"state begins at {self._task.next_offset}); bring the snapshots back, or change "
+                'model.hash_seed and set model.on_change = "fresh" to go on untrained'
             )
 
     def _on_change(self, committed: Committed, known: Metadata | None, log_start: int) -> int:
@@ -143,9 +153,12 @@ class Restore:
         if known is None:
             return "the committed offset carries no metadata of ours; another tool set it"
         ours = self._sources.recipe
-        for header, _ in self._candidates(self._committed_offset()):
-            if header.fingerprint == known.fingerprint:
-                return "; ".join(changes(header.recipe, ours.parts()))
+        try:
+            for header, _ in self._candidates(self._committed_offset()):
+                if header.fingerprint == known.fingerprint:
+                    return "; ".join(changes(header.recipe, ours.parts()))
+        except Retryable as error:
+            self._say_store_away(error)  # what differs is only said better with the store's help
         return f"fingerprint {known.fingerprint} -> {ours.fingerprint()}"
 
     def _committed_offset(self) -> int:
@@ -157,7 +170,6 @@ class Restore:
         return Task(self._sources.recipe, partition=self.partition, genesis=genesis)
 
     def _from_store(self, committed: Committed, known: Metadata, log_start: int) -> Task:
-        sources = self._sources
         try:
             for header, payload in self._candidates(committed.offset):
                 if header.fingerprint != known.fingerprint or header.genesis != known.genesis:
@@ -169,10 +181,13 @@ class Restore:
         except Retryable as error:
             if known.genesis < log_start:
                 raise  # only a snapshot can help: wait for the store
-            sources.telemetry.say(
-                Event.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then="replay"
-            )
+            self._say_store_away(error)
         return self._untrained(known.genesis)
+
+    def _say_store_away(self, error: Retryable) -> None:
+        self._sources.telemetry.say(
+            Event.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then="go on without"
+        )
 
     def _candidates(self, offset: int) -> Iterator[tuple[Header, bytes]]:
         """Verified snapshots of this very partition at or before `offset`, newest first."""
@@ -232,7 +247,13 @@ class Restore:
                 sources.telemetry.count(Metric.REPLAYED)
                 if sources.clock.monotonic() > deadline:
                     return False
-            batch = next(self._replay, None)
+            try:
+                batch = next(self._replay, None)
+            except Retryable:
+                # A generator that raised is over, which would look like the end of the records:
+                # the next call reads on from `task.next_offset`.
+                self._replay = None
+                raise
             if batch is None:
                 task.advance(target)  # what is left up to the target are gaps
                 return True

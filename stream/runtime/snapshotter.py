@@ -1,12 +1,12 @@
 """When and how a snapshot is taken.
 
-Only committed states are snapshotted, so each is the fold of a committed prefix: a late writer, a zombie
-too, does no harm, and no lock is needed. Sealing and storing happen beside the loop; a store that is
-away costs a line a minute, never an event.
+Only committed states are snapshotted, so each is the fold of a committed prefix: a late writer, a
+zombie too, does no harm, and no lock is needed. Sealing and storing happen beside the loop; a store
+that is away costs a line a minute, never an event.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
@@ -40,9 +40,9 @@ class Policy:
 def superfluous(
     stored: Iterable[StoredSnapshot], *, keep: int, now_ms: int, retention_s: float | None
 ) -> list[int]:
-    """Next offsets of those to remove: all but the newest `keep`, and one of half the retention's age.
+    """Next offsets of those to remove: all but the newest `keep`, and one of half the retention.
 
-    The old one is what a rollback or a verification can begin from while the log still reaches back.
+    The old one is what a rollback or a verification can begin from while the log reaches back.
     """
     ranked = sorted(stored, key=lambda s: -s.next_offset)
     newest, older = ranked[:keep], ranked[keep:]
@@ -105,9 +105,11 @@ class Snapshotter:
 
         One at a time, so that partitions don't pickle in a row; and none while the last is stored.
         """
-        if self._saving is not None and not self._saving.done():
-            return
-        self._saving = None
+        if self._saving is not None:
+            if not self._saving.done():
+                return
+            self._saving.result()  # a bug in saving is no failure of the store: let it be seen
+            self._saving = None
         now = self._clock.monotonic()
         allowed_s = self._policy.replay_budget_s / max(1, len(self._debt_s))
         for task in tasks:
@@ -170,9 +172,8 @@ class Snapshotter:
 
 
 def _wait(saving: Future[None], timeout_s: float) -> None:
-    wait: Callable[..., None] = saving.result
     try:
-        wait(timeout=timeout_s)
+        saving.result(timeout=timeout_s)
     except TimeoutError:
         # The store hangs; the process is about to end and the snapshot is only a cache.
         saving.cancel()

@@ -1,44 +1,48 @@
 """The loop of a worker: poll, step, commit; restore on assignment.
 
-    poll ─► adopt or release partitions ─► step each record ─► every commit interval: commit all of it
+    poll ─► adopt or release partitions ─► step each record ─► every commit interval: commit it all
                     │                                                    │
                     ▼                                                    ▼
         settle: is the state at the committed offset?             only now: a snapshot may be taken
         yes: keep it   no: restore it, slice by slice
 
-A partition is in one of three rooms: *unsettled* (assigned, its committed offset not yet looked at),
-*restoring* (one at a time), *live*. After any doubt about a commit all live ones become unsettled: what
-the broker says is committed decides, never a guess.
+An assigned partition is *settling* (see `settling.py`) or *live*. After any doubt about a commit
+all live ones settle again: what the broker says is committed decides, never a guess.
 """
 
 import logging
 import random
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stream.core.event import Channel, Output, Record
-from stream.core.task import Task
 from stream.errors import CommitLost, Retryable
 from stream.ports import Committed, Log, Polled
-from stream.runtime.restore import Restore, Sources
+from stream.runtime.backoff import BackOff
+from stream.runtime.restore import Sources
+from stream.runtime.settling import Settling
 from stream.runtime.snapshotter import SAY_EVERY_S, Snapshotter
 from stream.runtime.watchdog import Watchdog
 from stream.telemetry import Event, Metric
 
+if TYPE_CHECKING:
+    from stream.core.task import Task
+
 IDLE_POLL_S = 0.25
 """The longest a worker waits in `poll`: how late it may notice a stop signal."""
 
-RESTORE_SLICE_S = 0.2
 RECORDS_MAX = 10_000
 """Most records in one poll, and most outputs in hand before a commit is due anyway: about 5 MB."""
 
 GAP_AFTER_S = 1.0
 """Quiet this long, a partition's offset moves past markers, so that lag reaches 0."""
 
-BACKOFF_S_MAX = 5.0
 PROGRESS_EVERY_S = 10.0
 DRAIN_SNAPSHOT_S = 10.0
+
+_COUNTED = {Channel.ALERTS: Metric.ALERTS, Channel.QUARANTINE: Metric.REJECTED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,12 @@ class Pace:
 
 
 class Worker:
-    """Runs the tasks of the partitions that the group gives it; see the module's picture."""
+    """Runs the tasks of the partitions that the group gives it; see the module's picture.
+
+    Args:
+        stopping: set by a stop signal.
+        jitter: see `BackOff`.
+    """
 
     def __init__(
         self,
@@ -70,26 +79,28 @@ class Worker:
         pace: Pace,
         watchdog: Watchdog,
         stopping: threading.Event,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._log = log
-        self._sources = sources
         self._snapshotter = snapshotter
         self._pace = pace
         self._stopping = stopping
         self._clock = sources.clock
         self._telemetry = sources.telemetry
         self._live: dict[int, Task] = {}
-        self._unsettled: set[int] = set()
-        self._held: dict[int, Task] = {}
-        self._restore: Restore | None = None
+        self._settling = Settling(
+            log,
+            sources=sources,
+            deadlined=watchdog.watch,
+            call_deadline_s=pace.call_deadline_s,
+        )
         self._outputs: list[Output] = []
         self._dirty: set[int] = set()
         self._goals: dict[int, int] = {}
         self._commit_due = 0.0
         self._quiet_since = self._clock.monotonic()
         self._record_s = 0.0
-        self._failures = 0
-        self._retry_at = 0.0
+        self._back_off = BackOff(self._clock, jitter)
         self._said_at = -SAY_EVERY_S
         self._progress_at = self._clock.monotonic()
         self._deadlined = watchdog.watch
@@ -116,24 +127,23 @@ class Worker:
             if self._dirty and self._clock.monotonic() >= self._commit_due:
                 self._commit()
             self._settle()
-            self._failures = 0
         except CommitLost as error:
             self._telemetry.count(Metric.COMMITS_LOST)
             self._telemetry.say(Event.COMMIT_LOST, level=logging.WARNING, error=error)
             self._doubt()
+            self._back_off.failed()
         except Retryable as error:
-            self._back_off(error)
+            self._say_unreachable(error)
+            self._back_off.failed()
         if not self._dirty:
             self._snapshotter.consider(self._live.values())
         self._say_progress()
 
-    # -- poll -------------------------------------------------------------------------------------
-
     def _poll(self) -> Polled:
         pace, now = self._pace, self._clock.monotonic()
         timeout_s = IDLE_POLL_S
-        if self._unsettled or self._restore:
-            timeout_s = max(0.0, min(timeout_s, self._retry_at - now))
+        if self._settling:
+            timeout_s = min(timeout_s, self._back_off.left_s())
         if self._dirty:
             timeout_s = min(timeout_s, max(0.0, self._commit_due - now))
         records_max = RECORDS_MAX - min(len(self._outputs), RECORDS_MAX - 1)
@@ -142,8 +152,6 @@ class Worker:
             records_max = max(1, min(records_max, int(pace.fold_s_max / self._record_s)))
         with self._deadlined("polling Kafka", timeout_s + pace.call_deadline_s):
             return self._log.poll(timeout_s=timeout_s, records_max=records_max)
-
-    # -- partitions come and go -------------------------------------------------------------------
 
     def _release(self, revoked: Iterable[int]) -> None:
         gone = set(revoked)
@@ -154,84 +162,43 @@ class Worker:
         for partition in gone:
             task = self._live.pop(partition, None)
             if task is not None and partition not in self._dirty:
-                self._held[partition] = task  # it may come back with the committed offset unmoved
+                self._settling.hold([task])  # it may come back with the committed offset unmoved
             self._snapshotter.release(partition)
-            self._goals.pop(partition, None)
         self._dirty -= gone
-        self._unsettled -= gone
-        if self._restore is not None and self._restore.partition in gone:
-            self._restore = None
+        self._settling.drop(gone)
 
     def _adopt(self, assigned: Iterable[int]) -> None:
         new = set(assigned)
         if not new:
             return
         self._telemetry.say(Event.PARTITIONS_ASSIGNED, partitions=new)
-        # States of partitions that went elsewhere are not worth their memory.
-        self._held = {p: t for p, t in self._held.items() if p in new}
-        self._unsettled |= new
+        self._settling.add(new)
 
     def _doubt(self) -> None:
         """Nobody knows what of the last commit took effect: let the committed offsets decide."""
         self._outputs.clear()
         self._dirty.clear()
-        for partition, task in self._live.items():
-            self._held[partition] = task
+        for partition in self._live:
             self._snapshotter.release(partition)
-        self._unsettled |= self._live.keys()
+        self._settling.hold(self._live.values())
+        self._settling.add(self._live.keys())
         self._live.clear()
 
     def _settle(self) -> None:
-        """Bring assigned partitions to life: keep their state, or restore it, one at a time."""
-        if self._clock.monotonic() < self._retry_at:
+        """Bring assigned partitions to life."""
+        if self._back_off.left_s():
             return
-        if self._unsettled:
-            self._look_up()
-        if self._restore is None:
-            return
-        with self._deadlined("restoring", RESTORE_SLICE_S + self._pace.call_deadline_s):
-            task = self._restore.advance(RESTORE_SLICE_S)
-        if task is not None:
-            changed = self._restore.changed
-            self._restore = None
-            self._enliven(task)
-            if changed:
-                # Make the beginning durable: where the fold starts must not depend on a second look.
+        for settled in self._settling.advance():
+            task = settled.task
+            self._live[task.partition] = task
+            self._snapshotter.adopt(task)
+            if settled.end is not None:
+                self._goals.setdefault(task.partition, settled.end)
+            if not settled.is_committed:
+                # Where a fold begins must be durable before it goes on: it must not depend on a
+                # second look, at a log that has grown or lost its start meanwhile.
                 self._dirty.add(task.partition)
-                self._commit_due = 0.0
-
-    def _look_up(self) -> None:
-        wanted = set(self._unsettled)
-        if self._restore is not None:
-            wanted.discard(self._restore.partition)
-        if not wanted:
-            return
-        with self._deadlined("reading the committed offsets", self._settle_deadline_s(wanted)):
-            committed = self._log.committed(wanted)
-            for partition in wanted & self._held.keys():
-                task, offset = self._held.pop(partition), committed.get(partition)
-                if offset == Committed(task.next_offset, task.metadata().encode()):
-                    self._unsettled.discard(partition)
-                    self._telemetry.say(Event.TASK_KEPT, partition=partition)
-                    self._enliven(task)
-        if self._restore is None and self._unsettled:
-            partition = min(self._unsettled)
-            self._unsettled.discard(partition)
-            self._restore = Restore(self._sources, partition, committed.get(partition))
-
-    def _settle_deadline_s(self, partitions: set[int]) -> float:
-        # Each look-up has its own time-out in the adapter; they come one after another.
-        return self._pace.call_deadline_s * (1 + len(partitions))
-
-    def _enliven(self, task: Task) -> None:
-        partition = task.partition
-        self._log.seek(partition, task.next_offset)
-        self._live[partition] = task
-        self._snapshotter.adopt(task)
-        if self._pace.until_end and partition not in self._goals:
-            self._goals[partition] = self._sources.reader.bounds(Channel.EVENTS, partition).end
-
-    # -- fold -------------------------------------------------------------------------------------
+                self._commit()
 
     def _fold(self, batches: Mapping[int, Sequence[Record]]) -> None:
         """Step through a poll's records; past the time, the rest is left to the next poll."""
@@ -277,8 +244,6 @@ class Worker:
                 task.advance(position)
                 self._dirty.add(partition)
 
-    # -- commit -----------------------------------------------------------------------------------
-
     def _commit(self) -> None:
         offsets = {
             p: Committed(self._live[p].next_offset, self._live[p].metadata().encode())
@@ -288,31 +253,21 @@ class Worker:
             self._log.commit(self._outputs, offsets)
         self._telemetry.count(Metric.COMMITS)
         for output in self._outputs:
-            if output.channel is Channel.ALERTS:
-                self._telemetry.count(Metric.ALERTS)
-            elif output.channel is Channel.QUARANTINE:
-                self._telemetry.count(Metric.REJECTED)
+            if (metric := _COUNTED.get(output.channel)) is not None:
+                self._telemetry.count(metric)
         self._outputs.clear()
         self._dirty.clear()
+        self._back_off.succeeded()
 
-    # -- trouble and the end ----------------------------------------------------------------------
-
-    def _back_off(self, error: Retryable) -> None:
-        self._failures += 1
+    def _say_unreachable(self, error: Retryable) -> None:
         now = self._clock.monotonic()
         if now - self._said_at >= SAY_EVERY_S:
             self._said_at = now
             self._telemetry.say(Event.LOG_UNREACHABLE, level=logging.WARNING, error=error)
-        wait_s = min(BACKOFF_S_MAX, 0.05 * 2 ** min(self._failures, 10))
-        wait_s *= 0.5 + random.random() / 2  # noqa: S311  # jitter, so that workers don't come at once
-        self._retry_at = now + wait_s
-        self._clock.sleep(min(wait_s, IDLE_POLL_S))
 
     def _reached_end(self) -> bool:
         """Whether `until_end` is asked for and everything assigned is committed up to its goal."""
-        if not self._pace.until_end or not self._live or self._dirty:
-            return False
-        if self._unsettled or self._restore is not None:
+        if not self._pace.until_end or not self._live or self._dirty or self._settling:
             return False
         return all(t.next_offset >= self._goals[p] for p, t in self._live.items())
 
@@ -321,7 +276,7 @@ class Worker:
         if self._dirty:
             try:
                 self._commit()
-            except CommitLost as error:
+            except Retryable as error:
                 # As after a crash: the next owner folds it again from the committed offset.
                 self._telemetry.say(Event.COMMIT_LOST, level=logging.WARNING, error=error)
                 self._doubt()

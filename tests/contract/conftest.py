@@ -6,16 +6,20 @@ from typing import cast
 import pytest
 
 from tests.contract.embedded_world import EmbeddedStoreWorld, EmbeddedWorld
+from tests.contract.kafka_world import KafkaWorld
 from tests.contract.memory_world import MemoryStoreWorld, MemoryWorld
+from tests.contract.redis_world import RedisStoreWorld
 from tests.contract.worlds import Ability, StoreWorld, World
 
 LOGS: dict[str, type[World]] = {
     "memory": MemoryWorld,
     "embedded": EmbeddedWorld,
+    "kafka-python": KafkaWorld,
 }
 STORES: dict[str, type[StoreWorld]] = {
     "memory": MemoryStoreWorld,
     "embedded": EmbeddedStoreWorld,
+    "redis": RedisStoreWorld,
 }
 
 _reasons = pytest.StashKey[set[str]]()

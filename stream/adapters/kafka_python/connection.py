@@ -1,17 +1,23 @@
-"""What every client of this adapter is made with, and the one place where its errors become ours."""
+"""What every client is made with, and the one place where its errors become ours."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from kafka import errors
+from kafka import KafkaAdminClient, errors
+from kafka.net.compat import KafkaNetClient
 
 from stream.core.event import Channel
 from stream.errors import Fenced, LogLost, Misconfigured, Retryable, StreamError
 
 BOOTSTRAP_TIMEOUT_MS = 10_000
 """A broker that does not answer within this is not reachable; the supervisor comes back later."""
+
+ADMIN_TIMEOUT_MS = 4_000
+"""One request of an administrator; two of them stay below the watchdog's deadline of a call."""
+
+Client = TypeVar("Client")
 
 _CONFIGURATION = (
     errors.AuthorizationError,
@@ -23,10 +29,18 @@ _CONFIGURATION = (
     errors.InvalidTransactionTimeoutError,
     errors.InvalidSessionTimeoutError,
     errors.InvalidTopicError,
+    errors.InvalidPartitionsError,
     errors.InvalidReplicationFactorError,
     errors.PolicyViolationError,
     errors.UnsupportedCodecError,
+    errors.UnsupportedCompressionTypeError,
     errors.InconsistentGroupProtocolError,
+)
+_REFUSED = (
+    errors.MessageSizeTooLargeError,
+    errors.RecordListTooLargeError,
+    errors.InvalidTimestampError,
+    errors.InvalidRecordError,
 )
 _LOST = (errors.OffsetOutOfRangeError, errors.LogTruncationError, errors.NoOffsetForPartitionError)
 
@@ -46,15 +60,68 @@ class Connection:
     group: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def settings(self, **more: Any) -> dict[str, Any]:
-        """Keyword arguments for one client."""
-        return {
-            "bootstrap_servers": self.bootstrap_servers.split(","),
-            "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
-            "client_id": self.group,
-            **more,
-            **self.options,
-        }
+    def make(self, client: Callable[..., Client], doing: str, **settings: Any) -> Client:
+        """A client with our settings and the operator's options.
+
+        One that cannot be made leaves nothing behind: kafka-python starts its thread and opens its
+        sockets before it asks for the brokers' version, and keeps them when that fails.
+
+        Args:
+            client: kafka-python's class.
+            doing: for the message: "joining the group".
+            **settings: ours, for this client.
+
+        Raises: Retryable, Misconfigured.
+        """
+        networks: list[KafkaNetClient] = []
+
+        def network(**configs: Any) -> KafkaNetClient:
+            networks.append(KafkaNetClient(**configs))
+            return networks[-1]
+
+        made = None
+        try:
+            with self.translated(doing):
+                made = client(
+                    bootstrap_servers=self.bootstrap_servers.split(","),
+                    client_id=self.group,
+                    kafka_client=network,
+                    **{"bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS, **settings, **self.options},
+                )
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            # What constructors raise on options that they don't know or can't use.
+            raise Misconfigured(f"kafka.options: {doing}: {error}") from error
+        finally:
+            if made is None:
+                for each in networks:
+                    each.close()
+        return made
+
+    def admin(self, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> KafkaAdminClient:
+        """An administrator's client; `timeout_ms`: to connect. Raises: Retryable, Misconfigured."""
+        return self.make(
+            KafkaAdminClient,
+            "connecting",
+            bootstrap_timeout_ms=timeout_ms,
+            request_timeout_ms=ADMIN_TIMEOUT_MS,
+        )
+
+    def partitions(self, topics: Collection[str]) -> dict[str, int]:
+        """How many partitions each topic has, asked of a broker now; missing ones are left out.
+
+        Raises: Retryable, Misconfigured.
+        """
+        admin = self.admin(timeout_ms=ADMIN_TIMEOUT_MS)
+        try:
+            with self.translated(f"describing {', '.join(topics)}"):
+                found = admin.describe_topics(list(topics))
+        finally:
+            admin.close()
+        return {topic["name"]: len(topic["partitions"]) for topic in found if topic_is_there(topic)}
+
+    def channel(self, topic: str) -> str:
+        """The configuration's key of a topic: `topics.alerts`."""
+        return next((f"topics.{c}" for c, name in self.names.items() if name == topic), "topics")
 
     @contextmanager
     def translated(self, doing: str) -> Iterator[None]:
@@ -69,17 +136,19 @@ class Connection:
             raise
         except (errors.KafkaError, OSError) as error:
             raise self.translate(error, doing) from error
-        except (TypeError, ValueError, AssertionError) as error:
-            # What its constructors raise on options that they don't know or can't use.
-            raise Misconfigured(f"kafka.options: {doing}: {error}") from error
 
-    def translate(self, error: Exception, doing: str) -> StreamError:
+    def translate(self, error: BaseException, doing: str) -> StreamError:
         """The error of ours that a client's error means."""
         said = f"{doing}: {type(error).__name__}{_text(error)}"
         if isinstance(error, errors.FencedInstanceIdError):
             return Fenced(f"{said}; another worker has this instance name")
         if isinstance(error, _CONFIGURATION):
             return Misconfigured(f"kafka: {said}; check kafka.options and the permissions")
+        if isinstance(error, _REFUSED):
+            return Misconfigured(
+                f"kafka: {said}; the topic's settings refuse this record: raise max.message.bytes "
+                "or message.timestamp.after.max.ms, or lower [limits]"
+            )
         if isinstance(error, _LOST):
             return LogLost(f"{said}; the log does not hold that offset")
         if isinstance(error, errors.KafkaTimeoutError | errors.KafkaConnectionError):
@@ -87,7 +156,17 @@ class Connection:
         return Retryable(said)
 
 
-def _text(error: Exception) -> str:
+def topic_is_there(topic: Mapping[str, Any]) -> bool:
+    """Whether a described topic exists. Raises: kafka-python's error, if it cannot be told."""
+    error = errors.for_code(topic["error_code"])
+    if error is errors.UnknownTopicOrPartitionError:
+        return False
+    if error is not errors.NoError:
+        raise error(topic["name"])
+    return True
+
+
+def _text(error: BaseException) -> str:
     text = " ".join(str(error).split())
     name = type(error).__name__
     text = text.removeprefix(f"{name}: ").removeprefix(name)

@@ -1,14 +1,17 @@
 """How an upstream appends events: idempotent, bounded, each acknowledged."""
 
-from kafka import KafkaProducer, errors
+from kafka import errors
 
+from stream.adapters.kafka_python import producing
 from stream.adapters.kafka_python.connection import Connection
 from stream.core.event import Channel, Headers
-from stream.errors import Retryable
+from stream.errors import Misconfigured, Retryable
 
 DELIVERY_TIMEOUT_MS = 60_000
+REQUEST_TIMEOUT_MS = 15_000
+METADATA_TIMEOUT_MS = 5_000
 BUFFERED_MAX = 10_000
-"""Events sent and not yet looked at; beyond it `send` waits for the oldest."""
+"""Events sent and not yet looked at; beyond it `send` waits for all of them."""
 
 
 class KafkaFeed:
@@ -20,19 +23,16 @@ class KafkaFeed:
         self._acknowledged = 0
         self._failure: BaseException | None = None
         self._sent = 0
-        with connection.translated("connecting"):
-            self._producer = KafkaProducer(
-                **connection.settings(
-                    acks="all",
-                    enable_idempotence=True,
-                    linger_ms=20,
-                    batch_size=256 << 10,
-                    max_request_size=64 << 20,
-                    delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
-                    max_block_ms=DELIVERY_TIMEOUT_MS,
-                    metrics_enabled=False,
-                )
-            )
+        self._producer = producing.make(
+            connection,
+            "connecting",
+            linger_ms=20,
+            batch_size=256 << 10,
+            max_request_size=64 << 20,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
+            max_block_ms=METADATA_TIMEOUT_MS,
+        )
 
     def send(
         self, value: bytes, *, key: bytes | None, timestamp_ms: int | None, headers: Headers = ()
@@ -40,14 +40,23 @@ class KafkaFeed:
         """See `Feed.send`; without a key the events spread over the partitions."""
         self._raise_failure()
         with self._connection.translated(f"sending to {self._topic}"):
-            future = self._producer.send(
-                self._topic, value, key, list(headers) or None, timestamp_ms=timestamp_ms
-            )
+            try:
+                future = self._producer.send(
+                    self._topic, value, key, list(headers) or None, timestamp_ms=timestamp_ms
+                )
+            except errors.KafkaTimeoutError as error:
+                raise self._missing() or error from error
         self._sent += 1
         future.add_callback(self._on_success)
         future.add_errback(self._on_failure)
         if self._sent - self._acknowledged >= BUFFERED_MAX:
             self.flush(timeout_s=DELIVERY_TIMEOUT_MS / 1000)
+
+    def _missing(self) -> Misconfigured | None:
+        """The client looks long for a topic that is not there, and does not say so."""
+        if self._connection.partitions([self._topic]):
+            return None
+        return Misconfigured(f"topics.events: {self._topic} does not exist; create it")
 
     def _on_success(self, _metadata: object) -> None:
         self._acknowledged += 1
@@ -73,6 +82,5 @@ class KafkaFeed:
         return self._acknowledged
 
     def close(self) -> None:
-        """See `Feed.close`."""
-        with self._connection.translated("closing"):
-            self._producer.close(timeout=5)
+        """See `Feed.close`; what was not flushed may get lost."""
+        producing.discard(self._producer)

@@ -1,13 +1,16 @@
 """The worker's log on Kafka: a group member, and one transactional producer.
 
-Each rule below stands for a proven trap of kafka-python 3.0 (docs/ARCHITECTURE.md names the evidence):
+Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_kafka_traps.py):
 
-- group metadata is taken right after each `poll()`: later it may have lost its generation, and Kafka
-  does not fence a commit without one;
+- group metadata is taken right after each `poll()`: later it may have lost its generation, and
+  Kafka does not fence a commit without one;
 - a transaction is begun, filled, flushed, *every delivery looked at*, and ended in one call: the
   client commits a transaction although a send in it has failed;
-- after any failure the producer is thrown away: it would send the offsets of the aborted transaction
-  along with the next one;
+- after any failure the producer is thrown away: it would send the offsets of the aborted
+  transaction along with the next one;
+- a look-up of committed offsets never takes the answer to an earlier one that timed out: the client
+  keeps such an answer, and the offset may have moved since;
+- a member that comes back under another id lost all it had, whatever the client tells;
 - nothing blocks inside a rebalance listener: it runs on the thread that sends the heartbeats.
 """
 
@@ -15,32 +18,26 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from kafka import (
-    ConsumerRebalanceListener,
-    KafkaConsumer,
-    KafkaProducer,
-    OffsetAndMetadata,
-    TopicPartition,
-    errors,
-)
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition, errors
 
+from stream.adapters.kafka_python import producing
 from stream.adapters.kafka_python.connection import Connection
+from stream.adapters.kafka_python.membership import Membership
+from stream.adapters.kafka_python.records import converted
 from stream.config.timings import Timings
-from stream.core.event import Channel, Output, Record
-from stream.errors import CommitLost, Fenced, StreamError
+from stream.core.event import Channel, Output
+from stream.errors import CommitLost, Fenced, Internal, Misconfigured, StreamError
 from stream.ports import Committed, Polled
 
-FETCH_BYTES_MAX = 4 << 20
-"""Of one partition: large fetches amortise kafka-python's cost a request."""
-
 BATCH_BYTES = 512 << 10
+REQUEST_BYTES_MAX = 8 << 20
 IN_TRANSACTION_BACKOFF_MS = 5
-"""The broker answers CONCURRENT_TRANSACTIONS while it writes the last transaction's markers, and the
-client then waits its whole back-off: 100 ms, its default, made each commit take 109 ms, 5 ms makes 5."""
+"""The broker answers CONCURRENT_TRANSACTIONS while it writes the last transaction's markers, and
+the client then waits its whole back-off: 100 ms, its default, made a commit take 109 ms, 5 ms makes
+it 5."""
 
 COMMITTED_TIMEOUT_MS = 5_000
-_CLOSE_S = 2.0
+LEAVE_MS = 2_000
 
 
 class KafkaLog:
@@ -67,85 +64,67 @@ class KafkaLog:
         self._exactly_once = exactly_once
         self._events = connection.names[Channel.EVENTS]
         self._transactional_id = f"{connection.group}-{instance or uuid.uuid4().hex[:12]}"
+        self._fenced = False
         self._producer: KafkaProducer | None = None
-        self._changes = _Changes()
         if exactly_once:
             # Fencing first: it ends what a dead predecessor of this name left open, at once.
             self._ready_producer()
-        with connection.translated("joining the group"):
-            self._consumer = KafkaConsumer(**self._consumer_settings())
-            self._changes.consumer = self._consumer
-            self._consumer.subscribe([self._events], listener=self._changes)
+        try:
+            self._membership = Membership(connection, timings=timings, instance=instance)
+        except StreamError:
+            self._discard_producer()
+            raise
+        self._consumer = self._membership.consumer
         self._metadata = self._consumer.group_metadata()
-
-    def _consumer_settings(self) -> dict[str, Any]:
-        static = {} if self._instance is None else {"group_instance_id": self._instance}
-        return self._connection.settings(
-            group_id=self._connection.group,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="none",  # where to begin is the worker's decision, never the client's
-            partition_assignment_strategy=[CooperativeStickyAssignor],
-            session_timeout_ms=self._timings.session_timeout_ms,
-            heartbeat_interval_ms=self._timings.heartbeat_interval_ms,
-            max_partition_fetch_bytes=FETCH_BYTES_MAX,
-            fetch_max_bytes=8 * FETCH_BYTES_MAX,
-            fetch_max_wait_ms=100,
-            metrics_enabled=False,
-            **static,
-        )
 
     def _ready_producer(self) -> KafkaProducer:
         if self._producer is not None:
             return self._producer
         timings = self._timings
-        settings = self._connection.settings(
-            acks="all",
-            linger_ms=5,
-            batch_size=BATCH_BYTES,
-            max_request_size=8 << 20,
-            delivery_timeout_ms=timings.delivery_timeout_ms,
-            request_timeout_ms=timings.request_timeout_ms,
-            max_block_ms=timings.transaction_timeout_ms,
-            enable_idempotence=True,
-            metrics_enabled=False,
-        )
+        settings: dict[str, Any] = {
+            "linger_ms": 5,
+            "batch_size": BATCH_BYTES,
+            "max_request_size": REQUEST_BYTES_MAX,
+            "delivery_timeout_ms": timings.delivery_timeout_ms,
+            "request_timeout_ms": timings.request_timeout_ms,
+            "max_block_ms": timings.transaction_timeout_ms,
+        }
         if self._exactly_once:
             settings |= {
                 "transactional_id": self._transactional_id,
                 "transaction_timeout_ms": timings.transaction_timeout_ms,
                 "retry_backoff_ms": IN_TRANSACTION_BACKOFF_MS,
             }
-        with self._connection.translated("taking the transactional id"):
-            producer = KafkaProducer(**settings)
+        doing = "taking the transactional id"
+        producer = producing.make(self._connection, doing, **settings)
+        if self._exactly_once:
             try:
-                if self._exactly_once:
+                with self._connection.translated(doing):
                     producer.init_transactions()
             except BaseException:
-                _discard(producer)
+                producing.discard(producer)
                 raise
         self._producer = producer
         return producer
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         """See `Log.poll`."""
+        self._stop_if_fenced()
         with self._connection.translated("polling"):
             fetched = self._consumer.poll(
                 timeout_ms=round(timeout_s * 1000), max_records=records_max
             )
             self._metadata = self._consumer.group_metadata()
-        self._notice_twin()
-        revoked, assigned = self._changes.take()
+        self._stop_if_fenced()
+        revoked, assigned = self._membership.take(self._metadata)
+        # Those of a partition that was just lost and won back were fetched before it was lost.
         records = {
-            tp.partition: [
-                Record(
-                    tp.partition, r.offset, r.timestamp, r.key, r.value,
-                    tuple(r.headers) if r.headers else (),
-                )
-                for r in batch
-            ]
+            tp.partition: converted(batch)
             for tp, batch in fetched.items()
-        }  # fmt: skip
+            if tp.partition not in assigned
+        }
+        if not records:
+            self._membership.check_topic()
         return Polled(records, revoked, assigned, {} if records else self._positions())
 
     def _positions(self) -> dict[int, int]:
@@ -157,23 +136,30 @@ class KafkaLog:
             partition: position for partition, position in found.items() if position is not None
         }
 
-    def _notice_twin(self) -> None:
-        """A fenced static member only stops its heartbeats and logs it: look, and say so."""
-        if self._instance is None:
-            return
-        coordinator = self._consumer._coordinator  # noqa: SLF001  # the client has no public sign of it
-        if coordinator.stable() and not coordinator._heartbeat_enabled:  # noqa: SLF001
+    def _stop_if_fenced(self) -> None:
+        self._fenced = self._fenced or self._membership.fenced()
+        if self._fenced:
             raise Fenced(f'another worker runs as instance "{self._instance}"; this one stops')
 
     def seek(self, partition: int, offset: int) -> None:
         """See `Log.seek`."""
         tp = TopicPartition(self._events, partition)
+        if tp not in self._consumer.assignment():
+            raise Internal(f"seek in partition {partition}, which is not assigned to this worker")
         with self._connection.translated(f"seeking to {offset} in partition {partition}"):
             self._consumer.seek(tp, offset)
             self._consumer.resume(tp)
 
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
-        """See `Log.commit`."""
+        """See `Log.commit`.
+
+        While the broker is silent it ends by itself, after two request timeouts. While the broker
+        is away (connections refused), kafka-python repeats the calls that end a transaction until
+        it answers, and they take no timeout: the caller's watchdog must end the process then.
+        """
+        self._stop_if_fenced()
+        if not outputs and not offsets:
+            return
         if self._metadata.generation_id < 0 or not self._metadata.member_id:
             # Kafka would accept such a commit unfenced, and the group's offset could go back.
             raise CommitLost("this worker is not a member of the group any more")
@@ -182,27 +168,33 @@ class KafkaLog:
             for p, c in offsets.items()
         }
         try:
-            with self._connection.translated("committing"):
-                if self._exactly_once:
-                    self._commit_transaction(outputs, positions)
-                else:
-                    self._deliver(self._ready_producer(), outputs)
-                    self._commit_offsets(positions)
-        except StreamError as error:
+            if self._exactly_once:
+                self._commit_transaction(outputs, positions)
+            else:
+                self._deliver(self._ready_producer(), outputs)
+                self._commit_offsets(positions)
+        except (StreamError, errors.KafkaError, OSError) as error:
+            meaning = self._meaning(error)
             self._discard_producer()
-            if type(error) is CommitLost or not isinstance(error.__cause__, errors.KafkaError):
-                raise
-            raise self._meaning(error) from error.__cause__
+            raise meaning from error
 
-    def _meaning(self, error: StreamError) -> StreamError:
+    def _meaning(self, error: StreamError | errors.KafkaError | OSError) -> StreamError:
         """What an error in the middle of a commit says about this worker."""
-        cause = error.__cause__
-        fenced = isinstance(cause, errors.ProducerFencedError) or "ProducerFenced" in str(cause)
-        if fenced and self._instance is not None:
+        first: BaseException = error
+        if self._producer is not None and not isinstance(error, Misconfigured):
+            first = producing.cause(self._producer, error)
+        fencing = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
+        if self._instance is not None and isinstance(first, fencing):
+            self._fenced = True
             return Fenced(f'another worker took over as instance "{self._instance}"')
-        if isinstance(error, Fenced) or error.exit_code == error.exit_code.CONFIG:
-            return error
-        return CommitLost(f"{error}; the committed offsets decide")
+        meant = first
+        if not isinstance(meant, StreamError):
+            meant = self._connection.translate(meant, "committing")
+        if isinstance(meant, Fenced):
+            self._fenced = True
+        if isinstance(meant, CommitLost | Fenced | Misconfigured):
+            return meant
+        return CommitLost(f"{meant}; the committed offsets decide")
 
     def _commit_transaction(
         self, outputs: Sequence[Output], positions: Mapping[TopicPartition, OffsetAndMetadata]
@@ -210,31 +202,30 @@ class KafkaLog:
         producer = self._ready_producer()
         producer.begin_transaction()
         self._deliver(producer, outputs)
-        producer.send_offsets_to_transaction(positions, self._metadata)
+        if positions:
+            producer.send_offsets_to_transaction(positions, self._metadata)
         producer.commit_transaction()
 
     def _deliver(self, producer: KafkaProducer, outputs: Sequence[Output]) -> None:
-        names, send = self._connection.names, producer.send
-        deliveries = [
-            send(
-                names[o.channel], o.value, o.key, list(o.headers) or None, o.partition,
-                o.timestamp_ms,
-            )
-            for o in outputs
-        ]  # fmt: skip
-        producer.flush(self._timings.delivery_timeout_ms / 1000)
-        for delivery in deliveries:
-            if not delivery.succeeded():
-                raise CommitLost(f"an output was not delivered: {delivery.exception!r}")
+        timeout_s = self._timings.delivery_timeout_ms / 1000
+        producing.deliver(producer, self._connection, outputs, timeout_s=timeout_s)
 
     def _commit_offsets(self, positions: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         self._consumer.commit(dict(positions), timeout_ms=self._timings.transaction_timeout_ms)
 
     def committed(self, partitions: Collection[int]) -> dict[int, Committed]:
-        """See `Log.committed`; a read_committed group asks for stable offsets (KIP-447)."""
+        """See `Log.committed`.
+
+        A read_committed group asks for stable offsets (KIP-447): while another worker's transaction
+        holds some of them, this waits, for at most 5 s.
+        """
+        self._stop_if_fenced()  # or a fenced worker's new producer would fence its younger twin
         if self._exactly_once:
             self._ready_producer()
         found = {}
+        # The client hands out the answer to a look-up that timed out to the next one that asks for
+        # the same partition, however much later.
+        self._consumer._coordinator._offset_fetch_futures.clear()  # noqa: SLF001
         with self._connection.translated("reading the committed offsets"):
             for partition in partitions:
                 offset = self._consumer.committed(
@@ -250,56 +241,14 @@ class KafkaLog:
         """See `Log.close`."""
         self._discard_producer()
         try:
-            self._consumer.close(autocommit=False, timeout_ms=round(_CLOSE_S * 1000))
+            self._consumer.close(autocommit=False, timeout_ms=LEAVE_MS)
         except (errors.KafkaError, OSError):
             # The broker is away: the session's timeout will tell it what this call could not.
             return
+        finally:
+            self._consumer._client.close()  # noqa: SLF001  # left open when leaving failed
 
     def _discard_producer(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            _discard(producer)
-
-
-def _discard(producer: KafkaProducer) -> None:
-    """End a producer for good. Its own `close()` would flush first, and on a time-out leave a thread
-    alive that delivers old records later."""
-    producer._unregister_cleanup()  # noqa: SLF001
-    producer._sender.force_close()  # noqa: SLF001
-    producer._sender.join(_CLOSE_S)  # noqa: SLF001
-    producer._closed = True  # noqa: SLF001  # or its __del__ flushes after all
-
-
-class _Changes(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; the client demands the class
-    """Collects what rebalances did, on the client's thread; `poll` hands it on."""
-
-    def __init__(self) -> None:
-        self.consumer: KafkaConsumer | None = None
-        self._revoked: set[int] = set()
-        self._assigned: set[int] = set()
-
-    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Called before other members get them."""
-        gone = {tp.partition for tp in revoked}
-        self._assigned -= gone
-        self._revoked |= gone
-
-    def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
-        """Called when they may belong to others already."""
-        self.on_partitions_revoked(lost)
-
-    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Hold the new ones back until the worker seeks."""
-        assert self.consumer is not None  # noqa: S101
-        for tp in assigned:
-            self.consumer.pause(tp)
-            # Any position will do while paused; without one the client would ask for its reset policy.
-            self.consumer.seek(tp, 0)
-            self._assigned.add(tp.partition)
-
-    def take(self) -> tuple[frozenset[int], frozenset[int]]:
-        """What changed since the last call: (revoked, assigned)."""
-        revoked, assigned = frozenset(self._revoked), frozenset(self._assigned)
-        self._revoked.clear()
-        self._assigned.clear()
-        return revoked, assigned
+            producing.discard(producer)

@@ -3,17 +3,22 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition, errors
 
 from stream.adapters.kafka_python.connection import Connection
+from stream.adapters.kafka_python.records import converted
 from stream.core.event import Channel, Record
-from stream.errors import LogLost, Retryable
+from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Committed
 
-POLL_S = 0.5
-STALL_S = 30.0
-"""A reader that knows there is more and gets nothing for this long gives up."""
+POLL_MS = 500
+"""How long a batch is waited for before an empty one says so."""
 
+STALL_S = 10.0
+"""A range that gets nothing for this long asks whether there is something to get."""
+
+BOUNDS_TIMEOUT_MS = 5_000
+CLOSE_MS = 2_000
 _RECORDS_MAX = 2_000
 
 
@@ -22,72 +27,70 @@ class KafkaReader:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        with connection.translated("connecting"):
-            self._consumer = KafkaConsumer(
-                **connection.settings(
-                    group_id=None,
-                    isolation_level="read_committed",
-                    enable_auto_commit=False,
-                    auto_offset_reset="none",
-                    max_partition_fetch_bytes=4 << 20,
-                    fetch_max_wait_ms=100,
-                    metrics_enabled=False,
-                )
-            )
+        self._partitions: dict[str, int] = {}
+        self._admin: KafkaAdminClient | None = None
+        self._reading: _Range | None = None
+        self._consumer: KafkaConsumer = connection.make(
+            KafkaConsumer,
+            "connecting",
+            group_id=None,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            allow_auto_create_topics=False,
+            max_partition_fetch_bytes=4 << 20,
+            fetch_max_wait_ms=100,
+            metrics_enabled=False,
+        )
 
     def bounds(self, channel: Channel, partition: int) -> Bounds:
         """See `Reader.bounds`."""
-        tp = TopicPartition(self._connection.names[channel], partition)
+        tp = self.partition(channel, partition)
         with self._connection.translated(f"asking for the bounds of {tp.topic}"):
-            start = self._consumer.beginning_offsets([tp])[tp]
-            end = self._consumer.end_offsets([tp])[tp]
+            start = self._consumer.beginning_offsets([tp], timeout_ms=BOUNDS_TIMEOUT_MS)[tp]
+            end = self._consumer.end_offsets([tp], timeout_ms=BOUNDS_TIMEOUT_MS)[tp]
         return Bounds(start, end)
+
+    def partition(self, channel: Channel, partition: int) -> TopicPartition:
+        """A partition that is there: of one that is not the client asks until it times out."""
+        name = self._connection.names[channel]
+        if self._partitions.get(name, 0) <= partition:
+            self._partitions |= self._connection.partitions([name])
+        if self._partitions.get(name, 0) <= partition:
+            raise Misconfigured(
+                f"topics.{channel}: there is no partition {partition} of {name}; create it"
+            )
+        return TopicPartition(name, partition)
 
     def read(
         self, channel: Channel, partition: int, start: int, stop: int
     ) -> Iterator[Sequence[Record]]:
-        """See `Reader.read`."""
-        tp = TopicPartition(self._connection.names[channel], partition)
-        bounds = self.bounds(channel, partition)
-        if start < bounds.start and start < stop:
-            raise LogLost(
-                f"{tp.topic}-{partition}: offset {start} is asked for, the log starts at "
-                f"{bounds.start}: retention has taken what lies before"
-            )
-        stop = min(stop, bounds.end)
-        consumer = self._consumer
+        """See `Reader.read`. A range that raised Retryable may be asked again: it goes on."""
+        return _Range(self, channel, partition, position=start, stop=stop)
+
+    def next_batch(self, wanted: "_Range") -> list[Record]:
+        """The next records of a range; moves its position. Raises: as `Reader.read`."""
+        consumer, tp = self._consumer, wanted.tp
         with self._connection.translated(f"reading {tp.topic}"):
-            consumer.assign([tp])
-            consumer.seek(tp, start)
-        position, stalled_at = start, time.monotonic() + STALL_S
-        # By position, never by "saw stop - 1": the last offsets may be a transaction's marker.
-        while position < stop:
-            with self._connection.translated(f"reading {tp.topic}"):
-                polled = consumer.poll(round(POLL_S * 1000), max_records=_RECORDS_MAX)
-                reached = consumer.position(tp, timeout_ms=5_000)
-            if reached is not None and reached > position:
-                position, stalled_at = reached, time.monotonic() + STALL_S
-            elif time.monotonic() > stalled_at:
-                raise Retryable(f"{tp.topic}-{partition}: nothing came after offset {position}")
-            yield [
-                Record(
-                    partition, r.offset, r.timestamp, r.key, r.value,
-                    tuple(r.headers) if r.headers else (),
-                )
-                for r in polled.get(tp, ())
-                if r.offset < stop
-            ]  # fmt: skip
+            if self._reading is not wanted:  # at first, and after another range was read
+                self._reading = None
+                consumer.assign([tp])
+                consumer.seek(tp, wanted.position)
+                self._reading = wanted
+            polled = consumer.poll(POLL_MS, max_records=_RECORDS_MAX)
+            reached = consumer.position(tp, timeout_ms=BOUNDS_TIMEOUT_MS)
+        if reached is not None:
+            wanted.position = reached
+        return converted(r for r in polled.get(tp, ()) if r.offset < wanted.stop)
 
     def committed(self) -> dict[int, Committed]:
         """See `Reader.committed`."""
         connection = self._connection
         events = connection.names[Channel.EVENTS]
+        if self._admin is None:
+            self._admin = connection.admin()
         with connection.translated("reading the group's committed offsets"):
-            admin = KafkaAdminClient(**connection.settings())
-            try:
-                offsets = admin.list_group_offsets(connection.group)[connection.group]
-            finally:
-                admin.close()
+            offsets = self._admin.list_group_offsets(connection.group)[connection.group]
         return {
             tp.partition: Committed(o.offset, o.metadata)
             for tp, o in offsets.items()
@@ -96,4 +99,60 @@ class KafkaReader:
 
     def close(self) -> None:
         """See `Reader.close`."""
-        self._consumer.close(autocommit=False, timeout_ms=2_000)
+        if self._admin is not None:
+            self._admin.close()
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=CLOSE_MS)
+        except (errors.KafkaError, OSError):
+            return  # it is no member of any group: there is nothing to tell anybody
+        finally:
+            self._consumer._client.close()  # noqa: SLF001
+
+
+class _Range:
+    """Records with position <= offset < stop, in batches; of several, any one may be read next."""
+
+    def __init__(
+        self, reader: KafkaReader, channel: Channel, partition: int, *, position: int, stop: int
+    ) -> None:
+        self._reader = reader
+        self._channel = channel
+        self._partition = partition
+        self._begun = False
+        self._stalled_at = 0.0
+        self.position = position
+        self.stop = stop
+        self.tp = TopicPartition("", partition)
+
+    def __iter__(self) -> Iterator[Sequence[Record]]:
+        return self
+
+    def __next__(self) -> Sequence[Record]:
+        # By position, never by "saw stop - 1": the last offsets may be a transaction's marker.
+        if self.position >= self.stop:
+            raise StopIteration
+        if not self._begun:
+            self._begin()
+        before = self.position
+        batch = self._reader.next_batch(self)
+        now = time.monotonic()
+        if self.position > before:
+            self._stalled_at = now + STALL_S
+        elif now > self._stalled_at:
+            self._stalled_at = now + STALL_S
+            if self._reader.bounds(self._channel, self._partition).end > self.position:
+                raise Retryable(
+                    f"{self.tp.topic}-{self._partition}: nothing came after offset {self.position}"
+                )
+        return batch
+
+    def _begin(self) -> None:
+        bounds = self._reader.bounds(self._channel, self._partition)
+        self.tp = self._reader.partition(self._channel, self._partition)
+        if self.position < bounds.start:
+            raise LogLost(
+                f"{self.tp.topic}-{self._partition}: offset {self.position} is asked for, the log "
+                f"starts at {bounds.start}: retention has taken what lies before"
+            )
+        self._stalled_at = time.monotonic() + STALL_S
+        self._begun = True

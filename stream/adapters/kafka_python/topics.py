@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from kafka import KafkaAdminClient, errors
-from kafka.admin import ACLOperation, ConfigResource, ConfigResourceType
+from kafka import errors
+from kafka.admin import ConfigResource, ConfigResourceType
 
-from stream.adapters.kafka_python.connection import Connection
+from stream.adapters.kafka_python.connection import Connection, topic_is_there
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable
 from stream.ports import TopicInfo
@@ -23,22 +23,23 @@ class KafkaTopics:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        with connection.translated("connecting"):
-            self._admin = KafkaAdminClient(**connection.settings())
+        self._admin = connection.admin()
 
     def describe(self) -> dict[Channel, TopicInfo | None]:
         """See `Topics.describe`."""
-        names = self._connection.names
-        with self._connection.translated("describing the topics"):
-            described = {t["name"]: t for t in self._admin.describe_topics(list(names.values()))}
         found: dict[Channel, TopicInfo | None] = {}
-        for channel, name in names.items():
+        described = self._described()
+        for channel, name in self._connection.names.items():
             topic = described.get(name)
-            code = topic["error_code"] if topic else errors.UnknownTopicOrPartitionError.errno
-            if code == errors.TopicAuthorizationFailedError.errno:
-                raise Misconfigured(f"topics.{channel}: no permission to describe {name}")
-            found[channel] = None if code or not topic else self._info(name, topic)
+            with self._connection.translated(f"describing {name} (topics.{channel})"):
+                there = topic is not None and topic_is_there(topic)
+            found[channel] = self._info(name, topic) if there and topic is not None else None
         return found
+
+    def _described(self) -> dict[str, dict[str, Any]]:
+        names = list(self._connection.names.values())
+        with self._connection.translated("describing the topics"):
+            return {topic["name"]: topic for topic in self._admin.describe_topics(names)}
 
     def _info(self, name: str, topic: Mapping[str, Any]) -> TopicInfo:
         topic_id = topic.get("topic_id")
@@ -86,30 +87,48 @@ class KafkaTopics:
 
     def denied(self) -> list[str]:
         """See `Topics.denied`; on a cluster without an authorizer everything is permitted."""
-        names = self._connection.names
-        wanted = [(Channel.EVENTS, "READ"), *((c, "WRITE") for c in _OUTPUTS)]
+        names, described = self._connection.names, self._described()
+        wanted = [(Channel.EVENTS, "READ"), *((channel, "WRITE") for channel in _OUTPUTS)]
         denied = []
-        with self._connection.translated("asking for permissions"):
-            described = {t["name"]: t for t in self._admin.describe_topics(list(names.values()))}
         for channel, operation in wanted:
             topic = described.get(names[channel], {})
             if topic.get("error_code") == errors.TopicAuthorizationFailedError.errno:
-                denied.append(f"topics.{channel}: not permitted to describe {names[channel]}")
-                continue
-            allowed = _operations(topic.get("authorized_operations"))
-            if allowed is not None and ACLOperation[operation] not in allowed:
                 denied.append(f"topics.{channel}: not permitted to {operation} {names[channel]}")
-        return denied
+                continue
+            # Absent on brokers before 2.3, and for a topic that does not exist.
+            allowed = topic.get("authorized_operations")
+            if allowed and operation not in allowed:
+                denied.append(f"topics.{channel}: not permitted to {operation} {names[channel]}")
+        return [*denied, *self._denied_of_group(), *self._denied_of_transactions()]
+
+    def _denied_of_group(self) -> list[str]:
+        group = self._connection.group
+        try:
+            with self._connection.translated("asking for the permissions on the group"):
+                described = self._admin.describe_groups([group])
+        except Misconfigured as error:
+            if not isinstance(error.__cause__, errors.GroupAuthorizationFailedError):
+                raise
+        else:
+            allowed = described[group].get("authorized_operations")
+            if not allowed or "READ" in allowed:
+                return []
+        return [f"pipeline: not permitted to READ the consumer group {group}"]
+
+    def _denied_of_transactions(self) -> list[str]:
+        some = f"{self._connection.group}-check"
+        try:
+            with self._connection.translated("asking for the permissions on transactions"):
+                self._admin.describe_transactions([some])
+        except (Misconfigured, Retryable) as error:
+            if isinstance(error.__cause__, errors.TransactionalIdNotFoundError):
+                return []  # as it should be: nobody has this id, and we may know that
+            if not isinstance(error.__cause__, errors.TransactionalIdAuthorizationFailedError):
+                raise
+            prefix = f"{self._connection.group}-"
+            return [f"pipeline: not permitted to WRITE transactional ids that begin with {prefix}"]
+        return []
 
     def close(self) -> None:
         """See `Topics.close`."""
         self._admin.close()
-
-
-def _operations(field: Any) -> set[ACLOperation] | None:
-    """The operations a broker says are allowed; None where it says nothing."""
-    if field is None or (isinstance(field, int) and field < 0):
-        return None
-    if isinstance(field, int):
-        return {op for op in ACLOperation if op > 0 and field & (1 << op)}
-    return set(field)

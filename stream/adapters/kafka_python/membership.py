@@ -1,0 +1,145 @@
+"""A worker's place in the consumer group, seen as it is and not only as the client tells it."""
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from kafka import (
+    ConsumerGroupMetadata,
+    ConsumerRebalanceListener,
+    KafkaConsumer,
+    TopicPartition,
+)
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from stream.adapters.kafka_python.connection import Connection
+from stream.config.timings import Timings
+from stream.core.event import Channel
+from stream.errors import Misconfigured
+
+FETCH_BYTES_MAX = 4 << 20
+"""Of one partition: large fetches amortise kafka-python's cost a request."""
+
+MISSING_S = 2.0
+"""A topic that no broker showed for this long is missing, and not only new."""
+
+
+class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; the client demands the class
+    """Collects what rebalances did; `take` hands it on after each poll.
+
+    The listener's methods run on the client's own thread, which sends the heartbeats: nothing in
+    them blocks.
+
+    Args:
+        instance: as in `KafkaLog`.
+
+    Raises: Retryable, Misconfigured.
+    """
+
+    def __init__(self, connection: Connection, *, timings: Timings, instance: str | None) -> None:
+        self._connection = connection
+        self._topic = connection.names[Channel.EVENTS]
+        self._instance = instance
+        self._member_id = ""
+        self._owned: set[int] = set()
+        self._revoked: set[int] = set()
+        self._assigned: set[int] = set()
+        self._seen_at = time.monotonic()
+        static = {} if instance is None else {"group_instance_id": instance}
+        self.consumer: KafkaConsumer = connection.make(
+            KafkaConsumer,
+            "joining the group",
+            group_id=connection.group,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="none",  # where to begin is the worker's decision, never the client's
+            allow_auto_create_topics=False,
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+            session_timeout_ms=timings.session_timeout_ms,
+            heartbeat_interval_ms=timings.heartbeat_interval_ms,
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
+            fetch_max_bytes=8 * FETCH_BYTES_MAX,
+            fetch_max_wait_ms=100,
+            metrics_enabled=False,
+            **static,
+        )
+        self.consumer.subscribe([self._topic], listener=self)
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Called before other members get them."""
+        gone = {tp.partition for tp in revoked}
+        self._owned -= gone
+        self._assigned -= gone
+        self._revoked |= gone
+
+    def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
+        """Called when they may belong to others already."""
+        self.on_partitions_revoked(lost)
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Hold the new ones back until the worker seeks."""
+        for tp in assigned:
+            self._hold(tp)
+            self._owned.add(tp.partition)
+            self._assigned.add(tp.partition)
+
+    def _hold(self, tp: TopicPartition) -> None:
+        self.consumer.pause(tp)
+        # Any position will do while paused; without one the client would ask for its reset policy.
+        self.consumer.seek(tp, 0)
+
+    def take(self, metadata: ConsumerGroupMetadata) -> tuple[frozenset[int], frozenset[int]]:
+        """What changed since the last call.
+
+        Args:
+            metadata: of the group, as it is after the poll.
+
+        Returns: (revoked, assigned).
+        """
+        if metadata.member_id and metadata.member_id != self._member_id:
+            if self._member_id:
+                self._regain()
+            self._member_id = metadata.member_id
+        revoked, assigned = frozenset(self._revoked), frozenset(self._assigned)
+        self._revoked.clear()
+        self._assigned.clear()
+        return revoked, assigned
+
+    def _regain(self) -> None:
+        """Own up to a loss that the client passed over.
+
+        A member that was thrown out while it was joining comes back under another id, and the
+        client then tells only of partitions that it did not have before: but in between they may
+        have been another worker's, who committed.
+        """
+        for partition in self._owned - self._assigned:
+            self._revoked.add(partition)
+            self._assigned.add(partition)
+            self._hold(TopicPartition(self._topic, partition))
+
+    def fenced(self) -> bool:
+        """Whether another process took our instance name.
+
+        The client only logs it and stops its heartbeats. A member that is joining has none either.
+        """
+        if self._instance is None:
+            return False
+        coordinator: Any = self.consumer._coordinator  # noqa: SLF001  # no public sign of it
+        return bool(
+            coordinator.stable()
+            and not coordinator.rejoining
+            and not coordinator._heartbeat_enabled  # noqa: SLF001
+        )
+
+    def check_topic(self) -> None:
+        """Notice a topic that is not there: the group just has nothing to assign then.
+
+        Raises: Misconfigured, Retryable.
+        """
+        now = time.monotonic()
+        if self._owned or self.consumer._cluster.partitions_for_topic(self._topic):  # noqa: SLF001
+            self._seen_at = now
+        elif now - self._seen_at > MISSING_S:
+            if not self._connection.partitions([self._topic]):
+                raise Misconfigured(f"topics.events: {self._topic} does not exist; create it")
+            self._seen_at = now

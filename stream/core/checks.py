@@ -1,0 +1,248 @@
+"""The checks of an event one by one, on the standard library's parser: what is wrong, in one line.
+
+`stream.core.codec` has a faster way for plainly valid events; these checks decide the rest, and the
+two agree on every input.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from stream.core.event import Event, Kind, Reason, Rejection
+from stream.core.spec import EventShape, Limits
+
+DEPTH_MAX = 100
+"""A limit of our own: the parsers' depends on the depth of the stack they are called from, so a
+replay could decide otherwise than the worker did."""
+
+DETAIL_CHARS_MAX = 200
+"""Details travel in a header and in logs: short, and one line."""
+
+ID_MIN, ID_MAX = -(2**63), 2**64 - 1
+"""An id may be an integer of 64 bits, signed or not; it is published as a string."""
+
+_DIGITS_MAX = 400  # far beyond any limit of magnitude, and within what every interpreter converts
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+class Checks:
+    """All checks of one pipeline's events; built once from its configuration.
+
+    Args:
+        shape: where an event's parts are.
+        limits: how large they may be.
+        kind: of the model; it decides which labels fit.
+    """
+
+    def __init__(self, shape: EventShape, limits: Limits, kind: Kind) -> None:
+        self._shape = shape
+        self._limits = limits
+        self._kind = kind
+        self._own = frozenset((shape.id, shape.label))
+        self.has_positive = shape.positive is not None and kind in (Kind.BINARY, Kind.MULTICLASS)
+
+    def decode(self, value: bytes | None) -> Event | Rejection:
+        """The event, or the first thing that is wrong with it; never raises on bad data."""
+        try:
+            event = self._event(self._document(value))
+        except _Refused as refused:
+            return Rejection(refused.reason, one_line(refused.detail))
+        self.finish(event)
+        return event
+
+    def finish(self, event: Event) -> None:
+        """Write an event's id as a string, and its label as true or false if one is `positive`."""
+        if event.id.__class__ is int:
+            event.id = str(event.id)
+        if self.has_positive and event.label is not None:
+            event.label = is_positive(event.label, self._shape.positive)
+
+    def _document(self, value: bytes | None) -> dict[str, Any]:
+        if value is None:
+            _refuse(Reason.NOT_JSON, "no value (a tombstone)")
+        if len(value) > self._limits.value_bytes_max:
+            most = self._limits.value_bytes_max
+            _refuse(Reason.TOO_LARGE, f"{len(value)} bytes, more than {most}")
+        try:
+            text = value.decode()
+        except UnicodeDecodeError as error:
+            _refuse(Reason.NOT_UTF8, f"byte {error.start} is no UTF-8")
+        if is_deep(value):
+            _refuse(Reason.NOT_JSON, f"nested deeper than {DEPTH_MAX}")
+        try:
+            # It accepts NaN, Infinity and 1e400, which is how `not_finite` is told from `not_json`.
+            document = json.loads(text, parse_int=_integer)
+        except json.JSONDecodeError as error:
+            _refuse(Reason.NOT_JSON, str(error))
+        if not isinstance(document, dict):
+            _refuse(Reason.NOT_AN_OBJECT, f"a JSON {_json_type(document)}")
+        return document
+
+    def _event(self, document: dict[str, Any]) -> Event:
+        shape = self._shape
+        if shape.flat:
+            features = {
+                k: v for k, v in document.items() if k not in self._own and k not in shape.ignore
+            }
+        else:
+            features = self._features(document)
+        if not features:
+            _refuse(Reason.MISSING_FEATURES, "no features")
+        most = self._limits.features_max
+        if len(features) > most:
+            _refuse(Reason.TOO_MANY_FEATURES, f"{len(features)} features, more than {most}")
+        for name, feature in features.items():
+            self._feature(name, feature)
+        event_id, label = document.get(shape.id), document.get(shape.label)
+        self._id(event_id)
+        if label is not None:
+            self._label(label)
+        return Event(features=features, id=event_id, label=label)
+
+    def _features(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        shape = self._shape
+        if shape.extra == "refuse":
+            for field in document:
+                if field not in self._own and field != shape.features and field not in shape.ignore:
+                    _refuse(Reason.UNKNOWN_FIELD, f'"{field}" at the top level')
+        features = document.get(shape.features)
+        if not isinstance(features, dict):
+            found = "absent" if features is None else f"a JSON {_json_type(features)}"
+            _refuse(Reason.MISSING_FEATURES, f'"{shape.features}" is {found}, not an object')
+        return features
+
+    def _feature(self, name: str, value: Any) -> None:
+        most = self._limits.name_chars_max
+        if len(name) > most:
+            _refuse(
+                Reason.BAD_FEATURE, f"a name of {len(name)} characters, more than {most}: {name}"
+            )
+        _unicode(name, "a feature's name")
+        self._scalar(value, f'feature "{name}"', Reason.BAD_FEATURE)
+
+    def _id(self, value: Any) -> None:
+        what = f'"{self._shape.id}"'
+        if value is None:
+            return
+        if isinstance(value, bool | float) or not isinstance(value, int | str):
+            _refuse(Reason.BAD_FEATURE, f"{what} is a JSON {_json_type(value)}, not a string")
+        if isinstance(value, int):
+            if not ID_MIN <= value <= ID_MAX:
+                _refuse(Reason.BAD_FEATURE, f"{what} is an integer of more than 64 bits")
+        else:
+            self._text(value, what, Reason.BAD_FEATURE)
+
+    def _label(self, label: Any) -> None:
+        self._scalar(label, "the label", Reason.BAD_LABEL)
+        if self.has_positive or self._kind is Kind.ANOMALY:
+            return
+        found = f"the label is a JSON {_json_type(label)}"
+        if self._kind is Kind.REGRESSION:
+            if isinstance(label, bool | str):
+                _refuse(Reason.BAD_LABEL, f"{found}; a regressor needs a number")
+        elif self._kind is Kind.BINARY:
+            if not isinstance(label, bool):
+                known = "this model knows true and false (events.positive names another value)"
+                _refuse(Reason.BAD_LABEL, f"{found}; {known}")
+        elif isinstance(label, float):
+            _refuse(Reason.BAD_LABEL, "the label is a fraction, not a string, bool or integer")
+
+    def _scalar(self, value: Any, what: str, reason: Reason) -> None:
+        if isinstance(value, bool):
+            return
+        if isinstance(value, int | float):
+            self._number(value, what)
+        elif isinstance(value, str):
+            self._text(value, what, reason)
+        else:
+            _refuse(reason, f"{what} is a JSON {_json_type(value)}")
+
+    def _number(self, value: float, what: str) -> None:
+        most = self._limits.magnitude_max
+        if not -most <= value <= most:
+            if value in (float("inf"), float("-inf")) or value != value:  # noqa: PLR0124  # NaN
+                _refuse(Reason.NOT_FINITE, f"{what} is {value}")
+            _refuse(Reason.OUT_OF_RANGE, f"{what} is beyond ±{most:g}")
+
+    def _text(self, value: str, what: str, reason: Reason) -> None:
+        most = self._limits.string_chars_max
+        if len(value) > most:
+            _refuse(reason, f"{what} has {len(value)} characters, more than {most}")
+        _unicode(value, what)
+
+
+def is_deep(value: bytes) -> bool:
+    """Whether JSON is nested deeper than `DEPTH_MAX`; fast where there are few brackets."""
+    if value.count(b"[") + value.count(b"{") <= DEPTH_MAX:
+        return False
+    depth = 0
+    for match in _BRACKETS.finditer(value):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            if depth > DEPTH_MAX:
+                return True
+        elif token in b"]}":
+            depth -= 1
+    return False
+
+
+def is_positive(label: Any, positive: Any) -> bool:
+    """Whether a label is the configured positive value, however its JSON or CSV wrote it.
+
+    >>> [is_positive(label, 1) for label in (1, 1.0, "1", True, "yes", 2)]
+    [True, True, True, True, False, False]
+    >>> [is_positive(label, True) for label in ("true", "True", "1")]
+    [True, True, False]
+    """
+    if label == positive:
+        return True
+    written, expected = _written(label), _written(positive)
+    if isinstance(label, bool) or isinstance(positive, bool):
+        return written.lower() == expected.lower()
+    return written == expected
+
+
+def one_line(text: str) -> str:
+    """Fit for a header or a log line: printable, no line breaks, at most 200 characters."""
+    clean = "".join(c if c.isprintable() else "?" for c in text[: DETAIL_CHARS_MAX + 1])
+    return clean if len(clean) <= DETAIL_CHARS_MAX else clean[: DETAIL_CHARS_MAX - 3] + "..."
+
+
+class _Refused(Exception):  # noqa: N818  # a jump out of the checks, never seen outside
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def _refuse(reason: Reason, detail: str) -> NoReturn:
+    raise _Refused(reason, detail)
+
+
+def _integer(digits: str) -> int:
+    """An integer, or one that is as far beyond every limit: very long ones take quadratic time."""
+    if len(digits) <= _DIGITS_MAX:
+        return int(digits)
+    huge: int = 10**_DIGITS_MAX
+    return -huge if digits.startswith("-") else huge
+
+
+def _written(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _unicode(text: str, what: str) -> None:
+    r"""Half of a surrogate pair ("\ud800") is a JSON string that is no Unicode text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        _refuse(Reason.NOT_UTF8, f"{what} holds half a surrogate pair")
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    names = {dict: "object", list: "array", str: "string", type(None): "null"}
+    return names.get(type(value), "number")

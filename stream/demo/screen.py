@@ -1,0 +1,172 @@
+"""What a person sees while the demo runs: a live table on a terminal, lines elsewhere."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import msgspec
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from stream.core.scores import WINDOW_N, Score
+from stream.runtime import screen as lines
+
+LINE_EVERY_S = 2.0
+BAR_CHARS = 18
+WIDE_CHARS = 104
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """How one pipeline is doing.
+
+    Attributes:
+        state: "waiting", "running", "killed", "restoring" or "done".
+    """
+
+    title: str
+    state: str
+    published_n: int
+    total_n: int
+    per_s: float
+    lag_n: int
+    score: Score | None
+    alarms_n: int
+
+
+class Screen(Protocol):
+    """Where the demo speaks."""
+
+    def say(self, line: str, style: str = "") -> None:
+        """Tell something that happened, once. `style`: rich's words, only for a terminal."""
+        ...
+
+    def show(self, at_s: float, rows: Sequence[Row]) -> None:
+        """Show how it goes; again and again."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Show what is being done, until the next thing is shown; only on a terminal."""
+        ...
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write a table, for good."""
+        ...
+
+
+@contextmanager
+def open_screen() -> Iterator[Screen]:
+    """The screen that fits where stdout leads to."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        yield Lines()
+        return
+    with Live(console=console, transient=True, refresh_per_second=8) as live:
+        yield Terminal(console, live)
+
+
+class Lines:
+    """A line for each thing that happens, and one a pipeline every two seconds."""
+
+    def __init__(self) -> None:
+        self._shown_s = -LINE_EVERY_S
+
+    def say(self, line: str, style: str = "") -> None:  # noqa: ARG002  # for terminals
+        """See `Screen.say`."""
+        lines.say(line)
+
+    def show(self, at_s: float, rows: Sequence[Row]) -> None:
+        """See `Screen.show`."""
+        if time.monotonic() - self._shown_s < LINE_EVERY_S:
+            return
+        self._shown_s = time.monotonic()
+        for row in rows:
+            lines.say(
+                f"[{at_s:3.0f} s] {row.title:<{_width(rows)}}  {row.published_n:>6,} of "
+                f"{row.total_n:,}, {row.per_s:,.0f}/s, lag {row.lag_n:,}, {_score(row.score)}, "
+                f"{_alarms(row.alarms_n)}, {row.state}"
+            )
+
+    def note(self, text: str) -> None:
+        """See `Screen.note`."""
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """See `Screen.table`."""
+        lines.say("")
+        lines.say(title)
+        lines.table(columns, rows)
+
+
+class Terminal:
+    """A table that lives below the lines of what happened."""
+
+    def __init__(self, console: Console, live: Live) -> None:
+        self._console = console
+        self._live = live
+
+    def say(self, line: str, style: str = "") -> None:
+        """See `Screen.say`."""
+        self._console.print(Text(line, style))
+
+    def show(self, at_s: float, rows: Sequence[Row]) -> None:
+        """See `Screen.show`."""
+        self._live.update(_live_table(at_s, rows, wide=self._console.width >= WIDE_CHARS))
+
+    def note(self, text: str) -> None:
+        """See `Screen.note`."""
+        self._live.update(Spinner("dots", text) if text else Text())
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """See `Screen.table`."""
+        self.note("")
+        shown = Table(
+            box=SIMPLE, title=title, title_justify="left", title_style="bold", header_style="dim"
+        )
+        for index, column in enumerate(columns):
+            shown.add_column(column, justify="right" if index else "left")
+        for row in rows:
+            shown.add_row(*row)
+        self._console.print()
+        self._console.print(shown)
+
+
+_STYLES = {"killed": "bold red", "restoring": "yellow", "done": "green"}
+
+
+def _live_table(at_s: float, rows: Sequence[Row], *, wide: bool) -> Table:
+    caption = f"{at_s:.0f} s; accuracy: last {WINDOW_N:,} flights / guessing the last label again"
+    table = Table(
+        box=SIMPLE, caption=caption, caption_justify="left", caption_style="dim", header_style="dim"
+    )
+    columns = ["pipeline", "", "flights", "per s", "lag", "accuracy", "alarms", "worker"]
+    for name in columns if wide else columns[:1] + columns[2:]:
+        left = name in {"pipeline", "", "worker"}
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        bar = ProgressBar(row.total_n, row.published_n, width=BAR_CHARS)
+        numbers = f"{row.published_n:,}", f"{row.per_s:,.0f}", f"{row.lag_n:,}"
+        score, alarms = _score(row.score, short=True), f"{row.alarms_n}"
+        state = Text(row.state, _STYLES.get(row.state, ""))
+        table.add_row(row.title, *([bar] if wide else []), *numbers, score, alarms, state)
+    return table
+
+
+def _score(score: Score | None, *, short: bool = False) -> str:
+    if score is None:
+        return "-" if short else "no score yet"
+    if short:
+        return f"{score.value:.1%} / {score.baseline:.1%}"
+    return f"accuracy {score.value:.1%} (no-change {score.baseline:.1%})"
+
+
+def _alarms(alarms_n: int) -> str:
+    return "1 alarm" if alarms_n == 1 else f"{alarms_n} alarms"
+
+
+def _width(rows: Sequence[Row]) -> int:
+    return max(len(row.title) for row in rows)

@@ -1,0 +1,123 @@
+"""The words of the commands that look at a pipeline or feed it; the command line adds its own.
+
+Each gets from it how to open a pipeline, so that only there an adapter is chosen.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stream.errors import ExitCode
+
+if TYPE_CHECKING:
+    from stream.runtime.house import House
+
+OpenHouse = Callable[[Path], "House"]
+
+config = click.option(
+    "-c", "--config", "path", required=True, type=click.Path(path_type=Path),
+    help="The pipeline's TOML file.",
+)  # fmt: skip
+
+
+@click.command
+@config
+@click.pass_obj
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--label", metavar="COLUMN", help="The label (by default the one of that name).")
+@click.option("--id", "id_", metavar="COLUMN", help="The event's id; also the key without --key.")
+@click.option("--key", metavar="COLUMN", help="The record's key, which decides the partition.")
+@click.option("--time", metavar="COLUMN", help="Event time: ISO 8601 or epoch; without it: now.")
+@click.option("--rate", metavar="N/s", help="Events a second; without it as fast as it goes.")
+def produce(
+    open_house: OpenHouse, path: Path, file: Path, *, label: str | None, id_: str | None,
+    key: str | None, time: str | None, rate: str | None,
+) -> None:  # fmt: skip
+    """Send FILE (.jsonl, .csv, either with .gz) to the events topic.
+
+    Lines of JSON are sent as they are. Of a broken file nothing is sent.
+
+    \b
+    Example:
+      stream produce -c stream.toml elec2.csv.gz --label class --rate 1000/s
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime import feeding, process  # noqa: PLC0415
+    from stream.runtime.rows import Columns  # noqa: PLC0415
+
+    house = open_house(path)
+    process.stop_on_signals(house.stopping)
+    columns = Columns(label=label, id=id_, key=key, time=time)
+    feeding.produce(house, file, columns=columns, rate=rate)
+
+
+@click.command
+@config
+@click.pass_obj
+def check(open_house: OpenHouse, path: Path) -> ExitCode:
+    """Look at the configuration, the model, Kafka and Redis; say all problems at once.
+
+    \b
+    Example:
+      stream check -c stream.toml
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime import doctor  # noqa: PLC0415
+
+    fine = doctor.check(lambda: open_house(path))
+    return ExitCode.OK if fine else ExitCode.CONFIG
+
+
+@click.command
+@config
+@click.pass_obj
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
+@click.option(
+    "--progress-within", metavar="SECONDS", type=click.FloatRange(min=0),
+    help="For health checks: 69 unless there is no lag, or a committed offset moves in this time.",
+)  # fmt: skip
+def status(
+    open_house: OpenHouse, path: Path, *, as_json: bool, progress_within: float | None
+) -> None:
+    """Say how far each partition is, how well its model does, and what alarmed it last.
+
+    \b
+    Example:
+      stream status -c stream.toml --json
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime import status as room  # noqa: PLC0415
+
+    room.show(open_house(path), as_json=as_json, progress_within_s=progress_within)
+
+
+@click.command
+@config
+@click.pass_obj
+@click.argument("what", type=click.Choice(["list", "inspect", "verify"]))
+@click.option("--partition", type=click.IntRange(min=0), help="Only of this partition.")
+@click.option("--offset", type=click.IntRange(min=0), help="Only the one at this offset.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def snapshots(
+    open_house: OpenHouse,
+    path: Path,
+    what: str,
+    *,
+    partition: int | None,
+    offset: int | None,
+    as_json: bool,
+) -> None:
+    """List the stored snapshots, inspect their headers, or verify them by a replay of the log.
+
+    \b
+    Example:
+      stream snapshots -c stream.toml verify --partition 0
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime import inspection, process, verification  # noqa: PLC0415
+
+    house = open_house(path)
+    if what == "verify":
+        process.with_hash_seed(house.settings)
+    command = {
+        "list": inspection.show_list, "inspect": inspection.inspect, "verify": verification.verify,
+    }[what]  # fmt: skip
+    command(house, partition=partition, offset=offset, as_json=as_json)

@@ -1,0 +1,38 @@
+"""What `check` finds, said at once: `ok` and `note` on stdout, `problem` on stderr."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stream.errors import Misconfigured, StreamError
+from stream.runtime import screen
+
+
+class Findings:
+    """Says each finding, and counts the problems."""
+
+    def __init__(self) -> None:
+        self.problems_n = 0
+
+    def ok(self, text: str) -> None:
+        """Something was looked at, and is fine."""
+        screen.say(f"ok {text}")
+
+    def note(self, text: str) -> None:
+        """Works, but an operator should know it."""
+        screen.say(f"note {text}")
+
+    def problem(self, text: str) -> None:
+        """A worker would not run, or would lose something; the text says what to do."""
+        self.problems_n += 1
+        screen.say(f"problem {text}", error=True)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """What is raised inside becomes problems, and `check` goes on after the block."""
+        try:
+            yield
+        except Misconfigured as error:
+            for problem in error.problems:
+                self.problem(problem)
+        except StreamError as error:
+            self.problem(str(error))

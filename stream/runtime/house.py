@@ -1,0 +1,61 @@
+"""What a command gets from the command line: a pipeline's settings, and makers of its adapters."""
+
+import threading
+from collections.abc import Mapping
+from typing import Protocol
+
+from stream.config import Settings
+from stream.ports import Clock, Feed, Log, Reader, SnapshotStore, Topics
+from stream.telemetry import Telemetry
+
+
+class House(Protocol):
+    """One pipeline. Whoever makes an adapter closes it. All raise Retryable, Misconfigured."""
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration, checked."""
+        ...
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The process's environment."""
+        ...
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What this process says of itself."""
+        ...
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set by a stop signal, where the command listens to them."""
+        ...
+
+    def log(self) -> Log:
+        """A group member with its writer."""
+        ...
+
+    def reader(self) -> Reader:
+        """The topics as an outsider sees them."""
+        ...
+
+    def topics(self) -> Topics:
+        """The topics as an administrator sees them."""
+        ...
+
+    def feed(self) -> Feed:
+        """An upstream's way in."""
+        ...
+
+    def snapshots(self) -> SnapshotStore:
+        """The snapshots' store."""
+        ...
+
+    def ask_snapshots(self) -> str | None:
+        """Reach the snapshots' store; what an operator should know of it, None if all is well."""
+        ...
+
+    def clock(self) -> Clock:
+        """Real time, ended early by a stop signal."""
+        ...

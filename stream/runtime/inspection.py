@@ -1,0 +1,161 @@
+"""The commands `snapshots list` and `inspect`: what is stored, and what its headers say."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+
+import msgspec
+
+from stream.core.recipe import Recipe
+from stream.core.snapshot import Header, Rejected, unseal
+from stream.errors import BadInput, Misconfigured
+from stream.ports import SnapshotStore
+from stream.runtime import preparation, screen
+from stream.runtime.house import House
+from stream.runtime.status import partitions_of
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One stored snapshot, and what was found out about it.
+
+    Attributes:
+        problem: the first thing that is wrong; None: nothing, as far as was looked.
+        header: once its signature was verified.
+        replayed: records from the snapshot to the committed offset; only after `verify`.
+    """
+
+    partition: int
+    next_offset: int
+    size_bytes: int
+    age_s: float
+    problem: str | None = None
+    header: Header | None = None
+    replayed: int | None = None
+
+
+def show_list(house: House, *, partition: int | None, offset: int | None, as_json: bool) -> None:
+    """Say what is stored. Raises: Retryable, Misconfigured; BadInput: nothing at `offset`."""
+    partitions = _partitions(house, partition)
+    with closing(house.snapshots()) as store:
+        found = stored(house, store, partitions, offset=offset)
+    if as_json:
+        say_json(house, found, ("partition", "next_offset", "size_bytes", "age_s"))
+        return
+    screen.table(
+        ("partition", "next offset", "age", "size"),
+        [
+            (str(f.partition), str(f.next_offset), screen.age(f.age_s), screen.size(f.size_bytes))
+            for f in found
+        ],
+    )
+
+
+def inspect(house: House, *, partition: int | None, offset: int | None, as_json: bool) -> None:
+    """Say what the headers say, of those whose signature fits. Raises: as `show_list`."""
+    key = existing_key(house)
+    partitions = _partitions(house, partition)
+    with closing(house.snapshots()) as store:
+        every = stored(house, store, partitions, offset=offset)
+        found = [unsealed(each, store, key)[0] for each in every]
+    if as_json:
+        names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "header")
+        say_json(house, found, names)
+        return
+    for each in found:
+        screen.say(line(each, "signature ok"))
+        if each.header is not None:
+            for name, value in msgspec.structs.asdict(each.header).items():
+                if name != "recipe":
+                    screen.say(f"  {name}: {value}")
+            for name, value in each.header.recipe.items():
+                screen.say(f"  recipe, {name}: {value}")
+
+
+def existing_key(house: House) -> bytes:
+    """The key that signed the snapshots; unlike a worker, never makes one.
+
+    Raises: Misconfigured: there is none here. BadInput: it is damaged.
+    """
+    path = preparation.key_path(house.settings, house.environ)
+    if house.settings.signing_key_bytes() is None and not path.exists():
+        raise Misconfigured(
+            f"snapshots.signing_key_file: not set, and this machine has no key of its own "
+            f"({path}); run this where the workers run, or set the key that they have"
+        )
+    return preparation.signing_key(house.settings, house.environ, house.telemetry)
+
+
+def stored(
+    house: House, store: SnapshotStore, partitions: Iterable[int], *, offset: int | None
+) -> list[Found]:
+    """What the index has, by partition, newest first; only those at `offset`, if that is given.
+
+    Raises: BadInput: nothing at `offset`. Retryable, Misconfigured.
+    """
+    now_ms = house.clock().now_ms()
+    found = [
+        Found(
+            partition=partition,
+            next_offset=entry.next_offset,
+            size_bytes=entry.size_bytes,
+            age_s=max(0.0, (now_ms - entry.saved_at_ms) / 1000),
+        )
+        for partition in partitions
+        for entry in store.stored(partition)
+    ]
+    if offset is None:
+        return found
+    chosen = [each for each in found if each.next_offset == offset]
+    if not chosen:
+        known = ", ".join(str(each.next_offset) for each in found) or "none"
+        raise BadInput(f"no snapshot at offset {offset}; stored are: {known}")
+    return chosen
+
+
+def unsealed(found: Found, store: SnapshotStore, key: bytes) -> tuple[Found, bytes]:
+    """With its header, or with the problem; and the payload. Raises: Retryable, Misconfigured."""
+    sealed = store.load(found.partition, found.next_offset)
+    if sealed is None:
+        return msgspec.structs.replace(found, problem="parts of it are gone"), b""
+    try:
+        header, payload = unseal(sealed, key)
+    except Rejected as error:
+        return msgspec.structs.replace(found, problem=str(error)), b""
+    return msgspec.structs.replace(found, header=header), payload
+
+
+def identity_problem(
+    header: Header, *, recipe: Recipe, topic_id: str, partition: int, next_offset: int
+) -> str | None:
+    """Whether a header is that of another snapshot than the one that was asked for."""
+    wanted = {
+        "pipeline": recipe.pipeline,
+        "topic": recipe.events_topic,
+        "topic_id": topic_id,
+        "partition": partition,
+        "next_offset": next_offset,
+    }
+    for name, value in wanted.items():
+        if (found := getattr(header, name)) != value:
+            return f"it is a snapshot of something else: {name} is {found}, not {value}"
+    return None
+
+
+def line(found: Found, good: str) -> str:
+    """One snapshot in one line: `good`, or what is wrong."""
+    where = f"partition {found.partition} offset {found.next_offset}"
+    return f"{where}: {good if found.problem is None else found.problem}"
+
+
+def say_json(house: House, found: Iterable[Found], names: Sequence[str]) -> None:
+    """These attributes of all, as one JSON document; `v` is the version of its shape."""
+    snapshots = [{name: getattr(each, name) for name in names} for each in found]
+    document = {"v": 1, "pipeline": house.settings.pipeline, "snapshots": snapshots}
+    screen.say(msgspec.json.encode(document).decode())
+
+
+def _partitions(house: House, partition: int | None) -> range:
+    """The one that is asked for, else all; only then the log is asked."""
+    if partition is not None:
+        return range(partition, partition + 1)
+    with closing(house.topics()) as topics:
+        return partitions_of(topics, house)

@@ -1,0 +1,199 @@
+"""What `check` looks at in the log: can the committed state come back, and will the events stay?"""
+
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+
+from stream.core.event import Channel, Record
+from stream.core.recipe import Recipe, changes
+from stream.core.snapshot import Header, Metadata, parse_metadata
+from stream.errors import BadInput, Misconfigured, Retryable
+from stream.ports import Bounds, Committed, Reader, TopicInfo
+from stream.runtime import screen, tail
+from stream.runtime.findings import Findings
+from stream.runtime.house import House
+from stream.runtime.inspection import existing_key, identity_problem, stored, unsealed
+
+
+class LogChecks:
+    """Looks at every partition of the events.
+
+    Args:
+        recipe: ours; None if there is none, then nothing is said of the committed one.
+    """
+
+    def __init__(
+        self, house: House, findings: Findings, *, recipe: Recipe | None, reader: Reader
+    ) -> None:
+        self._house = house
+        self._findings = findings
+        self._recipe = recipe
+        self._reader = reader
+        self._unknown_store: str | None = None
+
+    def look(self, infos: Mapping[Channel, TopicInfo | None], events: TopicInfo) -> None:
+        """Say what was found. Raises: Retryable, Misconfigured."""
+        committed = self._reader.committed()
+        rebuilt_n = 0
+        for partition in range(events.partitions):
+            bounds = self._reader.bounds(Channel.EVENTS, partition)
+            at = committed.get(partition)
+            self._retention(infos, partition, bounds, at)
+            if at is None:
+                rebuilt_n += 1
+            elif self._recipe is not None:
+                rebuilt_n += self._state(self._recipe, events, partition, bounds=bounds, at=at)
+        if rebuilt_n == events.partitions:
+            self._findings.ok("state: every partition can be rebuilt from the log")
+
+    # -- can the state come back ------------------------------------------------------------------
+
+    def _state(
+        self, recipe: Recipe, events: TopicInfo, partition: int, *, bounds: Bounds, at: Committed
+    ) -> bool:
+        """Whether the log alone is enough; if not, what else there is was said."""
+        findings = self._findings
+        where = f"state: partition {partition}"
+        if at.offset > bounds.end:
+            findings.problem(
+                f"{where}: offset {at.offset} was committed, the log ends at {bounds.end}: it was "
+                "truncated or made again; reset the group's offsets"
+            )
+            return False
+        known = parse_metadata(at.metadata)
+        headers = [] if known is None else self._headers(recipe, events, partition, at.offset)
+        if known is None or known.fingerprint != recipe.fingerprint():
+            return self._changed(where, recipe, known, headers, bounds)
+        if known.genesis >= bounds.start:
+            return True
+        usable = [
+            header.next_offset
+            for header in headers
+            if (header.fingerprint, header.genesis) == (known.fingerprint, known.genesis)
+            and header.next_offset >= bounds.start
+        ]
+        lost = f"{where}: began at offset {known.genesis}, the log starts at {bounds.start}"
+        if usable:
+            findings.note(f"{lost}: only the snapshots (newest at {max(usable)}) can bring it back")
+        else:
+            findings.problem(
+                f"{lost}, and no snapshot reaches back to there"
+                f"{self._why_no_snapshots()}; restore the snapshots, or begin again with "
+                'model.on_change = "fresh" and another seed'
+            )
+        return False
+
+    def _changed(
+        self,
+        where: str,
+        recipe: Recipe,
+        known: Metadata | None,
+        headers: list[Header],
+        bounds: Bounds,
+    ) -> bool:
+        on_change = self._house.settings.model.on_change
+        what = "the committed offset carries no metadata of ours; another tool set it"
+        if known is not None:
+            before = [h.recipe for h in headers if h.fingerprint == known.fingerprint]
+            what = "; ".join(changes(before[0], recipe.parts())) if before else ""
+            what = what or f"fingerprint {known.fingerprint} -> {recipe.fingerprint()}"
+        text = f"{where}: the recipe is not the one that was committed ({what})"
+        if on_change == "refuse":
+            self._findings.problem(
+                f'{text}; set it back, or set model.on_change = "rebuild" (replay the log under '
+                'the new one) or "fresh" (untrained from here)'
+            )
+        elif on_change == "rebuild" and known is not None and known.genesis < bounds.start:
+            self._findings.problem(
+                f"{text} and cannot be rebuilt: the log starts at {bounds.start}, the fold at "
+                f'{known.genesis}; set model.on_change = "fresh" to begin untrained'
+            )
+        else:
+            self._findings.note(f'{text}; model.on_change = "{on_change}" will be applied')
+        return False
+
+    def _headers(
+        self, recipe: Recipe, events: TopicInfo, partition: int, offset: int
+    ) -> list[Header]:
+        """Headers of this partition's snapshots up to `offset` that verify, newest first."""
+        if self._unknown_store is not None:
+            return []
+        house = self._house
+        try:
+            key = existing_key(house)
+            with closing(house.snapshots()) as store:
+                found = [
+                    unsealed(each, store, key)[0]
+                    for each in stored(house, store, [partition], offset=None)
+                    if each.next_offset <= offset
+                ]
+        except (Retryable, Misconfigured, BadInput) as error:
+            self._unknown_store = str(error)
+            return []
+        return [
+            each.header
+            for each in found
+            if each.header is not None
+            and identity_problem(
+                each.header,
+                recipe=recipe,
+                topic_id=events.topic_id,
+                partition=partition,
+                next_offset=each.next_offset,
+            )
+            is None
+        ]
+
+    def _why_no_snapshots(self) -> str:
+        return "" if self._unknown_store is None else f" ({self._unknown_store})"
+
+    # -- will the events stay ---------------------------------------------------------------------
+
+    def _retention(
+        self,
+        infos: Mapping[Channel, TopicInfo | None],
+        partition: int,
+        bounds: Bounds,
+        at: Committed | None,
+    ) -> None:
+        """Retention goes by the records' timestamps, and those are the events' own (CONTRACT 3)."""
+        short = {
+            channel: info
+            for channel, info in infos.items()
+            if info is not None and info.retention_ms is not None and info.retention_ms >= 0
+        }
+        if not short:
+            return
+        position = max(bounds.start, bounds.start if at is None else at.offset)
+        waiting = self._first(partition, position, bounds.end)
+        newest = waiting or self._newest(partition)
+        if newest is None:
+            return
+        age_ms = self._house.clock().now_ms() - newest.timestamp_ms
+        for channel, info in short.items():
+            retention_ms = info.retention_ms or 0
+            if age_ms <= retention_ms:
+                continue
+            text = (
+                f"topics.{channel}: {info.name} keeps records for {screen.age(retention_ms / 1000)}"
+                f" by their timestamps, and partition {partition}"
+            )
+            if waiting is not None:
+                self._findings.problem(
+                    f"{text} waits with an event of {_iso(newest.timestamp_ms)}: it is deleted "
+                    "before anybody reads it; set retention.ms = -1, or send with new timestamps"
+                )
+            else:
+                self._findings.note(f"{text} has nothing newer than {_iso(newest.timestamp_ms)}")
+
+    def _first(self, partition: int, start: int, stop: int) -> Record | None:
+        records = tail.records_in(self._reader, Channel.EVENTS, partition, start, stop)
+        return next(records, None)
+
+    def _newest(self, partition: int) -> Record | None:
+        found = tail.last(self._reader, Channel.EVENTS, partition, n=1, take=lambda record: record)
+        return found[0] if found else None
+
+
+def _iso(timestamp_ms: int) -> str:
+    return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="seconds")

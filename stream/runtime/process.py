@@ -1,0 +1,29 @@
+"""What a command changes in its own process: the hash seed, and what signals do."""
+
+import os
+import signal
+import sys
+import threading
+
+from stream.config import Settings
+
+
+def with_hash_seed(settings: Settings) -> None:
+    """Go on under the pipeline's PYTHONHASHSEED: some river models iterate over sets of strings."""
+    seed = str(settings.effective_hash_seed)
+    if os.environ.get("PYTHONHASHSEED") != seed:
+        sys.stdout.flush()
+        os.environ["PYTHONHASHSEED"] = seed
+        os.execv(sys.executable, [sys.executable, "-m", "stream", *sys.argv[1:]])  # noqa: S606
+
+
+def stop_on_signals(stopping: threading.Event) -> None:
+    """Let SIGTERM and SIGINT set `stopping`; a second one ends the process at once."""
+
+    def stop(number: int, _frame: object) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

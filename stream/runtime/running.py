@@ -1,0 +1,37 @@
+"""The command `run`: a worker's life, from the recipe to the last commit."""
+
+from contextlib import ExitStack, closing
+
+from stream.runtime import preparation
+from stream.runtime.assembly import assemble
+from stream.runtime.house import House
+from stream.telemetry import Event
+
+
+def work(house: House, *, until_end: bool) -> None:
+    """Work until `house.stopping` is set, or until the events there are at start are done.
+
+    Raises: StreamError: the process must end with its exit code.
+    """
+    settings, telemetry = house.settings, house.telemetry
+    recipe = preparation.make_recipe(settings)
+    key = preparation.signing_key(settings, house.environ, telemetry)
+    with ExitStack() as stack:
+        with closing(house.topics()) as topics:
+            events = preparation.ready_topics(topics, settings, telemetry)
+        reader = stack.enter_context(closing(house.reader()))
+        store = stack.enter_context(closing(house.snapshots()))
+        log = stack.enter_context(closing(house.log()))
+        worker = assemble(
+            settings, recipe=recipe, key=key, events=events, log=log, reader=reader, store=store,
+            clock=house.clock(), telemetry=telemetry, stopping=house.stopping, until_end=until_end,
+        )  # fmt: skip
+        telemetry.say(
+            Event.WORKER_STARTED,
+            pipeline=settings.pipeline,
+            client=settings.kafka.client,
+            guarantee=settings.delivery.guarantee,
+            fingerprint=recipe.fingerprint(),
+        )
+        worker.run()
+    telemetry.say(Event.WORKER_STOPPED, **{m.value: n for m, n in telemetry.counters.items()})

@@ -1,0 +1,284 @@
+"""The command `status`: one row a partition, from what log and store hold; no worker is asked."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from typing import Any
+
+import msgspec
+
+from stream.core import learner
+from stream.core.event import Channel, Kind, Record
+from stream.core.scores import WINDOW_N, Score, score
+from stream.core.snapshot import parse_metadata
+from stream.errors import Misconfigured, Retryable
+from stream.ports import Bounds, Committed, Reader, StoredSnapshot, TopicInfo, Topics
+from stream.runtime import preparation, screen, tail
+from stream.runtime.house import House
+
+LOOK_EVERY_S = 1.0
+
+
+class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition; None where it is unknown.
+
+    Attributes:
+        lag: events not yet committed; before a first commit counted from `topics.start`.
+        learned: events that the model had learned at the committed offset.
+        score: over the last predictions that have a label.
+        last_alert: as published.
+    """
+
+    partition: int
+    committed_offset: int | None
+    end_offset: int
+    lag: int | None
+    snapshot_offset: int | None
+    snapshot_age_s: float | None
+    snapshot_size_bytes: int | None
+    learned: int | None
+    score: Score | None
+    last_alert: dict[str, Any] | None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline; `v` is the version of this shape."""
+
+    v: int = 1
+    pipeline: str
+    partitions: list[PartitionStatus]
+
+
+class _PredictionValue(msgspec.Struct):
+    offset: int
+    prediction: Any = None
+    label: Any = None
+
+
+_prediction = msgspec.json.Decoder(_PredictionValue).decode
+
+
+def show(house: House, *, as_json: bool, progress_within_s: float | None) -> None:
+    """Say how the pipeline stands.
+
+    Args:
+        house: the pipeline.
+        as_json: one document instead of a table.
+        progress_within_s: first wait for a sign of progress (see `wait_for_progress`), and then
+            say the rest only as JSON, if that is asked for.
+
+    Raises:
+        Retryable: Kafka is away, or there was no progress in time.
+        Misconfigured: there is no events topic.
+    """
+    with ExitStack() as stack:
+        topics = stack.enter_context(closing(house.topics()))
+        infos = topics.describe()
+        events = events_topic(infos, house)
+        reader = stack.enter_context(closing(house.reader()))
+        if progress_within_s is not None:
+            sign = wait_for_progress(house, reader, events, within_s=progress_within_s)
+            if not as_json:
+                screen.say(sign)
+                return
+        status = gather(house, reader, infos, events)
+    if as_json:
+        screen.say(msgspec.json.encode(status).decode())
+    else:
+        _show_table(status)
+
+
+def events_topic(infos: Mapping[Channel, TopicInfo | None], house: House) -> TopicInfo:
+    """The events topic, which must be there. Raises: Misconfigured."""
+    events = infos[Channel.EVENTS]
+    if events is None:
+        name = house.settings.topics.events
+        hint = (
+            "the first `stream run` or `stream produce` makes it"
+            if house.settings.topics.create
+            else "create it, or set topics.create = true"
+        )
+        raise Misconfigured(f"topics.events: {name} does not exist; {hint}")
+    return events
+
+
+def partitions_of(topics: Topics, house: House) -> range:
+    """The numbers of the events topic's partitions. Raises: Misconfigured, Retryable."""
+    return range(events_topic(topics.describe(), house).partitions)
+
+
+# -- what there is --------------------------------------------------------------------------------
+
+
+def gather(
+    house: House, reader: Reader, infos: Mapping[Channel, TopicInfo | None], events: TopicInfo
+) -> Status:
+    """Look at everything. Raises: Retryable, Misconfigured."""
+    committed = reader.committed()
+    snapshots = _newest_snapshots(house, events.partitions)
+    kind = _kind(house)
+    now_ms = house.clock().now_ms()
+    rows = []
+    for partition in range(events.partitions):
+        bounds = reader.bounds(Channel.EVENTS, partition)
+        at = committed.get(partition)
+        known = None if at is None else parse_metadata(at.metadata)
+        snapshot = snapshots.get(partition)
+        rows.append(
+            PartitionStatus(
+                partition=partition,
+                committed_offset=None if at is None else at.offset,
+                end_offset=bounds.end,
+                lag=_lag(house, at, bounds),
+                snapshot_offset=None if snapshot is None else snapshot.next_offset,
+                snapshot_age_s=None if snapshot is None else _age_s(snapshot, now_ms),
+                snapshot_size_bytes=None if snapshot is None else snapshot.size_bytes,
+                learned=None if known is None else known.learned,
+                score=_score(reader, infos[Channel.PREDICTIONS], partition, kind),
+                last_alert=_last_alert(house, reader, infos[Channel.ALERTS], partition),
+            )
+        )
+    return Status(pipeline=house.settings.pipeline, partitions=rows)
+
+
+def _lag(house: House, committed: Committed | None, bounds: Bounds) -> int | None:
+    if committed is not None:
+        return max(0, bounds.end - committed.offset)
+    # From "latest" a worker begins at what will be the end when it starts.
+    return bounds.end - bounds.start if house.settings.topics.start == "earliest" else None
+
+
+def _age_s(snapshot: StoredSnapshot, now_ms: int) -> float:
+    return max(0.0, (now_ms - snapshot.saved_at_ms) / 1000)
+
+
+def _newest_snapshots(house: House, partitions: int) -> dict[int, StoredSnapshot]:
+    """By partition; {} with a line on stderr if the store is away."""
+    found = {}
+    try:
+        with closing(house.snapshots()) as store:
+            for partition in range(partitions):
+                stored = store.stored(partition)
+                if stored:
+                    found[partition] = stored[0]
+    except (Retryable, Misconfigured) as error:
+        screen.say(f"stream: snapshots unknown: {error}", error=True)
+        return {}
+    return found
+
+
+def _kind(house: House) -> Kind | None:
+    """What the model does; None with a line on stderr if it cannot be built here."""
+    try:
+        recipe = preparation.make_recipe(house.settings)
+        return learner.kind_of(learner.build(recipe.model))
+    except Misconfigured as error:
+        screen.say(f"stream: scores unknown: {error.problems[0]}", error=True)
+        return None
+
+
+def _score(
+    reader: Reader, predictions: TopicInfo | None, partition: int, kind: Kind | None
+) -> Score | None:
+    if predictions is None or partition >= predictions.partitions or kind in (None, Kind.ANOMALY):
+        return None
+    # One more than the window: the first only gives the baseline its last label.
+    found = tail.last(reader, Channel.PREDICTIONS, partition, n=WINDOW_N + 1, take=_labelled)
+    # At least once may repeat a record, byte for byte.
+    once = {p.offset: (p.prediction, p.label) for p in found}
+    assert kind is not None  # noqa: S101  # returned above
+    return score(once.values(), kind)
+
+
+def _labelled(record: Record) -> _PredictionValue | None:
+    try:
+        value = _prediction(record.value or b"")
+    except msgspec.DecodeError:
+        return None  # another writer's
+    return None if value.label is None else value
+
+
+def _last_alert(
+    house: House, reader: Reader, alerts: TopicInfo | None, partition: int
+) -> dict[str, Any] | None:
+    if alerts is None or partition >= alerts.partitions:
+        return None
+    key = f"{house.settings.pipeline}/{partition}".encode()  # pipelines may share a topic
+
+    def take(record: Record) -> dict[str, Any] | None:
+        if record.key != key:
+            return None
+        try:
+            return msgspec.json.decode(record.value or b"", type=dict[str, Any])
+        except msgspec.DecodeError:
+            return None
+
+    return next(iter(tail.last(reader, Channel.ALERTS, partition, n=1, take=take)), None)
+
+
+# -- how it is shown ------------------------------------------------------------------------------
+
+
+def _show_table(status: Status) -> None:
+    columns = (
+        "partition", "committed", "end", "lag", "snapshot", "age", "size", "learned", "score",
+        "no change", "last alert",
+    )  # fmt: skip
+    screen.table(columns, [_cells(row) for row in status.partitions])
+
+
+def _cells(row: PartitionStatus) -> list[str]:
+    alert = row.last_alert
+    return [
+        str(row.partition),
+        _text(row.committed_offset),
+        str(row.end_offset),
+        _text(row.lag),
+        _text(row.snapshot_offset),
+        screen.age(row.snapshot_age_s),
+        screen.size(row.snapshot_size_bytes),
+        _text(row.learned),
+        "-" if row.score is None else f"{row.score.metric} {row.score.value:.4f}",
+        "-" if row.score is None else f"{row.score.baseline:.4f}",
+        "-"
+        if alert is None
+        else f"{alert.get('kind')} {alert.get('name')} at {alert.get('offset')}",
+    ]
+
+
+def _text(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+# -- progress -------------------------------------------------------------------------------------
+
+
+def wait_for_progress(house: House, reader: Reader, events: TopicInfo, *, within_s: float) -> str:
+    """Look every second until no partition lags, or a committed offset moved.
+
+    Returns: what was seen, in one line.
+    Raises: Retryable: nothing of the kind within the time, or Kafka is away.
+    """
+    clock = house.clock()
+    deadline_s = clock.monotonic() + within_s
+    first = reader.committed()
+    committed = first
+    while True:
+        lags = [
+            _lag(house, committed.get(p), reader.bounds(Channel.EVENTS, p))
+            for p in range(events.partitions)
+        ]
+        if not any(lags) and None not in lags:
+            return "no lag"
+        for partition, at in committed.items():
+            before = first.get(partition)
+            if before is None or at.offset != before.offset:
+                return f"partition {partition} moved on to offset {at.offset}"
+        left_s = deadline_s - clock.monotonic()
+        if left_s <= 0:
+            behind = ", ".join(f"{p}: {lag}" for p, lag in enumerate(lags) if lag != 0)
+            raise Retryable(
+                f"no progress within {within_s:g} s (lag of partition {behind}); is a worker "
+                "running, and what does it say?"
+            )
+        clock.sleep(min(LOOK_EVERY_S, left_s))
+        committed = reader.committed()

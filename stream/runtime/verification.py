@@ -1,0 +1,180 @@
+"""The command `snapshots verify`: does a replay from each snapshot give what was committed?"""
+
+import pickle
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from stream.core.event import Channel
+from stream.core.recipe import Recipe, changes
+from stream.core.snapshot import Header, Metadata, parse_metadata
+from stream.core.task import Task
+from stream.errors import BadInput, LogLost, Misconfigured, Usage
+from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
+from stream.runtime import preparation, screen, tail
+from stream.runtime.house import House
+from stream.runtime.inspection import (
+    Found,
+    existing_key,
+    identity_problem,
+    line,
+    say_json,
+    stored,
+    unsealed,
+)
+from stream.runtime.status import events_topic
+
+REPORT_EVERY = 100
+"""Records between two moves of the progress."""
+
+
+def verify(house: House, *, partition: int | None, offset: int | None, as_json: bool) -> None:
+    """Replay from every snapshot to the committed offset and compare; a worker may run meanwhile.
+
+    Call it under the pipeline's hash seed.
+
+    Raises:
+        BadInput: not all of them reproduce what was committed.
+        Misconfigured: what was committed is of another recipe than this configuration's.
+        Retryable: log or store is away.
+    """
+    key = existing_key(house)
+    recipe = preparation.make_recipe(house.settings)
+    with ExitStack() as stack:
+        topics = stack.enter_context(closing(house.topics()))
+        events = events_topic(topics.describe(), house)
+        partitions = range(events.partitions)
+        if partition is not None:
+            if partition not in partitions:
+                raise Usage(f"--partition {partition}: {events.name} has {events.partitions}")
+            partitions = range(partition, partition + 1)
+        store = stack.enter_context(closing(house.snapshots()))
+        reader = stack.enter_context(closing(house.reader()))
+        every = stored(house, store, partitions, offset=offset)
+        # In this order: a snapshot is only taken of what was committed before.
+        committed = reader.committed()
+        verifier = _Verifier(recipe, events, store, reader, key)
+        total = sum(max(0, _offset(committed, f.partition) - f.next_offset) for f in every)
+        found = []
+        with screen.Progress("records replayed", total=total, clock=house.clock()) as progress:
+            for each in every:
+                verified = verifier.verified(
+                    each, committed=committed.get(each.partition), progress=progress
+                )
+                if verified is not None:
+                    found.append(verified)
+                    if not as_json:
+                        screen.say(line(verified, f"ok, {verified.replayed} records replayed"))
+    if as_json:
+        names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "replayed")
+        say_json(house, found, names)
+    _conclude(found, as_json=as_json)
+
+
+def _conclude(found: list[Found], *, as_json: bool) -> None:
+    bad = sum(each.problem is not None for each in found)
+    if bad:
+        raise BadInput(
+            f"{bad} of {len(found)} snapshots do not reproduce what was committed; a worker passes "
+            "over what does not fit, and replays more of the log"
+        )
+    if not as_json:
+        screen.say(f"{len(found)} snapshots verified")
+
+
+def _offset(committed: dict[int, Committed], partition: int) -> int:
+    return committed[partition].offset if partition in committed else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Verifier:
+    """Replays from snapshots of one pipeline."""
+
+    recipe: Recipe
+    events: TopicInfo
+    store: SnapshotStore
+    reader: Reader
+    key: bytes
+
+    def verified(
+        self, found: Found, *, committed: Committed | None, progress: screen.Progress
+    ) -> Found | None:
+        """Unseal, look at the header, replay, compare; None: a worker removed it meanwhile.
+
+        Raises: Misconfigured, Retryable.
+        """
+        known = None if committed is None else parse_metadata(committed.metadata)
+        if committed is None or known is None:
+            return replace(found, problem="nothing of ours is committed to compare it with")
+        if known.fingerprint != self.recipe.fingerprint():
+            raise Misconfigured(
+                f"model: partition {found.partition} was committed with another recipe "
+                f"({known.fingerprint}, here it is {self.recipe.fingerprint()}); verify with the "
+                "configuration, code and versions that the workers have"
+            )
+        opened, payload = unsealed(found, self.store, self.key)
+        if opened.header is None:
+            there = {s.next_offset for s in self.store.stored(found.partition)}
+            return opened if found.next_offset in there else None
+        problem = self._header_problem(opened.header, found, committed=committed, known=known)
+        if problem is not None:
+            return replace(opened, problem=problem)
+        try:
+            task = Task(self.recipe, partition=found.partition, payload=payload)
+        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, TypeError) as error:
+            return replace(opened, problem=f"it does not unpickle: {error}")
+        own = task.metadata()
+        header = opened.header
+        if (task.next_offset, own.n, own.digest) != (header.next_offset, header.n, header.digest):
+            return replace(opened, problem="its state is not what its header says")
+        return self._replayed(opened, task, committed=committed, known=known, progress=progress)
+
+    def _header_problem(
+        self, header: Header, found: Found, *, committed: Committed, known: Metadata
+    ) -> str | None:
+        problem = identity_problem(
+            header,
+            recipe=self.recipe,
+            topic_id=self.events.topic_id,
+            partition=found.partition,
+            next_offset=found.next_offset,
+        )
+        if problem is None and header.fingerprint != known.fingerprint:
+            what = "; ".join(changes(header.recipe, self.recipe.parts()))
+            problem = f"it is of an earlier recipe ({what})"
+        if problem is None and header.genesis != known.genesis:
+            problem = f"its fold began at {header.genesis}, the committed one at {known.genesis}"
+        if problem is None and header.next_offset > committed.offset:
+            problem = f"it lies beyond the committed offset {committed.offset}"
+        return problem
+
+    def _replayed(
+        self,
+        found: Found,
+        task: Task,
+        *,
+        committed: Committed,
+        known: Metadata,
+        progress: screen.Progress,
+    ) -> Found:
+        replayed = 0
+        try:
+            for record in tail.records_in(
+                self.reader, Channel.EVENTS, found.partition, task.next_offset, committed.offset
+            ):
+                task.step(record)
+                replayed += 1
+                if replayed % REPORT_EVERY == 0:
+                    progress.advance(REPORT_EVERY)
+        except LogLost as error:
+            return replace(found, problem=f"cannot be replayed: {error}")
+        task.advance(committed.offset)
+        reached = task.metadata()
+        problem = None
+        if (reached.n, reached.digest) != (known.n, known.digest):
+            problem = (
+                f"replayed to {committed.offset} it gives digest {reached.digest} after "
+                f"{reached.n} records, committed is {known.digest} after {known.n}"
+            )
+        return replace(found, replayed=replayed, problem=problem)

@@ -1,0 +1,183 @@
+"""`stream check` from outside, on the embedded log."""
+
+import pytest
+
+from stream.core.event import Channel
+from tests.commands.project import EMBEDDED, MODEL, Done, Project, closed_port
+
+
+def problems(done: Done) -> list[str]:
+    """The problems of a check, which ended as it must with any."""
+    assert done.code == 78, done
+    assert "Traceback" not in done.err
+    lines = done.err.splitlines()
+    assert all(line.startswith("problem ") for line in lines), lines
+    return [line.removeprefix("problem ") for line in lines]
+
+
+def test_a_sound_pipeline_is_ok(worked: Project) -> None:
+    """0, every line says ok, and nothing is changed by looking."""
+    before = worked.records(Channel.PREDICTIONS)
+
+    done = worked.stream("check")
+
+    assert (done.code, done.err) == (0, ""), done
+    assert {line.split()[0] for line in done.out.splitlines()} == {"ok"}
+    for looked_at in ("configuration", "model", "snapshots", "log", "permissions", "state"):
+        assert f"ok {looked_at}: " in done.out
+    assert worked.records(Channel.PREDICTIONS) == before
+
+
+def test_before_the_first_start_missing_topics_are_a_note(project: Project) -> None:
+    """A worker makes them; the model is tried with a made-up event."""
+    done = project.stream("check")
+
+    assert done.code == 0, done
+    assert done.out.count("note topics.") == 4
+    assert "ok model: predicts and learns a made-up event" in done.out
+
+
+def test_missing_topics_are_problems_if_nobody_makes_them(project: Project) -> None:
+    """With topics.create = false, each of the four."""
+    project.configure(EMBEDDED + MODEL + "[topics]\ncreate = false\n")
+
+    found = problems(project.stream("check"))
+
+    assert len(found) == 4
+    assert all("set topics.create = true" in line for line in found)
+
+
+def test_three_mistakes_in_a_configuration_are_told_at_once(project: Project) -> None:
+    """Each with its key."""
+    project.configure(
+        EMBEDDED + '[model]\nfactory = "nothing"\n[delivery]\nguarantee = "maybe"\n'
+        "commit_interval = 5\n"
+    )
+
+    found = problems(project.stream("check"))
+
+    keys = [line.split(":")[0] for line in found]
+    assert sorted(keys) == [
+        "delivery.commit_interval", "delivery.guarantee", "model.factory",
+    ]  # fmt: skip
+
+
+def test_unreachable_servers_and_a_bad_model_are_told_at_once(project: Project) -> None:
+    """Both servers, with addresses, and the model; 78 as the contract says."""
+    kafka, redis = closed_port(), closed_port()
+    project.configure(
+        f'[kafka]\nbootstrap_servers = "127.0.0.1:{kafka}"\n'
+        f'[redis]\nurl = "redis://127.0.0.1:{redis}/0"\n'
+        '[model]\nfactory = "stream.models:logistic"\n'
+    )
+
+    model, store, log = problems(project.stream("check", timeout_s=40))
+
+    assert model.startswith('model.factory: "stream.models" has no callable "logistic"')
+    assert str(redis) in store
+    assert str(kafka) in log
+
+
+UNPICKLABLE = (
+    "from river import compose, linear_model as lm\n"
+    "make = lambda: compose.FuncTransformer(lambda x: x) | lm.LogisticRegression()\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("from river import forest\nmake = forest.ARFClassifier\n", "set a seed"),
+        (UNPICKLABLE, "cannot be pickled"),
+        ("def make():\n    raise RuntimeError('no')\n", "raised RuntimeError: no"),
+        ("def make():\n    return 3\n", "gave a int, not a river estimator"),
+    ],
+)
+def test_a_model_that_cannot_be_folded_is_a_problem(
+    project: Project, source: str, problem: str
+) -> None:
+    """Unseeded, unpicklable, raising, or no model at all."""
+    project.write("mine.py", source)
+    project.configure(EMBEDDED + '[model]\nfactory = "mine:make"\n')
+
+    (found,) = problems(project.stream("check"))
+
+    assert problem in found
+
+
+def test_a_model_that_raises_on_the_first_event_is_a_problem(project: Project) -> None:
+    """It is tried with what is really in the log."""
+    project.write_csv("events.csv", ("word", "label"), [("hello", "true")])
+    assert project.stream("produce", "events.csv").code == 0
+    project.write(
+        "mine.py",
+        "from river import linear_model, preprocessing\ndef make():\n"
+        "    return preprocessing.StandardScaler() | linear_model.LogisticRegression()\n",
+    )
+    project.configure(EMBEDDED + '[model]\nfactory = "mine:make"\n')
+
+    (found,) = problems(project.stream("check"))
+
+    assert found.startswith("model: mine:make raised ")
+    assert "features word" in found
+
+
+def test_a_configuration_that_no_event_fits_is_noted(project: Project) -> None:
+    """All of the first events would be quarantined; the note says why."""
+    project.write("events.jsonl", '{"x": 1, "y": true}\n' * 3)
+    assert project.stream("produce", "events.jsonl").code == 0
+
+    done = project.stream("check")
+
+    assert done.code == 0, done
+    assert "note events: none of the first is valid" in done.out
+    assert "(unknown_field: " in done.out
+
+
+@pytest.mark.parametrize(("on_change", "is_problem"), [("refuse", True), ("rebuild", False)])
+def test_a_changed_recipe_is_told(worked: Project, on_change: str, is_problem: bool) -> None:
+    """What changed; a problem if the configuration does not say what to do."""
+    model = MODEL + f'params = {{ l2 = 0.5 }}\non_change = "{on_change}"\n'
+    worked.configure(EMBEDDED + model)
+
+    done = worked.stream("check")
+
+    assert done.code == (78 if is_problem else 0), done
+    assert 'the one that was committed (model.params: {} -> {"l2":0.5})' in (
+        done.err if is_problem else done.out
+    )
+
+
+def test_a_short_log_needs_its_snapshots(worked: Project) -> None:
+    """A note while one reaches back to the log's start, a problem without."""
+    assert worked.sql("UPDATE partitions SET start_offset = 400 WHERE topic = 'commands.events'")
+    with_them = worked.stream("check")
+    assert worked.sql("DELETE FROM snapshots WHERE next_offset = 600") == 1
+    without = worked.stream("check")
+
+    assert with_them.code == 0, with_them
+    assert "the log starts at 400: only the snapshots (newest at 600)" in with_them.out
+    (found,) = problems(without)
+    assert "and no snapshot reaches back to there" in found
+
+
+def test_a_log_that_ends_before_the_committed_offset_is_a_problem(worked: Project) -> None:
+    """Truncated, or made again."""
+    assert worked.sql("UPDATE partitions SET end_offset = 500 WHERE topic = 'commands.events'")
+
+    (found,) = problems(worked.stream("check"))
+
+    assert "offset 600 was committed, the log ends at 500" in found
+
+
+def test_old_events_under_a_short_retention_are_a_problem(project: Project) -> None:
+    """Their timestamps decide: in all four topics they would be deleted at once."""
+    project.configure(EMBEDDED + MODEL + "[topics]\nretention_ms = 3600000\n")
+    project.write_csv("events.csv", ("at", "x", "label"), [("2020-01-01", 1, "true")])
+    assert project.stream("produce", "events.csv", "--time", "at").code == 0
+
+    found = problems(project.stream("check"))
+
+    assert [line.split(":")[0] for line in found] == [f"topics.{channel}" for channel in Channel]
+    assert all("keeps records for 1 h 0 min" in line for line in found)
+    assert all("2020-01-01T00:00:00" in line for line in found)

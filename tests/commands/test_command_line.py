@@ -1,0 +1,168 @@
+"""What all commands have in common: help, usage errors, and the exit codes that `run` ends with."""
+
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.commands.project import EMBEDDED, MODEL, Project, closed_port, eventually
+
+COMMANDS = ("run", "produce", "check", "status", "snapshots", "sandbox")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps_with_an_example(project: Project, command: str) -> None:
+    """--help shows one that can be copied, in a line of its own."""
+    done = project.bare(command, "--help")
+
+    assert done.code == 0, done
+    assert f"Example:\n    stream {command}" in done.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("dance",),
+        ("run",),
+        ("run", "-c"),
+        ("status", "--jason", "-c", "stream.toml"),
+        ("check", "-c", "stream.toml", "more"),
+        ("sandbox", "down"),
+        ("sandbox", "up", "--kafka", "cloud"),
+    ],
+)
+def test_wrong_words_are_a_usage_error(project: Project, words: tuple[str, ...]) -> None:
+    """64, and one line that names where help is."""
+    done = project.bare(*words)
+
+    assert done.code == 64, done
+    assert done.out == ""
+    assert len(done.err.splitlines()) == 1
+    assert "--help)" in done.err
+
+
+@pytest.mark.parametrize("command", ["run", "check", "status", "snapshots", "produce"])
+def test_a_missing_configuration_is_78(project: Project, command: str) -> None:
+    """One line, no traceback."""
+    more = {"snapshots": ("list",), "produce": ("events.csv",)}.get(command, ())
+
+    done = project.bare(command, "-c", "nowhere.toml", *more)
+
+    assert done.code == 78, done
+    assert "nowhere.toml: cannot be read" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(project: Project) -> None:
+    """Anywhere among the words."""
+    done = project.bare("status", "--debug", "-c", "nowhere.toml")
+
+    assert done.code == 78, done
+    assert "Traceback (most recent call last)" in done.err
+
+
+@pytest.mark.parametrize("command", ["run", "status"])
+def test_three_mistakes_are_told_at_once(project: Project, command: str) -> None:
+    """78, one line for each."""
+    project.configure(
+        EMBEDDED + '[model]\nfactory = "nothing"\n[topics]\nstart = "never"\n[limit]\nx = 1\n'
+    )
+
+    done = project.stream(command)
+
+    assert done.code == 78, done
+    keys = sorted(line.split(":")[1].strip() for line in done.err.splitlines())
+    assert keys == ["limit", "model.factory", "topics.start"]
+
+
+def test_run_without_kafka_is_69_soon(project: Project) -> None:
+    """A supervisor comes back later; it must not wait long to learn that."""
+    port = closed_port()
+    project.configure(f'[kafka]\nbootstrap_servers = "127.0.0.1:{port}"\n' + MODEL)
+
+    done = project.stream("run", timeout_s=20)
+
+    assert done.code == 69, done
+    assert str(port) in done.err.splitlines()[-1]
+
+
+def test_run_ends_well_on_a_signal(project: Project) -> None:
+    """SIGTERM: what was folded is committed and snapshotted, then 0."""
+    assert project.fed(50).code == 0
+
+    with project.running("run", "-c", "stream.toml") as running:
+        running.line("task_fresh")
+        eventually(lambda: _committed(project) == 50, "50 events committed")
+        done = running.stop(signal.SIGTERM)
+
+    assert done.code == 0, done
+    (row,) = project.stream("status", "--json").json["partitions"]
+    assert (row["committed_offset"], row["snapshot_offset"]) == (50, 50)
+
+
+def test_a_second_worker_on_one_file_is_75(project: Project) -> None:
+    """The embedded log serves one; the other says who was first."""
+    assert project.fed(5).code == 0
+
+    with project.running("run", "-c", "stream.toml") as running:
+        running.line("partitions_assigned")
+        done = project.stream("run", "--until-end")
+
+    assert done.code == 75, done
+    assert "another worker of pipeline" in done.err
+
+
+def test_a_log_that_lost_committed_records_is_65(worked: Project) -> None:
+    """No restart can help, so it is no 70."""
+    assert worked.sql("UPDATE partitions SET end_offset = 500 WHERE topic = 'commands.events'")
+
+    done = worked.stream("run", "--until-end")
+
+    assert done.code == 65, done
+    assert "offset 600 was committed, the log ends at 500" in done.err
+
+
+def test_what_nobody_foresaw_is_70(worked: Project) -> None:
+    """One line, and no traceback unless asked for."""
+    worked.sql("DROP TABLE committed")
+
+    done = worked.stream("status")
+
+    assert done.code == 70, done
+    assert len(done.err.splitlines()) == 1
+    assert "no such table" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sandbox_lives_until_a_signal(project: Project, number: signal.Signals) -> None:
+    """It prints where it is as soon as it is up; a signal removes it, and it ends with 0."""
+    words = ("sandbox", "-c", "nowhere.toml", "up", "--kafka", "embedded")
+    with project.running(*words) as running:
+        line = running.line("export STREAM__KAFKA__PATH=", of="out")
+        folder = Path(line.strip().partition("=")[2]).parent
+        running.line("sandbox: up", of="out")
+        there = folder.is_dir()
+        done = running.stop(number)
+
+    assert there
+    assert (done.code, done.out) == (0, "sandbox: removed\n"), done
+    assert not folder.exists()
+
+
+def test_help_comes_at_once(project: Project) -> None:
+    """No heavy library is loaded to say which commands there are."""
+    started = time.monotonic()
+    done = project.bare("--help")
+
+    assert time.monotonic() - started < 2
+    assert all(f"\n  {command} " in done.out for command in COMMANDS)
+
+
+def _committed(project: Project) -> int:
+    with closing(sqlite3.connect(project.folder / "log.sqlite")) as connection:
+        row = connection.execute("SELECT next_offset FROM committed").fetchone()
+    return 0 if row is None else int(row[0])

@@ -1,0 +1,233 @@
+"""What `stream produce` makes of a file's lines."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream.core.spec import EventShape
+from stream.errors import BadInput, Usage
+from stream.runtime.rows import Columns, Outgoing, cell, event_time_ms, read
+
+FLAT = EventShape(id="order_id", label="is_fraud", flat=True, ignore=frozenset({"note"}))
+
+
+def sent(
+    path: Path, content: str | bytes, shape: EventShape | None = None, **columns: str
+) -> list[Outgoing]:
+    """What is sent of a file with this content."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(read(path, shape=shape or EventShape(), columns=Columns(**columns)))
+
+
+def values(records: list[Outgoing]) -> list[Any]:
+    """Their values, decoded."""
+    return [json.loads(record.value) for record in records]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("0", 0),
+        ("-12", -12),
+        ("12345678901234567890123", 12345678901234567890123),
+        ("1.5", 1.5),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("-0", -0.0),
+        ("+3", 3.0),
+        ("1e3", 1000.0),
+        ("1e400", "1e400"),
+        ("007", "007"),
+        ("00.5", "00.5"),
+        ("1_000", "1_000"),
+        (" 1", " 1"),
+        ("\u0661", "\u0661"),
+        ("nan", "nan"),
+        ("inf", "inf"),
+        ("true", True),
+        ("False", False),
+        ("TRUE", "TRUE"),
+        ("UP", "UP"),
+        ("9" * 5000, "9" * 5000),
+    ],
+)
+def test_a_cell_is_what_its_text_looks_like(text: str, value: object) -> None:
+    """Whole numbers, fractions and bools by their common spelling; all else is a string."""
+    found = cell(text)
+
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "timestamp_ms"),
+    [
+        ("1970-01-01", 0),
+        ("2026-11-20T12:00:00", 1_795_176_000_000),
+        ("2026-11-20 12:00:00.250Z", 1_795_176_000_250),
+        ("2026-11-20T13:00:00+01:00", 1_795_176_000_000),
+        ("1795176000", 1_795_176_000_000),
+        ("1795176000.5", 1_795_176_000_500),
+        ("1795176000000", 1_795_176_000_000),
+        ("100000000000", 100_000_000_000_000),
+        ("100000000001", 100_000_000_001),
+    ],
+)
+def test_a_time_is_iso_8601_or_an_epoch(text: str, timestamp_ms: int) -> None:
+    """UTC unless it says otherwise; an epoch over 1e11 counts milliseconds."""
+    assert event_time_ms(text) == timestamp_ms
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "1969-12-31", "-1", "1795176000000000"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """Kafka's timestamps begin in 1970; microseconds would be a year far beyond 9999."""
+    with pytest.raises(ValueError, match=r"neither an ISO 8601 time|between 1970 and 9999"):
+        event_time_ms(text)
+
+
+def test_a_row_becomes_a_nested_event(tmp_path: Path) -> None:
+    """By default features are an object of their own, and an empty cell is left out."""
+    records = sent(tmp_path / "a.csv", "x,day,class\n0.5,2,UP\n,3,\n", label="class")
+
+    assert values(records) == [
+        {"features": {"x": 0.5, "day": 2}, "label": "UP"},
+        {"features": {"day": 3}, "label": None},
+    ]
+    assert [(r.key, r.timestamp_ms) for r in records] == [(None, None), (None, None)]
+
+
+def test_a_row_takes_the_configured_shape(tmp_path: Path) -> None:
+    """Flat, under the configured names, without what is ignored."""
+    content = "nr,amount,bad,note\na-1,3,true,hello\n"
+    records = sent(tmp_path / "a.csv", content, FLAT, id="nr", label="bad")
+
+    assert values(records) == [{"order_id": "a-1", "amount": 3, "is_fraud": True}]
+
+
+def test_label_and_id_are_found_by_their_configured_names(tmp_path: Path) -> None:
+    """Without --label and --id the columns of the configured names are taken."""
+    records = sent(tmp_path / "a.csv", "id,x,label\n7,1,true\n")
+
+    assert values(records) == [{"id": "7", "features": {"x": 1}, "label": True}]
+
+
+def test_the_id_is_a_string_and_the_key(tmp_path: Path) -> None:
+    """An id of digits stays text; without --key it decides the partition."""
+    (first, second) = sent(tmp_path / "a.csv", "nr,x\n007,1\n,2\n", id="nr")
+
+    assert json.loads(first.value)["id"] == "007"
+    assert first.key == b"007"
+    assert (json.loads(second.value), second.key) == ({"features": {"x": 2}}, None)
+
+
+def test_the_key_may_be_another_column(tmp_path: Path) -> None:
+    """--key wins over the id, and its column stays a feature."""
+    (record,) = sent(tmp_path / "a.csv", "nr,city,x\n1,Zürich,2\n", id="nr", key="city")
+
+    assert record.key == "Zürich".encode()
+    assert json.loads(record.value)["features"] == {"city": "Zürich", "x": 2}
+
+
+def test_the_time_column_is_no_feature(tmp_path: Path) -> None:
+    """--time gives the record's timestamp and nothing else."""
+    (record,) = sent(tmp_path / "a.csv", "at,x\n1970-01-01T00:00:01Z,2\n", time="at")
+
+    assert record.timestamp_ms == 1000
+    assert json.loads(record.value) == {"features": {"x": 2}}
+
+
+def test_csv_may_be_compressed_quoted_and_marked(tmp_path: Path) -> None:
+    """gzip, quotes with line breaks, a byte order mark, Windows line ends, blank lines."""
+    content = '\ufeffx,text\r\n1,"a\nb"\r\n\r\n2,"c,d"\r\n'
+    records = sent(tmp_path / "A.CSV.GZ", gzip.compress(content.encode()))
+
+    assert [v["features"] for v in values(records)] == [
+        {"x": 1, "text": "a\nb"},
+        {"x": 2, "text": "c,d"},
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_lines_of_json_are_sent_as_they_are(tmp_path: Path, name: str) -> None:
+    """Not a byte is changed, whatever the configured shape; blank lines are no events."""
+    content = b'{"a":  1.50}\r\n\n   \n{"b": "\xc3\xa4", "b": 2}'
+    content = gzip.compress(content) if name.endswith(".gz") else content
+
+    records = sent(tmp_path / name, content, FLAT)
+
+    assert [r.value for r in records] == [b'{"a":  1.50}', b'{"b": "\xc3\xa4", "b": 2}']
+    assert {(r.key, r.timestamp_ms) for r in records} == {(None, None)}
+
+
+BROKEN: list[tuple[str, str | bytes, str]] = [
+    ("a.txt", "x\n1\n", "cannot tell what this is; name a file .jsonl, .jsonl.gz, .csv, .csv.gz"),
+    ("a.jsonl", '{"a": 1}\n{"a": \n', "line 2: is not JSON"),
+    ("a.jsonl", '{"a": NaN}\n', "line 1: is not JSON: NaN is no number"),
+    ("a.jsonl", '{"a": 1}\n\n[1]\n', "line 3: is JSON, but not an object"),
+    ("a.jsonl", "[" * 100_000 + "\n", "line 1: nested too deeply"),
+    ("a.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "line 2: byte 8 is no UTF-8"),
+    ("a.csv", "", "line 1: no header"),
+    ("a.csv", "x,y\n1,2\n1\n", "line 3: 1 cells, the header has 2"),
+    ("a.csv", 'x,y\n1,"2\n', "is not CSV: unexpected end of data"),
+    ("a.csv", 'x,y\n1,"2"3\n', "line 2: is not CSV"),
+    ("a.csv", "x,y,x\n1,2,3\n", 'line 1: the column "x" is there twice'),
+    ("a.csv", b"x\n1\n\xe9\n", "line 3: byte 1 is no UTF-8"),
+    ("a.csv.gz", "x\n1\n", "line 1: not whole gzip data"),
+    ("a.csv.gz", gzip.compress(b"x\n" + b"1\n" * 5000)[:-8], "not whole gzip data"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "problem"), BROKEN)
+def test_a_broken_file_is_refused_where_it_is_broken(
+    tmp_path: Path, name: str, content: str | bytes, problem: str
+) -> None:
+    """The message names the file, the line and what is wrong."""
+    with pytest.raises(BadInput, match=re.escape(problem)) as refused:
+        sent(tmp_path / name, content)
+
+    assert str(tmp_path / name) in str(refused.value)
+
+
+def test_a_bad_time_names_its_line(tmp_path: Path) -> None:
+    """As everything that is wrong in a row."""
+    with pytest.raises(BadInput, match=r'line 3: "soon" is neither'):
+        sent(tmp_path / "a.csv", "at,x\n2026-01-01,1\nsoon,2\n", time="at")
+
+
+def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path) -> None:
+    """Who mistyped a column is told the one that was meant."""
+    with pytest.raises(BadInput, match='no column "clas"; did you mean "class"'):
+        sent(tmp_path / "a.csv", "x,class\n1,UP\n", label="clas")
+
+
+def test_a_column_that_would_pass_for_the_label_is_refused(tmp_path: Path) -> None:
+    """In a flat event a feature with the label's name would be taken for it."""
+    with pytest.raises(BadInput, match='column "is_fraud" would be taken for the field'):
+        sent(tmp_path / "a.csv", "x,is_fraud,bad\n1,2,true\n", FLAT, label="bad")
+
+
+def test_one_column_is_one_thing(tmp_path: Path) -> None:
+    """Label, id and time are three columns."""
+    with pytest.raises(Usage, match="must name different columns"):
+        sent(tmp_path / "a.csv", "x,y\n1,2\n", label="y", time="y")
+
+
+def test_columns_are_for_csv_only(tmp_path: Path) -> None:
+    """Lines of JSON are sent as they are, so naming a column there is a mistake."""
+    with pytest.raises(Usage, match="--label, --time: only for CSV"):
+        sent(tmp_path / "a.jsonl", "{}\n", label="y", time="z")
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A missing file and a folder are told apart."""
+    folder = tmp_path / "b.csv"
+    folder.mkdir()
+
+    with pytest.raises(BadInput, match=r"a\.csv: cannot be read: No such file"):
+        list(read(tmp_path / "a.csv", shape=EventShape(), columns=Columns()))
+    with pytest.raises(BadInput, match=r"b\.csv: cannot be read: Is a directory"):
+        list(read(folder, shape=EventShape(), columns=Columns()))

@@ -1,0 +1,178 @@
+"""`stream snapshots` from outside, on the embedded log."""
+
+import pytest
+
+from tests.commands.project import EMBEDDED, MODEL, Project
+
+
+def test_list_says_what_is_stored(worked: Project) -> None:
+    """Newest first, as a table and as JSON; -c may stand before the word or behind."""
+    table = worked.bare("snapshots", "-c", "stream.toml", "list")
+    document = worked.bare("snapshots", "list", "--json", "-c", "stream.toml")
+
+    assert table.code == document.code == 0, (table, document)
+    assert [line.split()[:2] for line in table.out.splitlines()[1:]] == [["0", "600"], ["0", "300"]]
+    assert [s["next_offset"] for s in document.json["snapshots"]] == [600, 300]
+    assert set(document.json["snapshots"][0]) == {
+        "partition", "next_offset", "size_bytes", "age_s",
+    }  # fmt: skip
+
+
+def test_inspect_shows_the_signed_header(worked: Project) -> None:
+    """What a snapshot is of, and with which recipe."""
+    (found,) = worked.stream("snapshots", "inspect", "--offset", "300", "--json").json["snapshots"]
+    text = worked.stream("snapshots", "inspect", "--offset", "300").out
+
+    assert found["problem"] is None
+    assert (found["header"]["n"], found["header"]["pipeline"]) == (300, "commands")
+    assert found["header"]["recipe"]["model.factory"] == "stream.models:logistic_regression"
+    assert text.startswith("partition 0 offset 300: signature ok\n")
+    assert "  next_offset: 300\n" in text
+
+
+def test_verify_replays_from_each(worked: Project) -> None:
+    """A replay from an older snapshot ends in the very state that was committed."""
+    done = worked.stream("snapshots", "verify")
+    document = worked.stream("snapshots", "verify", "--json")
+
+    assert done.code == document.code == 0, (done, document)
+    assert done.out.splitlines() == [
+        "partition 0 offset 600: ok, 0 records replayed",
+        "partition 0 offset 300: ok, 300 records replayed",
+        "2 snapshots verified",
+    ]
+    assert [(s["problem"], s["replayed"]) for s in document.json["snapshots"]] == [
+        (None, 0),
+        (None, 300),
+    ]
+
+
+def test_one_can_be_chosen(worked: Project) -> None:
+    """By partition and offset."""
+    done = worked.stream("snapshots", "verify", "--partition", "0", "--offset", "300")
+
+    assert done.code == 0, done
+    assert done.out.splitlines()[-1] == "1 snapshots verified"
+
+
+def test_a_damaged_snapshot_is_told(worked: Project) -> None:
+    """One changed byte: inspect says so and shows nothing of it, verify ends with 65."""
+    changed = worked.sql(
+        "UPDATE snapshots SET sealed = CAST(substr(sealed, 1, 99) || X'00' || substr(sealed, 101)"
+        " AS BLOB) WHERE next_offset = 300"
+    )
+    assert changed == 1
+
+    inspected = worked.stream("snapshots", "inspect", "--json")
+    verified = worked.stream("snapshots", "verify")
+
+    assert inspected.code == 0, inspected
+    good, bad = inspected.json["snapshots"]
+    assert good["problem"] is None
+    assert bad["header"] is None
+    assert "the signature does not fit" in bad["problem"]
+    assert verified.code == 65, verified
+    assert "partition 0 offset 600: ok" in verified.out
+    assert "partition 0 offset 300: the signature does not fit" in verified.out
+    assert "1 of 2 snapshots do not reproduce" in verified.err
+
+
+def test_a_snapshot_under_another_offset_is_told(worked: Project) -> None:
+    """Well signed, but not what its place says."""
+    assert worked.sql("UPDATE snapshots SET next_offset = 299 WHERE next_offset = 300") == 1
+
+    done = worked.stream("snapshots", "verify")
+
+    assert done.code == 65, done
+    assert "it is a snapshot of something else: next_offset is 300, not 299" in done.out
+
+
+def test_a_changed_log_is_told(worked: Project) -> None:
+    """A record that is not what it was gives another digest."""
+    changed = worked.sql(
+        "UPDATE records SET value = ? WHERE position ="
+        " (SELECT id * 1099511627776 + 450 FROM partitions WHERE topic = 'commands.events')",
+        b'{"features": {"x": 0.25}, "label": false}',
+    )
+    assert changed == 1
+
+    done = worked.stream("snapshots", "verify")
+
+    assert done.code == 65, done
+    assert "partition 0 offset 600: ok" in done.out
+    assert "partition 0 offset 300: replayed to 600 it gives digest" in done.out
+
+
+def test_a_log_that_is_too_short_is_told(worked: Project) -> None:
+    """What retention has taken cannot be replayed."""
+    assert worked.sql("UPDATE partitions SET start_offset = 400 WHERE topic = 'commands.events'")
+
+    done = worked.stream("snapshots", "verify")
+
+    assert done.code == 65, done
+    assert "partition 0 offset 300: cannot be replayed" in done.out
+
+
+def test_snapshots_of_an_earlier_recipe_do_not_reproduce(worked: Project) -> None:
+    """After a change of the recipe the old ones are of no use; it says what changed."""
+    model = MODEL + 'params = { l2 = 0.5 }\non_change = "rebuild"\n'
+    worked.configure(EMBEDDED + model)
+    assert worked.fed(50).code == 0
+    assert worked.stream("run", "--until-end").code == 0
+
+    done = worked.stream("snapshots", "verify")
+
+    assert done.code == 65, done
+    assert "partition 0 offset 650: ok" in done.out
+    assert 'offset 600: it is of an earlier recipe (model.params: {} -> {"l2":0.5})' in done.out
+
+
+def test_another_configuration_than_the_workers_is_78(worked: Project) -> None:
+    """A fold under another recipe proves nothing, so it is not tried."""
+    worked.configure(EMBEDDED + MODEL + "params = { l2 = 0.5 }\n")
+
+    done = worked.stream("snapshots", "verify")
+
+    assert done.code == 78, done
+    assert "was committed with another recipe" in done.err
+
+
+def test_without_the_key_nothing_can_be_inspected(worked: Project) -> None:
+    """Unlike a worker these commands make no key: the line says where to run them."""
+    key = worked.folder / "log.sqlite.commands.key"
+    key.unlink()
+
+    done = worked.stream("snapshots", "inspect")
+
+    assert done.code == 78, done
+    assert "no key of its own" in done.err
+    assert not key.exists()
+
+
+def test_a_missing_offset_is_bad_input(worked: Project) -> None:
+    """65, with those that are there."""
+    done = worked.stream("snapshots", "inspect", "--offset", "7")
+
+    assert done.code == 65, done
+    assert "no snapshot at offset 7; stored are: 600, 300" in done.err
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("lost",), ("verify", "--partition", "3"), ("list", "--partition", "x")]
+)
+def test_wrong_words_are_a_usage_error(worked: Project, words: tuple[str, ...]) -> None:
+    """64 and one line."""
+    done = worked.stream("snapshots", *words)
+
+    assert done.code == 64, done
+    assert len(done.err.splitlines()) == 1
+
+
+def test_nothing_stored_is_nothing_wrong(project: Project) -> None:
+    """A pipeline without a snapshot verifies."""
+    assert project.fed(5).code == 0
+    project.write("log.sqlite.commands.key", "k" * 64)
+
+    done = project.stream("snapshots", "verify")
+
+    assert (done.code, done.out) == (0, "0 snapshots verified\n"), done
