@@ -147,7 +147,7 @@ def bare(n: int) -> Run:
 def ours(config: Path) -> Run:
     """The worker of a configuration, until the end of its events."""
     from stream.cli import House  # noqa: PLC0415
-    from stream.runtime import preparation  # noqa: PLC0415
+    from stream.runtime import preparation, process  # noqa: PLC0415
     from stream.runtime.assembly import assemble  # noqa: PLC0415
 
     house = House.of(config)
@@ -162,6 +162,7 @@ def ours(config: Path) -> Run:
             store=store, clock=house.clock(), telemetry=house.telemetry,
             stopping=threading.Event(), until_end=True,
         )  # fmt: skip
+        process.collect_rarely()
         worker.run()
         with closing(house.reader()) as outsider:
             errors = _errors(outsider)
