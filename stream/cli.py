@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from stream import __version__
+from stream.demo.command import demo
 from stream.errors import ExitCode, Misconfigured, StreamError
 from stream.runtime import commands
 from stream.telemetry import Telemetry, configure_logging
@@ -190,7 +191,7 @@ def main() -> None:
     """
 
 
-for _command in (commands.produce, commands.check, commands.status, commands.snapshots):
+for _command in (commands.produce, commands.check, commands.status, commands.snapshots, demo):
     main.add_command(_command)
 
 

@@ -1,4 +1,6 @@
-"""What the runtime needs of the outside world. Adapters implement these; the contract suite holds them.
+"""What the runtime needs of the outside world.
+
+Adapters implement these ports; the contract suite holds them to it.
 
 Two words in every docstring: `Retryable` means the world failed and the same call may work later;
 `Misconfigured` means that it never will (permissions, unknown topic, wrong version).
@@ -20,7 +22,7 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """`start`: the first offset the log still holds; `end`: the one after the last stable record."""
+    """`start`: first offset the log still holds; `end`: the one after the last stable record."""
 
     start: int
     end: int
@@ -176,7 +178,7 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
 
 
 class SnapshotStore(Protocol):
-    """Sealed snapshots of one pipeline, by partition and offset. A cache: it may forget anything."""
+    """Sealed snapshots of one pipeline, by partition and offset: a cache, it may forget any."""
 
     def stored(self, partition: int) -> list[StoredSnapshot]:
         """The complete ones, newest offset first. Raises: Retryable, Misconfigured."""

@@ -1,7 +1,7 @@
 """The one catalogue of what this program says while it runs: log events and counters.
 
-A log line is an event's name and its fields (`snapshot_saved partition=3 next_offset=9000`); one for
-each move of the life cycle, none for each record. A counter counts since the process started.
+A log line is an event's name and its fields (`snapshot_saved partition=3 next_offset=9000`); one
+for each move of the life cycle, none for each record. A counter counts since the process started.
 """
 
 import logging

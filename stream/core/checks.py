@@ -23,7 +23,7 @@ ID_MIN, ID_MAX = -(2**63), 2**64 - 1
 """An id may be an integer of 64 bits, signed or not; it is published as a string."""
 
 _DIGITS_MAX = 400  # far beyond any limit of magnitude, and within what every interpreter converts
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class Checks:
@@ -210,7 +210,7 @@ def one_line(text: str) -> str:
     return clean if len(clean) <= DETAIL_CHARS_MAX else clean[: DETAIL_CHARS_MAX - 3] + "..."
 
 
-class _Refused(Exception):  # noqa: N818  # a jump out of the checks, never seen outside
+class _Refused(Exception):  # a jump out of the checks, never seen outside
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason

@@ -93,7 +93,7 @@ def kind_of(model: base.Estimator) -> Kind:
     if isinstance(final, base.AnomalyDetector):
         return Kind.ANOMALY
     if isinstance(final, base.Classifier):
-        return Kind.MULTICLASS if _knows_many(final) else Kind.BINARY
+        return Kind.MULTICLASS if final._multiclass else Kind.BINARY  # noqa: SLF001  # river's tag
     if isinstance(final, base.Regressor):
         return Kind.REGRESSION
     raise Misconfigured(
@@ -150,15 +150,6 @@ def _final(model: Any) -> Any:
     while isinstance(model, compose.Pipeline):
         model = list(model.steps.values())[-1]
     return model
-
-
-def _knows_many(final: Any) -> bool:
-    """Whether a classifier tells more than two classes apart."""
-    if final._multiclass:  # noqa: SLF001  # river's tag
-        return True
-    # River's wrappers ask what they wrap, but a pipeline is no Classifier to them.
-    inner = _final(final._wrapped_model) if isinstance(final, base.Wrapper) else None  # noqa: SLF001
-    return isinstance(inner, base.Classifier) and _knows_many(inner)
 
 
 def _knows_probabilities(final: Any) -> bool:

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from stream.core.detectors import Alarm, describe
 from stream.core.event import Channel, Event, Output, Record, Rejection
 from stream.core.learner import Prediction
-from stream.core.spec import DetectorSpec
 
 _TIMESTAMP_MS_MAX = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last that ISO 8601 writes
 
@@ -85,15 +85,19 @@ def prediction_value(
     )
 
 
-def alert(
-    *, record: Record, pipeline: str, kind: str, spec: DetectorSpec, learned: int,
-    before: float | None, after: float | None, message: str,
-) -> Output:  # fmt: skip
-    """The alert record of a detector's alarm; its id is the same in every replay."""
-    where = f"{pipeline}/{record.partition}"
+def alert(record: Record, alarm: Alarm, *, pipeline: str, learned: int) -> Output:
+    """The alert record of a detector's alarm; its id is the same in every replay.
+
+    Args:
+        record: of the event after which the detector gave it.
+        alarm: what it found.
+        pipeline: begins the key and the id.
+        learned: events that the model had learned before.
+    """
+    where, spec = f"{pipeline}/{record.partition}", alarm.spec
     value = _AlertValue(
         id=f"{where}/{record.offset}/{spec.name}",
-        kind=kind,
+        kind=alarm.kind,
         detector=spec.type,
         name=spec.name,
         signal=spec.signal,
@@ -101,8 +105,8 @@ def alert(
         offset=record.offset,
         event_time=iso(record.timestamp_ms),
         learned=learned,
-        evidence={"before": before, "after": after},
-        message=message,
+        evidence={"before": alarm.before, "after": alarm.after},
+        message=describe(alarm, record.partition, record.offset),
     )
     return Output(
         Channel.ALERTS, record.partition, record.timestamp_ms, where.encode(), _encode(value)
@@ -115,7 +119,7 @@ def quarantined(
     """The record as it came, with the reason in its headers."""
     value, detail = record.value, rejection.detail
     if value is not None and len(value) > value_bytes_max:
-        detail = f"{detail}; the value was cut to its first {value_bytes_max}"
+        detail = f"{detail}; the value was cut to its first {value_bytes_max} bytes"
         value = value[:value_bytes_max]
     headers = (
         *record.headers,

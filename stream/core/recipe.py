@@ -12,6 +12,9 @@ from river.__version__ import __version__ as river_version
 
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 
+FOLD = 1
+"""Raised when this program folds otherwise than before: older states are of another recipe."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -43,6 +46,7 @@ class Recipe:
             "events": _canonical(shape),
             "limits": _canonical(asdict(self.limits)),
             "topics.events": self.events_topic,
+            "fold": str(FOLD),
             "river": river_version,
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
             "numpy": np.__version__,

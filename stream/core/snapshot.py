@@ -105,7 +105,7 @@ def unseal(sealed: bytes, key: bytes) -> tuple[Header, bytes]:
         if found != header.raw_bytes:
             raise Rejected(f"{found} bytes once decompressed, the header says {header.raw_bytes}")
         payload = zstandard.ZstdDecompressor().decompress(body)
-    except (msgspec.DecodeError, zstandard.ZstdError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, zstandard.ZstdError) as error:
         raise Rejected(f"signed, yet unreadable: {error}") from error
     return header, payload
 

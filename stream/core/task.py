@@ -12,7 +12,7 @@ import xxhash
 from stream.core import outputs, pickling
 from stream.core.checks import one_line
 from stream.core.codec import Codec
-from stream.core.detectors import Alarm, Detectors, describe
+from stream.core.detectors import Detectors
 from stream.core.event import Channel, Event, Feature, Kind, Output, Reason, Record, Rejection
 from stream.core.learner import Prediction, build, kind_of, learner, predictor
 from stream.core.recipe import Recipe
@@ -136,11 +136,9 @@ class Task:
         state.digest = _hash(value, state.digest)
         state.n += 1
         state.next_offset = record.offset + 1
-        published = [
-            Output(_PREDICTIONS, record.partition, record.timestamp_ms, record.key, value)
-        ]
+        published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, record.key, value)]
         for alarm in alarms:
-            alert = self._alert(record, alarm, learned)
+            alert = outputs.alert(record, alarm, pipeline=self.recipe.pipeline, learned=learned)
             state.digest = _hash(alert.value or b"", state.digest)
             published.append(alert)
         return published
@@ -156,18 +154,6 @@ class Task:
         state.labelled_n += 1
         state.error_sum += error
         return error
-
-    def _alert(self, record: Record, alarm: Alarm, learned: int) -> Output:
-        return outputs.alert(
-            record=record,
-            pipeline=self.recipe.pipeline,
-            kind=alarm.kind,
-            spec=alarm.spec,
-            learned=learned,
-            before=alarm.before,
-            after=alarm.after,
-            message=describe(alarm, record.partition, record.offset),
-        )
 
     def _admit(self, features: dict[str, Feature]) -> Rejection | None:
         """Take new feature names in, up to the cap of a partition's life."""

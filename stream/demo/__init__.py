@@ -3,7 +3,3 @@
 It drives the program from outside, by its command line and its topics, as a user would, and then
 compares every published prediction with a plain loop that knows nothing of it (`plain_loop.py`).
 """
-
-from stream.demo.performance import run
-
-__all__ = ["run"]

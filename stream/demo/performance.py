@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from stream import sandbox as sandboxes
-from stream.demo.commands import Command, Failed
+from stream.demo.children import Child, Failed
 from stream.demo.follower import Follower
 from stream.demo.pipelines import (
     ADWIN_DELTA,
@@ -112,12 +112,12 @@ def _stage(
         config = write_config(pipeline, sandbox, folder)
         reader = stack.enter_context(closing(open_reader(config)))
         arguments = "-m", "stream", "run", "-c", str(config)
-        worker = Command(f"worker {pipeline.name}", *arguments, folder=folder)
+        worker = Child(f"worker {pipeline.name}", *arguments, folder=folder)
         stack.callback(worker.kill)
         actors.append(Actor(config, worker, Follower(pipeline, reader)))
     rate = min(FLIGHTS_PER_S, flights_n / FEED_S_MIN)
     flights = _cut(flights_n, folder)
-    feed = Command(
+    feed = Child(
         "feed", "-m", "stream", "produce", "-c", str(actors[0].config), str(flights),
         "--label", "late", "--time", "time", "--rate", f"{rate:.0f}/s", folder=folder,
     )  # fmt: skip
@@ -164,10 +164,10 @@ def _verdicts(stack: ExitStack, stage: Stage, folder: Path) -> list[Verdict]:
     return [_verdict(actor, out) for _, actor, out in loops]
 
 
-def _plain_loop(pipeline: Pipeline, flights_n: int, out: Path) -> Command:
+def _plain_loop(pipeline: Pipeline, flights_n: int, out: Path) -> Child:
     program = str(Path(__file__).parent / "plain_loop.py")
     # -P: this folder must not be importable, its modules are no top-level ones.
-    return Command(
+    return Child(
         f"plain loop {pipeline.name}", "-P", program, str(FLIGHTS), pipeline.factory,
         json.dumps(pipeline.params), str(ADWIN_DELTA), str(flights_n), str(out),
         folder=out.parent, hash_seed=HASH_SEED,

@@ -59,7 +59,7 @@ def score(stage: Stage) -> str:
         axes.yaxis.set_major_formatter(_PER_CENT)
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 9, integer=True))
         axes.xaxis.set_major_formatter(_DAYS)
-        axes.tick_params(axis="x", pad=16)
+        axes.tick_params(axis="x", pad=22)  # room for two rows of alarms
 
     return _both("score", draw)
 
@@ -69,7 +69,7 @@ def throughput(stage: Stage) -> str:
 
     def draw(axes: Axes, narrow: bool) -> None:
         for actor, colour in zip(stage.actors, _SERIES, strict=True):
-            times, per_s = rates(actor.follower.samples)
+            times, per_s = rates(_working(actor.follower))
             axes.stairs(per_s, times, color=colour, lw=1.6, baseline=None)
         _seconds(axes, stage, narrow=narrow)
 
@@ -81,7 +81,7 @@ def lag(stage: Stage) -> str:
 
     def draw(axes: Axes, narrow: bool) -> None:
         for actor, colour in zip(stage.actors, _SERIES, strict=True):
-            samples = actor.follower.samples
+            samples = _working(actor.follower)
             times, lags = [s.at_s for s in samples], [s.lag_n for s in samples]
             axes.plot(times, lags, color=colour, lw=1.6)
             axes.fill_between(times, lags, color=colour, alpha=0.14, lw=0)
@@ -110,10 +110,15 @@ def _day(follower: Follower, index: int) -> float:
     return follower.predictions[index].timestamp_ms / MS_A_DAY
 
 
+def _working(follower: Follower) -> Sequence[Sample]:
+    """The samples until all was done: what comes after is waiting for the others."""
+    return [s for s in follower.samples if s.published_n < follower.published_n or s.lag_n]
+
+
 def rates(samples: Sequence[Sample]) -> tuple[Numbers, Numbers]:
     """Edges of equal spans of time, and the predictions a second in each."""
     times = np.array([sample.at_s for sample in samples])
-    edges = np.arange(0.0, times[-1] + _BIN_S, _BIN_S)
+    edges = np.arange(0.0, times[-1], _BIN_S)
     published = np.interp(edges, times, [sample.published_n for sample in samples])
     return edges, np.diff(published) / _BIN_S
 

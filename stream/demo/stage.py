@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream.core.event import Channel
-from stream.demo.commands import Command
+from stream.demo.children import Child
 from stream.demo.follower import PARTITION, Follower
 from stream.demo.pipelines import VICTIM
 from stream.demo.screen import Row, Screen
@@ -50,7 +50,7 @@ class Actor:
     """One pipeline on the stage: its worker, and who reads what it publishes."""
 
     config: Path
-    worker: Command
+    worker: Child
     follower: Follower
 
 
@@ -66,7 +66,7 @@ class Stage:
     screen: Screen
     sandbox: Sandbox
     actors: Sequence[Actor]
-    feed: Command
+    feed: Child
     events_n: int
     crash: Crash | None = None
     _began_s: float = field(default_factory=time.monotonic)
@@ -216,4 +216,6 @@ def _restored(log: str) -> str:
     if start == next_offset:
         return f"{what} {start:,}, which is the committed offset: nothing to replay"
     replayed_n = next_offset - start
-    return f"{what} {start:,}, {replayed_n:,} flights replayed to the committed {next_offset:,}"
+    return (
+        f"{what} {start:,}, {replayed_n:,} flights replayed to the committed offset {next_offset:,}"
+    )

@@ -79,7 +79,7 @@ def passive_aggressive(
     """
     return compose.Pipeline(
         MixedScaler(categories_max=categories_max),
-        linear_model.PAClassifier(C=aggressiveness, mode=1),  # type: ignore[no-untyped-call]  # river types it not
+        linear_model.PAClassifier(C=aggressiveness, mode=1),
     )
 
 

@@ -58,7 +58,7 @@ def assemble(
     )
     pace = Pace(
         commit_interval_s=settings.delivery.commit_interval_ms / 1000,
-        # A quarter: a batch whose cost was misjudged still commits within its transaction's timeout.
+        # A quarter: a batch whose cost was misjudged still commits within the timeout.
         fold_s_max=timings.transaction_timeout_ms / 4000,
         call_deadline_s=timings.call_deadline_s,
         until_end=until_end,

@@ -62,7 +62,7 @@ def make_recipe(settings: Settings) -> Recipe:
 
 
 def _source(module: str) -> str:
-    """Digest of the factory's module; of a package's whole folder, for its parts are the model too."""
+    """Digest of the factory's module; of a package, all its files: they are the model too."""
     loaded = sys.modules.get(module)
     path = getattr(loaded, "__file__", None)
     if path is None or not path.endswith(".py"):
@@ -121,8 +121,8 @@ def partition_problems(found: Mapping[Channel, TopicInfo | None], events: TopicI
 def signing_key(settings: Settings, environ: Mapping[str, str], telemetry: Telemetry) -> bytes:
     """The configured key; else one of this machine's own, made at the first start.
 
-    Without a configured key the configuration allows only a Redis on this machine (or none), so a key
-    that never leaves it is enough.
+    Without a configured key the configuration allows only a Redis on this machine (or none), so a
+    key that never leaves it is enough.
 
     Raises: BadInput: the key's file is there, but too short or unreadable.
     """

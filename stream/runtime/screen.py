@@ -24,14 +24,17 @@ def say(line: str, *, error: bool = False) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to stdout; without a terminal its columns are parted by two spaces."""
-    if sys.stdout.isatty():
-        shown = Table(*columns, box=None, pad_edge=False)
-        for row in rows:
-            shown.add_row(*row)
-        Console(markup=False, highlight=False).print(shown)
-        return
     lines = [columns, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    if sys.stdout.isatty():
+        shown = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for row in rows:
+            shown.add_row(*row)
+        console = Console(markup=False, highlight=False)
+        # A terminal that is too narrow breaks the lines; rich would cut the numbers.
+        console.width = max(console.width, sum(widths) + 2 * len(widths))
+        console.print(shown)
+        return
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         say("  ".join(cells).rstrip())

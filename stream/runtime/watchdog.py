@@ -1,7 +1,7 @@
 """A deadline on everything that can hang, watched from outside.
 
-A client's call that never returns cannot be interrupted; the process can only end. It is crash-only, so
-that costs what any crash costs.
+A client's call that never returns cannot be interrupted; the process can only end. It is
+crash-only, so that costs what any crash costs.
 """
 
 import os

@@ -8,48 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.core.checks import DEPTH_MAX, Checks, is_positive, one_line
+from stream.core.checks import DEPTH_MAX, Checks, one_line
 from stream.core.codec import Codec
 from stream.core.event import Event, Kind, Reason, Rejection
 from stream.core.spec import EventShape, Limits
 from tests import strategies
+from tests.decoding import accepted, decode, document, reason, told
 
 UNLIMITED = Limits(value_bytes_max=1 << 24)
-
-
-def decode(value: bytes | str, kind: Kind = Kind.BINARY, **shape: Any) -> Event | Rejection:
-    """Decode under the default limits."""
-    raw = value.encode() if isinstance(value, str) else value
-    return Codec(EventShape(**shape), Limits(), kind).decode(raw)
-
-
-def accepted(value: bytes | str, kind: Kind = Kind.BINARY, **shape: Any) -> Event:
-    """The event of a value that must be valid."""
-    event = decode(value, kind, **shape)
-    assert isinstance(event, Event), event
-    return event
-
-
-def reason(value: bytes | str | None, kind: Kind = Kind.BINARY, **shape: Any) -> Reason | None:
-    """Why a value is refused; None if it is not."""
-    raw = value.encode() if isinstance(value, str) else value
-    found = Codec(EventShape(**shape), Limits(), kind).decode(raw)
-    return found.reason if isinstance(found, Rejection) else None
-
-
-def told(found: Event | Rejection) -> Any:
-    """All that there is in an event, with types, order and the sign of zero."""
-    if isinstance(found, Rejection):
-        return found.reason, found.detail
-    return [(name, repr(value)) for name, value in found.features.items()], repr(
-        (found.id, found.label)
-    )
-
-
-def document(features: str = '{"a": 1}', **fields: str) -> str:
-    """A document of JSON texts."""
-    parts = {"features": features} | fields
-    return "{" + ", ".join(f'"{name}": {text}' for name, text in parts.items()) + "}"
 
 
 @settings(max_examples=1500, deadline=None)
@@ -188,150 +154,6 @@ def test_limits_are_inclusive(at: str, beyond: str, expected: Reason) -> None:
     """What is exactly at a limit passes; one more does not."""
     assert reason(at) is None
     assert reason(beyond) is expected
-
-
-@pytest.mark.parametrize(
-    ("label", "kinds"),
-    [
-        ("true", {Kind.BINARY, Kind.MULTICLASS, Kind.ANOMALY}),
-        ("3", {Kind.MULTICLASS, Kind.REGRESSION, Kind.ANOMALY}),
-        ("2.5", {Kind.REGRESSION, Kind.ANOMALY}),
-        ("1.0", {Kind.REGRESSION, Kind.ANOMALY}),
-        ('"UP"', {Kind.MULTICLASS, Kind.ANOMALY}),
-        ("null", set(Kind)),
-    ],
-)
-def test_a_label_must_fit_the_model(label: str, kinds: set[Kind]) -> None:
-    """Bools for models of two classes, no fractions for classes, numbers for regressors."""
-    for kind in Kind:
-        for flat in (False, True):
-            value = f'{{"a": 1, "label": {label}}}' if flat else document(label=label)
-            found = reason(value, kind, flat=flat)
-            assert found is (None if kind in kinds else Reason.BAD_LABEL)
-            if found is None:
-                assert repr(accepted(value, kind, flat=flat).label) == repr(json.loads(label))
-
-
-@pytest.mark.parametrize("kind", list(Kind))
-def test_a_label_has_the_limits_of_a_feature(kind: Kind) -> None:
-    """Endless numbers and strings are no labels, even where nobody learns from them."""
-    assert reason(document(label="1e16"), kind) is not None
-    assert reason(document(label="NaN"), kind) is Reason.NOT_FINITE
-    assert reason(document(label=f'"{"x" * 257}"'), kind) is Reason.BAD_LABEL
-    assert reason(document(label='"\\ud800"'), kind) is Reason.NOT_UTF8
-
-
-def test_a_positive_value_makes_labels_true_or_false() -> None:
-    """With `events.positive` that value is true, any other false, and no label stays unknown."""
-    for kind in (Kind.BINARY, Kind.MULTICLASS):
-        assert accepted(document(label='"UP"'), kind, positive="UP").label is True
-        assert accepted(document(label='"DOWN"'), kind, positive="UP").label is False
-        assert accepted(document(label="0.5"), kind, positive="UP").label is False
-        assert accepted(document(label="null"), kind, positive="UP").label is None
-        assert accepted(document(), kind, positive="UP").label is None
-        assert reason(document(label="[]"), kind, positive="UP") is Reason.BAD_LABEL
-    assert accepted(document(label="2.5"), Kind.REGRESSION, positive=1).label == 2.5
-    assert accepted(document(label='"UP"'), Kind.ANOMALY, positive="UP").label == "UP"
-
-
-@pytest.mark.parametrize(
-    ("positive", "yes", "no"),
-    [
-        (1, [1, 1.0, "1", True], [0, 2, "1.0", "yes", False]),
-        ("1", [1, 1.0, "1"], [0, "1.0", True]),
-        (1.0, [1, 1.0, "1"], ["1.0", "one"]),
-        (True, [True, "true", "True", 1], [False, "yes", "1"]),
-        ("True", [True, "True"], ["true", 1]),
-        ("UP", ["UP"], ["up", True, 1]),
-        (0, [0, 0.0, False, "0"], [1, "", True]),
-    ],
-)
-def test_a_positive_value_is_met_however_it_is_written(
-    positive: Any, yes: list[Any], no: list[Any]
-) -> None:
-    """A CSV knows no types: 1, 1.0 and "1" are one label; a string stays as it is spelt."""
-    assert all(is_positive(label, positive) for label in yes)
-    assert not any(is_positive(label, positive) for label in no)
-
-
-@pytest.mark.parametrize("flat", [False, True])
-def test_of_a_duplicate_key_the_last_one_counts(*, flat: bool) -> None:
-    """Valid or not, what was written first is forgotten, in features and at the top level."""
-    put = "{%s}" if flat else '{"features": {%s}}'
-    for first in ("1", "null", "NaN", "[[1]]", '"\\ud800"', "9" * 500):
-        event = accepted(put % f'"a": {first}, "b": 2, "a": 3', flat=flat)
-        assert list(event.features.items()) == [("a", 3), ("b", 2)]
-    assert reason(put % '"a": 1, "a": null', flat=flat) is Reason.BAD_FEATURE
-
-    top = '{"a": 1, %s}' if flat else '{"features": {"a": 1}, %s}'
-    assert accepted(top % '"label": "?", "label": true', flat=flat).label is True
-    assert reason(top % '"label": true, "label": "?"', flat=flat) is Reason.BAD_LABEL
-    assert accepted(top % '"id": [], "id": "x"', flat=flat).id == "x"
-    assert accepted('{"features": [], "features": {"a": 1}}').features == {"a": 1}
-    assert reason('{"features": {"a": 1}, "features": []}') is Reason.MISSING_FEATURES
-
-
-def test_repeated_keys_count_once_against_the_limit() -> None:
-    """256 features are allowed, however often they were written."""
-    many = ", ".join(f'"{index % 256}": {index}' for index in range(300))
-
-    assert len(accepted(document("{" + many + "}")).features) == 256
-
-
-def test_an_id_is_a_string_or_a_whole_number() -> None:
-    """The id is published as a string; integers of 64 bits are written as one."""
-    assert accepted(document(id='"a-17"')).id == "a-17"
-    assert accepted(document(id='""')).id == ""
-    assert accepted(document(id="null")).id is None
-    assert accepted(document()).id is None
-    assert accepted(document(id="17")).id == "17"
-    assert accepted(document(id="18446744073709551615")).id == "18446744073709551615"
-    assert accepted(document(id="-9223372036854775808")).id == "-9223372036854775808"
-    assert accepted('{"a": 1, "id": 18446744073709551615}', flat=True).id == "18446744073709551615"
-
-
-def test_other_names_for_the_fields() -> None:
-    """`[events]` names where id, label and features are; the usual names mean nothing then."""
-    shape: dict[str, Any] = {"id": "order_id", "label": "is_fraud", "features": "x"}
-    event = accepted('{"x": {"a": 1}, "order_id": "o", "is_fraud": true}', **shape)
-
-    assert (event.features, event.id, event.label) == ({"a": 1}, "o", True)
-    assert reason('{"x": {"a": 1}, "label": true}', **shape) is Reason.UNKNOWN_FIELD
-    assert reason('{"features": {"a": 1}}', extra="ignore", **shape) is Reason.MISSING_FEATURES
-
-
-@pytest.mark.parametrize("name", ['a "b"', "back\\slash", "new\nline", "é", " "])
-def test_a_field_may_have_any_name(name: str) -> None:
-    """Also one that msgspec does not take as a field's name."""
-    value = json.dumps({"features": {"a": 1}, name: True})
-
-    assert accepted(value, label=name).label is True
-    assert accepted(value, ignore=frozenset({name})).label is None
-
-
-def test_flat_objects_are_features_but_for_id_label_and_ignored_fields() -> None:
-    """With `features = "*"` an upstream's own rows are events."""
-    shape: dict[str, Any] = {"flat": True, "id": "order", "ignore": frozenset({"note", "deep"})}
-    event = accepted(
-        '{"a": 1, "order": 7, "label": false, "note": null, "deep": [{"x": []}], "b": "s"}', **shape
-    )
-
-    assert event == Event(features={"a": 1, "b": "s"}, id="7", label=False)
-    assert reason('{"order": 7, "label": false}', **shape) is Reason.MISSING_FEATURES
-    assert reason('{"a": null}', **shape) is Reason.BAD_FEATURE
-    assert reason('{"a": 1, "b": {"c": 2}}', **shape) is Reason.BAD_FEATURE
-    assert accepted('{"features": 1}', flat=True).features == {"features": 1}
-
-
-def test_ignored_fields_are_dropped_unseen() -> None:
-    """Whatever an ignored field holds, it decides nothing; other fields are refused as before."""
-    for text in ("null", "[1, {}]", "NaN", "9" * 5000, '"\\ud800"', "[" * 98 + "]" * 98):
-        event = accepted(document(note=text), ignore=frozenset({"note"}))
-        assert event.features == {"a": 1}
-        assert accepted(document(note=text, other=text), extra="ignore").features == {"a": 1}
-    assert reason(document(other="1"), ignore=frozenset({"note"})) is Reason.UNKNOWN_FIELD
-    assert reason(document(note="oops"), extra="ignore") is Reason.NOT_JSON
-    assert reason(b'{"features": {"a": 1}, "x": "\xff"}', extra="ignore") is Reason.NOT_UTF8
 
 
 @pytest.mark.parametrize("shape", [{"extra": "ignore"}, {"ignore": frozenset({"note"})}])

@@ -44,7 +44,7 @@ from tests.data import rows
 @pytest.fixture(scope="module")
 def sine_errors() -> list[float]:
     """The errors of a plain test-then-learn loop on 100,000 events with four true drifts."""
-    model: Any = naive_bayes.GaussianNB()  # type: ignore[no-untyped-call] # river's has no types
+    model: Any = naive_bayes.GaussianNB()
     errors = []
     for row in rows("sine1_101"):
         label = row.pop("class")

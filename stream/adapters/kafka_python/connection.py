@@ -1,5 +1,6 @@
 """What every client is made with, and the one place where its errors become ours."""
 
+import ssl
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,11 +12,13 @@ from kafka.net.compat import KafkaNetClient
 from stream.core.event import Channel
 from stream.errors import Fenced, LogLost, Misconfigured, Retryable, StreamError
 
-BOOTSTRAP_TIMEOUT_MS = 10_000
-"""A broker that does not answer within this is not reachable; the supervisor comes back later."""
+RECONNECT_BACKOFF_MS_MAX = 1_000
+"""Kafka's own default; kafka-python's is 30 s, and so is its recovery from a broker's restart."""
 
 ADMIN_TIMEOUT_MS = 4_000
 """One request of an administrator; two of them stay below the watchdog's deadline of a call."""
+
+DIAGNOSIS_TIMEOUT_MS = 2_000
 
 Client = TypeVar("Client")
 
@@ -53,12 +56,14 @@ class Connection:
         options: security and the like, in kafka-python's own words; go to every client.
         names: the topic of each channel.
         group: the consumer group's id, and the beginning of transactional ids.
+        bootstrap_timeout_ms: a broker that does not answer within this is not reachable.
     """
 
     bootstrap_servers: str
     names: Mapping[Channel, str]
     group: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    bootstrap_timeout_ms: int = 10_000
 
     def make(self, client: Callable[..., Client], doing: str, **settings: Any) -> Client:
         """A client with our settings and the operator's options.
@@ -74,8 +79,10 @@ class Connection:
         Raises: Retryable, Misconfigured.
         """
         networks: list[KafkaNetClient] = []
+        configured: dict[str, Any] = {}
 
         def network(**configs: Any) -> KafkaNetClient:
+            configured.update(configs)
             networks.append(KafkaNetClient(**configs))
             return networks[-1]
 
@@ -86,24 +93,41 @@ class Connection:
                     bootstrap_servers=self.bootstrap_servers.split(","),
                     client_id=self.group,
                     kafka_client=network,
-                    **{"bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS, **settings, **self.options},
+                    **{
+                        "bootstrap_timeout_ms": self.bootstrap_timeout_ms,
+                        "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MS_MAX,
+                        **settings,
+                        **self.options,
+                    },
                 )
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             # What constructors raise on options that they don't know or can't use.
             raise Misconfigured(f"kafka.options: {doing}: {error}") from error
+        except Retryable as error:
+            raise self._diagnosis(configured, doing) or error from error.__cause__
         finally:
             if made is None:
                 for each in networks:
                     each.close()
         return made
 
-    def admin(self, *, timeout_ms: int = BOOTSTRAP_TIMEOUT_MS) -> KafkaAdminClient:
-        """An administrator's client; `timeout_ms`: to connect. Raises: Retryable, Misconfigured."""
+    def _diagnosis(self, configured: Mapping[str, Any], doing: str) -> StreamError | None:
+        """Why no broker could be connected to: of a wrong password the client says "timed out"."""
+        network = KafkaNetClient(**{**configured, "metrics": None})
+        try:
+            broker = network.cluster.bootstrap_brokers()[0]
+            manager = network._manager  # noqa: SLF001  # nothing public tells of one connection
+            attempt = manager.get_connection(broker.node_id, timeout_ms=DIAGNOSIS_TIMEOUT_MS)
+            network._net.poll(DIAGNOSIS_TIMEOUT_MS, attempt.init_future)  # noqa: SLF001
+            error = attempt.init_future.exception
+        finally:
+            network.close()
+        return None if error is None else self.translate(error, doing)
+
+    def admin(self, **settings: Any) -> KafkaAdminClient:
+        """An administrator's client. Raises: Retryable, Misconfigured."""
         return self.make(
-            KafkaAdminClient,
-            "connecting",
-            bootstrap_timeout_ms=timeout_ms,
-            request_timeout_ms=ADMIN_TIMEOUT_MS,
+            KafkaAdminClient, "connecting", request_timeout_ms=ADMIN_TIMEOUT_MS, **settings
         )
 
     def partitions(self, topics: Collection[str]) -> dict[str, int]:
@@ -111,7 +135,7 @@ class Connection:
 
         Raises: Retryable, Misconfigured.
         """
-        admin = self.admin(timeout_ms=ADMIN_TIMEOUT_MS)
+        admin = self.admin(bootstrap_timeout_ms=ADMIN_TIMEOUT_MS)
         try:
             with self.translated(f"describing {', '.join(topics)}"):
                 found = admin.describe_topics(list(topics))
@@ -142,7 +166,7 @@ class Connection:
         said = f"{doing}: {type(error).__name__}{_text(error)}"
         if isinstance(error, errors.FencedInstanceIdError):
             return Fenced(f"{said}; another worker has this instance name")
-        if isinstance(error, _CONFIGURATION):
+        if isinstance(error, _CONFIGURATION) or _is_tls(error):
             return Misconfigured(f"kafka: {said}; check kafka.options and the permissions")
         if isinstance(error, _REFUSED):
             return Misconfigured(
@@ -164,6 +188,12 @@ def topic_is_there(topic: Mapping[str, Any]) -> bool:
     if error is not errors.NoError:
         raise error(topic["name"])
     return True
+
+
+def _is_tls(error: BaseException) -> bool:
+    """A certificate, its file or its key is wrong, or the other side does not speak TLS."""
+    named = isinstance(error, errors.KafkaConnectionError) and "[SSL" in str(error)
+    return named or isinstance(error, ssl.SSLError | FileNotFoundError | PermissionError)
 
 
 def _text(error: BaseException) -> str:

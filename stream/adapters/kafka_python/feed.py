@@ -5,7 +5,7 @@ from kafka import errors
 from stream.adapters.kafka_python import producing
 from stream.adapters.kafka_python.connection import Connection
 from stream.core.event import Channel, Headers
-from stream.errors import Misconfigured, Retryable
+from stream.errors import Misconfigured
 
 DELIVERY_TIMEOUT_MS = 60_000
 REQUEST_TIMEOUT_MS = 15_000
@@ -74,12 +74,12 @@ class KafkaFeed:
     def flush(self, *, timeout_s: float) -> int:
         """See `Feed.flush`."""
         with self._connection.translated(f"sending to {self._topic}"):
-            self._producer.flush(timeout_s)
+            producing.flush(self._producer, self._settled, timeout_s=timeout_s)
         self._raise_failure()
-        if self._acknowledged < self._sent:
-            missing = self._sent - self._acknowledged
-            raise Retryable(f"{missing} events were not acknowledged within {timeout_s:.0f} s")
         return self._acknowledged
+
+    def _settled(self) -> bool:
+        return self._acknowledged == self._sent or self._failure is not None
 
     def close(self) -> None:
         """See `Feed.close`; what was not flushed may get lost."""

@@ -10,6 +10,7 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
   transaction along with the next one;
 - a look-up of committed offsets never takes the answer to an earlier one that timed out: the client
   keeps such an answer, and the offset may have moved since;
+- a join that takes longer than one poll is neither forgotten nor begun again (`Membership.mend`);
 - a member that comes back under another id lost all it had, whatever the client tells;
 - nothing blocks inside a rebalance listener: it runs on the thread that sends the heartbeats.
 """
@@ -110,6 +111,7 @@ class KafkaLog:
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         """See `Log.poll`."""
         self._stop_if_fenced()
+        self._membership.mend()
         with self._connection.translated("polling"):
             fetched = self._consumer.poll(
                 timeout_ms=round(timeout_s * 1000), max_records=records_max
@@ -207,7 +209,8 @@ class KafkaLog:
         producer.commit_transaction()
 
     def _deliver(self, producer: KafkaProducer, outputs: Sequence[Output]) -> None:
-        timeout_s = self._timings.delivery_timeout_ms / 1000
+        # Longer than the client tries, so that it says itself what failed.
+        timeout_s = self._timings.transaction_timeout_ms / 1000
         producing.deliver(producer, self._connection, outputs, timeout_s=timeout_s)
 
     def _commit_offsets(self, positions: Mapping[TopicPartition, OffsetAndMetadata]) -> None:

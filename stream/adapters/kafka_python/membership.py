@@ -1,7 +1,7 @@
 """A worker's place in the consumer group, seen as it is and not only as the client tells it."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from kafka import (
@@ -22,6 +22,22 @@ FETCH_BYTES_MAX = 4 << 20
 
 MISSING_S = 2.0
 """A topic that no broker showed for this long is missing, and not only new."""
+
+
+class _Joined:
+    """A join that is over, for the client to find: it drops those that say so with `is_done`."""
+
+    is_done = False
+
+    def __init__(self, assignment: bytes) -> None:
+        self._assignment = assignment
+
+    def add_callback(self, tell: Callable[[bytes], object]) -> None:
+        """Tell at once."""
+        tell(self._assignment)
+
+    def add_errback(self, tell: Callable[[BaseException], object]) -> None:
+        """There is no error to tell."""
 
 
 class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; the client demands the class
@@ -116,6 +132,22 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
             self._revoked.add(partition)
             self._assigned.add(partition)
             self._hold(TopicPartition(self._topic, partition))
+
+    def mend(self) -> None:
+        """Keep a join from getting lost that began in one poll and is to end in the next.
+
+        The client forgets that it is joining when it does so because the topic's partitions became
+        known or more, and then waits for ever, without heartbeats. And a join that ended between
+        two polls it throws away and begins another one, which disturbs the whole group again; with
+        short polls, as a worker makes them while it restores, that does not end.
+        """
+        coordinator: Any = self.consumer._coordinator  # noqa: SLF001
+        if not coordinator.rejoining:
+            return
+        coordinator.request_rejoin()
+        join = coordinator._join_task  # noqa: SLF001
+        if join is not None and join.is_done and join.succeeded():
+            coordinator._join_task = _Joined(join.value)  # noqa: SLF001
 
     def fenced(self) -> bool:
         """Whether another process took our instance name.

@@ -1,6 +1,7 @@
 """The client's producer, held to what it should do: every delivery looked at, its end an end."""
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +14,9 @@ from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
 
 END_S = 2.0
 """How long a sender thread may take to end; with its connections closed it takes about 10 ms."""
+
+
+SPLIT_BATCH_S = 0.005
 
 
 class _Null:
@@ -76,11 +80,31 @@ def deliver(
         # The client looks long for a topic that is not there, and refuses a partition that it does
         # not know: ask a broker, for what the client knows may be minutes old.
         raise missing(connection, outputs) or CommitLost(f"sending: {error}") from error
-    producer.flush(timeout_s)
+    flush(producer, lambda: all(d.is_done for d in deliveries), timeout_s=timeout_s)
     for delivery in deliveries:
         if not delivery.succeeded():
             why = delivery.exception
             raise why if isinstance(why, errors.KafkaError) else CommitLost(repr(why))
+
+
+def flush(producer: KafkaProducer, done: Callable[[], bool], *, timeout_s: float) -> None:
+    """Wait until `done`. Raises: errors.KafkaTimeoutError.
+
+    The client's own `flush` loses sight of a batch that a topic found too large and that is sent
+    again in parts.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        remaining_s = deadline_s - time.monotonic()
+        if remaining_s < 0:
+            raise errors.KafkaTimeoutError(f"not acknowledged within {timeout_s:g} s")
+        try:
+            producer.flush(remaining_s)
+        except errors.UnknownError:  # its way to say that it lost sight of one
+            continue
+        if done():
+            return
+        time.sleep(SPLIT_BATCH_S)
 
 
 def missing(connection: Connection, outputs: Collection[Output]) -> StreamError | None:

@@ -30,7 +30,7 @@ class Failed(Internal):
         self.log_tail = log_tail
 
 
-class Command:
+class Child:
     """One command; it may be started again after it ended.
 
     Args:
@@ -92,10 +92,9 @@ class Command:
 
 
 def _environment(folder: Path, hash_seed: int | None) -> list[str]:
-    """For `env`: ours, without what leads the command elsewhere, and so that it leaves nothing."""
-    settings = [w for name in os.environ if name.startswith("STREAM__") for w in ("-u", name)]
+    """For `env`, on top of ours: so that it finds the program, and leaves nothing behind."""
     path = [str(_IMPORTED_FROM), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    settings.append(f"PYTHONPATH={os.pathsep.join(filter(None, path))}")
+    settings = [f"PYTHONPATH={os.pathsep.join(filter(None, path))}"]
     settings.append(f"XDG_STATE_HOME={folder}")  # where a worker keeps the key of its snapshots
     if hash_seed is not None:
         settings.append(f"PYTHONHASHSEED={hash_seed}")

@@ -1,0 +1,370 @@
+"""The demo as a user sees it: one command, a report, and nothing else left."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream.demo.verdict import Verdict, judge
+from stream.errors import ExitCode
+from stream.sandbox import LocalKafka, LocalRedis
+from tests.broker.checks import environment, eventually, process_lines
+
+EVENTS_N = 3_000
+PROGRAM = """
+import sys
+from stream import cli
+from stream.demo.command import demo
+cli.main.add_command(demo)
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+# A reader that changes the last digit of one probability: what a worker that is off would publish.
+LIES = """
+import msgspec, sys
+from pathlib import Path
+from stream.cli import House
+from stream.core.event import Channel
+from stream.demo.performance import run
+from stream.errors import Internal
+
+class Lying:
+    def __init__(self, reader):
+        self._reader = reader
+
+    def __getattr__(self, name):
+        return getattr(self._reader, name)
+
+    def read(self, channel, partition, start, stop):
+        for batch in self._reader.read(channel, partition, start, stop):
+            yield [self._lie(r) if channel is Channel.PREDICTIONS else r for r in batch]
+
+    def _lie(self, record):
+        value = msgspec.json.decode(record.value)
+        if value["offset"] == 100:
+            value["probabilities"]["true"] += 2.0 ** -53
+        return msgspec.structs.replace(record, value=msgspec.json.encode(value))
+
+try:
+    run(
+        open_reader=lambda path: Lying(House.of(path).reader()),
+        kafka="embedded",
+        report=Path("demo-report.html"),
+        events_n=int(sys.argv[1]),
+    )
+except Internal as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a demo runs: all that it could leave is below `root`."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        for name in ("here", "home", "tmp"):
+            (self.root / name).mkdir()
+
+    @contextmanager
+    def demo(self, *options: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+        """A running demo, killed at the end if it still runs; both its streams in `stdout`."""
+        with self.program(PROGRAM, "demo", *options, **variables) as running:
+            yield running
+
+    @contextmanager
+    def program(
+        self, source: str, *arguments: str, **variables: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """The same of any Python program."""
+        changes = {"HOME": str(self.root / "home"), "TMPDIR": str(self.root / "tmp")}
+        running = subprocess.Popen(
+            [sys.executable, "-c", source, *arguments],
+            cwd=self.root / "here",
+            env=environment(**changes, **variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with running:
+            try:
+                yield running
+            finally:
+                running.kill()
+
+    def left(self) -> list[str]:
+        """The files that there are, but those of the first two levels; and processes."""
+        files = [path for path in self.root.rglob("*") if path.parent != self.root]
+        return [path.name for path in files] + process_lines(str(self.root))
+
+
+def read_until(running: subprocess.Popen[str], word: str) -> None:
+    """Read a demo's lines up to the first that begins with `word`."""
+    assert running.stdout is not None
+    seen = []
+    for line in running.stdout:
+        seen.append(line)
+        if line.startswith(word):
+            return
+    pytest.fail(f"no line begins with {word!r}:\n{''.join(seen)}")
+
+
+def perform(place: Place, kafka: str, **variables: str) -> str:
+    """A whole demo; what it said."""
+    # A variable that leads to no server: the demo must not follow it.
+    variables |= {"STREAM__KAFKA__BOOTSTRAP_SERVERS": "localhost:1"}
+    options = ("--kafka", kafka, "--events", str(EVENTS_N))
+    with place.demo(*options, **variables) as running:
+        said, _ = running.communicate(timeout=240)
+    assert running.returncode == 0, said
+    return said
+
+
+def check_performance(place: Place, said: str) -> None:
+    """Everything that a demo promises to whoever ran it."""
+    rows = re.findall(r"^(\w+ \w+) +3,000 of 3,000 +0 +0 +0 +the same +3,000$", said, re.MULTILINE)
+    assert rows == ["logistic regression", "nearest neighbours"]
+    assert re.search(r"^kill +SIGKILL for the nearest neighbours worker", said, re.MULTILINE)
+    assert re.search(r"^back +in [\d.]+ s: .* replayed|nothing to replay", said, re.MULTILINE)
+    assert re.search(r"^exact +every prediction is there once", said, re.MULTILINE)
+    assert place.left() == ["demo-report.html"]
+    check_report((place.root / "here" / "demo-report.html").read_text(encoding="utf-8"))
+
+
+def check_report(html: str) -> None:
+    """It says what was found, shows three plots for each width, and needs nothing else."""
+    assert "all 6,000 published predictions are still <b>exact</b>" in html
+    for name in ("score", "throughput", "lag"):
+        (section,) = re.findall(rf'<section id="{name}">.*?</section>', html, re.DOTALL)
+        assert section.count("<svg ") == 2
+        assert section.count("SIGKILL</text>") == 2
+    identities = re.findall(r'\bid="([^"]+)"', html)
+    assert len(identities) == len(set(identities))
+    assert {*re.findall(r"url\(#([^)]+)\)", html), *re.findall(r'href="#([^"]+)"', html)} <= {
+        *identities
+    }
+    assert not re.search(r'https?:|<script|<link|<img|\bsrc=|@import|url\([^#]|href="[^#]', html)
+
+
+def test_the_demo_is_exact_and_leaves_only_its_report(tmp_path: Path) -> None:
+    """Without any server: exit 0, three plots, no process and no other file."""
+    place = Place(tmp_path)
+
+    said = perform(place, "embedded")
+
+    check_performance(place, said)
+    assert "one SQLite file (as asked)" in said
+
+
+@pytest.mark.broker
+def test_the_demo_is_exact_on_a_real_kafka(
+    kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path
+) -> None:
+    """The same with a broker of its own, whose open transaction the dead worker leaves."""
+    assert kafka.running  # the fixtures skip where there is no Java or no Redis
+    assert redis_server.running
+    place = Place(tmp_path)
+
+    # Kafka's jars are kept for the next time, in the user's cache.
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    said = perform(place, "jvm", XDG_CACHE_HOME=cache)
+
+    check_performance(place, said)
+    assert "Kafka in a local JVM" in said
+
+
+@pytest.mark.docker
+def test_the_demo_is_exact_in_containers(tmp_path: Path) -> None:
+    """The same with Kafka and Redis in containers."""
+    place = Place(tmp_path)
+
+    said = perform(place, "docker")
+
+    check_performance(place, said)
+
+
+def test_one_wrong_bit_in_one_prediction_fails_the_demo(tmp_path: Path) -> None:
+    """What is not exact is said in the summary, in the report, and by exit code 70."""
+    place = Place(tmp_path)
+
+    with place.program(LIES, str(EVENTS_N)) as running:
+        said, _ = running.communicate(timeout=240)
+
+    assert running.returncode == ExitCode.INTERNAL, said
+    assert re.search(r"^nearest neighbours +3,000 of 3,000 +0 +0 +1 +the same", said, re.MULTILINE)
+    assert said.endswith("the published outputs are not those of an undisturbed run\n")
+    assert place.left() == ["demo-report.html"]
+    report = (tmp_path / "here" / "demo-report.html").read_text(encoding="utf-8")
+    assert "The published predictions are <b>not exact</b>" in report
+
+
+@pytest.mark.parametrize("line", ["model", "[  "])
+def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path: Path, line: str) -> None:
+    """While the workers start, or while they work: exit 130, nothing runs on, no file stays."""
+    place = Place(tmp_path)
+    with place.demo("--kafka", "embedded", "--events", str(EVENTS_N)) as running:
+        read_until(running, line)
+
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=60)
+
+    assert running.returncode == 128 + signal.SIGINT, said
+    assert "Traceback" not in said
+    assert place.left() == []
+
+
+def test_killed_it_takes_everything_along(tmp_path: Path) -> None:
+    """SIGKILL of the demo itself: workers, feed and files go within seconds."""
+    place = Place(tmp_path)
+    with place.demo("--kafka", "embedded", "--events", str(EVENTS_N)) as running:
+        read_until(running, "[  ")
+
+        running.kill()
+        running.wait()
+
+        eventually(lambda: place.left() == [], "nothing is left")
+
+
+def test_a_worker_that_fails_is_shown_and_ends_the_demo(tmp_path: Path) -> None:
+    """Somebody else kills the other worker: its last lines, one line that says so, exit 70."""
+    place = Place(tmp_path)
+    with place.demo("--kafka", "embedded", "--events", str(EVENTS_N)) as running:
+        read_until(running, "[  ")
+
+        os.kill(worker_id(place, "flights-linear"), signal.SIGKILL)
+        said, _ = running.communicate(timeout=60)
+
+    assert running.returncode == ExitCode.INTERNAL
+    assert re.search(r"^  \| .* worker_started pipeline=flights-linear", said, re.MULTILINE)
+    assert "stream: worker flights-linear ended with exit code -9" in said
+    assert place.left() == []
+
+
+def worker_id(place: Place, pipeline: str) -> int:
+    """The process of a demo's worker."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().decode(errors="replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+        ours = any(word.startswith(str(place.root)) for word in words)
+        if ours and "run" in words and any(word.endswith(f"{pipeline}.toml") for word in words):
+            found.append(int(entry.parent.name))
+    (identity,) = found
+    return identity
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--events", "999"], "--events: 999 is not between 1000 and 45000"),
+        (["--report", "nowhere/report.html"], "--report: nowhere/report.html cannot be written"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_starts(
+    tmp_path: Path, options: list[str], problem: str
+) -> None:
+    """A minute later would be too late: exit 64 at once."""
+    place = Place(tmp_path)
+
+    with place.demo(*options) as running:
+        said, _ = running.communicate(timeout=60)
+
+    assert said.startswith(f"stream: {problem}")
+    assert running.returncode == ExitCode.USAGE
+    assert place.left() == []
+
+
+def published(n: int = 4) -> list[dict[str, Any]]:
+    """Prediction records as a worker publishes them."""
+    return [
+        {"v": 1, "id": f"e-0-{i}", "partition": 0, "offset": i, "prediction": True,
+         "probabilities": {"false": 0.1 + 0.2, "true": 0.7}, "label": i % 2 == 0, "learned": i}
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def judged(
+    folder: Path, records: list[dict[str, Any]], *, alarms: tuple[int, ...] = (2,), offset: int = 4
+) -> Verdict:
+    """The verdict on `records`, where the plain loop gave `published()` and one alarm, at 2."""
+    expected = folder / "expected.jsonl"
+    lines = [[r["prediction"], r["probabilities"], r["label"], i == 2] for i, r in
+             enumerate(published())]  # fmt: skip
+    expected.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    values = [json.dumps(record, separators=(",", ":")).encode() for record in records]
+    return judge(values, alarms, committed=offset, expected=expected)
+
+
+def test_equal_outputs_are_exact(tmp_path: Path) -> None:
+    """The same answers in the same order, the same alarms, all of it committed."""
+    verdict = judged(tmp_path, published())
+
+    assert verdict.exact
+    assert (verdict.expected_n, verdict.published_n, verdict.alarms_n) == (4, 4, 1)
+
+
+def test_a_missing_prediction_is_seen(tmp_path: Path) -> None:
+    """An event without a prediction."""
+    verdict = judged(tmp_path, published()[:-1])
+
+    assert (verdict.missing_n, verdict.exact) == (1, False)
+
+
+def test_a_repeated_prediction_is_seen(tmp_path: Path) -> None:
+    """The same bytes twice, which at-least-once would allow."""
+    verdict = judged(tmp_path, [*published(), published()[-1]])
+
+    assert (verdict.repeated_n, verdict.missing_n, verdict.exact) == (1, 0, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"probabilities": {"false": 0.3, "true": 0.7}},  # one bit less than 0.1 + 0.2
+        {"probabilities": {"true": 0.7, "false": 0.1 + 0.2}},
+        {"prediction": False},
+        {"label": None},
+        {"learned": 2},
+    ],
+)
+def test_a_different_prediction_is_seen(tmp_path: Path, change: dict[str, Any]) -> None:
+    """One bit, another order of the classes, another answer, label or count."""
+    records = published()
+    records[1] |= change
+
+    verdict = judged(tmp_path, records)
+
+    assert (verdict.different_n, verdict.exact) == (1, False)
+
+
+def test_another_order_is_seen(tmp_path: Path) -> None:
+    """All are there, but not in the order of the events."""
+    first, second, *rest = published()
+
+    assert not judged(tmp_path, [second, first, *rest]).exact
+
+
+@pytest.mark.parametrize("alarms", [(), (1,), (2, 2), (2, 3)])
+def test_other_alarms_are_seen(tmp_path: Path, alarms: tuple[int, ...]) -> None:
+    """None, elsewhere, twice, or one more."""
+    verdict = judged(tmp_path, published(), alarms=alarms)
+
+    assert (verdict.alarms_equal, verdict.exact) == (False, False)
+
+
+def test_an_uncommitted_end_is_seen(tmp_path: Path) -> None:
+    """A restart would read the last event again."""
+    assert not judged(tmp_path, published(), offset=3).exact

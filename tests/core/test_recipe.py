@@ -1,0 +1,110 @@
+"""The fingerprint changes with everything that decides what is computed, and with nothing else."""
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stream.core.recipe import Recipe, changes, source_digest
+from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
+
+RECIPE = Recipe(
+    pipeline="power",
+    events_topic="power.events",
+    model=ModelSpec(factory="stream.models:logistic_regression", params={"l2": 0.1, "seed": 1}),
+    detectors=(DetectorSpec(name="adwin", type="ADWIN"),),
+    shape=EventShape(ignore=frozenset({"a", "b", "c"})),
+    limits=Limits(),
+    hash_seed=7,
+    source="00ff",
+)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("topics.events", {"events_topic": "other"}),
+        ("model.factory", {"model": replace(RECIPE.model, factory="stream.models:naive_bayes")}),
+        ("model.params", {"model": replace(RECIPE.model, params={"l2": 0.1, "seed": 2})}),
+        ("model.params", {"model": replace(RECIPE.model, params={"l2": 0.1})}),
+        ("model.params", {"model": replace(RECIPE.model, params={"l2": 0.1, "seed": "1"})}),
+        ("detectors", {"detectors": ()}),
+        ("detectors", {"detectors": (*RECIPE.detectors, DetectorSpec(name="ddm", type="DDM"))}),
+        ("detectors", {"detectors": (replace(RECIPE.detectors[0], params={"delta": 0.1}),)}),
+        ("detectors", {"detectors": (replace(RECIPE.detectors[0], signal="label"),)}),
+        ("events", {"shape": replace(RECIPE.shape, label="target")}),
+        ("events", {"shape": replace(RECIPE.shape, ignore=frozenset({"a"}))}),
+        ("events", {"shape": replace(RECIPE.shape, flat=True)}),
+        ("events", {"shape": replace(RECIPE.shape, positive="UP")}),
+        ("limits", {"limits": Limits(features_max=7)}),
+        ("model.hash_seed", {"hash_seed": 8}),
+        ("model source", {"source": "ff00"}),
+    ],
+)
+def test_each_part_changes_the_fingerprint_and_is_named(part: str, change: dict[str, Any]) -> None:
+    """An operator who changed one thing is told that thing, before and after."""
+    other = replace(RECIPE, **change)
+    before, after = RECIPE.parts(), other.parts()
+
+    assert other.fingerprint() != RECIPE.fingerprint()
+    assert changes(before, after) == [f"{part}: {before[part]} -> {after[part]}"]
+
+
+def test_versions_and_machine_are_parts() -> None:
+    """Another river, Python, numpy or processor may compute other digits."""
+    parts = RECIPE.parts()
+
+    assert {"fold", "river", "python", "numpy", "machine"} <= set(parts)
+    assert all(parts.values())
+
+
+def test_equal_recipes_have_equal_fingerprints() -> None:
+    """However their sets and tables are ordered; the pipeline's name decides no outcome."""
+    same = replace(
+        RECIPE,
+        pipeline="another",
+        model=ModelSpec(factory=RECIPE.model.factory, params={"seed": 1, "l2": 0.1}),
+        shape=EventShape(ignore=frozenset({"c", "b", "a"})),
+    )
+
+    assert same.fingerprint() == RECIPE.fingerprint()
+    assert len(RECIPE.fingerprint()) == 8
+    assert int(RECIPE.fingerprint(), 16) >= 0
+
+
+def test_every_value_of_toml_may_be_a_parameter() -> None:
+    """Dates and times, nested tables, arrays, and numbers that are none."""
+    params = {
+        "since": dt.date(2026, 11, 20),
+        "at": dt.time(12, 30),
+        "when": dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC),
+        "deep": {"list": [1, 2.5, "x", True], "nan": float("nan"), "inf": float("inf")},
+    }
+    one = replace(RECIPE, model=replace(RECIPE.model, params=params))
+    two = replace(
+        RECIPE, model=replace(RECIPE.model, params=params | {"since": dt.date(2026, 11, 21)})
+    )
+
+    assert one.fingerprint() == replace(one).fingerprint()
+    assert one.fingerprint() != two.fingerprint()
+
+
+def test_changes_name_what_came_and_went() -> None:
+    """A part that only one of them has is told, too; equal recipes differ in nothing."""
+    assert changes({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == [
+        "b: 2 -> 3",
+        "c: unset -> 4",
+        "a: 1 -> unset",
+    ]
+    assert changes(RECIPE.parts(), RECIPE.parts()) == []
+
+
+def test_comments_and_layout_are_no_change_of_the_source() -> None:
+    """Only the code counts."""
+    source = "def make(rate=0.1):\n    return rate * 2\n"
+    commented = "# Why.\n\n\ndef make(rate = 0.1):\n    # More.\n\n    return (rate\n        * 2)\n"
+
+    assert source_digest(commented) == source_digest(source)
+    assert source_digest(source.replace("0.1", "0.2")) != source_digest(source)
+    assert source_digest(source.replace("* 2", "* 3")) != source_digest(source)

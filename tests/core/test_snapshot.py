@@ -1,0 +1,220 @@
+"""A sealed snapshot comes back whole, or is rejected before any of it is believed."""
+
+import hmac
+import pickle
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.core.snapshot import Header, Metadata, Rejected, key_id, parse_metadata, seal, unseal
+
+KEY = b"k" * 32
+HEADER = Header(
+    pipeline="power",
+    topic="power.events",
+    topic_id="t-1",
+    partition=3,
+    next_offset=46,
+    n=3,
+    learned=1,
+    digest="00ff" * 4,
+    genesis=40,
+    fingerprint="deadbeef",
+    recipe={"river": "0.26.1"},
+    raw_bytes=0,
+    taken_at_ms=99,
+)
+PAYLOAD = bytes(range(256)) * 8
+
+
+class Bomb:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def forged(head: bytes, body: bytes, key: bytes = KEY) -> bytes:
+    """A snapshot of any parts, with an honest signature."""
+    signed = b"SFS1" + struct.pack(">I", len(head)) + head + body
+    return signed + hmac.digest(key, signed, "sha256")
+
+
+def head_of(**changes: Any) -> bytes:
+    """A header's bytes."""
+    return msgspec.json.encode(msgspec.structs.replace(HEADER, **changes))
+
+
+@settings(max_examples=50, deadline=None)
+@given(payload=st.binary(max_size=5000), key=st.binary(min_size=32, max_size=40))
+def test_what_was_sealed_comes_back(payload: bytes, key: bytes) -> None:
+    """Header and payload, under any key and of any size."""
+    header, back = unseal(seal(HEADER, payload, key), key)
+
+    assert back == payload
+    assert header == msgspec.structs.replace(
+        HEADER, raw_bytes=len(payload), key_id=key_id(key), format=1, codec="zstd"
+    )
+
+
+def test_any_flipped_bit_is_rejected() -> None:
+    """Wherever it is: magic, length, header, payload or signature."""
+    sealed = bytearray(seal(HEADER, PAYLOAD, KEY))
+    for index in range(len(sealed)):
+        for bit in (0, 7):
+            sealed[index] ^= 1 << bit
+            with pytest.raises(Rejected):
+                unseal(bytes(sealed), KEY)
+            sealed[index] ^= 1 << bit
+    assert unseal(bytes(sealed), KEY)[1] == PAYLOAD
+
+
+def test_any_truncation_is_rejected() -> None:
+    """A chunk that is gone, or bytes too many."""
+    sealed = seal(HEADER, PAYLOAD, KEY)
+    for end in range(len(sealed)):
+        with pytest.raises(Rejected):
+            unseal(sealed[:end], KEY)
+    with pytest.raises(Rejected):
+        unseal(sealed + b"\0", KEY)
+
+
+def test_another_key_is_rejected() -> None:
+    """Also one that differs in a single bit; the key's name does not betray it."""
+    sealed = seal(HEADER, PAYLOAD, KEY)
+    with pytest.raises(Rejected, match="signature"):
+        unseal(sealed, b"k" * 31 + b"j")
+    assert KEY not in sealed
+    assert key_id(KEY).encode() in sealed
+    assert key_id(KEY) != key_id(b"j" * 32)
+
+
+@given(value=st.binary(max_size=200))
+def test_random_bytes_are_rejected(value: bytes) -> None:
+    """Whatever is in the store, only a rejection comes out."""
+    for stored in (value, b"SFS1" + value, forged(value, b""), forged(b"", value)):
+        with pytest.raises(Rejected):
+            unseal(stored, KEY)
+
+
+def test_nothing_is_read_before_the_signature_fits(tmp_path: Path) -> None:
+    """A payload that would run code, a bomb and a broken header: all are refused unread."""
+    mark = tmp_path / "it ran"
+    payload = pickle.dumps(Bomb(mark))
+    sealed = seal(HEADER, payload, b"other" * 8)
+    with pytest.raises(Rejected, match="signature"):
+        unseal(sealed, KEY)
+    with pytest.raises(Rejected, match="signature"):
+        unseal(forged(b"no header", b"no zstd", b"other" * 8), KEY)
+    assert unseal(sealed, b"other" * 8)[1] == payload
+    assert not mark.exists()
+    pickle.loads(payload)  # noqa: S301  # the bomb is real
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("told", [0, 1000, (1 << 28) + 1])
+def test_nothing_is_inflated_beyond_what_the_header_says(told: int) -> None:
+    """A bomb with an honest signature gets no memory, whatever its own frame claims."""
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
+    with pytest.raises(Rejected, match="the header says"):
+        unseal(forged(head_of(raw_bytes=told), bomb), KEY)
+
+
+def test_a_frame_that_hides_its_size_is_rejected() -> None:
+    """Ours always tell it."""
+    hidden = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1 << 20))
+    for told in (0, 1000, 1 << 20):
+        with pytest.raises(Rejected):
+            unseal(forged(head_of(raw_bytes=told), hidden), KEY)
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"", b""),
+        (b"{}", zstandard.compress(b"")),
+        (b"\xff\xfe", b""),
+        (b'{"pipeline": "\xff"}', b""),
+        (b"[" * 100_000, b""),
+        (head_of(raw_bytes=3), b""),
+        (head_of(raw_bytes=3), b"no frame"),
+        (head_of(raw_bytes=3), zstandard.compress(b"four")),
+        (head_of(raw_bytes=4), zstandard.compress(b"four")[:-1]),
+        (head_of(raw_bytes=4, format=2), zstandard.compress(b"four")),
+        (head_of(raw_bytes=4, codec="lz4"), zstandard.compress(b"four")),
+        (head_of(raw_bytes=-1), zstandard.compress(b"four")),
+    ],
+    ids=range(12),
+)
+def test_signed_nonsense_is_rejected_too(head: bytes, body: bytes) -> None:
+    """A later format, a writer's bug: rejected with what is wrong, never another exception."""
+    with pytest.raises(Rejected):
+        unseal(forged(head, body), KEY)
+
+
+def test_an_empty_payload_is_a_payload() -> None:
+    """Zero bytes go through, though zstandard has words of its own for them."""
+    assert unseal(seal(HEADER, b"", KEY), KEY)[1] == b""
+
+
+COUNT = st.integers(0, 10**18 - 1)
+
+
+@given(
+    n=COUNT,
+    learned=COUNT,
+    genesis=COUNT,
+    digest=st.integers(0, 2**64 - 1),
+    fingerprint=st.integers(0, 2**32 - 1),
+)
+def test_metadata_read_back_what_they_say(
+    n: int, learned: int, genesis: int, digest: int, fingerprint: int
+) -> None:
+    """Short ASCII, far below what the broker takes."""
+    metadata = Metadata(
+        n=n,
+        digest=f"{digest:016x}",
+        fingerprint=f"{fingerprint:08x}",
+        genesis=genesis,
+        learned=learned,
+    )
+    text = metadata.encode()
+
+    assert parse_metadata(text) == metadata
+    assert text.isascii()
+    assert len(text) < 200
+
+
+@given(text=st.text())
+def test_foreign_metadata_are_none(text: str) -> None:
+    """Another tool may have committed anything."""
+    assert parse_metadata(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "v1",
+        "v2;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2",
+        "v1;n=3;h=00ff00ff00ff00ff;f=deadbeef",
+        "v1;n=-3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2",
+        "v1;n=3;h=00FF00FF00FF00FF;f=deadbeef;g=0;l=2",
+        "v1;n=٣;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2",
+        "v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2\n",
+        " v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2",
+        f"v1;n={'9' * 19};h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2",
+    ],
+)
+def test_nearly_ours_is_not_ours(text: str) -> None:
+    """The line is read exactly or not at all."""
+    assert parse_metadata(text) is None

@@ -1,0 +1,188 @@
+"""An event on which the model raises leaves no trace but its quarantined record."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from stream.core.event import Channel, Kind, Output, Reason, Record
+from stream.core.spec import Limits
+from stream.core.task import SINCE_BYTES_MAX, SINCE_RECORDS_MAX, Task
+from tests.folds import ON_PREDICTION, PARTITION, event, fold, recipe, record, workload
+
+FRAGILE = {
+    Kind.BINARY: "tests.fragile:FragileClassifier",
+    Kind.MULTICLASS: "tests.fragile:FragileVoter",
+    Kind.REGRESSION: "tests.fragile:FragileRegressor",
+    Kind.ANOMALY: "tests.fragile:FragileDetector",
+}
+NUMERIC = {Kind.BINARY, Kind.REGRESSION, Kind.ANOMALY}
+FAILURES = {
+    "raise in predict": set(Kind),
+    "raise in learn": set(Kind),
+    "nan in predict": NUMERIC,
+    "infinity in predict": NUMERIC,
+    "object in predict": set(Kind),
+}
+COUNT = 60
+PLACES = {
+    "the first": {0},
+    "the last": {COUNT - 1},
+    "two in a row": {30, 31},
+    "here and there": {0, 1, 7, 30, 44, 45, 46, 59},
+    "all": set(range(COUNT)),
+}
+
+
+def build(kind: Kind, payload: bytes | None = None) -> Task:
+    """A fold with a fragile model."""
+    parts = recipe(FRAGILE[kind], detectors=(ON_PREDICTION,))
+    return Task(parts, partition=PARTITION, payload=payload)
+
+
+def poison(offset: int, kind: Kind, fail: str) -> Record:
+    """An event that fails; it brings a new name, too."""
+    label = 1 if kind is Kind.REGRESSION else True
+    return event(offset, {"a": 7.0, "only here": 1, "fail": fail}, label)
+
+
+def poisoned(records: Sequence[Record], places: set[int], kind: Kind, fail: str) -> list[Record]:
+    """The same records, but for events that fail at these places."""
+    return [
+        poison(each.offset, kind, fail) if index in places else each
+        for index, each in enumerate(records)
+    ]
+
+
+def reason_of(outputs: Sequence[Output]) -> str | None:
+    """Why a record was quarantined; None if it was predicted."""
+    if outputs[0].channel is Channel.PREDICTIONS:
+        return None
+    return dict(outputs[0].headers)["stream.reason"].decode()
+
+
+@pytest.mark.parametrize("places", PLACES.values(), ids=PLACES.keys())
+@pytest.mark.parametrize(
+    ("fail", "kind"), [(fail, kind) for fail, kinds in FAILURES.items() for kind in sorted(kinds)]
+)
+def test_the_state_is_as_if_the_event_had_never_been(
+    fail: str, kind: Kind, places: set[int]
+) -> None:
+    """State and outputs of all later events equal those of a fold that never saw it."""
+    records = workload(kind, COUNT)
+    clean, dirty = build(kind), build(kind)
+    expected = fold(clean, [each for i, each in enumerate(records) if i not in places])
+    found = fold(dirty, poisoned(records, places, kind, fail))
+
+    assert {reason_of(found[i]) for i in places} == {Reason.MODEL_ERROR}
+    assert [each for i, each in enumerate(found) if i not in places] == expected
+    for name in ("names", "learned", "labelled_n", "error_sum"):
+        assert getattr(dirty.state, name) == getattr(clean.state, name)
+    assert dirty.score() == clean.score()
+    assert dirty.state.n == clean.state.n + len(places)
+    assert dirty.state.rejected_n == clean.state.rejected_n + len(places)
+    assert dirty.next_offset == records[-1].offset + 1
+
+
+@pytest.mark.parametrize("fail", ["raise in predict", "raise in learn"])
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_replay_from_any_earlier_state_decides_the_same(kind: Kind, fail: str) -> None:
+    """Restored from any payload, with its own copy to undo to, a fold ends in the same digest."""
+    records = poisoned(workload(kind, COUNT), PLACES["here and there"], kind, fail)
+    direct, frozen = build(kind), build(kind)
+    expected = fold(direct, records)
+    for index, each in enumerate(records):
+        restored = build(kind, payload=frozen.freeze())
+        assert fold(restored, records[index:]) == expected[index:]
+        assert restored.metadata() == direct.metadata()
+        frozen.step(each)
+
+
+def test_rejections_between_failures_are_counted_once() -> None:
+    """Broken, refused and failing records in any order keep the counts and the digest right."""
+    kind = Kind.REGRESSION
+    bad, failing = workload(kind, 1)[0], poison(0, kind, "raise in learn")
+    good = event(0, {"a": 1.0}, 2)
+    makers = {"b": bad, "f": failing, "g": good}
+    for pattern in ("fffbbb", "bfbfbf", "gbfbgf", "bgfffg", "gffbbfg", "fgbgfbgf"):
+        direct, stepwise = build(kind), build(kind)
+        records = [
+            Record(PARTITION, i, 5, None, b"oops" if letter == "b" else makers[letter].value)
+            for i, letter in enumerate(pattern)
+        ]
+        expected = fold(direct, records)
+        for each, outputs in zip(records, expected, strict=True):
+            assert stepwise.step(each) == outputs
+            stepwise = build(kind, payload=stepwise.freeze())
+        assert stepwise.metadata() == direct.metadata()
+        assert direct.state.n == direct.next_offset == len(pattern)
+        assert direct.state.rejected_n == len(pattern) - pattern.count("g")
+        assert direct.state.learned == pattern.count("g")
+
+
+def test_a_snapshot_amid_failures_holds_them() -> None:
+    """What `freeze` gives right after a failure counts it, whether anything was learned or not."""
+    kind = Kind.BINARY
+    for records in ([], workload(kind, 20)):
+        folded = build(kind)
+        fold(folded, records)
+        folded.step(poison(100, kind, "raise in learn"))
+        restored = build(kind, payload=folded.freeze())
+        assert restored.metadata() == folded.metadata()
+        assert restored.next_offset == 101
+
+
+def test_of_many_failures_each_costs_only_what_was_learned_before_it() -> None:
+    """After one is undone there is a new copy to go back to, and nothing to fold again."""
+    folded = build(Kind.REGRESSION)
+    fold(folded, workload(Kind.REGRESSION, 20))
+    assert len(folded._since) == 20
+    folded.step(poison(100, Kind.REGRESSION, "raise in learn"))
+    assert folded._since == []
+    folded.step(poison(101, Kind.REGRESSION, "raise in learn"))
+    assert folded._since == []
+
+
+def test_the_reason_is_told_in_one_line() -> None:
+    """The header says what the model raised."""
+    output = build(Kind.BINARY).step(poison(4, Kind.BINARY, "raise in learn"))[0]
+
+    assert dict(output.headers)["stream.detail"] == b"ValueError: learn does not like?this event"
+    assert output.value == poison(4, Kind.BINARY, "raise in learn").value
+
+
+@pytest.mark.parametrize("where", ["predict", "learn"])
+@pytest.mark.parametrize(
+    ("fail", "error"), [("memory", MemoryError), ("recursion", RecursionError), ("disk", OSError)]
+)
+def test_a_failure_of_the_process_is_a_crash(where: str, fail: str, error: type[Exception]) -> None:
+    """No memory, no stack, no disk: a replay would decide otherwise, so it is no poison."""
+    folded = build(Kind.REGRESSION)
+    with pytest.raises(error):
+        folded.step(poison(0, Kind.REGRESSION, f"{fail} in {where}"))
+
+
+def test_refused_names_stay_unknown() -> None:
+    """The names of a failing event do not count against the cap of a partition's life."""
+    limits = Limits(distinct_features_max=3, features_max=3)
+    parts = recipe(FRAGILE[Kind.REGRESSION], detectors=(), limits=limits)
+    folded = Task(parts, partition=PARTITION)
+    folded.step(event(0, {"a": 1.0}, 1))
+    failing = folded.step(event(1, {"b": 1, "c": 1, "fail": "raise in learn"}, 1))
+    assert reason_of(failing) == Reason.TOO_MANY_FEATURES
+    assert reason_of(folded.step(event(2, {"b": 1, "fail": "raise in learn"}, 1))) == "model_error"
+    assert reason_of(folded.step(event(3, {"x": 1, "y": 1}, 1))) is None
+    assert reason_of(folded.step(event(4, {"z": 1}, 1))) == Reason.TOO_MANY_FEATURES
+
+
+def test_what_is_kept_for_undoing_is_bounded() -> None:
+    """By number and by size, keys and headers included; then the copy is renewed."""
+    folded = build(Kind.REGRESSION)
+    value = b'{"features": {"a": 1}, "label": 2}'
+    for offset in range(SINCE_RECORDS_MAX + 5):
+        folded.step(record(offset, value))
+    assert len(folded._since) == 5
+    key, headers = b"k" * 400_000, (("trace", b"h" * 600_000),)
+    for offset in range(SINCE_RECORDS_MAX + 5, SINCE_RECORDS_MAX + 55):
+        folded.step(record(offset, value, key=key, headers=headers))
+        kept = sum(len(each.key or b"") + 600_000 * len(each.headers) for each in folded._since)
+        assert kept <= SINCE_BYTES_MAX

@@ -1,0 +1,45 @@
+"""A model that costs next to nothing, remembers everything, and can be made to fail."""
+
+import math
+from collections.abc import Hashable
+from typing import Any
+
+from river import base
+
+BOMB = "bomb"
+"""The feature that makes the model raise; its value says where."""
+
+
+class Brittle(base.Classifier):
+    """Logistic regression in plain Python: each answer depends on every event before it.
+
+    The bomb `"predict"` raises before predicting, `"learn"` half way through learning, which leaves
+    some weights changed, and `"memory"` is the process's failure, not the event's.
+    """
+
+    def __init__(self, rate: float = 0.5) -> None:
+        self.rate = rate
+        self.weights: dict[Hashable, float] = {}
+        self.bias = 0.0
+
+    def predict_proba_one(
+        self, x: dict[Hashable, Any], **_kwargs: Any
+    ) -> dict[bool | str | int, float]:
+        """P(false) and P(true)."""
+        if x.get(BOMB) == "predict":
+            raise ArithmeticError("this event cannot be predicted")
+        total = self.bias + sum(self.weights.get(k, 0.0) * v for k, v in x.items() if k != BOMB)
+        chance = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
+        return {False: 1.0 - chance, True: chance}
+
+    def learn_one(self, x: dict[Hashable, Any], y: bool | str | int) -> None:
+        """One step of gradient descent."""
+        bomb = x.get(BOMB)
+        if bomb == "memory":
+            raise MemoryError
+        step = self.rate * (bool(y) - self.predict_proba_one(x)[True])
+        self.bias += step
+        for name, value in x.items():
+            if name == BOMB:
+                raise ValueError("this event cannot be learned")
+            self.weights[name] = self.weights.get(name, 0.0) + step * value

@@ -1,0 +1,78 @@
+"""Real time and its watchman, and which snapshots are kept."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from stream.errors import ExitCode
+from stream.ports import StoredSnapshot
+from stream.runtime.clock import SystemClock
+from stream.runtime.snapshotter import superfluous
+from stream.runtime.watchdog import Watchdog
+
+
+def _wait_for(is_so: Callable[[], bool], *, deadline_s: float = 5.0) -> None:
+    until = time.monotonic() + deadline_s
+    while not is_so():
+        assert time.monotonic() < until, f"not within {deadline_s} s"
+        time.sleep(0.01)
+
+
+def test_a_call_that_hangs_ends_the_process_and_says_which_one() -> None:
+    """Nothing else can interrupt a client's call that never returns."""
+    said: list[str] = []
+    ended: list[int] = []
+    watchdog = Watchdog(said.append, ended.append)
+
+    with watchdog.watch("committing", 0.05):
+        _wait_for(lambda: bool(ended))
+
+    assert ended == [ExitCode.INTERNAL]
+    assert said == ["committing did not return within its deadline"]
+
+
+def test_a_call_that_returns_in_time_ends_nothing() -> None:
+    """Also where an error ends it; and an old deadline is not a later call's."""
+    ended: list[int] = []
+    watchdog = Watchdog(lambda _: None, ended.append)
+    with pytest.raises(ZeroDivisionError), watchdog.watch("polling", 0.05):
+        raise ZeroDivisionError
+    with watchdog.watch("polling", 60.0):
+        time.sleep(0.6)  # two looks of the watchdog
+
+    watchdog.close()
+    assert not ended
+
+
+def test_a_stop_signal_ends_a_sleep() -> None:
+    """A worker that backs off must still stop at once."""
+    stopping = threading.Event()
+    threading.Timer(0.05, stopping.set).start()
+    began = time.monotonic()
+
+    SystemClock(stopping).sleep(30.0)
+
+    assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "retention_s", "removed"),
+    [
+        ([], None, []),
+        ([0, 10, 20], None, []),
+        ([0, 10, 20, 30, 40], None, [20, 10]),
+        ([0, 10, 20, 600, 700], 1000.0, [10]),  # one of half the retention's age is kept beside
+        ([0, 10, 20, 400, 450], 1000.0, [20, 10]),  # none is that old yet
+        ([0, 500, 600, 700], 1000.0, [10]),  # the newest ones are old enough themselves
+    ],
+)
+def test_which_snapshots_are_superfluous(
+    ages_s: list[int], retention_s: float | None, removed: list[int]
+) -> None:
+    """All but the newest, and one from which a rollback can begin."""
+    newest = 10 * len(ages_s)
+    stored = [StoredSnapshot(newest - 10 * i, 1, -1000 * age) for i, age in enumerate(ages_s)]
+
+    assert removed == superfluous(stored, keep=3, now_ms=0, retention_s=retention_s)

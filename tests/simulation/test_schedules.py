@@ -1,0 +1,67 @@
+"""Random schedules of faults; `scripts/simulate --seeds 10000` runs more of them."""
+
+from collections import Counter
+
+import pytest
+
+from stream.telemetry import Event
+from tests.simulation.planted import BUGS
+from tests.simulation.simulation import Failed, Simulation, simulate
+
+SEEDS_N = 50
+
+# What a fair share of the schedules must come to; else they prove little.
+SIGHTS = (
+    "fails at poll", "fails at committed", "fails at bounds", "fails at read", "fails at load",
+    "fails at stored", "fails at save:before", "fails at save:after", "fails at begin:before",
+    "fails at send:after", "fails at flush:before", "fails at offsets:after", "fails at end:before",
+    "fails at end:after", "crash at", "paused at", "goes on", "killed", "SIGTERM", "fenced",
+    "session expires", "snapshot at", "untrained model", "forget", "flip", "cut", "swap",
+    *(
+        str(event)
+        for event in (
+            Event.COMMIT_LOST, Event.LOG_UNREACHABLE, Event.SNAPSHOTS_UNREACHABLE,
+            Event.SNAPSHOT_SAVED, Event.SNAPSHOT_REJECTED, Event.PARTITIONS_REVOKED,
+            Event.TASK_KEPT, Event.TASK_RESTORED, Event.TASK_FRESH,
+        )
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(SEEDS_N))
+def test_a_schedule_of_faults_changes_nothing(seed: int) -> None:
+    """First any faults: each outcome once, the right one, in order. Then none: no lag is left."""
+    simulate(seed)
+
+
+def test_the_schedules_come_to_everything_they_are_for() -> None:
+    """A simulation whose faults never happen would pass too."""
+    lines: list[str] = []
+    alerts_n = 0
+    for seed in range(SEEDS_N):
+        alerts_n += simulate(seed, note=lines.append).auditor.alerts_n()
+    seen = Counter(sight for line in lines for sight in SIGHTS if sight in line)
+
+    missing = [sight for sight in SIGHTS if not seen[sight]]
+
+    assert not missing
+    assert alerts_n > SEEDS_N
+
+
+def test_a_seed_decides_everything() -> None:
+    """What a seed shows once it shows again."""
+
+    def trace(seed: int) -> list[str]:
+        lines: list[str] = []
+        Simulation(seed, note=lines.append).run()
+        return lines
+
+    assert [trace(seed) for seed in range(5)] == [trace(seed) for seed in range(5)]
+
+
+def test_a_failing_seed_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message holds the seed and the command."""
+    parts = BUGS["committed offset one too high"](monkeypatch)
+
+    with pytest.raises(Failed, match=r"seed 7: .*\n.*python -m tests.simulation --seed 7 --trace"):
+        simulate(7, parts=parts)

@@ -1,0 +1,199 @@
+"""The upstream: seeded events of every sort, some of them in transactions, over all partitions.
+
+It writes down what it sent (`Fact`), with the reason where it sent something that must be refused,
+so that the auditor needs no validator of its own.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from stream.adapters.memory import MemoryBroker
+from stream.adapters.memory.broker import Producer
+from stream.adapters.memory.topic import Transaction
+from stream.core.event import Headers, Reason
+from stream.core.spec import Limits
+from tests.simulation.model import BOMB
+
+LIMITS = Limits(value_bytes_max=400, distinct_features_max=5)
+"""So small that a short workload meets them."""
+
+CONCEPT_N = 25
+"""After so many events of a partition the label begins to mean the opposite: drift."""
+
+_FIRST_MS = 1_700_000_000_000
+_PRODUCER = "upstream"
+
+_MALFORMED: Sequence[tuple[bytes | None, Reason]] = (
+    (None, Reason.NOT_JSON),
+    (b"oops", Reason.NOT_JSON),
+    (b'{"features": {"x": 1}', Reason.NOT_JSON),
+    (b'{"features": {"x": "\xff"}}', Reason.NOT_UTF8),
+    (b"[1, 2]", Reason.NOT_AN_OBJECT),
+    (b'{"label": true}', Reason.MISSING_FEATURES),
+    (b'{"features": {}, "label": true}', Reason.MISSING_FEATURES),
+    (b'{"features": {"x": [1]}, "label": true}', Reason.BAD_FEATURE),
+    (b'{"features": {"x": NaN}, "label": true}', Reason.NOT_FINITE),
+    (b'{"features": {"x": 1e400}, "label": true}', Reason.NOT_FINITE),
+    (b'{"features": {"x": 2e15}, "label": true}', Reason.OUT_OF_RANGE),
+    (b'{"features": {"x": 1}, "label": "yes"}', Reason.BAD_LABEL),
+    (b'{"features": {"x": 1}, "colour": "red"}', Reason.UNKNOWN_FIELD),
+    (b'{"features": {"x": 1}, "note": "' + b"." * LIMITS.value_bytes_max, Reason.TOO_LARGE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One record that was sent.
+
+    Attributes:
+        reason: why it must be refused; None for a valid event (on which the model may yet raise).
+    """
+
+    value: bytes | None
+    reason: Reason | None = None
+    key: bytes | None = None
+    timestamp_ms: int = _FIRST_MS
+    headers: Headers = ()
+
+
+def event(
+    label: bool | None = None,
+    *,
+    key: bytes | None = None,
+    bomb: str | None = None,
+    **features: float,
+) -> Fact:
+    """A valid event; `bomb` says where the model raises on it (see `Brittle`)."""
+    body: dict[str, object] = dict(features)
+    if bomb is not None:
+        body[BOMB] = bomb
+    return Fact(json.dumps({"features": body, "label": label}).encode(), key=key)
+
+
+def events(n: int, *, seed: int = 0) -> list[Fact]:
+    """Valid events with labels, all different."""
+    rng = Random(seed)
+    return [event(x > 0, x=x, y=rng.random()) for x in (rng.uniform(-1, 1) for _ in range(n))]
+
+
+@dataclass(slots=True)
+class _Open:
+    """An upstream's transaction that has not ended, and what it sent."""
+
+    producer: Producer
+    transaction: Transaction
+    sent: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Workload:
+    """Sends events, and knows all that can be read of them.
+
+    Attributes:
+        facts: partition -> offset -> what lies there; aborted records are taken out again.
+        left_n: how many records are still to come.
+    """
+
+    def __init__(
+        self, broker: MemoryBroker, *, topic: str, rng: Random, partitions_n: int, records_n: int
+    ) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._rng = rng
+        self._open: list[_Open] = []
+        self._made_n = [0] * partitions_n
+        self.facts: list[dict[int, Fact]] = [{} for _ in range(partitions_n)]
+        self.left_n = records_n
+
+    def send(
+        self, facts: Sequence[Fact], *, partition: int = 0, is_committed: bool | None = None
+    ) -> None:
+        """Append records: alone, or in a transaction that commits (True) or aborts (False)."""
+        if is_committed is None:
+            self._append(facts, partition, None)
+            return
+        begun = self._begin()
+        self._append(facts, partition, begun)
+        self._end(begun, is_committed=is_committed)
+
+    def feed(self) -> None:
+        """One burst to some partition, alone or in a transaction; or the end of a transaction."""
+        rng = self._rng
+        if self._open and rng.random() < 0.5:
+            self._end(self._open[0], is_committed=rng.random() < 0.6)
+            return
+        burst_n = min(self.left_n, rng.choice((1, 1, 2, 3, 5, 8, 13)))
+        self.left_n -= burst_n
+        partition = rng.randrange(len(self.facts))
+        facts = [self._any(partition) for _ in range(burst_n)]
+        if rng.random() < 0.6:
+            self._append(facts, partition, None)
+            return
+        begun = self._open[0] if self._open and rng.random() < 0.5 else self._begin()
+        self._append(facts, partition, begun)
+
+    def finish(self) -> None:
+        """All that is to come, and the end of every transaction."""
+        while self.left_n:
+            self.feed()
+        for begun in tuple(self._open):
+            self._end(begun, is_committed=self._rng.random() < 0.6)
+
+    def _begin(self) -> _Open:
+        producer = self._broker.producer(f"{_PRODUCER}-{self._broker.serial()}")
+        begun = _Open(producer, self._broker.begin(producer))
+        self._open.append(begun)
+        return begun
+
+    def _append(self, facts: Sequence[Fact], partition: int, begun: _Open | None) -> None:
+        log = self._broker.partition(self._topic, partition)
+        for fact in facts:
+            self.facts[partition][log.end] = fact
+            if begun is not None:
+                begun.sent.append((partition, log.end))
+            self._broker.append(
+                self._topic,
+                partition,
+                value=fact.value,
+                key=fact.key,
+                timestamp_ms=fact.timestamp_ms,
+                headers=fact.headers,
+                transaction=None if begun is None else begun.transaction,
+            )
+
+    def _end(self, begun: _Open, *, is_committed: bool) -> None:
+        self._open.remove(begun)
+        if is_committed:
+            self._broker.commit(begun.producer, begun.transaction)
+            return
+        self._broker.abort(begun.producer)
+        for partition, offset in begun.sent:
+            del self.facts[partition][offset]
+
+    def _any(self, partition: int) -> Fact:
+        rng, n = self._rng, self._made_n[partition]
+        self._made_n[partition] += 1
+        at_ms = _FIRST_MS + 1000 * n + rng.randrange(-3000, 3000)  # event time is in no order
+        key = None if rng.random() < 0.3 else f"key-{rng.randrange(9)}".encode()
+        headers = (("trace", b"%d" % n),) if rng.random() < 0.1 else ()
+        if rng.random() < 0.1:
+            value, reason = rng.choice(_MALFORMED)
+            return Fact(value, reason, key, at_ms, headers)
+        features: dict[str, object] = {"x": rng.uniform(-1, 1), "y": rng.choice((0, 1, 0.5, True))}
+        if rng.random() < 0.2:
+            features[f"rare-{rng.randrange(6)}"] = rng.random()
+        if rng.random() < 0.05:
+            features[BOMB] = rng.choice(("learn", "learn", "predict"))
+        document: dict[str, object] = {"features": features}
+        is_true = (features["x"] > 0) != (n // CONCEPT_N % 2 == 1)  # type: ignore[operator]  # x is a number
+        if rng.random() < 0.85:
+            document["label"] = is_true
+        if rng.random() < 0.5:
+            document["id"] = f"e-{partition}-{n}"
+        return Fact(json.dumps(document).encode(), None, key, at_ms, headers)
+
+
+def is_poison(features: Mapping[str, object]) -> bool:
+    """Whether the model may raise on these."""
+    return BOMB in features

@@ -1,0 +1,227 @@
+"""The durable world, and the processes that live and die in it.
+
+Everything runs in one thread: a process does something only when it is given a turn, and
+`World.faults` is asked at every step of every port call; `World.acting` is the process that calls.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from stream.adapters.memory import MemoryLog, MemorySnapshots
+from stream.adapters.memory.broker import Faults, no_faults
+from stream.adapters.memory.group import Member
+from stream.core.event import Channel
+from stream.core.recipe import Recipe
+from stream.core.spec import DetectorSpec, EventShape, ModelSpec
+from stream.ports import Clock
+from stream.runtime.restore import OnChange, Sources
+from stream.runtime.snapshotter import Policy, Snapshotter
+from stream.runtime.worker import Pace, Worker
+from stream.telemetry import Event
+from tests.simulation.auditor import DETECTOR, Violation
+from tests.simulation.doubles import (
+    Deadlines,
+    Diary,
+    Jobs,
+    OneReader,
+    PositionedLog,
+    StrictBroker,
+)
+from tests.simulation.workload import LIMITS
+
+PIPELINE = "sim"
+NAMES = {channel: f"{PIPELINE}.{channel.value}" for channel in Channel}
+KEY = b"k" * 32
+
+RECIPE = Recipe(
+    pipeline=PIPELINE,
+    events_topic=NAMES[Channel.EVENTS],
+    model=ModelSpec(factory="tests.simulation.model:Brittle"),
+    detectors=(DetectorSpec(name="ph", type="PageHinkley", params=dict(DETECTOR)),),
+    shape=EventShape(),
+    limits=LIMITS,
+    hash_seed=0,
+)
+
+_UNWATCHED = frozenset(("save", "remove", "stored"))
+"""The snapshots' steps run beside the loop, on the executor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The classes that processes are made of; a planted bug is another class in one place."""
+
+    worker: type[Worker] = Worker
+    snapshotter: type[Snapshotter] = Snapshotter
+    log: type[MemoryLog] = PositionedLog
+    store: type[MemorySnapshots] = MemorySnapshots
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Process:
+    """One worker's process.
+
+    Attributes:
+        last_member: its membership when it closed the log, which outlives it if it is static.
+    """
+
+    name: str
+    instance: str | None
+    worker: Worker
+    log: MemoryLog
+    jobs: Jobs
+    deadlines: Deadlines
+    telemetry: Diary
+    stopping: threading.Event
+    last_member: Member | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How processes are configured, as far as the simulation varies it."""
+
+    recipe: Recipe = RECIPE
+    start: Literal["earliest", "latest"] = "earliest"
+    on_change: OnChange = "refuse"
+    until_end: bool = False
+    are_jobs_late: bool = False
+    commit_interval_s: float = 0.02
+    fold_s_max: float = 0.02
+    replay_budget_s: float = 0.02
+    keep: int = 2
+
+
+class World:
+    """Broker, snapshots and clock; and the makers of processes.
+
+    Attributes:
+        faults: asked at each step of a port call; whatever it raises is that step's failure.
+        acting: the process whose turn it is.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        partitions_n: int,
+        parts: Parts,
+        jitter: Callable[[], float] = lambda: 0.5,
+        note: Callable[[str], None] = lambda line: None,  # noqa: ARG005  # nobody listens
+    ) -> None:
+        self.clock = clock
+        self.note = note
+        self.broker = StrictBroker(clock=clock, faults=self._on_step)
+        self.faults: Faults = no_faults
+        self.acting: Process | None = None
+        self._parts = parts
+        self._jitter = jitter
+        for channel in Channel:
+            self.broker.create(NAMES[channel], partitions=partitions_n)
+
+    @property
+    def topic_id(self) -> str:
+        """Of the events topic."""
+        return self.broker.topic(NAMES[Channel.EVENTS]).topic_id
+
+    def start(self, options: Options | None = None, *, instance: str | None = None) -> Process:
+        """A new process, as `stream.runtime.assembly` puts it together."""
+        options = options or Options()
+        parts, name = self._parts, f"w{self.broker.serial()}"
+        log = parts.log(self.broker, names=NAMES, group=PIPELINE, instance=instance)
+        store = parts.store(self.broker, pipeline=PIPELINE)
+        telemetry, deadlines = Diary(name, self.note), Deadlines()
+        jobs, stopping = Jobs(are_late=options.are_jobs_late), threading.Event()
+        sources = Sources(
+            recipe=options.recipe,
+            reader=OneReader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7),
+            store=store,
+            key=KEY,
+            topic_id=self.topic_id,
+            start=options.start,
+            on_change=options.on_change,
+            clock=self.clock,
+            telemetry=telemetry,
+        )
+        snapshotter = parts.snapshotter(
+            store,
+            executor=jobs,
+            policy=Policy(replay_budget_s=options.replay_budget_s, keep=options.keep),
+            key=KEY,
+            topic_id=self.topic_id,
+            clock=self.clock,
+            telemetry=telemetry,
+        )
+        worker = parts.worker(
+            log,
+            sources=sources,
+            snapshotter=snapshotter,
+            pace=Pace(
+                commit_interval_s=options.commit_interval_s,
+                fold_s_max=options.fold_s_max,
+                call_deadline_s=10.0,
+                until_end=options.until_end,
+            ),
+            watchdog=deadlines,
+            stopping=stopping,
+            jitter=self._jitter,
+        )
+        return Process(
+            name=name, instance=instance, worker=worker, log=log, jobs=jobs,
+            deadlines=deadlines, telemetry=telemetry, stopping=stopping,
+        )  # fmt: skip
+
+    def turn(self, process: Process) -> None:
+        """One round of its loop."""
+        with self._as(process):
+            process.worker.turn()
+
+    def run(self, process: Process) -> None:
+        """Its whole life, to the end of `Worker.run`, and the log closed."""
+        with self._as(process):
+            process.worker.run()
+        process.last_member = process.log.member
+        process.log.close()
+
+    def stop(self, process: Process) -> None:
+        """What SIGTERM does."""
+        process.stopping.set()
+        self.run(process)
+
+    def run_job(self, process: Process) -> None:
+        """Let its executor's thread run one job."""
+        with self._as(process):
+            process.jobs.run_one()
+
+    def bury(self, process: Process) -> None:
+        """The session and the open transaction of a dead or silent process end."""
+        member = process.log.member or process.last_member
+        if member is not None:
+            self.broker.expire(PIPELINE, member)
+        self.broker.time_out(process.log.transactional_id)
+
+    @contextmanager
+    def _as(self, process: Process) -> Iterator[None]:
+        before, self.acting = self.acting, process
+        try:
+            yield
+        finally:
+            self.acting = before
+
+    def _on_step(self, step: str) -> None:
+        process = self.acting
+        name = step.partition(":")[0]
+        if process is not None and name not in _UNWATCHED and not process.deadlines.is_on:
+            raise Violation(f"{step}: a call without a deadline")
+        self.faults(step)
+
+
+def rejected(process: Process) -> list[dict[str, object]]:
+    """Which stored snapshots it did not trust; a younger owner may have removed one meanwhile."""
+    return [
+        fields
+        for event, fields in process.telemetry.said
+        if event is Event.SNAPSHOT_REJECTED and "gone" not in str(fields["why"])
+    ]
