@@ -17,7 +17,7 @@ from stream.core.event import Channel, Record
 from stream.core.recipe import Recipe, changes
 from stream.core.snapshot import Header, Metadata, Rejected, parse_metadata, unseal
 from stream.core.task import Task
-from stream.errors import LogLost, Misconfigured, Retryable
+from stream.errors import LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Clock, Committed, Reader, SnapshotStore
 from stream.telemetry import Event, Metric, Telemetry
 
@@ -65,6 +65,9 @@ class Restore:
         """Whether the committed metadata is not that of the task: commit before anything else."""
         self.end: int | None = None
         """The partition's stable end when the restore began."""
+        self.stored_offset = 0
+        """Of the newest snapshot, or where the fold began: later records are replayed again."""
+        self.replayed_s = 0.0
 
     def advance(self, budget_s: float) -> Task | None:
         """Work for about `budget_s`; the task once it is there.
@@ -79,10 +82,13 @@ class Restore:
         task = self._task
         assert task is not None  # noqa: S101
         target = task.next_offset if self._committed is None else self._committed.offset
-        deadline = self._sources.clock.monotonic() + budget_s
-        while task.next_offset < target:
-            if not self._slice(task, target, deadline):
-                return None
+        began = self._sources.clock.monotonic()
+        try:
+            while task.next_offset < target:
+                if not self._slice(task, target, began + budget_s):
+                    return None
+        finally:
+            self.replayed_s += self._sources.clock.monotonic() - began
         self._prove(task)
         return task
 
@@ -157,7 +163,7 @@ class Restore:
             for header, _ in self._candidates(self._committed_offset()):
                 if header.fingerprint == known.fingerprint:
                     return "; ".join(changes(header.recipe, ours.parts()))
-        except Retryable as error:
+        except (Retryable, Misconfigured) as error:
             self._say_store_away(error)  # what differs is only said better with the store's help
         return f"fingerprint {known.fingerprint} -> {ours.fingerprint()}"
 
@@ -166,7 +172,7 @@ class Restore:
         return self._committed.offset
 
     def _untrained(self, genesis: int) -> Task:
-        self._origin = f"untrained model at {genesis}"
+        self._origin, self.stored_offset = f"untrained model at {genesis}", genesis
         return Task(self._sources.recipe, partition=self.partition, genesis=genesis)
 
     def _from_store(self, committed: Committed, known: Metadata, log_start: int) -> Task:
@@ -177,14 +183,15 @@ class Restore:
                 task = self._unpickled(header, payload)
                 if task is not None:
                     self._origin = f"snapshot at {header.next_offset}"
+                    self.stored_offset = header.next_offset
                     return task
-        except Retryable as error:
+        except (Retryable, Misconfigured) as error:
             if known.genesis < log_start:
                 raise  # only a snapshot can help: wait for the store
             self._say_store_away(error)
         return self._untrained(known.genesis)
 
-    def _say_store_away(self, error: Retryable) -> None:
+    def _say_store_away(self, error: StreamError) -> None:
         self._sources.telemetry.say(
             Event.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then="go on without"
         )

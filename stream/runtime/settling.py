@@ -27,11 +27,15 @@ class Settled:
     Attributes:
         is_committed: the committed metadata is the task's; else commit before anything else.
         end: the partition's stable end when its restore began; None for a kept state.
+        stored_offset: of the newest snapshot of it; where its fold began, if none is known.
+        debt_s: what replaying from there took.
     """
 
     task: Task
     is_committed: bool
     end: int | None
+    stored_offset: int
+    debt_s: float = 0.0
 
 
 class Settling:
@@ -88,7 +92,13 @@ class Settling:
         if task is not None:
             self._log.seek(task.partition, task.next_offset)
             self._restore = None
-            yield Settled(task=task, is_committed=not restore.changed, end=restore.end)
+            yield Settled(
+                task=task,
+                is_committed=not restore.changed,
+                end=restore.end,
+                stored_offset=restore.stored_offset,
+                debt_s=restore.replayed_s,
+            )
 
     def _look_up(self) -> Iterator[Settled]:
         """Keep the held states that are the committed ones; begin to restore one of the others."""
@@ -110,7 +120,9 @@ class Settling:
             del self._held[partition]
             if is_kept:
                 self._sources.telemetry.say(Event.TASK_KEPT, partition=partition)
-                yield Settled(task=task, is_committed=True, end=None)
+                yield Settled(
+                    task=task, is_committed=True, end=None, stored_offset=task.state.genesis
+                )
         if self._restore is None and self._unsettled:
             partition = min(self._unsettled)
             self._unsettled.discard(partition)

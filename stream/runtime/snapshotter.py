@@ -86,10 +86,16 @@ class Snapshotter:
         self._saving: Future[None] | None = None
         self._said_at = -SAY_EVERY_S
 
-    def adopt(self, task: Task) -> None:
-        """Begin to watch a partition, just restored."""
-        self._debt_s[task.partition] = 0.0
-        self._taken[task.partition] = (task.next_offset, self._clock.monotonic())
+    def adopt(self, partition: int, *, stored_offset: int, debt_s: float = 0.0) -> None:
+        """Begin to watch a partition.
+
+        Args:
+            partition: of the events topic.
+            stored_offset: of its newest snapshot, or where its fold began.
+            debt_s: what replaying from there took, and would take again.
+        """
+        self._debt_s[partition] = debt_s
+        self._taken[partition] = (stored_offset, self._clock.monotonic())
 
     def release(self, partition: int) -> None:
         """Stop watching a partition."""

@@ -191,7 +191,9 @@ class Worker:
         for settled in self._settling.advance():
             task = settled.task
             self._live[task.partition] = task
-            self._snapshotter.adopt(task)
+            self._snapshotter.adopt(
+                task.partition, stored_offset=settled.stored_offset, debt_s=settled.debt_s
+            )
             if settled.end is not None:
                 self._goals.setdefault(task.partition, settled.end)
             if not settled.is_committed:

@@ -69,9 +69,9 @@ def test_until_end_survives_failures_while_partitions_come_to_life(step: str) ->
         stage = Stage(partitions_n=3)
         for partition in range(3):
             stage.send(events(4), partition=partition)
-        first = stage.start()
-        stage.finish(first)
-        stage.kill(first)
+        before = stage.start()
+        stage.finish(before)
+        stage.kill(before)
         _raising(stage, Retryable("away"), at=step, first=first, times=2)
 
         stage.world.run(stage.start(Options(until_end=True)))

@@ -1,6 +1,7 @@
 """What every client is made with, and the one place where its errors become ours."""
 
 import ssl
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,10 @@ ADMIN_TIMEOUT_MS = 4_000
 
 DIAGNOSIS_TIMEOUT_MS = 2_000
 
+COORDINATOR_S = 5.0
+
 Client = TypeVar("Client")
+Result = TypeVar("Result")
 
 _CONFIGURATION = (
     errors.AuthorizationError,
@@ -44,6 +48,11 @@ _REFUSED = (
     errors.RecordListTooLargeError,
     errors.InvalidTimestampError,
     errors.InvalidRecordError,
+)
+_COORDINATOR = (
+    errors.CoordinatorNotAvailableError,
+    errors.CoordinatorLoadInProgressError,
+    errors.NotCoordinatorError,
 )
 _LOST = (errors.OffsetOutOfRangeError, errors.LogTruncationError, errors.NoOffsetForPartitionError)
 
@@ -119,9 +128,13 @@ class Connection:
             manager = network._manager  # noqa: SLF001  # nothing public tells of one connection
             attempt = manager.get_connection(broker.node_id, timeout_ms=DIAGNOSIS_TIMEOUT_MS)
             network._net.poll(DIAGNOSIS_TIMEOUT_MS, attempt.init_future)  # noqa: SLF001
-            error = attempt.init_future.exception
+            error, answered = attempt.init_future.exception, attempt.broker_version is not None
         finally:
             network.close()
+        login = answered and str(configured.get("security_protocol")).startswith("SASL")
+        if login and isinstance(error, errors.KafkaConnectionError):
+            # Seen of Kafka 4.1: it hangs up on a wrong password without a word.
+            error = errors.SaslAuthenticationFailedError("the broker hung up on the login")
         return None if error is None else self.translate(error, doing)
 
     def admin(self, **settings: Any) -> KafkaAdminClient:
@@ -138,14 +151,27 @@ class Connection:
         admin = self.admin(bootstrap_timeout_ms=ADMIN_TIMEOUT_MS)
         try:
             with self.translated(f"describing {', '.join(topics)}"):
-                found = admin.describe_topics(list(topics))
+                found = [t for t in admin.describe_topics(list(topics)) if topic_is_there(t)]
         finally:
             admin.close()
-        return {topic["name"]: len(topic["partitions"]) for topic in found if topic_is_there(topic)}
+        return {topic["name"]: len(topic["partitions"]) for topic in found}
 
-    def channel(self, topic: str) -> str:
-        """The configuration's key of a topic: `topics.alerts`."""
-        return next((f"topics.{c}" for c, name in self.names.items() if name == topic), "topics")
+    def of_group(self, doing: str, call: Callable[[str], Result]) -> Result:
+        """What an administrator's call for our group gives, as soon as its coordinator is there.
+
+        On a new cluster the first question makes the brokers create the topic that answers it.
+
+        Raises: Retryable, Misconfigured.
+        """
+        deadline_s = time.monotonic() + COORDINATOR_S
+        while True:
+            try:
+                with self.translated(doing):
+                    return call(self.group)
+            except Retryable as error:
+                if not isinstance(error.__cause__, _COORDINATOR) or time.monotonic() > deadline_s:
+                    raise
+            time.sleep(0.05)
 
     @contextmanager
     def translated(self, doing: str) -> Iterator[None]:

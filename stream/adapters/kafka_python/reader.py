@@ -87,10 +87,9 @@ class KafkaReader:
         """See `Reader.committed`."""
         connection = self._connection
         events = connection.names[Channel.EVENTS]
-        if self._admin is None:
-            self._admin = connection.admin()
-        with connection.translated("reading the group's committed offsets"):
-            offsets = self._admin.list_group_offsets(connection.group)[connection.group]
+        admin = self._admin = self._admin or connection.admin()
+        doing = "reading the group's committed offsets"
+        offsets = connection.of_group(doing, admin.list_group_offsets)[connection.group]
         return {
             tp.partition: Committed(o.offset, o.metadata)
             for tp, o in offsets.items()

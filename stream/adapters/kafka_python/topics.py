@@ -102,10 +102,11 @@ class KafkaTopics:
         return [*denied, *self._denied_of_group(), *self._denied_of_transactions()]
 
     def _denied_of_group(self) -> list[str]:
-        group = self._connection.group
+        group, doing = self._connection.group, "asking for the permissions on the group"
         try:
-            with self._connection.translated("asking for the permissions on the group"):
-                described = self._admin.describe_groups([group])
+            described = self._connection.of_group(
+                doing, lambda group: self._admin.describe_groups([group])
+            )
         except Misconfigured as error:
             if not isinstance(error.__cause__, errors.GroupAuthorizationFailedError):
                 raise
