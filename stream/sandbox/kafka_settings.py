@@ -57,11 +57,17 @@ def container_variables(*, port: int) -> dict[str, str]:
     Args:
         port: the host's port that is bound to the container's 9092.
     """
+    # The broker asks itself about each transaction whose offsets it is to commit, at the address
+    # that it tells to brokers. The host's port leads nowhere in here: it would answer
+    # COORDINATOR_LOAD_IN_PROGRESS for ever.
     settings = {
         **ONE_NODE,
         "controller.quorum.voters": "1@localhost:9093",
-        "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "inter.broker.listener.name": "INSIDE",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT,"
+        "CONTROLLER:PLAINTEXT",
+        "listeners": "PLAINTEXT://:9092,INSIDE://:9094,CONTROLLER://:9093",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},INSIDE://localhost:9094",
     }
     named = {f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in settings.items()}
     return {**named, "KAFKA_HEAP_OPTS": "-Xms128m -Xmx384m"}
