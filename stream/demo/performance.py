@@ -136,10 +136,7 @@ def _cut(flights_n: int, folder: Path) -> Path:
 
 
 def _announce(screen: Screen, flights_n: int) -> None:
-    screen.say(
-        f"stream   {flights_n:,} flights out of Houston in 2011: will it arrive late? "
-        "A model predicts, then learns."
-    )
+    screen.say(f"stream   {flights_n:,} flights out of Houston in 2011: will each arrive late?")
     for pipeline in (STEADY, VICTIM):
         screen.say(f"model    {pipeline.title}: {pipeline.how}")
     screen.note("starting one worker for each model")
@@ -193,11 +190,11 @@ def _summarise(screen: Screen, stage: Stage, verdicts: Sequence[Verdict]) -> Non
             f"{verdict.missing_n:,}",
             f"{verdict.repeated_n:,}",
             f"{verdict.different_n:,}",
-            "the same" if verdict.alarms_equal else "others",
+            "same" if verdict.alarms_equal else "others",
             f"{verdict.committed:,}",
         ])  # fmt: skip
     title = f"Published, against an undisturbed plain loop over the {stage.events_n:,} flights"
-    columns = ("pipeline", "published", "missing", "twice", "different", "alarms", "committed")
+    columns = ("pipeline", "published", "missing", "twice", "differ", "alarms", "committed")
     screen.table(title, columns, rows)
     if all(verdict.exact for verdict in verdicts):
         screen.say("exact    every prediction is there once, equal in every bit", "bold green")

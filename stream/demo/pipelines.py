@@ -38,14 +38,14 @@ class Pipeline:
 STEADY = Pipeline(
     name="flights-linear",
     title="logistic regression",
-    how="keeps one weight for each airline, airport, weekday and number",
+    how="keeps a weight for each word and number",
     factory="stream.models:logistic_regression",
     params={"learning_rate": 0.05},
 )
 VICTIM = Pipeline(
     name="flights-neighbors",
     title="nearest neighbours",
-    how="remembers the last 250 flights and asks the 15 that are most alike",
+    how="asks the 15 most alike of the last 250 flights",
     factory="stream.models:k_nearest_neighbors",
     params={"n_neighbors": 15, "window_size": 250},
 )

@@ -35,7 +35,7 @@ _WIDE, _NARROW = (8.8, 3.3), (4.3, 3.3)  # inches
 _PER_CENT = FuncFormatter(lambda value, _: f"{value * 100:.0f} %")
 _DAYS = FuncFormatter(lambda day, _: f"{datetime.fromtimestamp(day * 86_400, UTC):%d %b}")
 _THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}")
-_BIN_S = 1.0
+_SPAN_S = 1.0  # shorter, and the rhythm of the commits would show
 POINTS_MAX = 400  # of a line; more than that many pixels only make the file larger
 MS_A_DAY = 86_400_000
 
@@ -57,6 +57,7 @@ def score(stage: Stage) -> str:
         if stage.crash is not None:
             _mark(axes, _day(followers[1], stage.crash.published_n), "SIGKILL")
         axes.yaxis.set_major_formatter(_PER_CENT)
+        axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 9, integer=True))
         axes.xaxis.set_major_formatter(_DAYS)
         axes.tick_params(axis="x", pad=22)  # room for two rows of alarms
@@ -112,15 +113,16 @@ def _day(follower: Follower, index: int) -> float:
 
 def _working(follower: Follower) -> Sequence[Sample]:
     """The samples until all was done: what comes after is waiting for the others."""
-    return [s for s in follower.samples if s.published_n < follower.published_n or s.lag_n]
+    done = next(i for i, s in enumerate(follower.samples) if s.published_n == follower.published_n)
+    return follower.samples[: done + 1]
 
 
 def rates(samples: Sequence[Sample]) -> tuple[Numbers, Numbers]:
     """Edges of equal spans of time, and the predictions a second in each."""
     times = np.array([sample.at_s for sample in samples])
-    edges = np.arange(0.0, times[-1], _BIN_S)
+    edges = np.linspace(0.0, times[-1], max(2, round(times[-1] / _SPAN_S) + 1))
     published = np.interp(edges, times, [sample.published_n for sample in samples])
-    return edges, np.diff(published) / _BIN_S
+    return edges, np.diff(published) / np.diff(edges)
 
 
 def _seconds(axes: Axes, stage: Stage, *, narrow: bool) -> None:

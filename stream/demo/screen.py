@@ -144,15 +144,17 @@ def _live_table(at_s: float, rows: Sequence[Row], *, wide: bool) -> Table:
         box=SIMPLE, caption=caption, caption_justify="left", caption_style="dim", header_style="dim"
     )
     columns = ["pipeline", "", "flights", "per s", "lag", "accuracy", "alarms", "worker"]
-    for name in columns if wide else columns[:1] + columns[2:]:
+    for name in columns if wide else [*columns[:1], *columns[2:6], *columns[7:]]:
         left = name in {"pipeline", "", "worker"}
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
     for row in rows:
         bar = ProgressBar(row.total_n, row.published_n, width=BAR_CHARS)
         numbers = f"{row.published_n:,}", f"{row.per_s:,.0f}", f"{row.lag_n:,}"
-        score, alarms = _score(row.score, short=True), f"{row.alarms_n}"
-        state = Text(row.state, _STYLES.get(row.state, ""))
-        table.add_row(row.title, *([bar] if wide else []), *numbers, score, alarms, state)
+        score, state = _score(row.score, short=True), Text(row.state, _STYLES.get(row.state, ""))
+        if wide:
+            table.add_row(row.title, bar, *numbers, score, f"{row.alarms_n}", state)
+        else:
+            table.add_row(row.title, *numbers, score, state)
     return table
 
 

@@ -34,7 +34,7 @@ class Crash:
         published_n: the victim's predictions before it died.
         restarted_s: when the worker was started again.
         back_s: when its next prediction could be read.
-        restored: what the restarted worker said of how it got its state back.
+        restored: what the restarted worker said of how it got its state back; "" if nothing.
     """
 
     at_s: float
@@ -127,7 +127,7 @@ class Stage:
                 self.crash = self._kill(victim)
         elif crash.restarted_s is None:
             if now_s - crash.at_s >= DOWN_S:
-                self.screen.say(f"start    the {VICTIM.title} worker again", "bold")
+                self.screen.say(f"start    {VICTIM.title} again", "bold")
                 victim.worker.start()
                 # What it had published and we had not read yet, when it was killed, counts too.
                 crash.published_n, crash.restarted_s = published_n, now_s
@@ -143,7 +143,7 @@ class Stage:
         )
         victim.worker.kill()
         self.screen.say(
-            f"kill     SIGKILL for the {VICTIM.title} worker (process {crash.pid}) "
+            f"kill     SIGKILL for {VICTIM.title} (process {crash.pid}) "
             f"after {crash.published_n:,} predictions",
             "bold red",
         )
@@ -208,14 +208,9 @@ def committed(actor: Actor) -> int:
 
 
 def _restored(log: str) -> str:
-    """What the worker said last of how it got its state back, in words."""
+    """What the worker said last of how it got its state back, in words; "" if nothing."""
     said = list(_RESTORED.finditer(log))
     if not said:
-        return "it went on where it had committed"
+        return ""
     what, start, next_offset = said[-1]["what"], int(said[-1]["start"]), int(said[-1]["end"])
-    if start == next_offset:
-        return f"{what} {start:,}, which is the committed offset: nothing to replay"
-    replayed_n = next_offset - start
-    return (
-        f"{what} {start:,}, {replayed_n:,} flights replayed to the committed offset {next_offset:,}"
-    )
+    return f"{what} {start:,}, {next_offset - start:,} flights replayed to offset {next_offset:,}"

@@ -56,12 +56,6 @@ def assigned_again(log: KafkaLog, partitions: set[int]) -> None:
     assert {tp.partition for tp in log._consumer.assignment()} == partitions
 
 
-def committed_offset(world: KafkaWorld, partition: int = 0) -> int | None:
-    """What an outsider sees committed."""
-    found = world.reader().committed().get(partition)
-    return None if found is None else found.offset
-
-
 def raw_producer(world: KafkaWorld, transactional_id: str) -> KafkaProducer:
     """Somebody else's producer, ready for a transaction."""
     producer = KafkaProducer(

@@ -22,7 +22,7 @@ from tests.end_to_end.outside import without_place
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(420)]
 
-FLIGHTS = 50_000
+FLIGHTS = 45_000
 RATE = 2_500
 """Events a second: the feed takes 20 s, so that everything can be killed in the middle of it."""
 

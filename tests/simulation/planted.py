@@ -112,7 +112,7 @@ class KeepsHeldStates(Settling):
             task = self._held.pop(partition)
             self._unsettled.discard(partition)
             self._log.seek(partition, task.next_offset)
-            yield Settled(task=task, is_committed=True, end=None)
+            yield Settled(task=task, is_committed=True, end=None, stored_offset=task.state.genesis)
         yield from super()._look_up()
 
 

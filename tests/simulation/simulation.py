@@ -46,7 +46,7 @@ class Simulation:
         rng = self._rng = Random(seed)
         self._note = note or (lambda line: None)  # noqa: ARG005  # nobody listens
         self._rates = Rates.drawn(rng)
-        self._has_instances = rng.random() < 0.3
+        self._has_instances = rng.random() < 0.4
         self._options = Options(
             are_jobs_late=rng.random() < 0.5,
             commit_interval_s=rng.choice((0.0, 0.01, 0.05)),
@@ -94,6 +94,8 @@ class Simulation:
         self.workload.finish()
         for process in self._dead:
             world.bury(process)
+        # Whatever is open now was left behind by a failed commit: its time-out passes.
+        world.broker.time_out()
         if not self._alive:
             self._start()
         for _ in range(CALM_ROUNDS_MAX):
@@ -151,7 +153,7 @@ class Simulation:
             taken = {p.instance for p in self._alive}
             # Now and then the name of one that lives: two of one name, of which one must give up.
             free = [f"i{n}" for n in range(WORKERS_MAX) if f"i{n}" not in taken]
-            instance = self._rng.choice(free) if free and self._rng.random() < 0.9 else "i0"
+            instance = self._rng.choice(free) if free and self._rng.random() < 0.8 else "i0"
         process = self.world.start(self._options, instance=instance)
         self._note(f"{process.name}: starts as {instance}")
         self._alive.append(process)
@@ -218,11 +220,12 @@ class Simulation:
             self._pause(process, step)
 
     def _failure(self, name: str) -> type[StreamError]:
-        kinds: dict[str, tuple[type[StreamError], ...]] = {
-            "committed": (Retryable, Retryable, CommitLost),
-            "save": (Retryable, Misconfigured),  # away, or full
-        }
-        return self._rng.choice(kinds.get(name, (Retryable,)))
+        kinds: tuple[type[StreamError], ...] = (Retryable,)
+        if name in STORE:
+            kinds = Retryable, Misconfigured  # away; full, or not permitted
+        elif name == "committed":
+            kinds = Retryable, Retryable, CommitLost
+        return self._rng.choice(kinds)
 
     def _pause(self, process: Process, step: str) -> None:
         """SIGSTOP in the middle of a call: the others go on for a while, then SIGCONT."""

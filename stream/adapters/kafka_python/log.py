@@ -1,6 +1,6 @@
 """The worker's log on Kafka: a group member, and one transactional producer.
 
-Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_kafka_traps.py):
+Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_kafka_*.py):
 
 - group metadata is taken right after each `poll()`: later it may have lost its generation, and
   Kafka does not fence a commit without one;

@@ -23,6 +23,9 @@ FETCH_BYTES_MAX = 4 << 20
 MISSING_S = 2.0
 """A topic that no broker showed for this long is missing, and not only new."""
 
+METADATA_MAX_AGE_MS = 30_000
+"""So soon a new partition is noticed; the client's own five minutes are too long to go unread."""
+
 
 class _Joined:
     """A join that is over, for the client to find: it drops those that say so with `is_done`."""
@@ -61,6 +64,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
         self._revoked: set[int] = set()
         self._assigned: set[int] = set()
         self._seen_at = time.monotonic()
+        self._joined_for: int | None = None
         static = {} if instance is None else {"group_instance_id": instance}
         self.consumer: KafkaConsumer = connection.make(
             KafkaConsumer,
@@ -76,6 +80,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             fetch_max_bytes=8 * FETCH_BYTES_MAX,
             fetch_max_wait_ms=100,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             metrics_enabled=False,
             **static,
         )
@@ -116,6 +121,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
             if self._member_id:
                 self._regain()
             self._member_id = metadata.member_id
+        self._join_for_all()
         revoked, assigned = frozenset(self._revoked), frozenset(self._assigned)
         self._revoked.clear()
         self._assigned.clear()
@@ -132,6 +138,30 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
             self._revoked.add(partition)
             self._assigned.add(partition)
             self._hold(TopicPartition(self._topic, partition))
+
+    def _join_for_all(self) -> None:
+        """Join again when the topic's partitions may be others than the group has shared out.
+
+        Only the group's leader looks after new ones, and a leader with a stable instance name that
+        was started again does not know that it leads: the broker gives it what its predecessor had,
+        without a rebalance, be it nothing (KIP-814 mends it in later protocols). Asked again, the
+        leader's join shares all out anew, and another's changes nothing.
+        """
+        coordinator: Any = self.consumer._coordinator  # noqa: SLF001
+        partitions_n = len(self._known())
+        if not partitions_n or not coordinator.stable() or coordinator.rejoining:
+            return
+        if self._joined_for is None and (
+            self._instance is None or len(self._owned) == partitions_n
+        ):
+            self._joined_for = partitions_n
+        if self._joined_for != partitions_n:
+            self._joined_for = partitions_n
+            coordinator.request_rejoin()
+
+    def _known(self) -> set[int]:
+        """The topic's partitions, as far as the client knows."""
+        return self.consumer._cluster.partitions_for_topic(self._topic) or set()  # noqa: SLF001
 
     def mend(self) -> None:
         """Keep a join from getting lost that began in one poll and is to end in the next.
@@ -169,9 +199,12 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
         Raises: Misconfigured, Retryable.
         """
         now = time.monotonic()
-        if self._owned or self.consumer._cluster.partitions_for_topic(self._topic):  # noqa: SLF001
+        if self._owned or self._known():
             self._seen_at = now
-        elif now - self._seen_at > MISSING_S:
+            return
+        # The answer to a question from before the subscription makes the client forget to ask.
+        self.consumer._cluster.request_update()  # noqa: SLF001
+        if now - self._seen_at > MISSING_S:
             if not self._connection.partitions([self._topic]):
                 raise Misconfigured(f"topics.events: {self._topic} does not exist; create it")
             self._seen_at = now
