@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -183,21 +184,23 @@ def test_every_client_says_in_time_that_a_broker_hangs(world: KafkaWorld) -> Non
     reader.bounds(Channel.EVENTS, 0)
     reader.committed()
     deadline_s = world.timings.call_deadline_s
-    calls: list[Callable[[], object]] = [
-        lambda: log.committed({0}),
-        lambda: reader.bounds(Channel.EVENTS, 0),
-        lambda: reader.bounds(Channel.ALERTS, 0),
-        reader.committed,
-        topics.describe,
-        topics.denied,
-        world.log,
+    clients: list[list[Callable[[], object]]] = [
+        [lambda: log.committed({0})],
+        [lambda: reader.bounds(Channel.EVENTS, 0), reader.committed],
+        [topics.describe, topics.denied],
+        [world.log],
     ]
-    with hands.paused(world.broker):
-        with hands.takes(2.0):
-            assert not hands.poll(log).records
+
+    def ask(calls: list[Callable[[], object]]) -> None:
         for call in calls:
             with hands.takes(deadline_s), pytest.raises(Retryable):
                 call()
+
+    with hands.paused(world.broker):
+        with hands.takes(2.0):
+            assert not hands.poll(log).records
+        with ThreadPoolExecutor(len(clients)) as threads:
+            list(threads.map(ask, clients))
 
 
 def test_a_refused_connection_is_retryable_for_every_client(world: KafkaWorld) -> None:

@@ -185,3 +185,11 @@ def closed_port() -> int:
         candidate.bind(("127.0.0.1", 0))
         port: int = candidate.getsockname()[1]
     return port
+
+
+def unreachable(port: int) -> str:
+    """Configuration of a Kafka at a port where nothing listens; given up soon, not after 10 s."""
+    return (
+        f'[kafka]\nbootstrap_servers = "127.0.0.1:{port}"\n'
+        "[kafka.options]\nbootstrap_timeout_ms = 1500\n"
+    )

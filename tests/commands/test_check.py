@@ -3,7 +3,7 @@
 import pytest
 
 from stream.core.event import Channel
-from tests.commands.project import EMBEDDED, MODEL, Done, Project, closed_port
+from tests.commands.project import EMBEDDED, MODEL, Done, Project, closed_port, unreachable
 
 
 def problems(done: Done) -> list[str]:
@@ -66,8 +66,7 @@ def test_unreachable_servers_and_a_bad_model_are_told_at_once(project: Project) 
     """Both servers, with addresses, and the model; 78 as the contract says."""
     kafka, redis = closed_port(), closed_port()
     project.configure(
-        f'[kafka]\nbootstrap_servers = "127.0.0.1:{kafka}"\n'
-        f'[redis]\nurl = "redis://127.0.0.1:{redis}/0"\n'
+        unreachable(kafka) + f'[redis]\nurl = "redis://127.0.0.1:{redis}/0"\n'
         '[model]\nfactory = "stream.models:logistic"\n'
     )
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from stream.core.event import Channel
-from tests.commands.project import EMBEDDED, MODEL, Project, closed_port, eventually
+from tests.commands.project import EMBEDDED, MODEL, Project, closed_port, eventually, unreachable
 
 
 def test_a_file_is_sent_and_acknowledged(project: Project) -> None:
@@ -165,7 +165,7 @@ def test_progress_is_said_in_lines_without_a_terminal(project: Project) -> None:
 
 def test_kafka_away_is_69(project: Project) -> None:
     """Nothing listens: one line that names the address, soon."""
-    project.configure(f'[kafka]\nbootstrap_servers = "127.0.0.1:{closed_port()}"\n' + MODEL)
+    project.configure(unreachable(closed_port()) + MODEL)
     project.write("events.jsonl", '{"features": {"x": 1}}\n')
 
     done = project.stream("produce", "events.jsonl", timeout_s=20)

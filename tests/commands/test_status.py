@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from stream.core.event import Channel
-from tests.commands.project import EMBEDDED, MODEL, Project, closed_port
+from tests.commands.project import EMBEDDED, MODEL, Project, closed_port, unreachable
 
 
 def test_the_numbers_are_those_of_the_log(project: Project) -> None:
@@ -83,7 +83,7 @@ def test_a_missing_events_topic_is_78(project: Project) -> None:
 @pytest.mark.parametrize("words", [(), ("--json",), ("--progress-within", "5")])
 def test_kafka_away_is_69(project: Project, words: tuple[str, ...]) -> None:
     """Without the log there is nothing to say."""
-    project.configure(f'[kafka]\nbootstrap_servers = "127.0.0.1:{closed_port()}"\n' + MODEL)
+    project.configure(unreachable(closed_port()) + MODEL)
 
     done = project.stream("status", *words, timeout_s=20)
 
