@@ -135,7 +135,7 @@ def test_shared_objects_stay_shared() -> None:
 @pytest.mark.parametrize(
     "value",
     [Plain, len, pickle.dumps, re.compile("a+"), partial(int, base=2), "text".upper, {1, 2}, 3.5],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_has_no_attributes_of_its_own_is_left_alone(value: Any) -> None:
     """Classes, functions, patterns, methods, plain values."""
