@@ -216,6 +216,8 @@ def compare(options: argparse.Namespace) -> None:
     ):
         folder = Path(name)
         here = {**sandbox.environment(), "XDG_STATE_HOME": name}
+        if sandbox.kind != "embedded":
+            here["STREAM__KAFKA__CLIENT"] = options.client
         (folder / "bare.py").write_text(FACTORY)
         shared = {"events": "bench.events", "guarantee": options.guarantee}
         (folder / "feed.toml").write_text(CONFIG.format(name="feed", **shared))
@@ -249,7 +251,9 @@ def _report(
     wall = [bare.wall_s / worker.wall_s for bare, worker in pairs]
     cpu = [bare.cpu_s / worker.cpu_s for bare, worker in pairs]
     rate = [options.events / worker.wall_s for _, worker in pairs]
-    table = Table(title=f"{options.events} events, {len(pairs)} rounds, {options.guarantee}")
+    table = Table(
+        title=f"{options.events} events, {len(pairs)} rounds, {options.client}, {options.guarantee}"
+    )
     for column in ("of the bare river loop", "median", "min", "max"):
         table.add_column(column)
     for name, values, shape in (
@@ -275,6 +279,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--guarantee", default="exactly-once")
     parser.add_argument("--kafka", default="auto", help="auto, docker, jvm or embedded")
+    parser.add_argument("--client", default="kafka-python", help="kafka-python or confluent")
     parser.add_argument("--json", help="write the figures to this file, too")
     parser.add_argument("--bare", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)

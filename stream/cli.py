@@ -7,11 +7,12 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import click
 
@@ -22,7 +23,6 @@ from stream.runtime import commands
 from stream.telemetry import Telemetry, configure_logging
 
 if TYPE_CHECKING:
-    from stream.adapters.kafka_python import Connection
     from stream.config import Settings
     from stream.core.event import Channel
     from stream.ports import Feed, Log, Reader, SnapshotStore, Topics
@@ -62,6 +62,16 @@ def _ending(error: Exception) -> tuple[int, str]:
     return ExitCode.INTERNAL, text
 
 
+class _Kafka(Protocol):
+    """What the package of a Kafka client has; all of them take a `Connection` first."""
+
+    Connection: Callable[..., object]
+    KafkaLog: "Callable[..., Log]"
+    KafkaReader: "Callable[..., Reader]"
+    KafkaTopics: "Callable[..., Topics]"
+    KafkaFeed: "Callable[..., Feed]"
+
+
 @dataclass(frozen=True)
 class House:
     """One pipeline's settings, and the adapters that they choose."""
@@ -76,8 +86,6 @@ class House:
         from stream.config import load  # noqa: PLC0415  # `--help` and `--version` stay quick
 
         settings = load(path, environ=os.environ)
-        if settings.kafka.client == "confluent":
-            raise Misconfigured('kafka.client: "confluent" is not built yet; use "kafka-python"')
         return cls(settings, Telemetry(settings.secrets()), threading.Event())
 
     @property
@@ -92,7 +100,7 @@ class House:
 
     def log(self) -> "Log":
         """A group member with its writer."""
-        from stream.adapters import embedded, kafka_python  # noqa: PLC0415
+        from stream.adapters import embedded  # noqa: PLC0415
 
         settings = self.settings
         exactly_once = settings.delivery.guarantee == "exactly-once"
@@ -100,8 +108,9 @@ class House:
             return embedded.EmbeddedLog(
                 self._file(), names=self._names(), group=settings.pipeline, clock=self.clock()
             )
-        return kafka_python.KafkaLog(
-            self._connection(),
+        kafka, connection = self._kafka()
+        return kafka.KafkaLog(
+            connection,
             timings=settings.timings,
             instance=settings.worker.instance,
             exactly_once=exactly_once,
@@ -109,7 +118,7 @@ class House:
 
     def reader(self) -> "Reader":
         """The topics as an outsider sees them."""
-        from stream.adapters import embedded, kafka_python  # noqa: PLC0415
+        from stream.adapters import embedded  # noqa: PLC0415
 
         if self.embedded:
             return embedded.EmbeddedReader(
@@ -118,23 +127,26 @@ class House:
                 group=self.settings.pipeline,
                 clock=self.clock(),
             )
-        return kafka_python.KafkaReader(self._connection())
+        kafka, connection = self._kafka()
+        return kafka.KafkaReader(connection)
 
     def topics(self) -> "Topics":
         """The topics as an administrator sees them."""
-        from stream.adapters import embedded, kafka_python  # noqa: PLC0415
+        from stream.adapters import embedded  # noqa: PLC0415
 
         if self.embedded:
             return embedded.EmbeddedTopics(self._file(), names=self._names())
-        return kafka_python.KafkaTopics(self._connection())
+        kafka, connection = self._kafka()
+        return kafka.KafkaTopics(connection)
 
     def feed(self) -> "Feed":
         """An upstream's way in."""
-        from stream.adapters import embedded, kafka_python  # noqa: PLC0415
+        from stream.adapters import embedded  # noqa: PLC0415
 
         if self.embedded:
             return embedded.EmbeddedFeed(self._file(), names=self._names(), clock=self.clock())
-        return kafka_python.KafkaFeed(self._connection())
+        kafka, connection = self._kafka()
+        return kafka.KafkaFeed(connection)
 
     def snapshots(self) -> "SnapshotStore":
         """The snapshots' store."""
@@ -170,16 +182,24 @@ class House:
         assert self.settings.kafka.path is not None  # noqa: S101  # the configuration checked it
         return Path(self.settings.kafka.path)
 
-    def _connection(self) -> "Connection":
-        from stream.adapters.kafka_python import Connection  # noqa: PLC0415
-
+    def _kafka(self) -> "tuple[_Kafka, object]":
+        """The client's package, and its connection. Raises: Misconfigured: it is not installed."""
         kafka = self.settings.kafka
-        return Connection(
+        name = kafka.client.replace("-", "_")
+        try:
+            client = cast("_Kafka", import_module(f"stream.adapters.{name}"))
+        except ModuleNotFoundError as error:
+            raise Misconfigured(
+                f'kafka.client: "{kafka.client}" needs {error.name}, which is not installed '
+                f"(pip install 'streamfold[{kafka.client}]')"
+            ) from error
+        connection = client.Connection(
             bootstrap_servers=kafka.bootstrap_servers,
             options=kafka.options,
             names=self._names(),
             group=self.settings.pipeline,
         )
+        return client, connection
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from tests.contract.confluent_world import ConfluentWorld
 from tests.contract.embedded_world import EmbeddedStoreWorld, EmbeddedWorld
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.memory_world import MemoryStoreWorld, MemoryWorld
@@ -15,6 +16,7 @@ LOGS: dict[str, type[World]] = {
     "memory": MemoryWorld,
     "embedded": EmbeddedWorld,
     "kafka-python": KafkaWorld,
+    "confluent": ConfluentWorld,
 }
 STORES: dict[str, type[StoreWorld]] = {
     "memory": MemoryStoreWorld,

@@ -124,6 +124,7 @@ def test_two_workers_share_four_partitions_through_join_leave_and_death(
     second.kill()
     second.wait()
     third = shared.start()
+    until(lambda: _started(shared, already=2), timeout_s=40, what="a third start")
     feed(7_500, 10_000)
     grows("after one died")
     third.terminate()

@@ -22,7 +22,7 @@ from typing import Any
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition, errors
 
 from stream.adapters.kafka_python import producing
-from stream.adapters.kafka_python.connection import Connection
+from stream.adapters.kafka_python.connection import Connection, from_metadata, to_metadata
 from stream.adapters.kafka_python.membership import Membership
 from stream.adapters.kafka_python.records import converted
 from stream.config.timings import Timings
@@ -166,7 +166,9 @@ class KafkaLog:
             # Kafka would accept such a commit unfenced, and the group's offset could go back.
             raise CommitLost("this worker is not a member of the group any more")
         positions = {
-            TopicPartition(self._events, p): OffsetAndMetadata(c.offset, c.metadata, -1)
+            TopicPartition(self._events, p): OffsetAndMetadata(
+                c.offset, to_metadata(c.metadata), -1
+            )
             for p, c in offsets.items()
         }
         try:
@@ -237,7 +239,7 @@ class KafkaLog:
                     timeout_ms=COMMITTED_TIMEOUT_MS,
                 )
                 if offset is not None:
-                    found[partition] = Committed(offset.offset, offset.metadata)
+                    found[partition] = Committed(offset.offset, from_metadata(offset.metadata))
         return found
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition, errors
 
-from stream.adapters.kafka_python.connection import Connection
+from stream.adapters.kafka_python.connection import Connection, from_metadata
 from stream.adapters.kafka_python.records import converted
 from stream.core.event import Channel, Record
 from stream.errors import LogLost, Misconfigured, Retryable
@@ -91,7 +91,7 @@ class KafkaReader:
         doing = "reading the group's committed offsets"
         offsets = connection.of_group(doing, admin.list_group_offsets)[connection.group]
         return {
-            tp.partition: Committed(o.offset, o.metadata)
+            tp.partition: Committed(o.offset, from_metadata(o.metadata))
             for tp, o in offsets.items()
             if tp.topic == events and o.offset >= 0
         }

@@ -1,0 +1,200 @@
+"""What every client is made with, and the one place where librdkafka's errors become ours."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from stream.core.event import Channel
+from stream.errors import Fenced, LogLost, Misconfigured, Retryable, StreamError
+
+RECONNECT_BACKOFF_MS_MAX = 1_000
+"""librdkafka's own is 10 s, and so would be its recovery from a broker's restart."""
+
+ADMIN_TIMEOUT_S = 4.0
+"""One request of an administrator; two of them stay below the watchdog's deadline of a call."""
+
+METADATA_MAX_AGE_MS = 5_000
+"""So soon a new topic or partition is noticed."""
+
+Client = TypeVar("Client")
+Result = TypeVar("Result")
+
+_CONFIGURATION = frozenset({
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError.ILLEGAL_SASL_STATE,
+    KafkaError.UNSUPPORTED_VERSION,
+    KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+    KafkaError.INVALID_TRANSACTION_TIMEOUT,
+    KafkaError.INVALID_SESSION_TIMEOUT,
+    KafkaError.INVALID_PARTITIONS,
+    KafkaError.INVALID_REPLICATION_FACTOR,
+    KafkaError.INVALID_CONFIG,
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+    KafkaError.POLICY_VIOLATION,
+    KafkaError.TOPIC_EXCEPTION,
+    KafkaError._AUTHENTICATION,
+    KafkaError._SSL,
+    KafkaError._INVALID_ARG,
+    KafkaError._NOT_IMPLEMENTED,
+    KafkaError._UNSUPPORTED_FEATURE,
+})  # fmt: skip
+_REFUSED = frozenset({
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError.INVALID_RECORD,
+})  # fmt: skip
+_LOST = frozenset({
+    KafkaError.OFFSET_OUT_OF_RANGE,
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError._LOG_TRUNCATION,
+    KafkaError._NO_OFFSET,
+})  # fmt: skip
+_UNREACHABLE = frozenset({
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+})  # fmt: skip
+_CLIENT_LOG = logging.getLogger("confluent_kafka")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """How to reach the cluster, and the pipeline's names on it.
+
+    Attributes:
+        options: security and the like, in librdkafka's own words; go to every client.
+        names: the topic of each channel.
+        group: the consumer group's id, and the beginning of transactional ids.
+        bootstrap_timeout_ms: a broker that does not answer within this is not reachable.
+    """
+
+    bootstrap_servers: str
+    names: Mapping[Channel, str]
+    group: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    bootstrap_timeout_ms: int = 10_000
+
+    def make(
+        self, client: Callable[[dict[str, Any]], Client], doing: str, settings: Mapping[str, Any]
+    ) -> Client:
+        """A client with our settings and the operator's options, that has reached a broker.
+
+        Args:
+            client: librdkafka's class.
+            doing: for the message: "joining the group".
+            settings: ours, for this client.
+
+        Raises: Retryable, Misconfigured.
+        """
+        heard: list[KafkaError] = []
+        configured: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "client.id": self.group,
+            "reconnect.backoff.max.ms": RECONNECT_BACKOFF_MS_MAX,
+            "topic.metadata.refresh.interval.ms": METADATA_MAX_AGE_MS,
+            "allow.auto.create.topics": False,
+            "log.connection.close": False,
+            "error_cb": heard.append,
+            "logger": _CLIENT_LOG,
+            **settings,
+            **self.options,
+        }
+        try:
+            made = client(configured)
+        except (KafkaException, ValueError, TypeError) as error:
+            raise Misconfigured(f"kafka.options: {doing}: {_reason(error)}") from error
+        self._reach(made, doing, heard)
+        return made
+
+    def _reach(self, client: Any, doing: str, heard: list[KafkaError]) -> None:
+        """Wait for a broker's answer: of a wrong password librdkafka only tells on the side."""
+        deadline_s = time.monotonic() + self.bootstrap_timeout_ms / 1000
+        while True:
+            try:
+                client.list_topics("", timeout=min(1.0, self.bootstrap_timeout_ms / 1000))
+            except KafkaException as error:
+                client.poll(0)
+                wrong = next((e for e in heard if e.code() in _CONFIGURATION), None)
+                if wrong is not None:
+                    raise self.translate(wrong, doing) from error
+                if time.monotonic() > deadline_s:
+                    why = next((e for e in heard if e.code() == KafkaError._TRANSPORT), None)
+                    raise self.translate(why or error.args[0], doing) from error
+            else:
+                heard.clear()
+                return
+
+    def admin(self) -> AdminClient:
+        """An administrator's client. Raises: Retryable, Misconfigured."""
+        return self.make(AdminClient, "connecting", {})
+
+    @contextmanager
+    def translated(self, doing: str) -> Iterator[None]:
+        """Turn whatever librdkafka raises inside into one of ours.
+
+        Args:
+            doing: what was tried, for the message: "reading the committed offsets".
+        """
+        try:
+            yield
+        except KafkaException as error:
+            raise self.translate(error.args[0], doing) from error
+
+    def translate(self, error: KafkaError, doing: str) -> StreamError:
+        """The error of ours that a client's error means."""
+        said = f"{doing}: {error.name()} ({' '.join(error.str().split())[:200]})"
+        code = error.code()
+        if code == KafkaError.FENCED_INSTANCE_ID or "fenced by group.instance.id" in said:
+            return Fenced(f"{said}; another worker has this instance name")
+        if code in _CONFIGURATION:
+            return Misconfigured(f"kafka: {said}; check kafka.options and the permissions")
+        if code in _REFUSED:
+            return Misconfigured(
+                f"kafka: {said}; the topic's settings refuse this record: raise max.message.bytes "
+                "or message.timestamp.after.max.ms, or lower [limits]"
+            )
+        if code in _LOST:
+            return LogLost(f"{said}; the log does not hold that offset")
+        if code in _UNREACHABLE:
+            return Retryable(f"{said}; is Kafka at {self.bootstrap_servers} reachable?")
+        return Retryable(said)
+
+
+def partitions(client: Any, topic: str, connection: Connection) -> int:
+    """How many partitions a topic has, asked of a broker now; 0: it does not exist.
+
+    Raises: Retryable, Misconfigured.
+    """
+    with connection.translated(f"describing {topic}"):
+        found = client.list_topics(topic, timeout=ADMIN_TIMEOUT_S).topics[topic]
+    if found.error is not None:
+        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return 0
+        raise connection.translate(found.error, f"describing {topic}")
+    return len(found.partitions)
+
+
+def unreadable(group: str) -> str:
+    """For metadata beside an offset without a NUL at its end: this client reads past it."""
+    return (
+        f"kafka.client: what another tool wrote beside the offsets of group {group} cannot be read "
+        'with "confluent"; let a worker with client = "kafka-python" commit once'
+    )
+
+
+def _reason(error: BaseException) -> str:
+    detail = error.args[0] if error.args else error
+    return detail.str() if isinstance(detail, KafkaError) else str(detail)

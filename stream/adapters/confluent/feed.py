@@ -1,0 +1,94 @@
+"""How an upstream appends events, through librdkafka."""
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from stream.adapters.confluent.connection import Connection, partitions
+from stream.core.event import Channel, Headers
+from stream.errors import Misconfigured, Retryable
+
+BUFFERED_MAX = 50_000
+DELIVERY_TIMEOUT_MS = 30_000
+REQUEST_TIMEOUT_MS = 10_000
+UNKNOWN_TOPIC_MS = 5_000
+
+
+class KafkaFeed:
+    """See `stream.ports.Feed`. Raises: Retryable, Misconfigured."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._topic = connection.names[Channel.EVENTS]
+        self._failure: KafkaError | None = None
+        self._sent = 0
+        self._producer: Producer = connection.make(
+            Producer,
+            "connecting",
+            {
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 20,
+                "batch.size": 256 << 10,
+                "message.max.bytes": 64 << 20,
+                "queue.buffering.max.messages": BUFFERED_MAX,
+                "message.timeout.ms": DELIVERY_TIMEOUT_MS,
+                "request.timeout.ms": REQUEST_TIMEOUT_MS,
+                "topic.metadata.propagation.max.ms": UNKNOWN_TOPIC_MS,
+                "delivery.report.only.error": True,
+                # murmur2 as every other client does, so that a key keeps its partition.
+                "partitioner": "murmur2_random",
+                "on_delivery": self._heard,
+            },
+        )
+
+    def _heard(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None and self._failure is None:
+            self._failure = error
+
+    def send(
+        self, value: bytes, *, key: bytes | None, timestamp_ms: int | None, headers: Headers = ()
+    ) -> None:
+        """See `Feed.send`; without a key the events spread over the partitions."""
+        if len(self._producer) >= BUFFERED_MAX:
+            self._producer.flush(DELIVERY_TIMEOUT_MS / 1000)
+        self._producer.poll(0)
+        self._raise_failure()
+        with self._connection.translated(f"sending to {self._topic}"):
+            try:
+                self._producer.produce(
+                    self._topic, value, key, timestamp=timestamp_ms or 0,
+                    headers=list(headers) or None,
+                )  # fmt: skip
+            except BufferError as error:
+                raise Retryable(f"sending to {self._topic}: {error}") from error
+            except KafkaException as error:
+                self._failure = error.args[0]
+                self._raise_failure()
+                raise
+        self._sent += 1
+
+    def _raise_failure(self) -> None:
+        failure = self._failure
+        if failure is None:
+            return
+        unknown = (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
+        if failure.code() in unknown and not partitions(
+            self._producer, self._topic, self._connection
+        ):
+            raise Misconfigured(f"topics.events: {self._topic} does not exist; create it")
+        raise self._connection.translate(failure, f"sending to {self._topic}")
+
+    def flush(self, *, timeout_s: float) -> int:
+        """See `Feed.flush`."""
+        waiting_n = self._producer.flush(timeout_s)
+        self._raise_failure()
+        if waiting_n:
+            raise Retryable(
+                f"sending to {self._topic}: {waiting_n} events were not acknowledged within "
+                f"{timeout_s:g} s; is Kafka at {self._connection.bootstrap_servers} reachable?"
+            )
+        return self._sent
+
+    def close(self) -> None:
+        """See `Feed.close`; what was not flushed may get lost."""
+        self._producer.purge()
+        self._producer.flush(0)

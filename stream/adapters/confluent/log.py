@@ -1,0 +1,238 @@
+"""The worker's log on librdkafka: a group member, and one transactional producer.
+
+librdkafka aborts a transaction in which a delivery failed and keeps no offsets of an aborted one,
+so much of what the kafka-python adapter has to mend is right here. What remains:
+
+- group metadata is taken right after each `poll()`, and only of a member: Kafka does not fence a
+  commit without a generation;
+- after any failure the producer is thrown away, and the next one of its transactional id ends what
+  it left open; then the committed offsets decide;
+- partitions are assigned paused and flow once the worker has told them where to begin.
+"""
+
+import time
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from stream.adapters.confluent import producing
+from stream.adapters.confluent.connection import Connection, partitions, unreadable
+from stream.adapters.confluent.membership import Membership
+from stream.adapters.confluent.records import sorted_out
+from stream.config.timings import Timings
+from stream.core.event import Channel, Output
+from stream.errors import CommitLost, Fenced, Internal, Misconfigured, StreamError
+from stream.ports import Committed, Polled
+
+COMMITTED_TIMEOUT_S = 5.0
+SEEK_S = 5.0
+MISSING_S = 2.0
+"""A topic that no broker showed for this long is missing, and not only new."""
+
+_FENCING = frozenset({
+    KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH,
+})  # fmt: skip
+
+
+class KafkaLog:
+    """See `stream.ports.Log`.
+
+    Args:
+        instance: stable name of this process: static membership and a stable transactional id.
+        exactly_once: False = at-least-once: an idempotent producer, offsets committed after it.
+
+    Raises: Retryable, Misconfigured.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        timings: Timings,
+        instance: str | None = None,
+        exactly_once: bool = True,
+    ) -> None:
+        self._connection = connection
+        self._timings = timings
+        self._instance = instance
+        self._exactly_once = exactly_once
+        self._events = connection.names[Channel.EVENTS]
+        self._transactional_id = f"{connection.group}-{instance or uuid.uuid4().hex[:12]}"
+        self._fenced = False
+        self._seen_at = time.monotonic()
+        self._producer: producing.Deliveries | None = None
+        if exactly_once:
+            # Fencing first: it ends what a dead predecessor of this name left open, at once.
+            self._ready_producer()
+        try:
+            self._membership = Membership(connection, timings=timings, instance=instance)
+        except StreamError:
+            self._discard_producer()
+            raise
+        self._consumer: Consumer = self._membership.consumer
+        self._metadata: Any = None
+
+    def _ready_producer(self) -> producing.Deliveries:
+        if self._producer is not None:
+            return self._producer
+        timings, settings = self._timings, {}
+        if self._exactly_once:
+            settings = {
+                "transactional.id": self._transactional_id,
+                "transaction.timeout.ms": timings.transaction_timeout_ms,
+            }
+        doing = "taking the transactional id"
+        producer = producing.make(
+            self._connection, doing, delivery_timeout_ms=timings.delivery_timeout_ms,
+            request_timeout_ms=timings.request_timeout_ms, settings=settings,
+        )  # fmt: skip
+        if self._exactly_once:
+            try:
+                with self._connection.translated(doing):
+                    producer.client.init_transactions(self._transaction_timeout_s)
+            except BaseException:
+                producer.discard()
+                raise
+        self._producer = producer
+        return producer
+
+    @property
+    def _transaction_timeout_s(self) -> float:
+        return self._timings.transaction_timeout_ms / 1000
+
+    def poll(self, *, timeout_s: float, records_max: int) -> Polled:
+        """See `Log.poll`."""
+        self._stop_if_fenced()
+        doing = "polling"
+        with self._connection.translated(doing):
+            messages = self._consumer.consume(records_max, 0)
+            if not messages:
+                # `consume` would wait for all of `records_max`, not only for the first.
+                first = self._consumer.poll(timeout_s)
+                if first is not None:
+                    messages = [first, *self._consumer.consume(records_max - 1, 0)]
+            self._metadata = self._membership.metadata()
+        try:
+            records, ends = sorted_out(messages, self._connection, doing)
+        except Fenced:
+            self._fenced = True
+            raise
+        revoked, assigned = self._membership.take()
+        flowing = self._membership.flowing
+        records = {p: batch for p, batch in records.items() if p in flowing}
+        if not records:
+            self._check_topic()
+        positions = {p: offset for p, offset in ends.items() if p in flowing and p not in records}
+        return Polled(records, revoked, assigned, {} if records else positions)
+
+    def _check_topic(self) -> None:
+        """Notice a topic that is not there: the group just has nothing to assign then."""
+        now = time.monotonic()
+        if self._membership.owned:
+            self._seen_at = now
+        elif now - self._seen_at > MISSING_S:
+            if not partitions(self._consumer, self._events, self._connection):
+                raise Misconfigured(f"topics.events: {self._events} does not exist; create it")
+            self._seen_at = now
+
+    def _stop_if_fenced(self) -> None:
+        if self._fenced:
+            raise Fenced(f'another worker runs as instance "{self._instance}"; this one stops')
+
+    def seek(self, partition: int, offset: int) -> None:
+        """See `Log.seek`."""
+        if partition not in self._membership.owned:
+            raise Internal(f"seek in partition {partition}, which is not assigned to this worker")
+        with self._connection.translated(f"seeking to {offset} in partition {partition}"):
+            self._membership.flow(partition, offset)
+
+    def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
+        """See `Log.commit`."""
+        self._stop_if_fenced()
+        if not outputs and not offsets:
+            return
+        if self._metadata is None:
+            # Kafka would accept such a commit unfenced, and the group's offset could go back.
+            raise CommitLost("this worker is not a member of the group any more")
+        positions = [
+            TopicPartition(self._events, p, c.offset, c.metadata) for p, c in offsets.items()
+        ]
+        try:
+            producer = self._ready_producer()
+            if self._exactly_once:
+                self._commit_transaction(producer, outputs, positions)
+            else:
+                producer.deliver(outputs, timeout_s=self._transaction_timeout_s)
+                self._consumer.commit(offsets=positions, asynchronous=False)
+        except (StreamError, KafkaException) as error:
+            meaning = self._meaning(error)
+            self._discard_producer()
+            raise meaning from error
+
+    def _commit_transaction(
+        self,
+        producer: producing.Deliveries,
+        outputs: Sequence[Output],
+        positions: Sequence[TopicPartition],
+    ) -> None:
+        timeout_s, client = self._transaction_timeout_s, producer.client
+        client.begin_transaction()
+        producer.send(outputs)
+        if positions:
+            client.send_offsets_to_transaction(list(positions), self._metadata, timeout_s)
+        client.commit_transaction(timeout_s)
+
+    def _meaning(self, error: StreamError | KafkaException) -> StreamError:
+        """What an error in the middle of a commit says about this worker."""
+        failed = None if self._producer is None else self._producer.failure()
+        first = failed if failed is not None else error
+        if isinstance(first, KafkaException):
+            reason = first.args[0]
+            if self._instance is not None and reason.code() in _FENCING:
+                first = Fenced(f'another worker took over as instance "{self._instance}"')
+            else:
+                first = self._connection.translate(reason, "committing")
+        if isinstance(first, Fenced):
+            self._fenced = True
+        if isinstance(first, CommitLost | Fenced | Misconfigured):
+            return first
+        return CommitLost(f"{first}; the committed offsets decide")
+
+    def committed(self, partitions: Collection[int]) -> dict[int, Committed]:
+        """See `Log.committed`.
+
+        A read_committed group asks for stable offsets (KIP-447): while another worker's transaction
+        holds some of them, this waits, for at most 5 s.
+        """
+        self._stop_if_fenced()  # or a fenced worker's new producer would fence its younger twin
+        if self._exactly_once:
+            self._ready_producer()
+        wanted = [TopicPartition(self._events, partition) for partition in partitions]
+        if not wanted:
+            return {}
+        doing = "reading the committed offsets"
+        with self._connection.translated(doing):
+            try:
+                found = self._consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
+            except UnicodeDecodeError as error:
+                raise Misconfigured(unreadable(self._connection.group)) from error
+        for each in found:
+            if each.error is not None:
+                raise self._connection.translate(each.error, doing)
+        return {
+            each.partition: Committed(each.offset, each.metadata or "")
+            for each in found
+            if each.offset >= 0
+        }
+
+    def close(self) -> None:
+        """See `Log.close`."""
+        self._discard_producer()
+        self._consumer.close()
+
+    def _discard_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.discard()

@@ -1,0 +1,137 @@
+"""A producer that remembers the first delivery that failed, and whose end is an end."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection, partitions
+from stream.core.event import Channel, Output
+from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
+
+BATCH_BYTES = 512 << 10
+MESSAGE_BYTES_MAX = 8 << 20
+QUEUED_MAX = 500_000
+UNKNOWN_TOPIC_MS = 2_000
+"""So long a topic that no broker knows is waited for; librdkafka's own is 30 s."""
+
+_NO_PLACE = frozenset({
+    KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION,
+})  # fmt: skip
+
+
+def make(
+    connection: Connection,
+    doing: str,
+    *,
+    delivery_timeout_ms: int,
+    request_timeout_ms: int,
+    settings: Mapping[str, Any],
+) -> "Deliveries":
+    """A producer that waits for all replicas and never repeats a record.
+
+    Raises: Retryable, Misconfigured.
+    """
+    deliveries = Deliveries(connection)
+    deliveries.client = connection.make(
+        Producer,
+        doing,
+        {
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "batch.size": BATCH_BYTES,
+            "message.max.bytes": MESSAGE_BYTES_MAX,
+            "queue.buffering.max.messages": QUEUED_MAX,
+            "message.timeout.ms": delivery_timeout_ms,
+            "request.timeout.ms": request_timeout_ms,
+            "socket.timeout.ms": request_timeout_ms,
+            "topic.metadata.propagation.max.ms": UNKNOWN_TOPIC_MS,
+            "delivery.report.only.error": True,
+            "on_delivery": deliveries.heard,
+            **settings,
+        },
+    )
+    return deliveries
+
+
+class Deliveries:
+    """What becomes of the outputs that were handed to one producer.
+
+    Attributes:
+        client: librdkafka's producer.
+    """
+
+    client: Producer
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._failed: tuple[KafkaError, str | None, int | None] | None = None
+
+    def heard(self, error: KafkaError | None, message: Message) -> None:
+        """Librdkafka's hook, within `poll` and `flush`."""
+        if error is not None and self._failed is None:
+            self._failed = error, message.topic(), message.partition()
+
+    def send(self, outputs: Sequence[Output]) -> None:
+        """Hand over. Raises: KafkaException; CommitLost: the queue stays full."""
+        names, produce = self._connection.names, self.client.produce
+        for output in outputs:
+            if self.client.__len__() >= QUEUED_MAX:
+                self.client.flush(ADMIN_TIMEOUT_S)
+            try:
+                produce(
+                    names[output.channel], output.value, output.key, output.partition,
+                    timestamp=output.timestamp_ms or 0, headers=list(output.headers) or None,
+                )  # fmt: skip
+            except KafkaException as error:
+                if error.args[0].code() in _NO_PLACE:
+                    self._failed = error.args[0], names[output.channel], output.partition
+                raise
+            except BufferError as error:
+                raise CommitLost(f"sending: {error}") from error
+
+    def deliver(self, outputs: Sequence[Output], *, timeout_s: float) -> None:
+        """Hand over, and wait until each is acknowledged. Raises: KafkaException, CommitLost."""
+        self.send(outputs)
+        waiting_n = self.client.flush(timeout_s)
+        if self._failed is not None:
+            raise KafkaException(self._failed[0])
+        if waiting_n:
+            raise CommitLost(f"{waiting_n} outputs were not acknowledged within {timeout_s:g} s")
+
+    def failure(self) -> StreamError | None:
+        """Why the first delivery failed that did; None: none is known to."""
+        with suppress(KafkaException):  # a fatal one; the call that failed has said it already
+            self.client.poll(0)
+        if self._failed is None:
+            return None
+        error, topic, partition = self._failed
+        if error.code() in _NO_PLACE and topic is not None:
+            return self._no_place(topic, partition or 0)
+        if error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+            return None
+        return self._connection.translate(error, f"sending to {topic}")
+
+    def _no_place(self, topic: str, partition: int) -> StreamError | None:
+        """Why an output has no place to go; what the client knows may be minutes old."""
+        names = self._connection.names
+        channel = next(each for each in Channel if names[each] == topic)
+        try:
+            there = partitions(self.client, topic, self._connection)
+        except (Retryable, Misconfigured) as error:
+            return error
+        if not there:
+            return Misconfigured(f"topics.{channel}: {topic} does not exist; create it")
+        if there <= partition:
+            return Misconfigured(
+                f"topics.{channel}: {topic} has {there} partitions and needs {partition + 1}: an "
+                "output goes to the partition of its event; add partitions"
+            )
+        return None
+
+    def discard(self) -> None:
+        """End the producer for good, whatever the brokers do; nothing more of it is sent."""
+        self.client.purge()
+        del self.client

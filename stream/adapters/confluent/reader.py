@@ -1,0 +1,181 @@
+"""The pipeline's topics as any consumer with read_committed sees them, outside the group."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    TopicPartition,
+)
+
+from stream.adapters.confluent.connection import (
+    ADMIN_TIMEOUT_S,
+    Connection,
+    partitions,
+    unreadable,
+)
+from stream.adapters.confluent.records import sorted_out
+from stream.core.event import Channel, Record
+from stream.errors import LogLost, Misconfigured, Retryable
+from stream.ports import Bounds, Committed
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+POLL_S = 0.5
+"""How long a batch is waited for before an empty one says so."""
+
+STALL_S = 10.0
+"""A range that gets nothing for this long asks whether there is something to get."""
+
+BOUNDS_TIMEOUT_S = 5.0
+_RECORDS_MAX = 2_000
+
+
+class KafkaReader:
+    """See `stream.ports.Reader`. Raises: Retryable, Misconfigured."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._partitions: dict[str, int] = {}
+        self._admin: AdminClient | None = None
+        self._reading: _Range | None = None
+        self._consumer: Consumer = connection.make(
+            Consumer,
+            "connecting",
+            {
+                "group.id": f"{connection.group}-reader",  # librdkafka wants one; it never joins
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "max.partition.fetch.bytes": 4 << 20,
+                "queued.max.messages.kbytes": 16 << 10,
+                "fetch.wait.max.ms": 100,
+            },
+        )
+
+    def bounds(self, channel: Channel, partition: int) -> Bounds:
+        """See `Reader.bounds`."""
+        tp = self.partition(channel, partition)
+        with self._connection.translated(f"asking for the bounds of {tp.topic}"):
+            found = self._consumer.get_watermark_offsets(tp, timeout=BOUNDS_TIMEOUT_S)
+        if found is None:
+            raise Retryable(f"asking for the bounds of {tp.topic}: no answer")
+        return Bounds(*found)
+
+    def partition(self, channel: Channel, partition: int) -> TopicPartition:
+        """A partition that is there: of one that is not the client asks until it times out."""
+        name = self._connection.names[channel]
+        if self._partitions.get(name, 0) <= partition:
+            self._partitions[name] = partitions(self._consumer, name, self._connection)
+        if self._partitions[name] <= partition:
+            raise Misconfigured(
+                f"topics.{channel}: there is no partition {partition} of {name}; create it"
+            )
+        return TopicPartition(name, partition)
+
+    def read(
+        self, channel: Channel, partition: int, start: int, stop: int
+    ) -> Iterator[Sequence[Record]]:
+        """See `Reader.read`. A range that raised Retryable may be asked again: it goes on."""
+        return _Range(self, channel, partition, position=start, stop=stop)
+
+    def next_batch(self, wanted: "_Range") -> list[Record]:
+        """The next records of a range; moves its position. Raises: as `Reader.read`."""
+        consumer, tp, doing = self._consumer, wanted.tp, f"reading {wanted.tp.topic}"
+        with self._connection.translated(doing):
+            if self._reading is not wanted:  # at first, and after another range was read
+                self._reading = None
+                consumer.assign([TopicPartition(tp.topic, tp.partition, wanted.position)])
+                self._reading = wanted
+            messages = consumer.consume(_RECORDS_MAX, 0)
+            if not messages:
+                first = consumer.poll(POLL_S)
+                if first is not None:
+                    messages = [first, *consumer.consume(_RECORDS_MAX - 1, 0)]
+        records, ends = sorted_out(messages, self._connection, doing)
+        batch = records.get(tp.partition, [])
+        reached = batch[-1].offset + 1 if batch else wanted.position
+        wanted.position = max(wanted.position, reached, ends.get(tp.partition, 0))
+        return [record for record in batch if record.offset < wanted.stop]
+
+    def committed(self) -> dict[int, Committed]:
+        """See `Reader.committed`."""
+        connection = self._connection
+        events = connection.names[Channel.EVENTS]
+        admin = self._admin = self._admin or connection.admin()
+        asked = ConsumerGroupTopicPartitions(connection.group)
+        with connection.translated("reading the group's committed offsets"):
+            try:
+                (answer,) = admin.list_consumer_group_offsets(
+                    [asked], request_timeout=ADMIN_TIMEOUT_S
+                ).values()
+                found = answer.result().topic_partitions
+            except UnicodeDecodeError as error:
+                raise Misconfigured(unreadable(connection.group)) from error
+        return {
+            tp.partition: Committed(tp.offset, tp.metadata or "")
+            for tp in found
+            if tp.topic == events and tp.offset >= 0
+        }
+
+    def close(self) -> None:
+        """See `Reader.close`."""
+        try:
+            self._consumer.close()
+        except KafkaException:
+            return  # it is no member of any group: there is nothing to tell anybody
+
+
+class _Range:
+    """Records with position <= offset < stop, in batches; of several, any one may be read next."""
+
+    def __init__(
+        self, reader: KafkaReader, channel: Channel, partition: int, *, position: int, stop: int
+    ) -> None:
+        self._reader = reader
+        self._channel = channel
+        self._partition = partition
+        self._begun = False
+        self._stalled_at = 0.0
+        self.position = position
+        self.stop = stop
+        self.tp = TopicPartition("", partition)
+
+    def __iter__(self) -> Iterator[Sequence[Record]]:
+        return self
+
+    def __next__(self) -> Sequence[Record]:
+        # By position, never by "saw stop - 1": the last offsets may be a transaction's marker.
+        if self.position >= self.stop:
+            raise StopIteration
+        if not self._begun:
+            self._begin()
+        before = self.position
+        batch = self._reader.next_batch(self)
+        now = time.monotonic()
+        if self.position > before:
+            self._stalled_at = now + STALL_S
+        elif now > self._stalled_at:
+            self._stalled_at = now + STALL_S
+            if self._reader.bounds(self._channel, self._partition).end > self.position:
+                raise Retryable(
+                    f"{self.tp.topic}-{self._partition}: nothing came after offset {self.position}"
+                )
+        return batch
+
+    def _begin(self) -> None:
+        bounds = self._reader.bounds(self._channel, self._partition)
+        self.tp = self._reader.partition(self._channel, self._partition)
+        if self.position < bounds.start:
+            raise LogLost(
+                f"{self.tp.topic}-{self._partition}: offset {self.position} is asked for, the log "
+                f"starts at {bounds.start}: retention has taken what lies before"
+            )
+        self._stalled_at = time.monotonic() + STALL_S
+        self._begun = True

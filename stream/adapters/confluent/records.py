@@ -1,0 +1,63 @@
+"""librdkafka's messages as our records."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import KafkaError
+
+from stream.adapters.confluent.connection import Connection
+from stream.core.event import Headers, Record
+
+NO_TIMESTAMP_MS = -1
+
+
+def sorted_out(
+    messages: Iterable[Any], connection: Connection, doing: str
+) -> tuple[dict[int, list[Record]], dict[int, int]]:
+    """Records by partition in their order, and where partitions stand that have no more.
+
+    Raises: Fenced, LogLost, Misconfigured, Retryable: what a message says instead of being one.
+    """
+    records: dict[int, list[Record]] = {}
+    ends: dict[int, int] = {}
+    for message in messages:
+        error = message.error()
+        if error is None:
+            partition = message.partition()
+            headers = message.headers()
+            record = Record(
+                partition, message.offset(), message.timestamp()[1], message.key(),
+                message.value(), _headers(headers) if headers else (),
+            )  # fmt: skip
+            found = records.get(partition)
+            if found is None:
+                records[partition] = [record]
+            else:
+                found.append(record)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ends[message.partition()] = message.offset()
+        elif error.code() not in _PASSING:
+            raise connection.translate(error, doing)
+    return records, ends
+
+
+# What librdkafka tells and then mends by itself; a topic that stays away is looked for elsewhere.
+_PASSING = frozenset({
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._MAX_POLL_EXCEEDED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+})  # fmt: skip
+
+
+def _headers(pairs: Iterable[tuple[str, bytes | None]]) -> Headers:
+    """A header may be null; we know no such thing."""
+    return tuple((name, b"" if value is None else value) for name, value in pairs)

@@ -1,0 +1,150 @@
+"""The pipeline's topics as an administrator sees them."""
+
+import time
+from typing import Any
+from uuid import UUID
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (
+    AclOperation,
+    ConfigResource,
+    NewTopic,
+)
+
+from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection
+from stream.core.event import Channel
+from stream.errors import Misconfigured, Retryable
+from stream.ports import TopicInfo
+
+CREATE_S = 15.0
+"""How long a new topic may take until every broker knows it."""
+
+_OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
+
+
+class KafkaTopics:
+    """See `stream.ports.Topics`. Raises: Retryable, Misconfigured."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._admin = connection.admin()
+
+    def describe(self) -> dict[Channel, TopicInfo | None]:
+        """See `Topics.describe`."""
+        return {channel: self._described(channel) for channel in self._connection.names}
+
+    def _described(self, channel: Channel) -> TopicInfo | None:
+        name = self._connection.names[channel]
+        with self._connection.translated(f"describing {name} (topics.{channel})"):
+            try:
+                topic = self._ask(name)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return None
+                raise
+        configs = self._configs(name)
+        retention = configs.get("retention.ms")
+        return TopicInfo(
+            name=name,
+            topic_id=_as_every_client_writes_it(topic.topic_id),
+            partitions=len(topic.partitions),
+            retention_ms=None if retention is None else int(retention),
+            cleanup_policy=configs.get("cleanup.policy"),
+        )
+
+    def _ask(self, name: str, *, permissions: bool = False) -> Any:
+        (answer,) = self._admin.describe_topics(
+            TopicCollection([name]),
+            include_authorized_operations=permissions,
+            request_timeout=ADMIN_TIMEOUT_S,
+        ).values()
+        return answer.result()
+
+    def _configs(self, name: str) -> dict[str, str]:
+        """The settings of a topic; {} where we may not ask (DESCRIBE_CONFIGS is optional)."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        try:
+            with self._connection.translated(f"asking for the settings of {name}"):
+                (answer,) = self._admin.describe_configs(
+                    [resource], request_timeout=ADMIN_TIMEOUT_S
+                ).values()
+                settings = answer.result()
+        except Misconfigured:
+            return {}
+        return {key: entry.value for key, entry in settings.items() if entry.value is not None}
+
+    def create(self, channel: Channel, *, partitions: int, retention_ms: int) -> None:
+        """See `Topics.create`."""
+        name = self._connection.names[channel]
+        configs = {"retention.ms": str(retention_ms), "cleanup.policy": "delete"}
+        topic = NewTopic(name, partitions, -1, config=configs)  # -1: the cluster's default
+        with self._connection.translated(f"creating {name}"):
+            try:
+                (answer,) = self._admin.create_topics(
+                    [topic], request_timeout=ADMIN_TIMEOUT_S
+                ).values()
+                answer.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+        deadline_s = time.monotonic() + CREATE_S
+        while self._described(channel) is None:
+            if time.monotonic() > deadline_s:
+                raise Retryable(f"{name} was created, but the brokers do not show it yet")
+            time.sleep(0.05)
+
+    def denied(self) -> list[str]:
+        """See `Topics.denied`; on a cluster without an authorizer everything is permitted.
+
+        librdkafka cannot ask about transactional ids: a missing permission on them is told by the
+        worker's start.
+        """
+        names = self._connection.names
+        wanted = [
+            (Channel.EVENTS, AclOperation.READ),
+            *((channel, AclOperation.WRITE) for channel in _OUTPUTS),
+        ]
+        denied = [
+            f"topics.{channel}: not permitted to {operation.name} {names[channel]}"
+            for channel, operation in wanted
+            if not self._may(operation, names[channel])
+        ]
+        return [*denied, *self._denied_of_group()]
+
+    def _may(self, operation: AclOperation, name: str) -> bool:
+        with self._connection.translated(f"asking for the permissions on {name}"):
+            try:
+                allowed = self._ask(name, permissions=True).authorized_operations
+            except KafkaException as error:
+                code = error.args[0].code()
+                if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    return False
+                if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return True  # nothing to be permitted on yet
+                raise
+        return not allowed or operation in allowed
+
+    def _denied_of_group(self) -> list[str]:
+        group = self._connection.group
+        with self._connection.translated("asking for the permissions on the group"):
+            try:
+                (answer,) = self._admin.describe_consumer_groups(
+                    [group], include_authorized_operations=True, request_timeout=ADMIN_TIMEOUT_S
+                ).values()
+                allowed = answer.result().authorized_operations
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                    raise
+            else:
+                if not allowed or AclOperation.READ in allowed:
+                    return []
+        return [f"pipeline: not permitted to READ the consumer group {group}"]
+
+    def close(self) -> None:
+        """See `Topics.close`; librdkafka frees it with the object."""
+
+
+def _as_every_client_writes_it(topic_id: Any) -> str:
+    """Librdkafka's own text of it is base64; snapshots of one client must serve the other."""
+    most, least = topic_id.get_most_significant_bits(), topic_id.get_least_significant_bits()
+    return str(UUID(int=(most % 2**64) << 64 | least % 2**64))

@@ -1,0 +1,145 @@
+"""librdkafka against a broker that hangs, is away, or lacks what is needed: every call ends."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from stream.adapters import confluent
+from stream.adapters.confluent import KafkaLog
+from stream.core.event import Channel
+from stream.errors import CommitLost, Misconfigured, Retryable
+from stream.sandbox import LocalKafka
+from tests.broker import kafka_hands as hands
+from tests.broker.checks import eventually
+from tests.conftest import running_kafka
+from tests.contract.confluent_world import ConfluentWorld
+from tests.contract.worlds import at, create, output, patiently, values
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture(scope="module")
+def stoppable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """One broker for these tests, which each leave it running."""
+    yield from running_kafka(tmp_path_factory.mktemp("stoppable"))
+
+
+@pytest.fixture
+def world(stoppable: LocalKafka) -> Iterator[ConfluentWorld]:
+    """Topics of our own on it."""
+    opened = ConfluentWorld(stoppable)
+    opened.confluent = replace(opened.confluent, bootstrap_timeout_ms=2_000)
+    yield opened
+    opened.close()
+
+
+def joined(world: ConfluentWorld, *, instance: str | None = None) -> KafkaLog:
+    """A member that has partition 0."""
+    log = cast("KafkaLog", world.log(instance=instance))
+    eventually(lambda: 0 in log.poll(timeout_s=0.1, records_max=1).assigned, "the partition")
+    return log
+
+
+def test_a_commit_into_a_broker_that_hangs_is_lost_and_found_again(world: ConfluentWorld) -> None:
+    """It ends in time; then nothing or all of it is there, and the next commit works."""
+    create(world)
+    log = joined(world, instance="w-0")
+    log.commit([output(b"first")], {0: at(1)})
+
+    with (
+        hands.paused(world.broker),
+        hands.takes(world.timings.call_deadline_s),
+        pytest.raises(CommitLost),
+    ):
+        log.commit([output(b"lost")], {0: at(2)})
+
+    assert patiently(lambda: log.committed({0}), deadline_s=30.0) == {0: at(1)}
+    log.commit([output(b"second")], {0: at(2)})
+    assert values(world.reader(), Channel.PREDICTIONS) == [b"first", b"second"]
+
+
+def test_a_member_that_was_thrown_out_commits_nothing(world: ConfluentWorld) -> None:
+    """Kafka does not fence a commit without a generation: the zombie must not send one."""
+    create(world)
+    zombie = joined(world)
+    world.expire(zombie)
+    heir = joined(world)
+    heir.commit([], {0: at(100)})
+
+    with pytest.raises(CommitLost):
+        zombie.commit([output(b"zombie")], {0: at(3)})
+    zombie.poll(timeout_s=0.1, records_max=1)
+    if not zombie._membership.owned:
+        with pytest.raises(CommitLost):
+            zombie.commit([output(b"zombie")], {0: at(3)})
+
+    assert heir.committed({0}) == {0: at(100)}
+    assert values(world.reader(), Channel.PREDICTIONS) == []
+
+
+def test_a_missing_output_topic_is_misconfigured(world: ConfluentWorld) -> None:
+    """Soon, with the key and what makes it; librdkafka itself would wait for 30 s."""
+    world.topics().create(Channel.EVENTS, partitions=1, retention_ms=-1)
+    log = joined(world)
+
+    with (
+        hands.takes(world.timings.call_deadline_s),
+        pytest.raises(Misconfigured, match=r"topics.predictions: .* does not exist; create it"),
+    ):
+        log.commit([output(b"p")], {0: at(1)})
+
+    assert log.committed({0}) == {}
+
+
+def test_a_missing_events_topic_is_misconfigured(world: ConfluentWorld) -> None:
+    """The group has nothing to assign then; the worker is told."""
+    log = world.log()
+
+    def told() -> bool:
+        try:
+            log.poll(timeout_s=0.1, records_max=1)
+        except Misconfigured as error:
+            assert "does not exist" in str(error)  # noqa: PT017  # only some polls raise
+            return True
+        return False
+
+    eventually(told, "the missing topic is noticed")
+
+
+@pytest.mark.parametrize("make", ["KafkaReader", "KafkaTopics", "KafkaFeed"])
+def test_a_refused_connection_is_retryable(world: ConfluentWorld, make: str) -> None:
+    """Nobody listens: told with the address, within the bootstrap's time."""
+    away = replace(world.confluent, bootstrap_servers="127.0.0.1:1")
+
+    with hands.takes(8.0), pytest.raises(Retryable, match=r"127\.0\.0\.1:1"):
+        getattr(confluent, make)(away)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"no.such.option": 1},
+        {"security.protocol": "SSL", "ssl.ca.location": "no-such-file.pem"},
+        {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "NONE-SUCH"},
+    ],
+    ids=["unknown", "no certificate", "no mechanism"],
+)
+def test_options_that_the_client_does_not_take_are_misconfigured(
+    world: ConfluentWorld, options: dict[str, object]
+) -> None:
+    """Whatever the client makes of them: an operator is told."""
+    with hands.takes(8.0), pytest.raises(Misconfigured, match="kafka"):
+        confluent.KafkaReader(replace(world.confluent, options=options))
+
+
+def test_closing_ends_while_the_broker_hangs(world: ConfluentWorld) -> None:
+    """Leaving the group cannot be told to anybody then."""
+    create(world)
+    log = joined(world)
+    log.commit([output(b"p")], {0: at(1)})
+    world.kill(log)  # closed here, not by the world
+
+    with hands.paused(world.broker), hands.takes(world.timings.call_deadline_s):
+        log.close()

@@ -1,0 +1,86 @@
+"""librdkafka's log under contract, on the same broker; the disturbing hands stay kafka-python's."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import ClassVar
+
+from kafka.admin import MemberToRemove
+
+from stream.adapters import confluent
+from stream.config.timings import Timings
+from stream.ports import Feed, Log, Reader, Topics
+from stream.sandbox import LocalKafka
+from tests.contract.kafka_world import TIMINGS, KafkaWorld
+from tests.contract.worlds import Ability
+
+
+class ConfluentWorld(KafkaWorld):
+    """Topics and a group of its own; logs, readers, topics and feeds of librdkafka."""
+
+    unsupported: ClassVar[Mapping[Ability, str]] = {}
+
+    def __init__(self, broker: LocalKafka, *, timings: Timings = TIMINGS) -> None:
+        super().__init__(broker, timings=timings)
+        self.confluent = confluent.Connection(
+            bootstrap_servers=broker.bootstrap_servers,
+            names=self.connection.names,
+            group=self.connection.group,
+        )
+        self._clients: list[Log | Reader | Topics | Feed] = []
+
+    def close(self) -> None:
+        """See `World.close`."""
+        for client in self._clients:
+            if id(client) not in self._dead:
+                client.close()
+        super().close()
+
+    def log(  # type: ignore[override]
+        self, *, instance: str | None = None, exactly_once: bool = True
+    ) -> Log:
+        """See `World.log`."""
+        log = confluent.KafkaLog(
+            self.confluent, timings=self.timings, instance=instance, exactly_once=exactly_once
+        )
+        self._clients.append(log)
+        return log
+
+    def reader(self) -> Reader:  # type: ignore[override]
+        """See `World.reader`."""
+        reader = confluent.KafkaReader(self.confluent)
+        self._clients.append(reader)
+        return reader
+
+    def topics(self) -> Topics:  # type: ignore[override]
+        """See `World.topics`."""
+        topics = confluent.KafkaTopics(self.confluent)
+        self._clients.append(topics)
+        return topics
+
+    def feed(self) -> Feed:  # type: ignore[override]
+        """See `World.feed`."""
+        feed = confluent.KafkaFeed(self.confluent)
+        self._clients.append(feed)
+        return feed
+
+    def kill(self, log: Log) -> None:
+        """See `World.kill`: librdkafka's threads cannot be ended from outside, so it goes unheard.
+
+        It sends nothing any more: nobody calls it. Its heartbeats go on until `expire`.
+        """
+        self._dead.add(id(log))
+
+    def expire(self, log: Log) -> None:
+        """See `World.expire`: an administrator removes the member, which spares us the session."""
+        assert isinstance(log, confluent.KafkaLog)
+        member = MemberToRemove(member_id=log._consumer.memberid())
+        with self._admin() as admin:
+            admin.remove_group_members(self.connection.group, [member])
+
+    @contextmanager
+    def spoiled(self, log: Log) -> Iterator[None]:
+        """See `World.spoiled`: after the outputs the offsets name a partition that is not there."""
+        assert isinstance(log, confluent.KafkaLog)
+        events, log._events = log._events, "no-such-topic"
+        yield
+        log._events = events
