@@ -146,45 +146,49 @@ class RedisSnapshots:
         write = uuid.uuid4().hex[:12]
         chunks = [self._chunk(partition, next_offset, write, n) for n in range(len(pieces))]
         whole = self._manifest(partition, next_offset)
-        manifest = _Manifest(write, len(pieces), len(sealed), self._clock.now_ms())
+        manifest = msgspec.json.encode(
+            _Manifest(write, len(pieces), len(sealed), self._clock.now_ms())
+        )
+        is_told = False
         with _translated():
             try:
                 for chunk, piece in zip(chunks, pieces, strict=True):
                     self._redis.set(chunk, piece, ex=UNFINISHED_S)
-                self._forget(partition, next_offset)
-                raced = cast(
+                # What the index does not name must not stay: a writer that dies here leaves nothing
+                # behind. What it may name already must stay: of the two always one is whole.
+                is_new = self._get(whole) is None
+                if not is_new:
+                    self._persist(*chunks)
+                before = cast(
                     "bytes | None",
-                    self._redis.set(
-                        whole, msgspec.json.encode(manifest), get=True, ex=UNFINISHED_S
-                    ),
+                    self._redis.set(whole, manifest, get=True, ex=UNFINISHED_S if is_new else None),
                 )
+                is_told = True
                 self._redis.zadd(self._index(partition), {str(next_offset): next_offset})
-                # Only what the index names may stay for ever: a writer that dies before it leaves
-                # nothing behind, one that dies here a snapshot that is forgotten in an hour.
-                for key in (whole, *chunks):
-                    self._redis.persist(key)
+                if is_new:
+                    self._persist(whole, *chunks)
             except redis.ResponseError:
                 # A full Redis must not stay full of halves. (Out of reach, they expire.)
-                if chunks:
+                if chunks and not is_told:
                     with suppress(redis.RedisError):
                         self._redis.unlink(*chunks)
                 raise
-            # Another writer's, at the very same moment.
-            if raced is not None and (theirs := self._chunks(partition, next_offset, raced)):
+            if before is not None and (theirs := self._chunks(partition, next_offset, before)):
                 self._redis.unlink(*theirs)
 
     def remove(self, partition: int, next_offset: int) -> None:
         """See `SnapshotStore.remove`: index last, so that what is left of it can be found."""
+        whole = self._manifest(partition, next_offset)
         with _translated():
-            self._forget(partition, next_offset)
+            raw = self._get(whole)
+            if raw is not None:
+                # One command: nobody sees a half, and no half is left.
+                self._redis.unlink(whole, *self._chunks(partition, next_offset, raw))
             self._redis.zrem(self._index(partition), str(next_offset))
 
-    def _forget(self, partition: int, next_offset: int) -> None:
-        """Manifest and chunks go in one command: nobody sees a half, and no half is left."""
-        whole = self._manifest(partition, next_offset)
-        raw = self._get(whole)
-        if raw is not None:
-            self._redis.unlink(whole, *self._chunks(partition, next_offset, raw))
+    def _persist(self, *keys: str) -> None:
+        for key in keys:
+            self._redis.persist(key)
 
     def _chunks(self, partition: int, next_offset: int, raw: bytes) -> list[str]:
         manifest = self._parse(raw)
