@@ -19,6 +19,7 @@ from stream.core.snapshot import Header, Metadata, Rejected, parse_metadata, uns
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Clock, Committed, Reader, SnapshotStore
+from stream.runtime import outcomes
 from stream.telemetry import Event, Metric, Telemetry
 
 OnChange = Literal["refuse", "rebuild", "fresh"]
@@ -97,6 +98,7 @@ class Restore:
         bounds = sources.reader.bounds(Channel.EVENTS, self.partition)
         self.end = bounds.end
         if committed is None:
+            self._refuse_to_begin_again()
             genesis = bounds.start if sources.start == "earliest" else bounds.end
             self._task = self._untrained(genesis)
             return
@@ -125,6 +127,19 @@ class Restore:
                 f"from there to the committed offset {committed.offset} can be used (the best "
                 f"state begins at {self._task.next_offset}); bring the snapshots back, or change "
                 'model.hash_seed and set model.on_change = "fresh" to go on untrained'
+            )
+
+    def _refuse_to_begin_again(self) -> None:
+        """Where a fold begins is committed before it gives any outcome: see `Worker._settle`."""
+        sources, partition = self._sources, self.partition
+        known = outcomes.next_offset(sources.reader, partition)
+        if known is not None:
+            raise LogLost(
+                f"partition {partition}: no offset is committed, yet there are outcomes up to the "
+                f"event before {known}: the group's offsets were deleted or have expired; set the "
+                f"group's offset of {sources.recipe.events_topic} partition {partition} to {known} "
+                'and, for one start, model.on_change = "rebuild"; or name new output topics to '
+                "begin again"
             )
 
     def _on_change(self, committed: Committed, known: Metadata | None, log_start: int) -> int:

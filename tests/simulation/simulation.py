@@ -9,9 +9,10 @@ from random import Random
 from stream.adapters.memory.broker import no_faults
 from stream.core.event import Channel
 from stream.errors import CommitLost, Fenced, Misconfigured, Retryable, StreamError
-from tests.simulation.auditor import Auditor, Violation, require
+from tests.simulation.auditor import Auditor
 from tests.simulation.clock import ManualClock
 from tests.simulation.faults import STORE, Crash, Rates, spoil
+from tests.simulation.violation import Violation, require
 from tests.simulation.workload import Workload
 from tests.simulation.world import (
     NAMES,
