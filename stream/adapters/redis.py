@@ -220,7 +220,7 @@ class RedisSnapshots:
         """A manifest; None if somebody damaged it: then the snapshot is as good as gone."""
         try:
             return _decode(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
 

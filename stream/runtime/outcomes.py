@@ -34,5 +34,5 @@ def _event_offset(record: Record) -> int | None:
             return int(value)
     try:
         return msgspec.json.decode(record.value or b"", type=_Prediction).offset
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -95,10 +95,12 @@ class Restore:
 
     def _begin(self) -> None:
         sources, committed = self._sources, self._committed
+        if committed is None:
+            committed = self._committed = self._second_look()
+            self.changed = committed is None
         bounds = sources.reader.bounds(Channel.EVENTS, self.partition)
         self.end = bounds.end
         if committed is None:
-            self._refuse_to_begin_again()
             genesis = bounds.start if sources.start == "earliest" else bounds.end
             self._task = self._untrained(genesis)
             return
@@ -129,11 +131,19 @@ class Restore:
                 'model.hash_seed and set model.on_change = "fresh" to go on untrained'
             )
 
-    def _refuse_to_begin_again(self) -> None:
-        """Where a fold begins is committed before it gives any outcome: see `Worker._settle`."""
+    def _second_look(self) -> Committed | None:
+        """The committed offset, if the first look missed it; None if nothing ever came of this.
+
+        Where a fold begins is committed before it gives any outcome (`Worker._settle`), so one that
+        has outcomes has an offset too, unless somebody deleted it.
+        """
         sources, partition = self._sources, self.partition
         known = outcomes.next_offset(sources.reader, partition)
-        if known is not None:
+        if known is None:
+            return None
+        # Whoever was stopped for a while after the first look may have missed another's beginning.
+        committed = sources.reader.committed().get(partition)
+        if committed is None:
             raise LogLost(
                 f"partition {partition}: no offset is committed, yet there are outcomes up to the "
                 f"event before {known}: the group's offsets were deleted or have expired; set the "
@@ -141,6 +151,7 @@ class Restore:
                 'and, for one start, model.on_change = "rebuild"; or name new output topics to '
                 "begin again"
             )
+        return committed
 
     def _on_change(self, committed: Committed, known: Metadata | None, log_start: int) -> int:
         """What to do about another recipe. Returns: the genesis of the new fold."""

@@ -3,6 +3,7 @@
 So a crash can come between any two commands of a save, and any single key can get lost or damaged.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -29,12 +30,14 @@ class Cache:
         values: with the time of their end, on the server's own clock; None = they stay.
         indexes: sorted sets, here of members that are their own scores.
         changes_n: how many commands have changed something so far.
+        written_n: how often a snapshot of an offset was begun, by its manifest's key.
     """
 
     clock: ManualClock
     values: dict[str, tuple[bytes, float | None]] = field(default_factory=dict)
     indexes: dict[str, set[int]] = field(default_factory=dict)
     changes_n: int = 0
+    written_n: Counter[str] = field(default_factory=Counter)
 
     def get(self, key: str) -> bytes | None:
         """A value that has not expired."""
@@ -68,6 +71,8 @@ class _Connection:
         self._before()
         cache = self._cache
         old = cache.get(key) if get else None
+        if key.endswith(":0") and key.count(":") == 5:
+            cache.written_n[key.rsplit(":", 2)[0]] += 1
         cache.values[key] = value, None if ex is None else cache.clock.elapsed_s + ex
         self._after()
         return old if get else True

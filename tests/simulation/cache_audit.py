@@ -35,7 +35,11 @@ def find_problem(cache: Cache, committed: Committed) -> str | None:
 
 
 def litter(cache: Cache) -> list[str]:
-    """Keys that no snapshot needs and that would stay for ever."""
+    """Keys that no snapshot needs and that would stay for ever.
+
+    Those of an offset that two have written are let off: Redis has no command by which the younger
+    could take the place of the older, chunks and all, at once.
+    """
     needed = set()
     for index, offsets in cache.indexes.items():
         for offset in offsets:
@@ -44,7 +48,11 @@ def litter(cache: Cache) -> list[str]:
             if raw is not None:
                 manifest = json.loads(raw)
                 needed |= {base, *(_chunks(base, manifest))}
-    return [key for key, (_, end_s) in cache.values.items() if end_s is None and key not in needed]
+    return [
+        key
+        for key, (_, end_s) in cache.values.items()
+        if end_s is None and key not in needed and cache.written_n[_manifest_key(key)] < 2
+    ]
 
 
 def usable(cache: Cache, partition: int) -> list[int]:
@@ -73,6 +81,10 @@ def _whole(cache: Cache, index: str, offset: int, manifest: dict[str, int]) -> b
         chunks.append(chunk)
     sealed = b"".join(chunks)
     return sealed if len(sealed) == manifest["size_bytes"] else None
+
+
+def _manifest_key(key: str) -> str:
+    return ":".join(key.split(":")[:4])
 
 
 def _chunks(base: str, manifest: dict[str, int]) -> list[str]:

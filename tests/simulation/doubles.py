@@ -131,9 +131,9 @@ class Deadlines(Watchdog):
 
 
 class Diary(Telemetry):
-    """Keeps what is said, and has the real one format it."""
+    """Keeps what is said; if somebody listens, it tells them, and has the real one format it."""
 
-    def __init__(self, name: str, note: Callable[[str], None]) -> None:
+    def __init__(self, name: str, note: Callable[[str], None] | None) -> None:
         super().__init__()
         logging.getLogger(LOGGER_NAME).addHandler(_NOWHERE)
         self._name = name
@@ -142,9 +142,10 @@ class Diary(Telemetry):
 
     def say(self, event: Event, *, level: int = 20, **fields: object) -> None:
         """See `Telemetry.say`."""
-        super().say(event, level=level, **fields)
         self.said.append((event, fields))
-        self._note(f"{self._name}: {event} {fields}")
+        if self._note is not None:
+            super().say(event, level=level, **fields)
+            self._note(f"{self._name}: {event} {fields}")
 
     def events(self) -> list[Event]:
         """What was said, without the fields."""

@@ -32,13 +32,14 @@ def load(cache: Cache, index: str, offset: int) -> bytes | None:
     try:
         manifest = json.loads(raw)
         names = [f"{base}:{manifest['write']}:{n}" for n in range(int(manifest["chunks"]))]
+        size = int(manifest["size_bytes"])
     except (ValueError, KeyError, TypeError):
         return None
     chunks = [cache.get(name) for name in names]
     if None in chunks:
         return None
     sealed = b"".join(chunk for chunk in chunks if chunk is not None)
-    return sealed if len(sealed) == manifest["size_bytes"] else None
+    return sealed if len(sealed) == size else None
 
 
 def put(cache: Cache, index: str, offset: int, sealed: bytes) -> None:

@@ -134,7 +134,7 @@ class World:
         partitions_n: int,
         parts: Parts,
         jitter: Callable[[], float] = lambda: 0.5,
-        note: Callable[[str], None] = lambda line: None,  # noqa: ARG005  # nobody listens
+        note: Callable[[str], None] | None = None,
     ) -> None:
         self.clock = clock
         self.note = note
