@@ -4,7 +4,7 @@ Keys, all under `streamfold:{PIPELINE}:`; the braces put them into one slot of a
 
     P:OFFSET:WRITE:N      chunk N, at most 8 MiB
     P:OFFSET              the manifest: which write's chunks, how many, size, when
-    P:index               sorted set of offsets, scored by offset
+    P:index               sorted set of offsets, scored by offset; the last to come and to go
 
 Two writes of one offset do not mix: each has its own chunks, and the manifest names one of them.
 Until a snapshot is whole its chunks expire: those of a writer that died must not fill the memory.
@@ -57,6 +57,7 @@ class RedisSnapshots:
     Args:
         url: redis://, rediss:// or unix://.
         call_timeout_s: longest wait for one answer; a call of ours has several.
+        chunk_bytes: the most that one value holds.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class RedisSnapshots:
         pipeline: str,
         clock: Clock,
         call_timeout_s: float = CALL_TIMEOUT_S,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
+        self._chunk_bytes = chunk_bytes
         self._prefix = f"streamfold:{{{pipeline}}}:"
         self._clock = clock
         try:
@@ -138,51 +141,63 @@ class RedisSnapshots:
 
     def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
         """See `SnapshotStore.save`."""
-        pieces = [sealed[i : i + CHUNK_BYTES] for i in range(0, len(sealed), CHUNK_BYTES)]
+        size = self._chunk_bytes
+        pieces = [sealed[i : i + size] for i in range(0, len(sealed), size)]
         write = uuid.uuid4().hex[:12]
         chunks = [self._chunk(partition, next_offset, write, n) for n in range(len(pieces))]
-        manifest = _Manifest(write, len(pieces), len(sealed), self._clock.now_ms())
+        whole = self._manifest(partition, next_offset)
+        manifest = msgspec.json.encode(
+            _Manifest(write, len(pieces), len(sealed), self._clock.now_ms())
+        )
+        is_told = False
         with _translated():
             try:
                 for chunk, piece in zip(chunks, pieces, strict=True):
                     self._redis.set(chunk, piece, ex=UNFINISHED_S)
-                previous = cast(
+                # What the index does not name must not stay: a writer that dies here leaves nothing
+                # behind. What it may name already must stay: of the two always one is whole.
+                is_new = self._get(whole) is None
+                if not is_new:
+                    self._persist(*chunks)
+                before = cast(
                     "bytes | None",
-                    self._redis.set(
-                        self._manifest(partition, next_offset),
-                        msgspec.json.encode(manifest),
-                        get=True,
-                    ),
+                    self._redis.set(whole, manifest, get=True, ex=UNFINISHED_S if is_new else None),
                 )
-                for chunk in chunks:
-                    self._redis.persist(chunk)
+                is_told = True
+                self._redis.zadd(self._index(partition), {str(next_offset): next_offset})
+                if is_new:
+                    self._persist(whole, *chunks)
             except redis.ResponseError:
                 # A full Redis must not stay full of halves. (Out of reach, they expire.)
-                if chunks:
+                if chunks and not is_told:
                     with suppress(redis.RedisError):
                         self._redis.unlink(*chunks)
                 raise
-            self._redis.zadd(self._index(partition), {str(next_offset): next_offset})
-            if previous is not None:
-                self._drop_chunks(partition, next_offset, previous)
+            if before is not None and (theirs := self._chunks(partition, next_offset, before)):
+                self._redis.unlink(*theirs)
 
     def remove(self, partition: int, next_offset: int) -> None:
-        """See `SnapshotStore.remove`: index first, so that nobody begins to read it."""
+        """See `SnapshotStore.remove`: index last, so that what is left of it can be found."""
+        whole = self._manifest(partition, next_offset)
         with _translated():
-            self._redis.zrem(self._index(partition), str(next_offset))
-            raw = self._get(self._manifest(partition, next_offset))
-            self._redis.unlink(self._manifest(partition, next_offset))
+            raw = self._get(whole)
             if raw is not None:
-                self._drop_chunks(partition, next_offset, raw)
+                # One command: nobody sees a half, and no half is left.
+                self._redis.unlink(whole, *self._chunks(partition, next_offset, raw))
+            self._redis.zrem(self._index(partition), str(next_offset))
 
-    def _drop_chunks(self, partition: int, next_offset: int, raw: bytes) -> None:
+    def _persist(self, *keys: str) -> None:
+        for key in keys:
+            self._redis.persist(key)
+
+    def _chunks(self, partition: int, next_offset: int, raw: bytes) -> list[str]:
         manifest = self._parse(raw)
-        if manifest is not None and manifest.chunks > 0:
-            keys = [
-                self._chunk(partition, next_offset, manifest.write, n)
-                for n in range(min(manifest.chunks, _CHUNKS_MAX))
-            ]
-            self._redis.unlink(*keys)
+        if manifest is None:
+            return []
+        return [
+            self._chunk(partition, next_offset, manifest.write, n)
+            for n in range(min(manifest.chunks, _CHUNKS_MAX))
+        ]
 
     def _get(self, key: str) -> bytes | None:
         return cast("bytes | None", self._redis.get(key))
@@ -205,7 +220,7 @@ class RedisSnapshots:
         """A manifest; None if somebody damaged it: then the snapshot is as good as gone."""
         try:
             return _decode(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
 

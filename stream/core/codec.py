@@ -6,6 +6,7 @@ duplicate key, for example, only the last counts.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
@@ -91,6 +92,7 @@ def _types(limits: Limits) -> tuple[Any, Any, Any]:
     return whole, number, Annotated[str, Meta(max_length=limits.string_chars_max)]
 
 
+@cache  # a type made at run time costs more than all else that a task is made of
 def _nested(shape: EventShape, limits: Limits, kind: Kind) -> Callable[[bytes], Event]:
     """Reads events whose features are an object of their own; raises on all not plainly valid."""
     whole, number, text = _types(limits)

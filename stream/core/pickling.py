@@ -10,6 +10,7 @@ differs from `pickle.dumps`, and `pickle.loads` reads it.
 import copyreg
 import io
 import pickle
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -26,18 +27,10 @@ def dumps(value: Any) -> bytes:
 class _Pickler(pickle.Pickler):
     """Declares the attributes of plain objects to be slots."""
 
-    def __init__(self, buffer: io.BytesIO, protocol: int) -> None:
-        super().__init__(buffer, protocol)
-        self._guarded: dict[type, frozenset[str] | None] = {}
-
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, type):
             return NotImplemented
-        cls = type(value)
-        try:
-            guarded = self._guarded[cls]
-        except KeyError:
-            guarded = self._guarded[cls] = _guarded(cls)
+        guarded = _guarded(type(value))
         if guarded is None:
             return NotImplemented
         make, arguments, state, *items = value.__reduce_ex__(_PROTOCOL)
@@ -46,6 +39,7 @@ class _Pickler(pickle.Pickler):
         return make, arguments, state, *items
 
 
+@cache
 def _guarded(cls: type) -> frozenset[str] | None:
     """Attributes that a property or slot would take for itself; None if `cls` is not plain."""
     own = ("__reduce_ex__", "__reduce__", "__setattr__")

@@ -19,6 +19,7 @@ from stream.core.snapshot import Header, Metadata, Rejected, parse_metadata, uns
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Clock, Committed, Reader, SnapshotStore
+from stream.runtime import outcomes
 from stream.telemetry import Event, Metric, Telemetry
 
 OnChange = Literal["refuse", "rebuild", "fresh"]
@@ -94,6 +95,9 @@ class Restore:
 
     def _begin(self) -> None:
         sources, committed = self._sources, self._committed
+        if committed is None:
+            committed = self._committed = self._second_look()
+            self.changed = committed is None
         bounds = sources.reader.bounds(Channel.EVENTS, self.partition)
         self.end = bounds.end
         if committed is None:
@@ -126,6 +130,28 @@ class Restore:
                 f"state begins at {self._task.next_offset}); bring the snapshots back, or change "
                 'model.hash_seed and set model.on_change = "fresh" to go on untrained'
             )
+
+    def _second_look(self) -> Committed | None:
+        """The committed offset, if the first look missed it; None if nothing ever came of this.
+
+        Where a fold begins is committed before it gives any outcome (`Worker._settle`), so one that
+        has outcomes has an offset too, unless somebody deleted it.
+        """
+        sources, partition = self._sources, self.partition
+        known = outcomes.next_offset(sources.reader, partition)
+        if known is None:
+            return None
+        # Whoever was stopped for a while after the first look may have missed another's beginning.
+        committed = sources.reader.committed().get(partition)
+        if committed is None:
+            raise LogLost(
+                f"partition {partition}: no offset is committed, yet there are outcomes up to the "
+                f"event before {known}: the group's offsets were deleted or have expired; set the "
+                f"group's offset of {sources.recipe.events_topic} partition {partition} to {known} "
+                'and, for one start, model.on_change = "rebuild"; or name new output topics to '
+                "begin again"
+            )
+        return committed
 
     def _on_change(self, committed: Committed, known: Metadata | None, log_start: int) -> int:
         """What to do about another recipe. Returns: the genesis of the new fold."""

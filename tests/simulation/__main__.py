@@ -1,52 +1,120 @@
-"""Run seeds of the simulation; see `python -m tests.simulation --help`."""
+"""Run seeds of the simulation, one seed again, or the planted bugs; see `--help`."""
 
 import argparse
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from typing import TypeVar
 
-from tests.simulation.simulation import Failed, simulate
+from tests.simulation.hunt import hunt
+from tests.simulation.planted import BUGS
+from tests.simulation.screen import Screen
+from tests.simulation.seeds import Failed, simulate
+
+BATCH_N = 50
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_EXAMPLES = """\
+examples:
+  scripts/simulate --seeds 20000 --jobs 2     seeds 0 to 19999
+  scripts/simulate --seed 1234 --steps 57     one seed again, told move by move
+  scripts/simulate --planted                  every deliberate mistake must be found
+"""
 
 
 def main() -> int:
-    """Returns: 0, or 1 if a seed failed."""
+    """Returns: 0, or 1 if a seed failed or a planted bug was not found."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.simulation", description="Seeded schedules of faults, in one process."
+        prog="scripts/simulate",
+        description="The real worker in one process with a world of seeded faults.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seed", type=int, default=0, help="the first seed (default 0)")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="how many (default 1)")
-    parser.add_argument("--trace", action="store_true", help="print every life-cycle move")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--seeds", type=int, metavar="N", help="how many seeds (default 1000)")
+    what.add_argument("--seed", type=int, metavar="S", help="this one, told move by move")
+    what.add_argument("--planted", action="store_true", help="look for the planted bugs")
+    parser.add_argument("--first", type=int, default=0, metavar="K", help="the first seed")
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes")
+    parser.add_argument("--steps", type=int, metavar="N", help="actions until the faults end")
+    parser.add_argument("--events", type=int, metavar="N", help="in every world; else any number")
     arguments = parser.parse_args()
-    failed: list[int] = []
-    started = time.perf_counter()
-    for n in range(arguments.seeds):
-        seed = arguments.seed + n
-        try:
-            simulate(seed, note=_trace if arguments.trace else None)
-        except Failed as error:
-            failed.append(seed)
-            _tell(f"{error}\n")
-            if arguments.trace:
-                raise
-        _progress(n + 1, arguments.seeds, failed_n=len(failed), started=started)
+    if arguments.seed is not None:
+        return _again(arguments.seed, steps=arguments.steps, records_n=arguments.events)
+    if arguments.planted:
+        return _planted(arguments.jobs)
+    seeds_n = 1000 if arguments.seeds is None else arguments.seeds
+    seeds = range(arguments.first, arguments.first + seeds_n)
+    return _many(seeds, jobs_n=arguments.jobs, records_n=arguments.events)
+
+
+def _again(seed: int, *, steps: int | None, records_n: int | None) -> int:
+    def tell(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+
+    try:
+        simulate(seed, steps=steps, records_n=records_n, note=tell)
+    except Failed as failed:
+        sys.stdout.write(f"{failed}\n")
+        return 1
+    sys.stdout.write(f"seed {seed}: nothing is wrong\n")
+    return 0
+
+
+def _many(seeds: range, *, jobs_n: int, records_n: int | None) -> int:
+    failed: list[str] = []
+    began = time.perf_counter()
+    work = partial(_batch, records_n=records_n)
+    with Screen(len(seeds), "seeds") as screen:
+        for done_n, texts in _spread(work, _batches(seeds), jobs_n=jobs_n):
+            for text in texts:
+                screen.tell(text)
+            failed += texts
+            screen.advance(done_n, f"{len(failed)} failed")
+    rate = len(seeds) / (time.perf_counter() - began)
+    sys.stdout.write(
+        f"seeds {seeds.start} to {seeds.stop - 1}: {len(failed)} failed; {rate:.0f} a second\n"
+    )
     return 1 if failed else 0
 
 
-def _progress(done_n: int, seeds_n: int, *, failed_n: int, started: float) -> None:
-    is_last = done_n == seeds_n
-    if not is_last and done_n % (10 if sys.stderr.isatty() else 500):
+def _batch(seeds: Sequence[int], *, records_n: int | None) -> tuple[int, list[str]]:
+    failed = []
+    for seed in seeds:
+        try:
+            simulate(seed, records_n=records_n)
+        except Failed as error:
+            failed.append(str(error))
+    return len(seeds), failed
+
+
+def _planted(jobs_n: int) -> int:
+    missed_n = 0
+    with Screen(len(BUGS), "planted bugs") as screen:
+        for found in _spread(hunt, BUGS, jobs_n=jobs_n):
+            missed_n += found.seeds_n is None
+            screen.tell(str(found))
+            screen.advance(1, f"{missed_n} not found")
+    sys.stdout.write(f"{len(BUGS) - missed_n} of {len(BUGS)} planted bugs found\n")
+    return 1 if missed_n else 0
+
+
+def _batches(seeds: range) -> list[range]:
+    return [seeds[n : n + BATCH_N] for n in range(0, len(seeds), BATCH_N)]
+
+
+def _spread(work: Callable[[T], R], items: Iterable[T], *, jobs_n: int) -> Iterator[R]:
+    """What `work` makes of each item, as it comes; in processes, if there are to be several."""
+    if jobs_n <= 1:
+        yield from map(work, items)
         return
-    rate = done_n / (time.perf_counter() - started)
-    line = f"{done_n}/{seeds_n} seeds, {failed_n} failed, {rate:.0f} a second"
-    _tell(line + ("\n" if is_last or not sys.stderr.isatty() else "\r"))
-
-
-def _trace(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    with ProcessPoolExecutor(jobs_n) as pool:
+        for done in as_completed([pool.submit(work, item) for item in items]):
+            yield done.result()
 
 
 if __name__ == "__main__":

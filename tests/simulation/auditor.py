@@ -1,7 +1,7 @@
 """The knower of the right answer: a plain river loop over the same records, and what must follow.
 
-It shares no code with the worker: events are parsed by the standard library, predictions are
-river's own `predict_one`, and a model that raised is replaced by the copy made before.
+It shares no code with the worker: what an event says it knows from whoever sent it, and a model
+that raised is replaced by the copy made before.
 """
 
 import copy
@@ -14,94 +14,112 @@ from typing import Any
 
 from river import drift
 
-from stream.adapters.memory import MemoryBroker
 from stream.adapters.memory.topic import Partition
 from stream.core.event import Channel, Record
 from stream.ports import Committed
-from tests.simulation.model import Brittle
-from tests.simulation.workload import LIMITS, Fact, Workload, is_poison
+from tests.simulation.cache import Cache
+from tests.simulation.cache_audit import find_problem
+from tests.simulation.doubles import StrictBroker
+from tests.simulation.model import BOMB, Brittle
+from tests.simulation.violation import Violation, require
+from tests.simulation.workload import LIMITS, Fact, Workload
 
 DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 1.5}
 
 _METADATA = re.compile(r"v1;n=(\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(\d+);l=(\d+)")
+_Place = tuple[Channel, int]
 _OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
 
 
-class Violation(AssertionError):  # it names what happened
-    """Something that must never be so."""
+_State = tuple[Brittle, Any, set[str]]
 
 
-def require(is_so: bool, what: str) -> None:
-    """Raise what is wrong unless `is_so`."""
-    if not is_so:
-        raise Violation(what)
+def _untrained() -> _State:
+    return Brittle(), drift.PageHinkley(**DETECTOR), set()
 
 
 @dataclass(slots=True)
 class PlainLoop:
-    """Predict, learn, detect: one partition's events in order, and what must come out."""
+    """Predict, learn, detect: one partition's events in order, and what must come out.
+
+    Attributes:
+        genesis: where it began.
+        history: every offset that it stopped at -> records, events learned by then.
+    """
 
     pipeline: str
     topic: str
     partition: int
     facts: Mapping[int, Fact]
+    genesis: int = 0
     offset: int = 0
     n: int = 0
     learned: int = 0
+    history: dict[int, tuple[int, int]] = field(default_factory=dict)
     outputs: dict[Channel, list[dict[str, Any]]] = field(
         default_factory=lambda: {channel: [] for channel in _OUTPUTS}
     )
-    _state: tuple[Brittle, Any, set[str]] = field(
-        default_factory=lambda: (Brittle(), drift.PageHinkley(**DETECTOR), set())
-    )
+    _state: _State = field(default_factory=_untrained)
 
     def run_to(self, end: int) -> None:
         """Process everything below an offset."""
+        facts = self.facts
         for offset in range(self.offset, end):
-            fact = self.facts.get(offset)
+            fact = facts.get(offset)
             if fact is not None:
                 self.n += 1
                 self._process(offset, fact)
         self.offset = max(self.offset, end)
+        self.history[end] = self.n, self.learned
+
+    def begin_again(self, genesis: int) -> None:
+        """From here on with an untrained model."""
+        self.genesis = genesis
+        self.offset = max(self.offset, genesis)
+        self.n = self.learned = 0
+        self._state = _untrained()
+        self.history[genesis] = 0, 0
 
     def _process(self, offset: int, fact: Fact) -> None:
         if fact.reason is not None:
             self._refuse(offset, fact, fact.reason.value)
             return
-        assert fact.value is not None
-        document = json.loads(fact.value)
-        features = document["features"]
-        spare = copy.deepcopy(self._state) if is_poison(features) else None
+        features = fact.document["features"]
+        spare = copy.deepcopy(self._state) if BOMB in features else None
         names = self._state[2]
-        if len(names | features.keys()) > LIMITS.distinct_features_max:
-            self._refuse(offset, fact, "too_many_features")
-            return
-        names.update(features)
+        if not names.issuperset(features):
+            if len(names | features.keys()) > LIMITS.distinct_features_max:
+                self._refuse(offset, fact, "too_many_features")
+                return
+            names.update(features)
         try:
-            self._learn(offset, fact, document)
+            self._learn(offset, fact)
         except (ArithmeticError, ValueError):
             assert spare is not None
             self._state = spare
             self._refuse(offset, fact, "model_error")
 
-    def _learn(self, offset: int, fact: Fact, document: dict[str, Any]) -> None:
+    def _learn(self, offset: int, fact: Fact) -> None:
         model, detector, _ = self._state
+        document = fact.document
         features, label = document["features"], document.get("label")
-        predicted, chances = model.predict_one(features), model.predict_proba_one(features)
+        chances = model.predict_proba_one(features)
+        predicted = chances[True] > chances[False]  # of a tie the first one wins, as in river
         learned_before = self.learned
-        if label is not None:
-            model.learn_one(features, label)
-            self.learned += 1
-            detector.update(int(predicted != label))
         value = {
             "v": 1,
-            "id": document.get("id", f"{self.topic}-{self.partition}-{offset}"),
+            "id": document.get("id") or f"{self.topic}-{self.partition}-{offset}",
             "partition": self.partition,
             "offset": offset,
             "prediction": predicted,
             "probabilities": {"false": chances[False], "true": chances[True]},
             "learned": learned_before,
-        } | ({} if label is None else {"label": label})
+        }
+        if label is not None:
+            value["label"] = label
+            model.learn_one(features, label)
+            self.learned += 1
+            detector.update(int(predicted != label))
         self._expect(Channel.PREDICTIONS, fact, fact.key, value)
         if label is not None and detector.drift_detected:
             self._alert(offset, fact, learned_before)
@@ -171,7 +189,8 @@ class Auditor:
     """Compares what any `read_committed` consumer sees with the plain loop's answer, at any moment.
 
     I1 one outcome for each committed offset and none beyond, I2 equal outputs, I3 in order, I4 with
-    their offset or not at all, I6 the committed offset never goes back.
+    their offset or not at all, I5 nothing aborted, I6 the committed offset never goes back, I10
+    snapshots of committed states only, never half, I12 nothing left over in Redis.
 
     Args:
         genesis: the offset at which each fold began.
@@ -179,7 +198,8 @@ class Auditor:
 
     def __init__(
         self,
-        broker: MemoryBroker,
+        broker: StrictBroker,
+        cache: Cache,
         workload: Workload,
         *,
         names: Mapping[Channel, str],
@@ -187,34 +207,48 @@ class Auditor:
         genesis: int = 0,
     ) -> None:
         self._broker = broker
+        self._cache = cache
+        self._workload = workload
         self._names = names
+        self._pipeline = group
         self._group = broker.group(group)
-        self._loops = [
-            PlainLoop(group, names[Channel.EVENTS], partition, facts, genesis)
-            for partition, facts in enumerate(workload.facts)
-        ]
         self._genesis = genesis
-        self._committed = dict.fromkeys(range(len(self._loops)), Committed(genesis, ""))
-        self._logs = {
-            (channel, partition): log
-            for channel in _OUTPUTS
-            for partition, log in enumerate(broker.topic(names[channel]).partitions)
-        }
-        self._positions = dict.fromkeys(self._logs, 0)
-        self._seen_n = dict.fromkeys(self._logs, 0)
-        self._seen = dict.fromkeys(self._logs, (0, 0, 0))
+        self._loops: list[PlainLoop] = []
+        self._committed: dict[int, Committed] = {}
+        self._seen_n: dict[_Place, int] = {}
+        self._positions: dict[_Place, int] = {}
+        self._seen: dict[_Place, tuple[int, int, int]] = {}
+        self._checked = -1
+        self._cache_checked = -1
+        self.is_cache_spoiled = False
+        self.grow()
+
+    def grow(self) -> None:
+        """Take in partitions that the topics have now."""
+        for partition in range(len(self._loops), len(self._workload.facts)):
+            facts = self._workload.facts[partition]
+            loop = PlainLoop(self._pipeline, self._names[Channel.EVENTS], partition, facts)
+            loop.begin_again(self._genesis)
+            self._loops.append(loop)
+            self._committed[partition] = Committed(self._genesis, "")
+            for channel in _OUTPUTS:
+                at = channel, partition
+                self._seen_n[at] = self._positions[at] = 0
+                self._seen[at] = 0, 0, self._genesis
 
     def check(self) -> None:
         """Raises: Violation."""
         for partition, committed in self._group.offsets.items():
             if committed is not self._committed[partition]:
                 self._check_offset(partition, committed)
-        for (channel, partition), log in self._logs.items():
-            seen = log.end, len(log.opened), self._loops[partition].offset
-            if seen != self._seen[channel, partition]:
-                self._check_outputs(channel, self._loops[partition], log)
-                self._seen[channel, partition] = seen
-        self._check_snapshots()
+                self._checked = -1
+        if self._checked != self._broker.changes_n:
+            self._checked = self._broker.changes_n
+            self._check_logs()
+        if self._cache_checked != self._cache.changes_n and not self.is_cache_spoiled:
+            self._cache_checked = self._cache.changes_n
+            problem = find_problem(self._cache, self._histories())
+            require(problem is None, str(problem))
 
     def lag(self) -> dict[int, int]:
         """Partition -> offsets between the committed one and the end, where there are any."""
@@ -226,6 +260,35 @@ class Auditor:
     def alerts_n(self) -> int:
         """How many alerts there must be so far; a workload without any would prove little."""
         return sum(len(loop.outputs[Channel.ALERTS]) for loop in self._loops)
+
+    def outcomes_n(self, partition: int) -> int:
+        """How many events of a partition have an outcome."""
+        loop = self._loops[partition]
+        return len(loop.outputs[Channel.PREDICTIONS]) + len(loop.outputs[Channel.QUARANTINE])
+
+    def genesis(self, partition: int) -> int:
+        """Where a partition's fold began."""
+        return self._loops[partition].genesis
+
+    def reached(self, partition: int) -> int:
+        """The newest committed offset of a partition that was ever seen."""
+        return self._loops[partition].offset
+
+    def operator_set(self, partition: int, committed: Committed) -> None:
+        """Somebody with the right to do so moved an offset; no outcome may lie between."""
+        loop = self._loops[partition]
+        passed = [o for o in range(committed.offset, loop.offset) if o in loop.facts]
+        require(not passed, f"partition {partition}: {committed.offset} is before {passed}")
+        loop.history[committed.offset] = loop.n, loop.learned
+        self._committed[partition] = committed
+
+    def begin_again(self) -> None:
+        """All folds begin untrained where they stand."""
+        for loop in self._loops:
+            loop.begin_again(loop.offset)
+
+    def _histories(self) -> dict[int, dict[int, tuple[int, int]]]:
+        return {loop.partition: loop.history for loop in self._loops}
 
     def _events(self, partition: int) -> Partition:
         return self._broker.partition(self._names[Channel.EVENTS], partition)
@@ -240,8 +303,18 @@ class Auditor:
         loop.run_to(offset)
         found = _METADATA.fullmatch(committed.metadata)
         said = tuple(map(int, found.groups())) if found else committed.metadata
-        right = loop.n, self._genesis, loop.learned
+        right = loop.n, loop.genesis, loop.learned
         require(said == right, f"{where} at {offset}: n, genesis, learned are {said}, not {right}")
+
+    def _check_logs(self) -> None:
+        for loop in self._loops:
+            for channel in _OUTPUTS:
+                at = channel, loop.partition
+                log = self._broker.topics[self._names[channel]].partitions[loop.partition]
+                seen = log.end, len(log.opened), loop.offset
+                if seen != self._seen[at]:
+                    self._check_outputs(channel, loop, log)
+                    self._seen[at] = seen
 
     def _check_outputs(self, channel: Channel, loop: PlainLoop, log: Partition) -> None:
         at = channel, loop.partition
@@ -256,16 +329,9 @@ class Auditor:
                 f"{where}: a record beyond the committed offset {loop.offset}: {record}",
             )
             told = _told(channel, record)
-            require(told == expected[n], f"{where}, record {n}: {told}, not {expected[n]}")
+            if told != expected[n]:
+                raise Violation(f"{where}, record {n}: {told}, not {expected[n]}")
             self._seen_n[at] += 1
         if not log.opened:  # an open transaction hides what was committed after it began
             missing = expected[self._seen_n[at] :]
             require(not missing, f"{where}: committed to {loop.offset}, but missing: {missing[:1]}")
-
-    def _check_snapshots(self) -> None:
-        for (_, partition), held in self._broker.snapshots.items():
-            newest = max(held, default=0)
-            require(
-                newest <= self._committed[partition].offset,
-                f"partition {partition}: a snapshot at {newest}, a state that is not committed",
-            )

@@ -32,6 +32,11 @@ class ManualClock:
         self._elapsed_s += tick_s
         return self._elapsed_s
 
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start, looked at for nothing."""
+        return self._elapsed_s
+
     def now_ms(self) -> int:
         """Milliseconds since 1970, as far as the wall clock knows."""
         return _EPOCH_MS + self._jumped_ms + int(self._elapsed_s * 1000)

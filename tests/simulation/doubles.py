@@ -11,20 +11,28 @@ from contextlib import contextmanager
 from typing import Any
 
 from stream.adapters.memory import MemoryBroker, MemoryLog, MemoryReader
+from stream.adapters.memory.broker import Producer
 from stream.adapters.memory.group import Group, Member
-from stream.adapters.memory.topic import Fate, Transaction
+from stream.adapters.memory.topic import Fate, Partition, Transaction
 from stream.core.event import Channel, Record
 from stream.errors import CommitLost
 from stream.ports import Committed, Polled
 from stream.runtime.watchdog import Watchdog
 from stream.telemetry import LOGGER_NAME, Event, Telemetry
-from tests.simulation.auditor import Violation
+from tests.simulation.clock import ManualClock
+from tests.simulation.violation import Violation
 
 _NOWHERE = logging.NullHandler()
 
 
 class StrictBroker(MemoryBroker):
-    """Refuses offsets for a transaction that has ended; they would wait for its end for ever."""
+    """Refuses offsets for a transaction that has ended; they would wait for its end for ever.
+
+    Attributes:
+        changes_n: how often something that a reader may see has changed.
+    """
+
+    changes_n = 0
 
     def add_offsets(
         self,
@@ -38,6 +46,30 @@ class StrictBroker(MemoryBroker):
         if transaction.fate is not Fate.OPEN:
             raise CommitLost("the transaction timed out and was aborted")
         super().add_offsets(transaction, group, offsets, member=member)
+
+    def append(self, name: str, number: int, **record: Any) -> None:
+        """See `MemoryBroker.append`."""
+        super().append(name, number, **record)
+        if record.get("transaction") is None:
+            self.changes_n += 1
+
+    def commit(self, producer: Producer, transaction: Transaction) -> None:
+        """See `MemoryBroker.commit`."""
+        super().commit(producer, transaction)
+        self.changes_n += 1
+
+    def time_out(self, *transactional_ids: str) -> None:
+        """See `MemoryBroker.time_out`."""
+        super().time_out(*transactional_ids)
+        self.changes_n += 1
+
+
+def cut(partition: Partition, end: int) -> None:
+    """An unclean election: what lay at `end` and beyond never was."""
+    del partition._entries[end:]
+    for transaction in [t for t, first in partition.opened.items() if first >= end]:
+        del partition.opened[transaction]
+        del transaction.partitions[partition]
 
 
 class PositionedLog(MemoryLog):
@@ -70,27 +102,38 @@ class OneReader(MemoryReader):
 
 
 class Deadlines(Watchdog):
-    """No thread: it only remembers that somebody would watch."""
+    """No thread: it only remembers that somebody would watch, and until when."""
 
-    def __init__(self) -> None:
-        self.is_on = False
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._end_s: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether somebody watches."""
+        return self._end_s is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the real one would have ended the process."""
+        return self._end_s is not None and self._clock.elapsed_s > self._end_s
 
     @contextmanager
     def watch(self, what: str, seconds: float) -> Iterator[None]:
         """See `Watchdog.watch`."""
         if self.is_on or seconds <= 0:
             raise Violation(f"{what}: nested, or no time for it: {seconds}")
-        self.is_on = True
+        self._end_s = self._clock.elapsed_s + seconds
         try:
             yield
         finally:
-            self.is_on = False
+            self._end_s = None
 
 
 class Diary(Telemetry):
-    """Keeps what is said, and has the real one format it."""
+    """Keeps what is said; if somebody listens, it tells them, and has the real one format it."""
 
-    def __init__(self, name: str, note: Callable[[str], None]) -> None:
+    def __init__(self, name: str, note: Callable[[str], None] | None) -> None:
         super().__init__()
         logging.getLogger(LOGGER_NAME).addHandler(_NOWHERE)
         self._name = name
@@ -99,9 +142,10 @@ class Diary(Telemetry):
 
     def say(self, event: Event, *, level: int = 20, **fields: object) -> None:
         """See `Telemetry.say`."""
-        super().say(event, level=level, **fields)
         self.said.append((event, fields))
-        self._note(f"{self._name}: {event} {fields}")
+        if self._note is not None:
+            super().say(event, level=level, **fields)
+            self._note(f"{self._name}: {event} {fields}")
 
     def events(self) -> list[Event]:
         """What was said, without the fields."""

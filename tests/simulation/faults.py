@@ -1,16 +1,24 @@
-"""What can go wrong, and how often."""
+"""What can go wrong at a step of a call, and how often."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from random import Random
 from typing import Self
 
-from stream.ports import StoredSnapshot
+import redis
+
+from stream.errors import CommitLost, Retryable
 
 STORE = frozenset(("stored", "load", "save", "remove"))
 """The steps of the snapshots' store; all others are the log's."""
 
-Snapshots = Mapping[tuple[str, int], dict[int, tuple[StoredSnapshot, bytes]]]
+_REDIS_SAYS = (
+    redis.ConnectionError("connection refused"),
+    redis.TimeoutError("timed out"),
+    redis.ResponseError("OOM command not allowed when used memory > 'maxmemory'"),
+    redis.ReadOnlyError("you can't write against a read only replica"),
+    redis.BusyLoadingError("loading the dataset in memory"),
+    redis.exceptions.NoPermissionError("this user has no permissions"),
+)
 
 
 class Crash(BaseException):
@@ -38,6 +46,9 @@ class Rates:
     expire: float
     spoil: float
     jump: float
+    slow: float
+    retain: float
+    grow: float
 
     @classmethod
     def drawn(cls, rng: Random) -> Self:
@@ -45,30 +56,17 @@ class Rates:
         rates = {field.name: rng.choice((0.0, 0.003, 0.01, 0.03)) for field in fields(cls)}
         for name in ("store_away", "spoil"):
             rates[name] = rng.choice((0.0, 0.01, 0.05, 0.15))
+        # Whoever deletes events up to the snapshots must be able to rely on these.
+        rates["retain"] = 0.0 if rates["spoil"] else rng.choice((0.0, 0.0, 0.1))
+        rates["grow"] = rng.choice((0.0, 0.0, 0.0, 0.01))
         return cls(**rates)
 
 
-def spoil(snapshots: Snapshots, rng: Random) -> str:
-    """The store forgets or damages something. Returns: what."""
-    places = [(held, at) for held in snapshots.values() for at in held]
-    if not places:
-        return "nothing to spoil"
-    held, at = rng.choice(places)
-    entry, sealed = held[at]
-    how = rng.choice(("forget", "forget all", "flip", "cut", "swap"))
-    # `randrange` draws more or less often by the length, which hangs on the order of pickled sets.
-    where = int(rng.random() * len(sealed))
-    if how == "forget":
-        del held[at]
-    elif how == "forget all":
-        for each in snapshots.values():
-            each.clear()
-    elif how == "swap":
-        other, other_at = rng.choice(places)
-        held[at] = entry, other[other_at][1]
-    elif how == "flip" and sealed:
-        flipped = bytes((sealed[where] ^ 1 << rng.randrange(8),))
-        held[at] = entry, sealed[:where] + flipped + sealed[where + 1 :]
-    else:
-        held[at] = StoredSnapshot(at, where, entry.saved_at_ms), sealed[:where]
-    return f"{how} {at}"
+def failure(name: str, rng: Random) -> Exception:
+    """What a call that fails raises at one of its steps."""
+    if name in STORE:
+        return rng.choice(_REDIS_SAYS)
+    text = f"injected at {name}"
+    if name == "committed" and rng.random() < 0.3:
+        return CommitLost(text)
+    return Retryable(text)

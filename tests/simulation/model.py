@@ -1,6 +1,5 @@
 """A model that costs next to nothing, remembers everything, and can be made to fail."""
 
-import math
 from collections.abc import Hashable
 from typing import Any
 
@@ -11,7 +10,7 @@ BOMB = "bomb"
 
 
 class Brittle(base.Classifier):
-    """Logistic regression in plain Python: each answer depends on every event before it.
+    """A linear model in plain Python: each answer depends on every event before it.
 
     The bomb `"predict"` raises before predicting, `"learn"` half way through learning, which leaves
     some weights changed, and `"memory"` is the process's failure, not the event's.
@@ -28,8 +27,11 @@ class Brittle(base.Classifier):
         """P(false) and P(true)."""
         if x.get(BOMB) == "predict":
             raise ArithmeticError("this event cannot be predicted")
-        total = self.bias + sum(self.weights.get(k, 0.0) * v for k, v in x.items() if k != BOMB)
-        chance = 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, total))))
+        total, weights = self.bias, self.weights
+        for name, value in x.items():
+            if name in weights:
+                total += weights[name] * value
+        chance = 0.5 + 0.5 * total / (1.0 + abs(total))  # as good as a logistic one, and cheaper
         return {False: 1.0 - chance, True: chance}
 
     def learn_one(self, x: dict[Hashable, Any], y: bool | str | int) -> None:

@@ -1,24 +1,24 @@
 """Deliberate mistakes, each a small change of the running code: the simulation's own test."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 
 import msgspec
 import pytest
 
-from stream.adapters.memory import MemorySnapshots
-from stream.core.event import Channel, Output, Record
-from stream.core.task import Task
-from stream.errors import CommitLost, Retryable
-from stream.ports import Committed, Polled, StoredSnapshot
-from stream.runtime import settling as settling_module
+from stream.core.event import Record
+from stream.errors import Retryable
+from stream.ports import Polled
 from stream.runtime import worker as worker_module
-from stream.runtime.restore import Restore
 from stream.runtime.settling import Settled, Settling
 from stream.runtime.worker import Worker
+from tests.simulation import planted_log, planted_state
 from tests.simulation.doubles import PositionedLog
 from tests.simulation.world import Parts
 
 Plant = Callable[[pytest.MonkeyPatch], Parts]
+
+SEEDS_MAX = 2_000
 
 
 class SnapshotsBeforeCommitting(Worker):
@@ -73,37 +73,6 @@ class LeavesACutBatch(Worker):
         self._log = log
 
 
-class PublishesReplays(Restore):
-    """Hands on what a replay gives, as if it were live."""
-
-    leaked: list[Output]
-
-    def _slice(self, task: Task, target: int, deadline: float) -> bool:
-        step = task.step
-
-        def loud(record: Record) -> list[Output]:
-            outputs = step(record)
-            self.leaked.extend(outputs)
-            return outputs
-
-        task.step = loud  # type: ignore[method-assign]  # that is the mistake
-        try:
-            return super()._slice(task, target, deadline)
-        finally:
-            del task.step
-
-
-class TakesABrokenReadForTheEnd(Restore):
-    """Asks a reader's generator that raised for more: it has ended, so the rest is skipped."""
-
-    def _slice(self, task: Task, target: int, deadline: float) -> bool:
-        try:
-            return super()._slice(task, target, deadline)
-        except Retryable:
-            self._replay = iter(())
-            raise
-
-
 class KeepsHeldStates(Settling):
     """Does not compare a held state with what is committed."""
 
@@ -128,118 +97,60 @@ class ForgetsAFailedRestore(Settling):
             raise
 
 
-class StickyLog(PositionedLog):
-    """Does not go back to the committed offset after an abort."""
+class KeepsOutputs(Worker):
+    """Sends what a lost commit held along with the next one."""
 
-    def seek(self, partition: int, offset: int) -> None:
-        """Only the first time."""
-        if partition not in self._positions:
-            super().seek(partition, offset)
-
-
-def _shifted(by: int) -> type[PositionedLog]:
-    class Shifted(PositionedLog):
-        def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
-            """Off by one."""
-            super().commit(
-                outputs,
-                {p: Committed(max(0, c.offset + by), c.metadata) for p, c in offsets.items()},
-            )
-
-    return Shifted
+    def _doubt(self) -> None:
+        outputs = list(self._outputs)
+        super()._doubt()
+        self._outputs.extend(outputs)
 
 
-class CommitsTwice(PositionedLog):
-    """Outputs in one transaction, offsets in another."""
+class PassesNoGaps(Worker):
+    """Waits for a record at offsets that hold none."""
 
-    def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
-        """See `Log.commit`."""
-        super().commit(outputs, {})
-        super().commit((), offsets)
+    def _pass_gaps(self, polled: Polled) -> None:
+        """Do nothing."""
 
 
-class RepeatsALostCommit(PositionedLog):
-    """Sends a commit again that may have taken effect."""
+class CommitsUnwatched(Worker):
+    """Puts no deadline on a commit."""
 
-    def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
-        """See `Log.commit`."""
+    def _commit(self) -> None:
+        watched, self._deadlined = self._deadlined, lambda *_: nullcontext()
         try:
-            super().commit(outputs, offsets)
-        except CommitLost:
-            super().commit(outputs, offsets)
-
-
-class IndexFirst(MemorySnapshots):
-    """Tells of a snapshot before it is whole."""
-
-    def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
-        """See `SnapshotStore.save`."""
-        half = sealed[: len(sealed) // 2]
-        entry = StoredSnapshot(next_offset, len(half), self._broker.clock.now_ms())
-        self._held(partition)[next_offset] = entry, half
-        super().save(partition, next_offset, sealed)
-
-
-def _replay_that_publishes(patch: pytest.MonkeyPatch) -> Parts:
-    leaked: list[Output] = []
-
-    class Publishing(Worker):
-        def _commit(self) -> None:
-            self._outputs.extend(o for o in leaked if o.partition in self._dirty)
-            leaked.clear()
             super()._commit()
-
-    patch.setattr(PublishesReplays, "leaked", leaked, raising=False)
-    patch.setattr(settling_module, "Restore", PublishesReplays)
-    return Parts(worker=Publishing)
+        finally:
+            self._deadlined = watched
 
 
-def _in_settling(name: str, made: type) -> Plant:
-    module = settling_module if name == "Restore" else worker_module
+def _as_worker(made: type[Worker]) -> Plant:
+    return lambda _patch: Parts(worker=made)
 
+
+def _in_settling(made: type[Settling]) -> Plant:
     def plant(patch: pytest.MonkeyPatch) -> Parts:
-        patch.setattr(module, name, made)
+        patch.setattr(worker_module, "Settling", made)
         return Parts()
 
     return plant
 
 
-def _half_mutated(patch: pytest.MonkeyPatch) -> Parts:
-    patch.setattr(Task, "_undo", lambda _task: None)
-    return Parts()
-
-
-def _any_identity(patch: pytest.MonkeyPatch) -> Parts:
-    patch.setattr(Restore, "_identity", lambda *_: ())
-    return Parts()
-
-
-def _silent_output(channel: Channel) -> type[PositionedLog]:
-    class Silent(PositionedLog):
-        def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
-            """Lose one channel's records."""
-            super().commit([o for o in outputs if o.channel is not channel], offsets)
-
-    return Silent
+def _always(parts: Parts) -> Plant:
+    return lambda _patch: parts
 
 
 BUGS: Mapping[str, Plant] = {
-    "a snapshot of an uncommitted state": lambda _: Parts(worker=SnapshotsBeforeCommitting),
-    "a lost commit taken for a good one": lambda _: Parts(worker=GoesOnAfterALostCommit),
-    "outputs of a revoked partition committed": lambda _: Parts(worker=CommitsForRevoked),
-    "work kept of a partition won back": lambda _: Parts(worker=KeepsWonBackWork),
-    "no rewind after a cut batch": lambda _: Parts(worker=LeavesACutBatch),
-    "no rewind after an abort": lambda _: Parts(log=StickyLog),
-    "committed offset one too low": lambda _: Parts(log=_shifted(-1)),
-    "committed offset one too high": lambda _: Parts(log=_shifted(1)),
-    "outputs and offsets in two transactions": lambda _: Parts(log=CommitsTwice),
-    "a lost commit sent again": lambda _: Parts(log=RepeatsALostCommit),
-    "alerts never sent": lambda _: Parts(log=_silent_output(Channel.ALERTS)),
-    "index before manifest": lambda _: Parts(store=IndexFirst),
-    "a replay that publishes": _replay_that_publishes,
-    "a broken read taken for the end": _in_settling("Restore", TakesABrokenReadForTheEnd),
-    "a held state kept unchecked": _in_settling("Settling", KeepsHeldStates),
-    "a restore forgotten when it fails": _in_settling("Settling", ForgetsAFailedRestore),
-    "a half-changed model kept": _half_mutated,
-    "a snapshot under another's key loaded": _any_identity,
+    "a snapshot of an uncommitted state": _as_worker(SnapshotsBeforeCommitting),
+    "a lost commit taken for a good one": _as_worker(GoesOnAfterALostCommit),
+    "outputs of a lost commit kept": _as_worker(KeepsOutputs),
+    "outputs of a revoked partition committed": _as_worker(CommitsForRevoked),
+    "work kept of a partition won back": _as_worker(KeepsWonBackWork),
+    "no rewind after a cut batch": _as_worker(LeavesACutBatch),
+    "gaps never passed": _as_worker(PassesNoGaps),
+    "a commit without a deadline": _as_worker(CommitsUnwatched),
+    "a held state kept unchecked": _in_settling(KeepsHeldStates),
+    "a restore forgotten when it fails": _in_settling(ForgetsAFailedRestore),
+    **{name: _always(parts) for name, parts in planted_log.BUGS.items()},
+    **planted_state.BUGS,
 }

@@ -9,8 +9,9 @@ from stream.core.event import Channel, Record
 from stream.errors import Retryable
 from stream.ports import Committed
 from stream.telemetry import Event
-from tests.simulation.auditor import Auditor, require
+from tests.simulation.auditor import Auditor
 from tests.simulation.clock import ManualClock
+from tests.simulation.violation import require
 from tests.simulation.workload import Fact, Workload, events
 from tests.simulation.world import NAMES, PIPELINE, Options, Parts, Process, World
 
@@ -19,6 +20,9 @@ SNAPSHOTS = Options(replay_budget_s=0.001, commit_interval_s=0.0, fold_s_max=0.0
 
 NO_SNAPSHOTS = Options(replay_budget_s=1e9)
 STORE_AWAY = ("stored", "load", "save:before", "remove:before")
+
+INDEX = f"streamfold:{{{PIPELINE}}}:0:index"
+"""Of partition 0's snapshots."""
 
 TURNS_MAX = 400
 
@@ -43,7 +47,12 @@ class Stage:
             records_n=0,
         )
         self.auditor = Auditor(
-            self.world.broker, self.workload, names=NAMES, group=PIPELINE, genesis=genesis
+            self.world.broker,
+            self.world.cache,
+            self.workload,
+            names=NAMES,
+            group=PIPELINE,
+            genesis=genesis,
         )
 
     def send(
@@ -95,7 +104,7 @@ class Stage:
     @property
     def snapshots(self) -> list[int]:
         """The next offsets of partition 0's snapshots, oldest first."""
-        return sorted(self.world.broker.snapshots.get((PIPELINE, 0), ()))
+        return sorted(self.world.cache.indexes.get(INDEX, ()))
 
 
 def done(options: Options, n: int = 12) -> Stage:

@@ -29,6 +29,7 @@ OPTIONS = Options(commit_interval_s=0.0, fold_s_max=0.003, replay_budget_s=0.006
 def _half_done() -> Stage:
     """Somebody processed the first half, with snapshots, markers and poison, and died."""
     stage = Stage(partitions_n=2)
+    stage.world.watcher = stage.auditor.check
     stage.send(events(5, seed=1))
     stage.send(events(2, seed=2), partition=1, is_committed=True)
     first = stage.start(OPTIONS)

@@ -2,28 +2,24 @@
 
 import pytest
 
+from tests.simulation.hunt import hunt
 from tests.simulation.planted import BUGS
-from tests.simulation.simulation import Failed, simulate
-from tests.simulation.world import Parts
+from tests.simulation.test_schedules import SEEDS_N
 
-SEEDS_MAX = 300
+BUGS_N_MIN = 25
 
 
 @pytest.mark.parametrize("name", BUGS)
-def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_bug_is_found(name: str) -> None:
     """A mistake that no seed shows means that the simulation is too weak."""
-    parts = BUGS[name](monkeypatch)
+    found = hunt(name)
 
-    found = next((seed for seed in range(SEEDS_MAX) if _fails(seed, parts)), None)
-
-    assert found is not None, f"{SEEDS_MAX} seeds do not show: {name}"
+    assert found.seeds_n is not None, f"not found: {name}"
 
 
-def _fails(seed: int, parts: Parts) -> bool:
-    try:
-        simulate(seed, parts=parts)
-    except Failed as failed:
-        if not isinstance(failed.__cause__, AssertionError):
-            raise  # not what it does was found: it does not fit the code any more
-        return True
-    return False
+def test_there_are_enough_of_them_and_most_are_found_by_every_test_run() -> None:
+    """The seeds that run with the tests must be worth something by themselves."""
+    common = [name for name in list(BUGS)[::4] if hunt(name, seeds_max=SEEDS_N).seeds_n is not None]
+
+    assert len(BUGS) >= BUGS_N_MIN
+    assert len(common) > len(BUGS) / 4 * 0.7

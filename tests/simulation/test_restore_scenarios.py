@@ -5,7 +5,17 @@ import msgspec
 from stream.core.event import Channel
 from stream.errors import Retryable
 from stream.telemetry import Event, Metric
-from tests.simulation.stage import NO_SNAPSHOTS, SNAPSHOTS, STORE_AWAY, Stage, away, done, said
+from tests.simulation.spoiling import load, put
+from tests.simulation.stage import (
+    INDEX,
+    NO_SNAPSHOTS,
+    SNAPSHOTS,
+    STORE_AWAY,
+    Stage,
+    away,
+    done,
+    said,
+)
 from tests.simulation.workload import event, events
 from tests.simulation.world import Options
 
@@ -81,9 +91,10 @@ def test_a_damaged_snapshot_is_passed_over_for_an_older_one() -> None:
     """Its signature betrays it before anything of it is used."""
     stage = done(SNAPSHOTS)
     older, newest = stage.snapshots
-    held = stage.world.broker.snapshots["sim", 0]
-    entry, sealed = held[newest]
-    held[newest] = entry, sealed[:-1] + bytes((sealed[-1] ^ 1,))
+    stage.auditor.is_cache_spoiled = True
+    cache = stage.world.cache
+    sealed = load(cache, INDEX, newest) or b""
+    put(cache, INDEX, newest, sealed[:-1] + bytes((sealed[-1] ^ 1,)))
     stage.send(events(3))
     process = stage.start()
 

@@ -6,7 +6,8 @@ import pytest
 
 from stream.telemetry import Event
 from tests.simulation.planted import BUGS
-from tests.simulation.simulation import Failed, Simulation, simulate
+from tests.simulation.seeds import Failed, simulate
+from tests.simulation.simulation import Simulation
 
 SEEDS_N = 50
 

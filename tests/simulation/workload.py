@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from stream.adapters.memory import MemoryBroker
 from stream.adapters.memory.broker import Producer
@@ -49,6 +50,7 @@ class Fact:
 
     Attributes:
         reason: why it must be refused; None for a valid event (on which the model may yet raise).
+        document: what the value of a valid event says.
     """
 
     value: bytes | None
@@ -56,6 +58,7 @@ class Fact:
     key: bytes | None = None
     timestamp_ms: int = _FIRST_MS
     headers: Headers = ()
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def event(
@@ -69,7 +72,8 @@ def event(
     body: dict[str, object] = dict(features)
     if bomb is not None:
         body[BOMB] = bomb
-    return Fact(json.dumps({"features": body, "label": label}).encode(), key=key)
+    document = {"features": body, "label": label}
+    return Fact(json.dumps(document).encode(), key=key, document=document)
 
 
 def events(n: int, *, seed: int = 0) -> list[Fact]:
@@ -137,8 +141,29 @@ class Workload:
         """All that is to come, and the end of every transaction."""
         while self.left_n:
             self.feed()
+        self.settle()
+
+    def settle(self) -> None:
+        """The end of every transaction."""
         for begun in tuple(self._open):
             self._end(begun, is_committed=self._rng.random() < 0.6)
+
+    def grow(self) -> None:
+        """One more partition, which the topic has already."""
+        self.facts.append({})
+        self._made_n.append(0)
+
+    def cut(self, partition: int, end: int) -> None:
+        """Forget what lay at `end` and beyond: the log lost it."""
+        facts = self.facts[partition]
+        for offset in [offset for offset in facts if offset >= end]:
+            del facts[offset]
+        for begun in self._open:
+            begun.sent = [place for place in begun.sent if place[0] != partition or place[1] < end]
+
+    def refill(self, partition: int, records_n: int) -> None:
+        """Append records that nobody has counted on."""
+        self._append([self._any(partition) for _ in range(records_n)], partition, None)
 
     def _begin(self) -> _Open:
         producer = self._broker.producer(f"{_PRODUCER}-{self._broker.serial()}")
@@ -191,9 +216,11 @@ class Workload:
             document["label"] = is_true
         if rng.random() < 0.5:
             document["id"] = f"e-{partition}-{n}"
-        return Fact(json.dumps(document).encode(), None, key, at_ms, headers)
+        return Fact(_encode(document), None, key, at_ms, headers, document)
 
 
-def is_poison(features: Mapping[str, object]) -> bool:
-    """Whether the model may raise on these."""
-    return BOMB in features
+_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def _encode(document: Mapping[str, object]) -> bytes:
+    return _dumps(document).encode()

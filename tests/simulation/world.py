@@ -10,18 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from stream.adapters.memory import MemoryLog, MemorySnapshots
+from stream.adapters.memory import MemoryLog, MemoryReader
 from stream.adapters.memory.broker import Faults, no_faults
 from stream.adapters.memory.group import Member
 from stream.core.event import Channel
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec, EventShape, ModelSpec
-from stream.ports import Clock
 from stream.runtime.restore import OnChange, Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.worker import Pace, Worker
 from stream.telemetry import Event
-from tests.simulation.auditor import DETECTOR, Violation
+from tests.simulation.auditor import DETECTOR
+from tests.simulation.cache import Cache, CachedSnapshots
+from tests.simulation.clock import ManualClock
 from tests.simulation.doubles import (
     Deadlines,
     Diary,
@@ -30,13 +31,33 @@ from tests.simulation.doubles import (
     PositionedLog,
     StrictBroker,
 )
+from tests.simulation.violation import Violation
 from tests.simulation.workload import LIMITS
 
 PIPELINE = "sim"
 NAMES = {channel: f"{PIPELINE}.{channel.value}" for channel in Channel}
 KEY = b"k" * 32
 
-RECIPE = Recipe(
+
+class _Recipe(Recipe):
+    """What `Recipe` asks the machine for does not change in one process."""
+
+    def parts(self) -> dict[str, str]:
+        """See `Recipe.parts`."""
+        known: dict[str, dict[str, str]] = self.__dict__
+        if "_parts" not in known:
+            known["_parts"] = super().parts()
+        return known["_parts"]
+
+    def fingerprint(self) -> str:
+        """See `Recipe.fingerprint`."""
+        known: dict[str, str] = self.__dict__
+        if "_fingerprint" not in known:
+            known["_fingerprint"] = super().fingerprint()
+        return known["_fingerprint"]
+
+
+RECIPE = _Recipe(
     pipeline=PIPELINE,
     events_topic=NAMES[Channel.EVENTS],
     model=ModelSpec(factory="tests.simulation.model:Brittle"),
@@ -46,6 +67,7 @@ RECIPE = Recipe(
     hash_seed=0,
 )
 
+_TELLING = frozenset(("flush:after", "end:after", "save:after", "remove:after"))
 _UNWATCHED = frozenset(("save", "remove", "stored"))
 """The snapshots' steps run beside the loop, on the executor."""
 
@@ -57,7 +79,8 @@ class Parts:
     worker: type[Worker] = Worker
     snapshotter: type[Snapshotter] = Snapshotter
     log: type[MemoryLog] = PositionedLog
-    store: type[MemorySnapshots] = MemorySnapshots
+    store: type[CachedSnapshots] = CachedSnapshots
+    reader: type[MemoryReader] = OneReader
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -92,6 +115,7 @@ class Options:
     fold_s_max: float = 0.02
     replay_budget_s: float = 0.02
     keep: int = 2
+    retention_s: float | None = None
 
 
 class World:
@@ -99,22 +123,25 @@ class World:
 
     Attributes:
         faults: asked at each step of a port call; whatever it raises is that step's failure.
+        watcher: called at each step that may have made something visible.
         acting: the process whose turn it is.
     """
 
     def __init__(
         self,
-        clock: Clock,
+        clock: ManualClock,
         *,
         partitions_n: int,
         parts: Parts,
         jitter: Callable[[], float] = lambda: 0.5,
-        note: Callable[[str], None] = lambda line: None,  # noqa: ARG005  # nobody listens
+        note: Callable[[str], None] | None = None,
     ) -> None:
         self.clock = clock
         self.note = note
         self.broker = StrictBroker(clock=clock, faults=self._on_step)
+        self.cache = Cache(clock)
         self.faults: Faults = no_faults
+        self.watcher: Callable[[], None] = lambda: None
         self.acting: Process | None = None
         self._parts = parts
         self._jitter = jitter
@@ -131,12 +158,12 @@ class World:
         options = options or Options()
         parts, name = self._parts, f"w{self.broker.serial()}"
         log = parts.log(self.broker, names=NAMES, group=PIPELINE, instance=instance)
-        store = parts.store(self.broker, pipeline=PIPELINE)
-        telemetry, deadlines = Diary(name, self.note), Deadlines()
+        store = parts.store(self.cache, pipeline=PIPELINE, clock=self.clock, faults=self._on_step)
+        telemetry, deadlines = Diary(name, self.note), Deadlines(self.clock)
         jobs, stopping = Jobs(are_late=options.are_jobs_late), threading.Event()
         sources = Sources(
             recipe=options.recipe,
-            reader=OneReader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7),
+            reader=parts.reader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7),
             store=store,
             key=KEY,
             topic_id=self.topic_id,
@@ -148,7 +175,11 @@ class World:
         snapshotter = parts.snapshotter(
             store,
             executor=jobs,
-            policy=Policy(replay_budget_s=options.replay_budget_s, keep=options.keep),
+            policy=Policy(
+                replay_budget_s=options.replay_budget_s,
+                keep=options.keep,
+                retention_s=options.retention_s,
+            ),
             key=KEY,
             topic_id=self.topic_id,
             clock=self.clock,
@@ -172,6 +203,12 @@ class World:
             name=name, instance=instance, worker=worker, log=log, jobs=jobs,
             deadlines=deadlines, telemetry=telemetry, stopping=stopping,
         )  # fmt: skip
+
+    def grow(self) -> None:
+        """Each topic gets one more partition, the events' last."""
+        partitions_n = 1 + len(self.broker.topic(NAMES[Channel.EVENTS]).partitions)
+        for channel in reversed(Channel):
+            self.broker.topic(NAMES[channel]).grow(partitions_n)
 
     def turn(self, process: Process) -> None:
         """One round of its loop."""
@@ -215,6 +252,8 @@ class World:
         name = step.partition(":")[0]
         if process is not None and name not in _UNWATCHED and not process.deadlines.is_on:
             raise Violation(f"{step}: a call without a deadline")
+        if step in _TELLING:
+            self.watcher()
         self.faults(step)
 
 

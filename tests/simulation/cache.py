@@ -1,0 +1,161 @@
+"""A Redis in memory, key by key, under the real adapter of the snapshots.
+
+So a crash can come between any two commands of a save, and any single key can get lost or damaged.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+import redis
+
+from stream.adapters.redis import RedisSnapshots
+from stream.ports import StoredSnapshot
+from tests.simulation.clock import ManualClock
+
+CHUNK_BYTES = 700
+"""Two to four chunks for a state of the simulation's model."""
+
+_READS = frozenset(("stored", "load"))
+
+Faults = Callable[[str], None]
+
+
+@dataclass(slots=True, eq=False)
+class Cache:
+    """What outlives the clients.
+
+    Attributes:
+        values: with the time of their end, on the server's own clock; None = they stay.
+        indexes: sorted sets, here of members that are their own scores.
+        changes_n: how many commands have changed something so far.
+        written_n: how often a snapshot of an offset was begun, by its manifest's key.
+    """
+
+    clock: ManualClock
+    values: dict[str, tuple[bytes, float | None]] = field(default_factory=dict)
+    indexes: dict[str, set[int]] = field(default_factory=dict)
+    changes_n: int = 0
+    written_n: Counter[str] = field(default_factory=Counter)
+
+    def get(self, key: str) -> bytes | None:
+        """A value that has not expired."""
+        held = self.values.get(key)
+        if held is None:
+            return None
+        value, end_s = held
+        if end_s is not None and end_s <= self.clock.elapsed_s:
+            del self.values[key]
+            return None
+        return value
+
+    def clear(self) -> None:
+        """FLUSHALL."""
+        self.values.clear()
+        self.indexes.clear()
+        self.changes_n += 1
+
+
+class _Connection:
+    """The commands that the adapter uses; each is a step of the call that it belongs to."""
+
+    def __init__(self, cache: Cache, faults: Faults) -> None:
+        self._cache = cache
+        self._faults = faults
+        self.call = ""
+
+    def set(
+        self, key: str, value: bytes, *, ex: float | None = None, get: bool = False
+    ) -> bytes | bool | None:
+        self._before()
+        cache = self._cache
+        old = cache.get(key) if get else None
+        if key.endswith(":0") and key.count(":") == 5:
+            cache.written_n[key.rsplit(":", 2)[0]] += 1
+        cache.values[key] = value, None if ex is None else cache.clock.elapsed_s + ex
+        self._after()
+        return old if get else True
+
+    def persist(self, key: str) -> None:
+        self._before()
+        value = self._cache.get(key)
+        if value is not None:
+            self._cache.values[key] = value, None
+        self._after()
+
+    def unlink(self, *keys: str) -> None:
+        self._before()
+        for key in keys:
+            self._cache.values.pop(key, None)
+        self._after()
+
+    def zadd(self, key: str, scores: dict[str, int]) -> None:
+        self._before()
+        self._cache.indexes.setdefault(key, set()).update(scores.values())
+        self._after()
+
+    def zrem(self, key: str, member: str) -> None:
+        self._before()
+        self._cache.indexes.get(key, set()).discard(int(member))
+        self._after()
+
+    def get(self, key: str) -> bytes | None:
+        self._look()
+        return self._cache.get(key)
+
+    def mget(self, keys: list[str]) -> list[bytes | None]:
+        self._look()
+        return [self._cache.get(key) for key in keys]
+
+    def zrevrange(self, key: str, _first: int, most: int) -> list[bytes]:
+        self._look()
+        members = sorted(self._cache.indexes.get(key, ()), reverse=True)
+        return [b"%d" % member for member in members[: most + 1]]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _look(self) -> None:
+        self._faults(self.call if self.call in _READS else f"{self.call}:before")
+
+    def _before(self) -> None:
+        self._faults(f"{self.call}:before")
+
+    def _after(self) -> None:
+        self._cache.changes_n += 1
+        self._faults(f"{self.call}:after")
+
+
+class CachedSnapshots(RedisSnapshots):
+    """The real adapter on a `Cache`.
+
+    Args:
+        faults: asked at each command of a call: `stored`, `load`; and as `CALL:before` and
+            `CALL:after` (it took effect, nobody was told) of `save` and `remove`.
+    """
+
+    def __init__(self, cache: Cache, *, pipeline: str, clock: ManualClock, faults: Faults) -> None:
+        super().__init__("redis://", pipeline=pipeline, clock=clock, chunk_bytes=CHUNK_BYTES)
+        self._connection = _Connection(cache, faults)
+        self._redis = cast("redis.Redis", self._connection)
+
+    def stored(self, partition: int) -> list[StoredSnapshot]:
+        """See `SnapshotStore.stored`."""
+        self._connection.call = "stored"
+        return super().stored(partition)
+
+    def load(self, partition: int, next_offset: int) -> bytes | None:
+        """See `SnapshotStore.load`."""
+        self._connection.call = "load"
+        return super().load(partition, next_offset)
+
+    def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
+        """See `SnapshotStore.save`."""
+        self._connection.call = "save"
+        super().save(partition, next_offset, sealed)
+
+    def remove(self, partition: int, next_offset: int) -> None:
+        """See `SnapshotStore.remove`."""
+        self._connection.call = "remove"
+        super().remove(partition, next_offset)

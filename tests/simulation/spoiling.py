@@ -1,0 +1,168 @@
+"""What may become of the snapshots in a Redis: keys get lost, damaged, mixed up, forged."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import NoReturn
+
+from stream.core.snapshot import Rejected, seal, unseal
+from tests.simulation.cache import Cache
+from tests.simulation.violation import Violation
+
+FORGERS_KEY = b"x" * 32
+
+_KEY = re.compile(r"streamfold:\{(?P<pipeline>[^}]*)\}:(?P<partition>\d+):(?P<rest>.*)")
+
+
+def explode() -> NoReturn:
+    """What a forged snapshot runs when it is unpickled."""
+    raise Violation("a snapshot was unpickled whose signature does not fit")
+
+
+BOMB_PICKLE = b"\x80\x05ctests.simulation.spoiling\nexplode\n)R."
+
+
+def load(cache: Cache, index: str, offset: int) -> bytes | None:
+    """A whole snapshot, as an outsider reads it; None if anything of it is gone."""
+    base = index.removesuffix("index") + str(offset)
+    raw = cache.get(base)
+    if raw is None:
+        return None
+    try:
+        manifest = json.loads(raw)
+        names = [f"{base}:{manifest['write']}:{n}" for n in range(int(manifest["chunks"]))]
+        size = int(manifest["size_bytes"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    chunks = [cache.get(name) for name in names]
+    if None in chunks:
+        return None
+    sealed = b"".join(chunk for chunk in chunks if chunk is not None)
+    return sealed if len(sealed) == size else None
+
+
+def put(cache: Cache, index: str, offset: int, sealed: bytes) -> None:
+    """Store bytes as the snapshot at an offset, whatever was there."""
+    base = index.removesuffix("index") + str(offset)
+    manifest = {"write": "spoilt", "chunks": 1, "size_bytes": len(sealed), "saved_at_ms": 0}
+    cache.values[base] = json.dumps(manifest).encode(), None
+    cache.values[f"{base}:spoilt:0"] = sealed, None
+    cache.indexes.setdefault(index, set()).add(offset)
+
+
+def spoil(cache: Cache, rng: Random, *, key: bytes) -> str:
+    """Something happens to what is stored. Returns: what."""
+    how = rng.choice(tuple(_WAYS))
+    cache.changes_n += 1
+    return f"{how}: {_WAYS[how](cache, rng, key)}"
+
+
+def _forget_key(cache: Cache, rng: Random, _key: bytes) -> str:
+    """A chunk, a manifest: eviction."""
+    name = _any_value(cache, rng)
+    if name:
+        del cache.values[name]
+    return name
+
+
+def _forget_index(cache: Cache, rng: Random, _key: bytes) -> str:
+    names = list(cache.indexes)
+    if not names:
+        return ""
+    name = rng.choice(names)
+    del cache.indexes[name]
+    return name
+
+
+def _forget_all(cache: Cache, _rng: Random, _key: bytes) -> str:
+    cache.clear()
+    return "everything"
+
+
+def _flip(cache: Cache, rng: Random, _key: bytes) -> str:
+    name = _any_value(cache, rng)
+    if name:
+        value, end_s = cache.values[name]
+        # `randrange` draws more or less often by the length, which hangs on pickled sets' order.
+        where = int(rng.random() * len(value))
+        flipped = bytes((value[where] ^ 1 << rng.randrange(8),))
+        cache.values[name] = value[:where] + flipped + value[where + 1 :], end_s
+    return name
+
+
+def _cut(cache: Cache, rng: Random, _key: bytes) -> str:
+    name = _any_value(cache, rng)
+    if name:
+        value, end_s = cache.values[name]
+        cache.values[name] = value[: int(rng.random() * len(value))], end_s
+    return name
+
+
+def _swap(cache: Cache, rng: Random, _key: bytes) -> str:
+    """Two values change places, of whatever partitions and offsets."""
+    one, other = _any_value(cache, rng), _any_value(cache, rng)
+    if one and other:
+        values = cache.values
+        values[one], values[other] = values[other], values[one]
+    return f"{one} and {other}"
+
+
+def _misplace(cache: Cache, rng: Random, _key: bytes) -> str:
+    """A whole snapshot lies under another's offset or partition, signature and all."""
+    found = _any_snapshot(cache, rng)
+    if found is None:
+        return ""
+    index, offset, sealed = found
+    target, at = rng.choice([(i, o) for i, offsets in cache.indexes.items() for o in offsets])
+    put(cache, target, at, sealed)
+    return f"{index} {offset} under {target} {at}"
+
+
+def _forge(cache: Cache, rng: Random, key: bytes) -> str:
+    """Signed by somebody else; whoever unpickles it before looking runs their code."""
+    found = _any_snapshot(cache, rng)
+    if found is None:
+        return ""
+    index, offset, sealed = found
+    try:
+        header, _ = unseal(sealed, key)
+    except Rejected:
+        return ""
+    put(cache, index, offset, seal(header, BOMB_PICKLE, FORGERS_KEY))
+    return f"{index} {offset}"
+
+
+_WAYS: Mapping[str, Callable[[Cache, Random, bytes], str]] = {
+    "forget": _forget_key,
+    "forget index": _forget_index,
+    "forget all": _forget_all,
+    "flip": _flip,
+    "cut": _cut,
+    "swap": _swap,
+    "misplace": _misplace,
+    "forge": _forge,
+}
+
+
+def _any_value(cache: Cache, rng: Random) -> str:
+    names = [name for name, (value, _) in cache.values.items() if value]
+    return rng.choice(names) if names else ""
+
+
+def _any_snapshot(cache: Cache, rng: Random) -> tuple[str, int, bytes] | None:
+    places = [
+        (index, offset, sealed)
+        for index, offsets in cache.indexes.items()
+        for offset in sorted(offsets)
+        if (sealed := load(cache, index, offset)) is not None
+    ]
+    return rng.choice(places) if places else None
+
+
+def place_of(key: str) -> tuple[int, str]:
+    """The partition that a key belongs to, and what it is there."""
+    found = _KEY.fullmatch(key)
+    if found is None:
+        raise Violation(f"a key that is not ours: {key}")
+    return int(found["partition"]), found["rest"]
