@@ -17,6 +17,7 @@ from stream.core.event import Channel
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec, EventShape, ModelSpec
 from stream.ports import Clock
+from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.restore import OnChange, Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.worker import Pace, Worker
@@ -92,6 +93,7 @@ class Options:
     fold_s_max: float = 0.02
     replay_budget_s: float = 0.02
     keep: int = 2
+    limit: Limit = NEVER
 
 
 class World:
@@ -166,6 +168,7 @@ class World:
             ),
             watchdog=deadlines,
             stopping=stopping,
+            limit=options.limit,
             jitter=self._jitter,
         )
         return Process(
