@@ -1,4 +1,4 @@
-"""`[delivery]`, `[worker]`, `[quarantine]`, `[snapshots]`: how a worker commits, stops, recovers."""
+"""`[delivery]`, `[worker]`, `[quarantine]`, `[snapshots]`: how a worker commits and recovers."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
