@@ -13,6 +13,11 @@ _CUT = re.compile(r"; the value was cut to its first \d+ bytes\Z")
 _PROGRESS = re.compile(r"v1((?:;[a-z0-9_]+=\d{1,18})*)", re.ASCII)
 
 
+REDRIVEN = "stream.redriven"
+"""The header of an event that was sent again: where it was refused. Tells it for ever, while a
+broker forgets a group's offsets some days after its last member."""
+
+
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """A quarantined record.
 
@@ -33,6 +38,16 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     headers: Headers
     is_cut: bool
+
+    @property
+    def origin(self) -> bytes:
+        """The value of the header `REDRIVEN`; no other record of the events topic gets it."""
+        return f"{self.pipeline}-{self.partition}-{self.offset}".encode()
+
+    def resent_headers(self) -> Headers:
+        """What it had, and where it comes from."""
+        own = (header for header in self.headers if header[0] != REDRIVEN)
+        return (*own, (REDRIVEN, self.origin))
 
 
 def parse(record: Record) -> Refused | None:

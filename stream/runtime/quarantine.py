@@ -1,7 +1,7 @@
 """What was refused, as an outsider sees it; and the command `quarantine list`."""
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ import msgspec
 
 from stream.core.event import Channel, Record
 from stream.core.outputs import iso
-from stream.core.quarantine import Redriven, Refused, parse
+from stream.core.quarantine import REDRIVEN, Redriven, Refused, parse
 from stream.errors import LogLost, Misconfigured
 from stream.ports import Bounds, Committed, Reader
 from stream.runtime import screen
@@ -31,7 +31,7 @@ class Quarantine:
 
     Attributes:
         bounds: by partition, as they were at the start: what comes later is left to a later run.
-        redriven: by partition.
+        redriven: by partition, where there is a mark.
     """
 
     house: House
@@ -56,7 +56,7 @@ class Quarantine:
             house,
             reader,
             {partition: reader.bounds(FROM, partition) for partition in partitions},
-            marks(reader.committed(), partitions),
+            marks(reader.committed()),
         )
         found.check()
         return found
@@ -64,7 +64,7 @@ class Quarantine:
     def check(self) -> None:
         """Raises: LogLost: more was redriven than there is."""
         for partition, redriven in self.redriven.items():
-            end = self.bounds[partition].end
+            end = self.bounds[partition].end if partition in self.bounds else 0
             beyond = max(redriven.next_offset, *redriven.ahead.values(), 0)
             if beyond > end:
                 group = f"{self.house.settings.pipeline}.redrive"
@@ -89,6 +89,27 @@ class Quarantine:
         found = (parse(record) for record in records)
         return [r for r in found if r is not None and r.pipeline == self.house.settings.pipeline]
 
+    def resent(self, partition: int) -> frozenset[bytes]:
+        """Origins of events that were sent again, found in the events topic itself.
+
+        For a partition without a mark: a group's offsets are forgotten some days after its last
+        member, and nothing must be sent twice for that.
+        """
+        first = next((b[0] for b, _ in self.records(partition, 0) if b), None)
+        if first is None:
+            return frozenset()
+        bounds = self.reader.bounds(TO, partition)
+        is_same = first.topic == self.house.settings.topics.events
+        start = max(bounds.start, first.offset if is_same else 0)
+        clock, total = self.house.clock(), bounds.end - start
+        found: set[bytes] = set()
+        with screen.Progress("events searched for redriven ones", total=total, clock=clock) as bar:
+            for batch in self.reader.read(TO, partition, start, bounds.end):
+                for record in batch:
+                    found.update(value for name, value in record.headers if name == REDRIVEN)
+                bar.advance(len(batch))
+        return frozenset(found)
+
     def whole(self, refused: Refused) -> bytes | None:
         """The value as it was sent; None: it was cut, and the events topic does not hold it."""
         value = refused.record.value
@@ -107,14 +128,9 @@ class Quarantine:
         return None
 
 
-def marks(committed: dict[int, Committed], partitions: range) -> dict[int, Redriven]:
-    """How far each partition was sent again."""
-    return {
-        p: Redriven.parse(committed[p].offset, committed[p].metadata)
-        if p in committed
-        else Redriven()
-        for p in partitions
-    }
+def marks(committed: Mapping[int, Committed]) -> dict[int, Redriven]:
+    """How far each partition was sent again; those that never were (or were forgotten) are out."""
+    return {p: Redriven.parse(at.offset, at.metadata) for p, at in committed.items()}
 
 
 def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) -> None:
@@ -131,7 +147,8 @@ def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) ->
         progress = stack.enter_context(
             screen.Progress("records looked at", total=total, clock=house.clock())
         )
-        for partition, redriven in quarantine.redriven.items():
+        for partition in quarantine.bounds:
+            redriven = quarantine.redriven.get(partition, Redriven())
             newest: deque[Refused] = deque(maxlen=limit)
             for batch, _ in quarantine.records(partition, 0):
                 for each in batch:
@@ -142,7 +159,10 @@ def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) ->
                 progress.advance(len(batch))
             last.extend(newest)
     last.sort(key=lambda r: (r.record.timestamp_ms, r.partition, r.record.offset))
-    rows = [_shown(each, quarantine.redriven[each.record.partition]) for each in last[-limit:]]
+    rows = [
+        _shown(each, quarantine.redriven.get(each.record.partition, Redriven()))
+        for each in last[-limit:]
+    ]
     reasons = {r: {"refused": n, "waiting": waiting[r]} for r, n in refused.most_common()}
     if as_json:
         document = {

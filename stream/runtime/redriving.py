@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from typing import Self
 
 from stream.core.event import Output
 from stream.core.quarantine import Redriven, Refused
@@ -39,6 +40,24 @@ class Tally:
         return f"{self.sent.total()} records" + (f" ({reasons})" if reasons else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What of a partition was sent again: by its marks, or as the events topic shows it."""
+
+    marks: Redriven
+    resent: frozenset[bytes] = frozenset()
+
+    @classmethod
+    def of(cls, quarantine: Quarantine, partition: int) -> Self:
+        """As it is now. Raises: Retryable, Misconfigured, LogLost."""
+        known = quarantine.redriven.get(partition)
+        return cls(Redriven(), quarantine.resent(partition)) if known is None else cls(known)
+
+    def has(self, refused: Refused) -> bool:
+        """Whether a record was sent again."""
+        return self.marks.has(refused) or refused.origin in self.resent
+
+
 def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
     """Send what was refused back to the events topic: of one reason, or all of it.
 
@@ -51,9 +70,10 @@ def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
     with ExitStack() as stack:
         quarantine = Quarantine.open(house, stack)
         if dry_run:
-            for partition, redriven in quarantine.redriven.items():
-                for batch, _ in quarantine.records(partition, redriven.start(reason)):
-                    _outputs(quarantine, redriven, batch, reason=reason, tally=tally)
+            for partition in quarantine.bounds:
+                done = Done.of(quarantine, partition)
+                for batch, _ in quarantine.records(partition, done.marks.start(reason)):
+                    _outputs(quarantine, done, batch, reason=reason, tally=tally)
             screen.say(f"{tally} would be sent to {events}")
         else:
             log = stack.enter_context(closing(house.backwards().log()))
@@ -75,7 +95,7 @@ def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
 
 def _outputs(
     quarantine: Quarantine,
-    redriven: Redriven,
+    done: Done,
     batch: Sequence[Refused],
     *,
     reason: str | None,
@@ -85,15 +105,16 @@ def _outputs(
     outputs = []
     for refused in batch:
         record = refused.record
-        if redriven.has(refused) or reason not in (None, refused.reason):
+        if done.has(refused) or reason not in (None, refused.reason):
             continue
         value = quarantine.whole(refused)
         if refused.is_cut and value is None:
             tally.lost.append(f"{refused.topic}-{refused.partition}-{refused.offset}")
             continue
         tally.sent[refused.reason] += 1
+        headers = refused.resent_headers()
         outputs.append(
-            Output(TO, record.partition, record.timestamp_ms, record.key, value, refused.headers)
+            Output(TO, record.partition, record.timestamp_ms, record.key, value, headers)
         )
     return outputs
 
@@ -123,17 +144,26 @@ class Redrive:
 
     def run(self) -> None:
         """Send everything up to the end there was at the start, or until a stop signal."""
+        bounds = self._quarantine.bounds
         try:
+            # Before the membership: this may take longer than a member may be silent.
+            before = {partition: Done.of(self._quarantine, partition) for partition in bounds}
             self._join()
+            if self._house.stopping.is_set():
+                return
+            deadline_s = self._deadline_s * (1 + len(self._owned))  # looked up one by one
             # Of the group, and only now: whoever was before is fenced, and commits no more.
-            with self._watchdog.watch("reading the committed offsets", self._deadline_s):
-                committed = self._log.committed(sorted(self._owned))
-            total = sum(bounds.end - bounds.start for bounds in self._quarantine.bounds.values())
+            with self._watchdog.watch("reading the committed offsets", deadline_s):
+                known = marks(self._log.committed(sorted(self._owned)))
+            total = sum(b.end - b.start for b in bounds.values())
             clock = self._house.clock()
             with screen.Progress("records looked at", total=total, clock=clock) as progress:
-                partitions = range(len(self._quarantine.bounds))
-                for partition, redriven in marks(committed, partitions).items():
-                    self._send(partition, redriven, progress)
+                for partition, done in before.items():
+                    if partition in known:
+                        done = Done(known[partition])  # noqa: PLW2901  # the younger truth
+                    elif partition in self._quarantine.redriven:
+                        raise Retryable("the marks were forgotten just now; run it again")
+                    self._send(partition, done, progress)
         finally:
             self._watchdog.close()
 
@@ -159,19 +189,19 @@ class Redrive:
     def _has_all(self) -> bool:
         return self._owned >= self._quarantine.bounds.keys()
 
-    def _send(self, partition: int, redriven: Redriven, progress: screen.Progress) -> None:
+    def _send(self, partition: int, done: Done, progress: screen.Progress) -> None:
         reason, quarantine = self._reason, self._quarantine
-        known = redriven
-        for batch, next_offset in quarantine.records(partition, redriven.start(reason)):
+        known = done.marks
+        for batch, next_offset in quarantine.records(partition, known.start(reason)):
             if self._house.stopping.is_set():
                 return
+            self._poll(0.0)  # each time, sent or not: a member that never polls is thrown out
+            if not self._has_all():
+                raise Retryable("the membership in the redrive's group was lost; run it again")
             tally = Tally()
-            outputs = _outputs(quarantine, redriven, batch, reason=reason, tally=tally)
+            outputs = _outputs(quarantine, done, batch, reason=reason, tally=tally)
             at = known.moved(max(next_offset, known.start(reason)), reason)
             if outputs or (at != known and not batch):
-                self._poll(0.0)
-                if not self._has_all():
-                    raise Retryable("the membership in the redrive's group was lost; run it again")
                 with self._watchdog.watch("committing", self._deadline_s):
                     committed = Committed(at.next_offset, at.metadata())
                     self._log.commit(outputs, {partition: committed})

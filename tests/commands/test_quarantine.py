@@ -86,7 +86,10 @@ def test_a_redrive_sends_them_as_they_came_and_once(project: Project) -> None:
     assert (dry.code, dry.out) == (0, said % "would be sent"), dry
     assert (first.code, first.out) == (0, said % "sent"), first
     assert (second.code, second.out) == (0, f"0 records sent to {PIPELINE}.events\n"), second
-    assert [(r.key, r.value, r.timestamp_ms, r.headers) for r in project.records()[6:]] == raws
+    resent = project.records()[6:]
+    assert [(r.key, r.value, r.timestamp_ms, r.headers[:-1]) for r in resent] == raws
+    origins = [f"{PIPELINE}-0-{n}".encode() for n in (3, 4, 5)]
+    assert [r.headers[-1] for r in resent] == [("stream.redriven", o) for o in origins]
     listed = project.stream("quarantine", "list", "--json").json
     assert listed["reasons"]["not_json"] == {"refused": 2, "waiting": 0}
     assert {r["redriven"] for r in listed["records"]} == {True}
@@ -211,6 +214,26 @@ def test_a_quarantine_that_was_made_again_is_told(project: Project) -> None:
 
     assert done.code == 65, done
     assert "delete the consumer group commands.redrive" in done.err
+
+
+def test_marks_that_a_broker_forgot_do_not_send_anything_twice(project: Project) -> None:
+    """Kafka forgets a group's offsets a week after its last member; the events themselves tell."""
+    _refused(project, "bad_label", "bad_feature", "good", "bad_label")
+    assert project.stream("quarantine", "redrive", "--reason", "bad_label").code == 0
+    assert project.stream("run", "--until-end").code == 0  # the two are refused again
+    assert project.sql("DELETE FROM committed WHERE pipeline = 'commands.redrive'")
+
+    dry = project.stream("quarantine", "redrive", "--dry-run")
+    done = project.stream("quarantine", "redrive")
+    again = project.stream("quarantine", "redrive")
+
+    assert dry.out.startswith("3 records (2 bad_label, 1 bad_feature) would be sent"), dry
+    assert done.out.startswith("3 records (2 bad_label, 1 bad_feature) sent"), done
+    assert again.out.startswith("0 records sent"), again
+    resent = project.records()[6:]
+    assert {r.headers for r in resent} == {
+        (("stream.redriven", f"{PIPELINE}-0-{n}".encode()),) for n in (1, 4, 5)
+    }
 
 
 def test_without_topics_it_says_what_to_do(project: Project) -> None:
