@@ -108,6 +108,10 @@ class MeteredLog:
         """As the log's."""
         self._log.seek(partition, offset)
 
+    def pause(self, partition: int) -> None:
+        """As the log's."""
+        self._log.pause(partition)
+
     def committed(self, partitions: Collection[int]) -> dict[int, Committed]:
         """As the log's."""
         return self._log.committed(partitions)

@@ -9,7 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
@@ -79,6 +79,7 @@ class House:
     settings: "Settings"
     telemetry: Telemetry
     stopping: threading.Event
+    is_backwards: bool = False
 
     @classmethod
     def of(cls, path: Path) -> "House":
@@ -98,6 +99,10 @@ class House:
         """Whether log and snapshots are one SQLite file."""
         return self.settings.kafka.client == "embedded"
 
+    def backwards(self) -> "House":
+        """The same pipeline as the quarantine's redrive sees it."""
+        return replace(self, is_backwards=True)
+
     def log(self) -> "Log":
         """A group member with its writer."""
         from stream.adapters import embedded  # noqa: PLC0415
@@ -106,14 +111,15 @@ class House:
         exactly_once = settings.delivery.guarantee == "exactly-once"
         if self.embedded:
             return embedded.EmbeddedLog(
-                self._file(), names=self._names(), group=settings.pipeline, clock=self.clock()
+                self._file(), names=self._names(), group=self._group, clock=self.clock()
             )
         kafka, connection = self._kafka()
         return kafka.KafkaLog(
             connection,
             timings=settings.timings,
-            instance=settings.worker.instance,
-            exactly_once=exactly_once,
+            # Of two redrives the younger takes over at once, and a dead one's transaction ends.
+            instance="redrive" if self.is_backwards else settings.worker.instance,
+            exactly_once=exactly_once or self.is_backwards,
         )
 
     def reader(self) -> "Reader":
@@ -124,7 +130,7 @@ class House:
             return embedded.EmbeddedReader(
                 self._file(),
                 names=self._names(),
-                group=self.settings.pipeline,
+                group=self._group,
                 clock=self.clock(),
             )
         kafka, connection = self._kafka()
@@ -176,7 +182,16 @@ class House:
     def _names(self) -> "dict[Channel, str]":
         from stream.core.event import Channel  # noqa: PLC0415
 
-        return {channel: self.settings.topics.name(channel) for channel in Channel}
+        names = {channel: self.settings.topics.name(channel) for channel in Channel}
+        if self.is_backwards:
+            there, back = Channel.EVENTS, Channel.QUARANTINE
+            names[there], names[back] = names[back], names[there]
+        return names
+
+    @property
+    def _group(self) -> str:
+        # No pipeline's name has a dot.
+        return self.settings.pipeline + (".redrive" if self.is_backwards else "")
 
     def _file(self) -> Path:
         assert self.settings.kafka.path is not None  # noqa: S101  # the configuration checked it
@@ -197,7 +212,7 @@ class House:
             bootstrap_servers=kafka.bootstrap_servers,
             options=kafka.options,
             names=self._names(),
-            group=self.settings.pipeline,
+            group=self._group,
         )
         return client, connection
 
@@ -211,7 +226,14 @@ def main() -> None:
     """
 
 
-for _command in (commands.produce, commands.check, commands.status, commands.snapshots, demo):
+for _command in (
+    commands.produce,
+    commands.check,
+    commands.status,
+    commands.snapshots,
+    commands.quarantine,
+    demo,
+):
     main.add_command(_command)
 
 

@@ -61,6 +61,10 @@ class Log(Protocol):
         """Deliver an assigned partition from `offset` on."""
         ...
 
+    def pause(self, partition: int) -> None:
+        """Deliver nothing more of an assigned partition until the next `seek` on it."""
+        ...
+
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
         """Publish `outputs` and move the committed offsets, all or nothing (exactly-once).
 

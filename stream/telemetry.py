@@ -27,6 +27,8 @@ class Event(StrEnum):
     TASK_RESTORED = "task_restored"  # from a snapshot or the log, and proved by its digest
     TASK_KEPT = "task_kept"  # the committed offset is still the state's
     RECIPE_CHANGED = "recipe_changed"  # and model.on_change told what to do
+    PARTITION_PAUSED = "partition_paused"  # too much of it was refused; what to do
+    PARTITION_RESUMED = "partition_resumed"  # its next records would do better
     SNAPSHOT_SAVED = "snapshot_saved"
     SNAPSHOT_REJECTED = "snapshot_rejected"  # stored, but not to be trusted or not ours
     SNAPSHOTS_UNREACHABLE = "snapshots_unreachable"  # once a minute at most
@@ -43,6 +45,7 @@ class Metric(StrEnum):
     RECORDS = "records_total"  # records folded live
     REPLAYED = "records_replayed_total"  # records folded muted, after a restore
     REJECTED = "records_quarantined_total"
+    PAUSED = "partitions_paused_total"  # by the breaker on quarantine
     ALERTS = "alerts_total"
     COMMITS = "commits_total"
     COMMITS_LOST = "commits_lost_total"

@@ -1,4 +1,4 @@
-"""`[delivery]`, `[worker]` and `[snapshots]`: how a worker commits, is called, and recovers."""
+"""`[delivery]`, `[worker]`, `[quarantine]`, `[snapshots]`: how a worker commits and recovers."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +69,24 @@ class KeyFile:
 
 def _key_file(value: object) -> object:
     return KeyFile.read(value) if isinstance(value, str) else value
+
+
+class Quarantine(Section):
+    """When a flood of refused records stops its partition."""
+
+    breaker_window: int = Field(
+        default=1000,
+        ge=10,
+        le=1_000_000,
+        description="How many of a partition's last records the breaker looks at.",
+    )
+    breaker_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="With more than this share of them quarantined the partition is paused until "
+        "a restart finds better records ahead (docs/OPERATING.md); 1.0 = never.",
+    )
 
 
 class Snapshots(Section):

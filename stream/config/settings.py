@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from stream.config import problems
 from stream.config.checks import Entry, Section, matching
 from stream.config.detectors import Detectors
-from stream.config.operation import Delivery, Snapshots, Worker
+from stream.config.operation import Delivery, Quarantine, Snapshots, Worker
 from stream.config.recipe import Events, Limits, Model
 from stream.config.secrets import check_redis_url, is_local, option_secrets, url_secrets
 from stream.config.servers import Kafka, Redis, Topics
@@ -44,6 +44,7 @@ class Settings(Section):
     model: Model
     delivery: Delivery
     worker: Worker
+    quarantine: Quarantine
     snapshots: Snapshots
     detectors: Detectors = None
     limits: Limits

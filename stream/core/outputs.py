@@ -13,6 +13,13 @@ from stream.core.learner import Prediction
 _TIMESTAMP_MS_MAX = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last that ISO 8601 writes
 
 
+QUARANTINE_HEADERS = (
+    "stream.reason", "stream.detail", "stream.topic", "stream.partition", "stream.offset",
+    "stream.pipeline",
+)  # fmt: skip
+"""What a quarantined record gets, after the headers it came with."""
+
+
 class _PredictionValue(msgspec.Struct, gc=False):
     v: int
     id: str
@@ -121,15 +128,11 @@ def quarantined(
     if value is not None and len(value) > value_bytes_max:
         detail = f"{detail}; the value was cut to its first {value_bytes_max} bytes"
         value = value[:value_bytes_max]
-    headers = (
-        *record.headers,
-        ("stream.reason", rejection.reason.value.encode()),
-        ("stream.detail", detail.encode()),
-        ("stream.topic", topic.encode()),
-        ("stream.partition", str(record.partition).encode()),
-        ("stream.offset", str(record.offset).encode()),
-        ("stream.pipeline", pipeline.encode()),
-    )
+    texts = (
+        rejection.reason.value, detail, topic, str(record.partition), str(record.offset), pipeline,
+    )  # fmt: skip
+    own = zip(QUARANTINE_HEADERS, map(str.encode, texts), strict=True)
+    headers = (*record.headers, *own)
     return Output(
         Channel.QUARANTINE, record.partition, record.timestamp_ms, record.key, value, headers
     )

@@ -116,6 +116,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         n, digest, genesis, learned: as in `Header`.
         fingerprint: of the recipe that folded up to here, 8 hex digits.
+        is_paused: the worker stopped here on purpose, and so does the next one.
     """
 
     n: int
@@ -123,6 +124,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     genesis: int
     learned: int
+    is_paused: bool = False
 
     def encode(self) -> str:
         """ASCII, far below the broker's 4,096 bytes.
@@ -132,11 +134,13 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         """
         return (
             f"v1;n={self.n};h={self.digest};f={self.fingerprint};g={self.genesis};l={self.learned}"
+            f"{';p=1' if self.is_paused else ''}"
         )
 
 
 _METADATA = re.compile(
-    r"v1;n=(\d{1,18});h=([0-9a-f]{16});f=([0-9a-f]{8});g=(\d{1,18});l=(\d{1,18})", re.ASCII
+    r"v1;n=(\d{1,18});h=([0-9a-f]{16});f=([0-9a-f]{8});g=(\d{1,18});l=(\d{1,18})(;p=1)?",
+    re.ASCII,
 )
 
 
@@ -145,11 +149,12 @@ def parse_metadata(text: str) -> Metadata | None:
     match = _METADATA.fullmatch(text)
     if match is None:
         return None
-    n, digest, fingerprint, genesis, learned = match.groups()
+    n, digest, fingerprint, genesis, learned, paused = match.groups()
     return Metadata(
         n=int(n),
         digest=digest,
         fingerprint=fingerprint,
         genesis=int(genesis),
         learned=int(learned),
+        is_paused=paused is not None,
     )

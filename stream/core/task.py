@@ -60,6 +60,10 @@ class Task:
         genesis: without a payload: the offset at which the fold begins.
         payload: a state to go on from, as `freeze` gave it; None = the untrained model.
 
+    Attributes:
+        is_paused: the worker does not go on with it; travels beside the committed offset, and is
+            no part of the state: a replay passes over it.
+
     Raises: Misconfigured: the recipe makes no model that can be folded.
     """
 
@@ -69,6 +73,7 @@ class Task:
         self.recipe = recipe
         self.fingerprint = recipe.fingerprint()
         self.partition = partition
+        self.is_paused = False
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
@@ -243,6 +248,7 @@ class Task:
             fingerprint=self.fingerprint,
             genesis=state.genesis,
             learned=state.learned,
+            is_paused=self.is_paused,
         )
 
     def header(self, *, topic_id: str, taken_at_ms: int) -> Header:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from stream.config import Settings
 from stream.core.recipe import Recipe
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
+from stream.runtime.breaker import Limit
 from stream.runtime.restore import Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.watchdog import Watchdog
@@ -71,4 +72,7 @@ def assemble(
         pace=pace,
         watchdog=watchdog,
         stopping=stopping,
+        limit=Limit(
+            window=settings.quarantine.breaker_window, share=settings.quarantine.breaker_share
+        ),
     )

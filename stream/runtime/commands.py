@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.errors import ExitCode
+from stream.core.event import Reason
+from stream.errors import ExitCode, Usage
 
 if TYPE_CHECKING:
     from stream.runtime.house import House
@@ -121,3 +122,45 @@ def snapshots(
         "list": inspection.show_list, "inspect": inspection.inspect, "verify": verification.verify,
     }[what]  # fmt: skip
     command(house, partition=partition, offset=offset, as_json=as_json)
+
+
+@click.command
+@config
+@click.pass_obj
+@click.argument("what", type=click.Choice(["list", "redrive"]))
+@click.option(
+    "--reason", type=click.Choice([reason.value for reason in Reason]),
+    help="Only what was refused for this.",
+)  # fmt: skip
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), help="list: the last N (20 by default)."
+)
+@click.option("--json", "as_json", is_flag=True, help="list: one JSON document.")
+@click.option("--dry-run", is_flag=True, help="redrive: only say what would be sent.")
+def quarantine(
+    open_house: OpenHouse, path: Path, what: str, *, reason: str | None, limit: int | None,
+    as_json: bool, dry_run: bool,
+) -> None:  # fmt: skip
+    """List refused records, or send them back to the events topic once the cause is mended.
+
+    A redrive sends each record at most once, as it came: key, value, headers and time. One that
+    was interrupted goes on where it was; what it sent and is refused again waits for the next.
+
+    \b
+    Example:
+      stream quarantine -c stream.toml list --reason bad_label
+      stream quarantine -c stream.toml redrive --reason bad_label --dry-run
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime import process, redriving  # noqa: PLC0415
+    from stream.runtime import quarantine as room  # noqa: PLC0415
+
+    if what == "list":
+        if dry_run:
+            raise Usage("--dry-run: only for redrive; a list never changes anything")
+        room.show_list(open_house(path), reason=reason, limit=limit or 20, as_json=as_json)
+        return
+    if as_json or limit is not None:
+        raise Usage("--json and --limit: only for list; a redrive sends all there is")
+    house = open_house(path)
+    process.stop_on_signals(house.stopping)
+    redriving.redrive(house, reason=reason, dry_run=dry_run)

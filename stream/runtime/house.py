@@ -32,6 +32,13 @@ class House(Protocol):
         """Set by a stop signal, where the command listens to them."""
         ...
 
+    def backwards(self) -> "House":
+        """The same pipeline as the quarantine's redrive sees it, in a group of its own.
+
+        Its events are the quarantine, and its quarantine is the events topic.
+        """
+        ...
+
     def log(self) -> Log:
         """A group member with its writer."""
         ...

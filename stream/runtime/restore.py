@@ -123,6 +123,7 @@ class Restore:
         else:
             self._expected = known
             self._task = self._from_store(committed, known, bounds.start)
+            self._task.is_paused = known.is_paused
         if self._task.next_offset < bounds.start:
             raise LogLost(
                 f"partition {self.partition}: the log starts at {bounds.start}, and no snapshot "

@@ -23,6 +23,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         lag: events not yet committed; before a first commit counted from `topics.start`.
+        paused: whether the breaker on quarantine stopped it there (docs/OPERATING.md).
         learned: events that the model had learned at the committed offset.
         score: over the last predictions that have a label.
         last_alert: as published.
@@ -32,6 +33,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     committed_offset: int | None
     end_offset: int
     lag: int | None
+    paused: bool
     snapshot_offset: int | None
     snapshot_age_s: float | None
     snapshot_size_bytes: int | None
@@ -129,6 +131,7 @@ def gather(
                 committed_offset=None if at is None else at.offset,
                 end_offset=bounds.end,
                 lag=_lag(house, at, bounds),
+                paused=_is_paused(at),
                 snapshot_offset=None if snapshot is None else snapshot.next_offset,
                 snapshot_age_s=None if snapshot is None else _age_s(snapshot, now_ms),
                 snapshot_size_bytes=None if snapshot is None else snapshot.size_bytes,
@@ -145,6 +148,11 @@ def _lag(house: House, committed: Committed | None, bounds: Bounds) -> int | Non
         return max(0, bounds.end - committed.offset)
     # From "latest" a worker begins at what will be the end when it starts.
     return bounds.end - bounds.start if house.settings.topics.start == "earliest" else None
+
+
+def _is_paused(committed: Committed | None) -> bool:
+    known = None if committed is None else parse_metadata(committed.metadata)
+    return known is not None and known.is_paused
 
 
 def _age_s(snapshot: StoredSnapshot, now_ms: int) -> float:
@@ -232,7 +240,7 @@ def _cells(row: PartitionStatus) -> list[str]:
         str(row.partition),
         _text(row.committed_offset),
         str(row.end_offset),
-        _text(row.lag),
+        f"{_text(row.lag)} (paused)" if row.paused else _text(row.lag),
         _text(row.snapshot_offset),
         screen.age(row.snapshot_age_s),
         screen.size(row.snapshot_size_bytes),
@@ -255,6 +263,8 @@ def _text(value: int | None) -> str:
 def wait_for_progress(house: House, reader: Reader, events: TopicInfo, *, within_s: float) -> str:
     """Look every second until no partition lags, or a committed offset moved.
 
+    A paused partition lags on purpose, and a restart would not help it: it is not waited for.
+
     Returns: what was seen, in one line.
     Raises: Retryable: nothing of the kind within the time, or Kafka is away.
     """
@@ -263,12 +273,14 @@ def wait_for_progress(house: House, reader: Reader, events: TopicInfo, *, within
     first = reader.committed()
     committed = first
     while True:
+        paused = [p for p in range(events.partitions) if _is_paused(committed.get(p))]
         lags = [
-            _lag(house, committed.get(p), reader.bounds(Channel.EVENTS, p))
+            0 if p in paused else _lag(house, committed.get(p), reader.bounds(Channel.EVENTS, p))
             for p in range(events.partitions)
         ]
         if not any(lags) and None not in lags:
-            return "no lag"
+            which = ", ".join(str(p) for p in paused)
+            return f"no lag, but partition {which} is paused" if paused else "no lag"
         for partition, at in committed.items():
             before = first.get(partition)
             if before is None or at.offset != before.offset:

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stream.core.event import Channel, Output, Record
-from stream.errors import CommitLost, Retryable
+from stream.errors import BadInput, CommitLost, Retryable
 from stream.ports import Committed, Log, Polled
 from stream.runtime.backoff import BackOff
+from stream.runtime.breaker import NEVER, Breaker, Limit
 from stream.runtime.restore import Sources
 from stream.runtime.settling import Settling
 from stream.runtime.snapshotter import SAY_EVERY_S, Snapshotter
@@ -42,6 +43,14 @@ GAP_AFTER_S = 1.0
 PROGRESS_EVERY_S = 10.0
 DRAIN_SNAPSHOT_S = 10.0
 
+GO_ON = (
+    "nothing more of it is consumed, the other partitions go on; `stream quarantine list` shows "
+    "what came, mend the cause and restart the worker; to have the rest refused too, restart it "
+    "with STREAM__QUARANTINE__BREAKER_SHARE=1; `stream quarantine redrive` sends them again"
+)
+"""What a paused partition's owner has to know."""
+
+_QUARANTINE = Channel.QUARANTINE
 _COUNTED = {Channel.ALERTS: Metric.ALERTS, Channel.QUARANTINE: Metric.REJECTED}
 
 
@@ -67,6 +76,7 @@ class Worker:
 
     Args:
         stopping: set by a stop signal.
+        limit: how much of a partition may be refused before it is paused.
         jitter: see `BackOff`.
     """
 
@@ -79,6 +89,7 @@ class Worker:
         pace: Pace,
         watchdog: Watchdog,
         stopping: threading.Event,
+        limit: Limit = NEVER,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._log = log
@@ -94,6 +105,8 @@ class Worker:
             deadlined=watchdog.watch,
             call_deadline_s=pace.call_deadline_s,
         )
+        self._breaker = Breaker(limit, sources)
+        self._tripped: set[int] = set()
         self._outputs: list[Output] = []
         self._dirty: set[int] = set()
         self._goals: dict[int, int] = {}
@@ -110,11 +123,14 @@ class Worker:
 
         The log stays open: its owner closes it.
 
-        Raises: Fenced, Misconfigured, LogLost, Internal: the process must end with its exit code.
+        Raises: Fenced, Misconfigured, LogLost, Internal: the process must end with its exit code;
+            BadInput: `until_end` cannot be, for a partition is paused.
         """
         while not self._stopping.is_set() and not self._reached_end():
             self.turn()
         self._drain()
+        if self._pace.until_end and not self._stopping.is_set():
+            self._complain_of_paused()
 
     def turn(self) -> None:
         """One round of the loop."""
@@ -127,6 +143,7 @@ class Worker:
             if self._dirty and self._clock.monotonic() >= self._commit_due:
                 self._commit()
             self._settle()
+            self._rehearse()
         except CommitLost as error:
             self._telemetry.count(Metric.COMMITS_LOST)
             self._telemetry.say(Event.COMMIT_LOST, level=logging.WARNING, error=error)
@@ -165,6 +182,8 @@ class Worker:
                 self._settling.hold([task])  # it may come back with the committed offset unmoved
             self._snapshotter.release(partition)
         self._dirty -= gone
+        self._tripped -= gone
+        self._breaker.drop(gone)
         self._settling.drop(gone)
 
     def _adopt(self, assigned: Iterable[int]) -> None:
@@ -178,6 +197,8 @@ class Worker:
         """Nobody knows what of the last commit took effect: let the committed offsets decide."""
         self._outputs.clear()
         self._dirty.clear()
+        self._tripped.clear()
+        self._breaker.drop(set(self._live))
         for partition in self._live:
             self._snapshotter.release(partition)
         self._settling.hold(self._live.values())
@@ -191,6 +212,9 @@ class Worker:
         for settled in self._settling.advance():
             task = settled.task
             self._live[task.partition] = task
+            self._breaker.adopt(task, is_restored=settled.end is not None)
+            if task.is_paused:
+                self._log.pause(task.partition)
             self._snapshotter.adopt(
                 task.partition, stored_offset=settled.stored_offset, debt_s=settled.debt_s
             )
@@ -201,6 +225,40 @@ class Worker:
                 # second look, at a log that has grown or lost its start meanwhile.
                 self._dirty.add(task.partition)
                 self._commit()
+
+    def _rehearse(self) -> None:
+        """Go on with a paused partition if its next records would do better than its last."""
+        # A restore reads with the same reader, slice by slice.
+        if not self._breaker.is_undecided or self._settling or self._back_off.left_s():
+            return
+        pace = self._pace
+        with self._deadlined("rehearsing", pace.fold_s_max + pace.call_deadline_s):
+            verdict = self._breaker.rehearse(self._live, budget_s=pace.fold_s_max)
+        if verdict is None:
+            return
+        task, seen = verdict.task, f"{verdict.refused_n} of the next {verdict.seen_n} records"
+        if verdict.is_over:
+            self._say_paused(task, f"{seen} would be refused again")
+            return
+        self._breaker.resume(task)
+        self._log.seek(task.partition, task.next_offset)
+        self._dirty.add(task.partition)  # so that nobody takes it for paused any more
+        self._telemetry.say(
+            Event.PARTITION_RESUMED,
+            partition=task.partition,
+            next_offset=task.next_offset,
+            why=f"{seen} would be refused",
+        )
+
+    def _say_paused(self, task: "Task", why: str) -> None:
+        self._telemetry.say(
+            Event.PARTITION_PAUSED,
+            level=logging.ERROR,
+            partition=task.partition,
+            next_offset=task.next_offset,
+            why=why,
+            then=GO_ON,
+        )
 
     def _fold(self, batches: Mapping[int, Sequence[Record]]) -> None:
         """Step through a poll's records; past the time, the rest is left to the next poll."""
@@ -213,22 +271,21 @@ class Worker:
         deadline = started + self._pace.fold_s_max
         folded = 0
         for partition, records in batches.items():
-            task, began, before = self._live.get(partition), now, folded
-            if task is None:
+            task, began = self._live.get(partition), now
+            if task is None or task.is_paused:
                 continue  # in doubt since a lost commit: `seek` delivers them again
             self._dirty.add(partition)
-            for record in records:
-                self._outputs.extend(task.step(record))
-                folded += 1
-                if clock.monotonic() > deadline:
-                    break
+            n = self._fold_some(task, records, deadline)
+            folded += n
             now = clock.monotonic()
             self._snapshotter.spent(partition, now - began)
-            if folded - before < len(records):
+            if task.is_paused:
+                self._log.pause(partition)
+            elif n < len(records):
                 self._log.seek(partition, task.next_offset)
         if not folded:
             return
-        if len(self._outputs) >= RECORDS_MAX:
+        if len(self._outputs) >= RECORDS_MAX or self._tripped:
             self._commit_due = now
         self._quiet_since = now
         # A running mean that follows a change of the model's cost within a few batches.
@@ -236,13 +293,26 @@ class Worker:
         self._record_s = cost if not self._record_s else 0.7 * self._record_s + 0.3 * cost
         self._telemetry.count(Metric.RECORDS, folded)
 
+    def _fold_some(self, task: "Task", records: Sequence[Record], deadline: float) -> int:
+        """Step until the deadline, or until the breaker trips. Returns: how many were folded."""
+        outputs, monotonic = self._outputs, self._clock.monotonic
+        for n, record in enumerate(records, 1):
+            published = task.step(record)
+            outputs.extend(published)
+            if published[0].channel is _QUARANTINE and self._breaker.trips(task, published[0]):
+                self._tripped.add(task.partition)
+                return n
+            if monotonic() > deadline:
+                return n
+        return len(records)
+
     def _pass_gaps(self, polled: Polled) -> None:
         """Move quiet partitions past offsets that hold no record."""
         if polled.records or self._clock.monotonic() - self._quiet_since < GAP_AFTER_S:
             return
         for partition, position in polled.positions.items():
             task = self._live.get(partition)
-            if task is not None and position > task.next_offset:
+            if task is not None and not task.is_paused and position > task.next_offset:
                 task.advance(position)
                 self._dirty.add(partition)
 
@@ -257,8 +327,13 @@ class Worker:
         for output in self._outputs:
             if (metric := _COUNTED.get(output.channel)) is not None:
                 self._telemetry.count(metric)
+        for partition in sorted(self._tripped):
+            # Only now: what is not committed has not happened.
+            self._telemetry.count(Metric.PAUSED)
+            self._say_paused(self._live[partition], self._breaker.found(partition))
         self._outputs.clear()
         self._dirty.clear()
+        self._tripped.clear()
         self._back_off.succeeded()
 
     def _say_unreachable(self, error: Retryable) -> None:
@@ -268,10 +343,21 @@ class Worker:
             self._telemetry.say(Event.LOG_UNREACHABLE, level=logging.WARNING, error=error)
 
     def _reached_end(self) -> bool:
-        """Whether `until_end` is asked for and everything assigned is committed up to its goal."""
+        """Whether `until_end` is asked for and everything assigned is committed up to its goal.
+
+        What is paused stays where it is.
+        """
         if not self._pace.until_end or not self._live or self._dirty or self._settling:
             return False
-        return all(t.next_offset >= self._goals[p] for p, t in self._live.items())
+        if self._breaker.is_undecided:
+            return False
+        return all(t.is_paused or t.next_offset >= self._goals[p] for p, t in self._live.items())
+
+    def _complain_of_paused(self) -> None:
+        paused = [p for p, t in sorted(self._live.items()) if t.next_offset < self._goals[p]]
+        if paused:
+            at = ", ".join(f"{p} at offset {self._live[p].next_offset}" for p in paused)
+            raise BadInput(f"too much was refused, so this is paused: partition {at}; {GO_ON}")
 
     def _drain(self) -> None:
         """Commit what is folded, snapshot what is committed."""
@@ -295,5 +381,6 @@ class Worker:
             records=self._telemetry.counters[Metric.RECORDS],
             replayed=self._telemetry.counters[Metric.REPLAYED],
             alerts=self._telemetry.counters[Metric.ALERTS],
+            paused=[p for p, task in self._live.items() if task.is_paused],
             scores=[f"{p}:{s.metric}={s.value:.4f}/{s.baseline:.4f}" for p, s in scores],
         )

@@ -135,6 +135,15 @@ class Project:
             end = reader.bounds(channel, partition).end
             return [r for batch in reader.read(channel, partition, 0, end) for r in batch]
 
+    def end(self, channel: Channel = Channel.EVENTS, partition: int = 0) -> int:
+        """Where a partition of the embedded log ends."""
+        with closing(sqlite3.connect(self.folder / "log.sqlite")) as connection:
+            (end,) = connection.execute(
+                "SELECT end_offset FROM partitions WHERE topic = ? AND number = ?",
+                (f"{PIPELINE}.{channel}", partition),
+            ).fetchone()
+        return int(end)
+
     def sql(self, statement: str, *values: object) -> int:
         """Change the embedded log behind everybody's back. Returns: how many rows."""
         with closing(sqlite3.connect(self.folder / "log.sqlite")) as connection:
@@ -171,12 +180,18 @@ class Running:
         return Done(self.process.returncode, out, err)
 
 
-def eventually(holds: Callable[[], bool], what: str, *, within_s: float = HAPPENS_WITHIN_S) -> None:
+def eventually(
+    holds: Callable[[], bool],
+    what: str,
+    *,
+    within_s: float = HAPPENS_WITHIN_S,
+    every_s: float = 0.05,
+) -> None:
     """Poll until it holds; fail after the deadline."""
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def closed_port() -> int:

@@ -39,6 +39,26 @@ def test_records_come_only_after_seek(world: World) -> None:
     assert member.values() == [b"b"]
 
 
+def test_a_paused_partition_is_silent_until_the_next_seek(world: World) -> None:
+    """Polling goes on, other partitions come, and the seek decides where it goes on."""
+    create(world, partitions=2)
+    world.append(raws(b"a", b"b"))
+    member = working(world)
+    settle(lambda: member.values() == [b"a", b"b"], member, deadline_s=world.deadline_s)
+    settle(lambda: 1 in member.owned, member, deadline_s=world.deadline_s)
+
+    member.log.pause(0)
+    world.append(raws(b"c"))
+    world.append(raws(b"other"), partition=1)
+    settle(lambda: member.values(1) == [b"other"], member, deadline_s=world.deadline_s)
+    for _ in range(3):
+        assert not member.poll().records
+    member.log.seek(0, 1)
+    settle(lambda: len(member.values()) == 4, member, deadline_s=world.deadline_s)
+
+    assert member.values() == [b"a", b"b", b"b", b"c"]
+
+
 def test_records_come_in_order_with_all_they_carry(world: World) -> None:
     """Key, value, timestamp and headers arrive as they were sent: null, empty and binary ones."""
     create(world)

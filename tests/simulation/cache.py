@@ -6,13 +6,14 @@ So a crash can come between any two commands of a save, and any single key can g
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
-
-import redis
+from typing import TYPE_CHECKING, cast
 
 from stream.adapters.redis import RedisSnapshots
 from stream.ports import StoredSnapshot
 from tests.simulation.clock import ManualClock
+
+if TYPE_CHECKING:
+    import redis
 
 CHUNK_BYTES = 700
 """Two to four chunks for a state of the simulation's model."""

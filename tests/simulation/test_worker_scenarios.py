@@ -5,9 +5,11 @@ from typing import NoReturn
 
 import pytest
 
+from stream.adapters.memory.broker import no_faults
 from stream.core.event import Channel
 from stream.errors import CommitLost, Fenced, LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Committed
+from stream.runtime import worker
 from stream.runtime.backoff import MOST_S, NAP_S
 from stream.runtime.worker import IDLE_POLL_S
 from stream.telemetry import Event
@@ -252,6 +254,30 @@ def test_a_fault_of_ours_in_saving_is_not_swallowed() -> None:
 
 def _broken() -> NoReturn:
     raise ZeroDivisionError("a bug")
+
+
+@pytest.mark.parametrize("failing", ["none", "end:before"])
+def test_what_is_in_hand_is_bounded_however_late_a_commit_is(
+    monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """A commit that is not due, or that fails for long, lets no more than a bound pile up."""
+    monkeypatch.setattr(worker, "RECORDS_MAX", 50)
+    stage = Stage()
+    stage.send(events(300))
+    process = stage.start(Options(commit_interval_s=60.0, fold_s_max=10.0))
+    stage.turns(process, until=lambda: 0 in stage.committed)
+    failed = _raising(stage, Retryable("away"), at=failing)
+    most = 0
+    for _ in range(60):
+        stage.world.turn(process)
+        stage.world.run_job(process)
+        most = max(most, len(process.worker._outputs))
+    most_of_all = 50 + len(stage.published(Channel.ALERTS))
+
+    assert most <= most_of_all
+    assert (failed() > 0) == (failing != "none")
+    stage.world.faults = no_faults
+    stage.finish(process)
 
 
 def test_a_quiet_worker_passes_markers_so_that_lag_reaches_zero() -> None:

@@ -16,6 +16,7 @@ from stream.adapters.memory.group import Member
 from stream.core.event import Channel
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec, EventShape, ModelSpec
+from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.restore import OnChange, Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.worker import Pace, Worker
@@ -116,6 +117,7 @@ class Options:
     replay_budget_s: float = 0.02
     keep: int = 2
     retention_s: float | None = None
+    limit: Limit = NEVER
 
 
 class World:
@@ -197,6 +199,7 @@ class World:
             ),
             watchdog=deadlines,
             stopping=stopping,
+            limit=options.limit,
             jitter=self._jitter,
         )
         return Process(

@@ -148,6 +148,13 @@ class KafkaLog:
         with self._connection.translated(f"seeking to {offset} in partition {partition}"):
             self._membership.flow(partition, offset)
 
+    def pause(self, partition: int) -> None:
+        """See `Log.pause`; polling goes on, and so does the membership."""
+        if partition not in self._membership.owned:
+            raise Internal(f"pause of partition {partition}, which is not assigned to this worker")
+        with self._connection.translated(f"pausing partition {partition}"):
+            self._membership.hold(partition)
+
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
         """See `Log.commit`."""
         self._stop_if_fenced()

@@ -126,3 +126,8 @@ class Membership:
                 break
         self.consumer.resume([tp])
         self.flowing.add(partition)
+
+    def hold(self, partition: int) -> None:
+        """Deliver nothing more until `flow`. Raises: KafkaException."""
+        self.consumer.pause([TopicPartition(self._topic, partition)])
+        self.flowing.discard(partition)

@@ -66,6 +66,12 @@ class EmbeddedLog:
             raise Internal(f"seek on partition {partition}, which is not assigned")
         self._positions[partition] = offset
 
+    def pause(self, partition: int) -> None:
+        """See `Log.pause`."""
+        if partition not in self._owned:
+            raise Internal(f"pause of partition {partition}, which is not assigned")
+        self._positions.pop(partition, None)
+
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
         """See `Log.commit`."""
         self._take_lock()

@@ -152,6 +152,13 @@ class KafkaLog:
             self._consumer.seek(tp, offset)
             self._consumer.resume(tp)
 
+    def pause(self, partition: int) -> None:
+        """See `Log.pause`; polling goes on, and so does the membership."""
+        tp = TopicPartition(self._events, partition)
+        if tp not in self._consumer.assignment():
+            raise Internal(f"pause of partition {partition}, which is not assigned to this worker")
+        self._consumer.pause(tp)
+
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
         """See `Log.commit`.
 

@@ -69,6 +69,12 @@ class MemoryLog:
             raise Internal(f"seek on partition {partition}, which is not assigned")
         self._positions[partition] = offset
 
+    def pause(self, partition: int) -> None:
+        """See `Log.pause`."""
+        if self.member is None or partition not in self.member.owned:
+            raise Internal(f"pause of partition {partition}, which is not assigned")
+        self._positions.pop(partition, None)
+
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
         """See `Log.commit`."""
         try:

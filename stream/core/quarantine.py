@@ -1,0 +1,124 @@
+"""Quarantined records read back, and how far they were sent again."""
+
+import re
+from collections.abc import Mapping
+from typing import Self
+
+import msgspec
+
+from stream.core.event import Headers, Record
+from stream.core.outputs import QUARANTINE_HEADERS
+
+_CUT = re.compile(r"; the value was cut to its first \d+ bytes\Z")
+_PROGRESS = re.compile(r"v1((?:;[a-z0-9_]+=\d{1,18})*)", re.ASCII)
+
+
+REDRIVEN = "stream.redriven"
+"""The header of an event that was sent again: where it was refused. Tells it for ever, while a
+broker forgets a group's offsets some days after its last member."""
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A quarantined record.
+
+    Attributes:
+        record: as the quarantine topic holds it.
+        reason: one of `Reason`, or of another version's.
+        topic, partition, offset: where it was refused.
+        headers: what it had there.
+        is_cut: `record.value` is only the beginning.
+    """
+
+    record: Record
+    reason: str
+    detail: str
+    pipeline: str
+    topic: str
+    partition: int
+    offset: int
+    headers: Headers
+    is_cut: bool
+
+    @property
+    def origin(self) -> bytes:
+        """The value of the header `REDRIVEN`; no other record of the events topic gets it."""
+        return f"{self.pipeline}-{self.partition}-{self.offset}".encode()
+
+    def resent_headers(self) -> Headers:
+        """What it had, and where it comes from."""
+        own = (header for header in self.headers if header[0] != REDRIVEN)
+        return (*own, (REDRIVEN, self.origin))
+
+
+def parse(record: Record) -> Refused | None:
+    """What a record of the quarantine topic says of itself; None: another writer's.
+
+    The sender may have used our headers' names too, so the last ones count.
+    """
+    own_n = len(QUARANTINE_HEADERS)
+    headers, own = record.headers[:-own_n], record.headers[-own_n:]
+    if tuple(name for name, _ in own) != QUARANTINE_HEADERS:
+        return None
+    try:
+        reason, detail, topic, partition, offset, pipeline = (v.decode() for _, v in own)
+        where = int(partition), int(offset)
+    except ValueError:  # neither text nor numbers
+        return None
+    return Refused(
+        record=record,
+        reason=reason,
+        detail=detail,
+        pipeline=pipeline,
+        topic=topic,
+        partition=where[0],
+        offset=where[1],
+        headers=headers,
+        is_cut=_CUT.search(detail) is not None,
+    )
+
+
+class Redriven(msgspec.Struct, frozen=True):
+    """How far a partition of the quarantine was sent again: committed beside its offset.
+
+    One place for all reasons, so that a run for one reason loses nothing of the others: it moves
+    its own mark, a run for all of them moves `next_offset`.
+
+    Attributes:
+        next_offset: below it, everything was.
+        ahead: reason -> below it, everything of that reason was.
+    """
+
+    next_offset: int = 0
+    ahead: Mapping[str, int] = {}
+
+    @classmethod
+    def parse(cls, next_offset: int, metadata: str) -> Self:
+        """Read it back. With another tool's metadata only the offset counts."""
+        match = _PROGRESS.fullmatch(metadata)
+        marks = match[1].split(";")[1:] if match else []
+        return cls(next_offset, {r: int(n) for r, _, n in (m.partition("=") for m in marks)})
+
+    def metadata(self) -> str:
+        """What is committed beside `next_offset`.
+
+        >>> Redriven(7, {"bad_label": 9, "not_json": 8}).metadata()
+        'v1;bad_label=9;not_json=8'
+        """
+        return "v1" + "".join(f";{r}={n}" for r, n in sorted(self.ahead.items()))
+
+    def start(self, reason: str | None) -> int:
+        """The first offset that may hold a record to be sent: of one reason, or of any."""
+        return self.next_offset if reason is None else max(self.next_offset, self._mark(reason))
+
+    def has(self, refused: Refused) -> bool:
+        """Whether a record was sent again."""
+        return refused.record.offset < self.start(refused.reason)
+
+    def moved(self, offset: int, reason: str | None) -> "Redriven":
+        """After everything below an offset, of one reason or of all, was sent."""
+        if reason is None:
+            return Redriven(offset, {r: n for r, n in self.ahead.items() if n > offset})
+        return Redriven(self.next_offset, {**self.ahead, reason: offset})
+
+    def _mark(self, reason: str) -> int:
+        return self.ahead.get(reason, 0)

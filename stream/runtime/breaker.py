@@ -1,0 +1,133 @@
+"""The breaker: a partition of which too much is refused is paused, before all of it is consumed.
+
+A flood of refusals is likelier a bad deploy upstream than bad data. What was consumed is in the
+quarantine, in order and committed; what comes next stays in the log until somebody has looked.
+
+The pause is written beside the committed offset. So it outlives the worker, and a restart does not
+consume another window each time: it *rehearses* first, on a copy of the task, whether the next
+records would do better, and goes on only then. Nothing of this is a part of the fold.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stream.core.event import Channel, Output
+from stream.core.task import Task
+from stream.runtime.restore import Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How much may be refused.
+
+    Attributes:
+        window: how many of a partition's last records are looked at.
+        share: over this part of them refused it is paused; 1.0 = never.
+    """
+
+    window: int
+    share: float
+
+    def is_over(self, refused_n: int, of: int) -> bool:
+        """Whether so many refusals of so many records are too many.
+
+        >>> Limit(window=10, share=0.5).is_over(5, 10), Limit(window=10, share=0.5).is_over(6, 10)
+        (False, True)
+        """
+        return refused_n > self.share * of
+
+
+NEVER = Limit(window=1, share=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What came of a rehearsal: so many of the next records would be refused."""
+
+    task: Task
+    refused_n: int
+    seen_n: int
+    is_over: bool
+
+
+class Breaker:
+    """Counts what is refused of a worker's partitions, and knows which of them to try again.
+
+    The count begins when this process gets a partition: what an earlier owner saw is not in it.
+    """
+
+    def __init__(self, limit: Limit, sources: Sources) -> None:
+        self._limit = limit
+        self._sources = sources
+        self._refused: dict[int, deque[tuple[int, str]]] = {}
+        self._to_rehearse: set[int] = set()
+
+    def adopt(self, task: Task, *, is_restored: bool) -> None:
+        """A task lives; a paused one that was just restored gets another try."""
+        refused = self._refused.setdefault(task.partition, deque())
+        # After a lost commit the fold begins again further back, and refuses them again.
+        while refused and refused[-1][0] > task.state.n:
+            refused.pop()
+        if task.is_paused and is_restored:
+            self._to_rehearse.add(task.partition)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a paused partition waits for its rehearsal."""
+        return bool(self._to_rehearse)
+
+    def drop(self, partitions: set[int]) -> None:
+        """Forget rehearsals of partitions that are live no more."""
+        self._to_rehearse -= partitions
+
+    def trips(self, task: Task, refusal: Output) -> bool:
+        """Count a refusal; whether it is one too many, and the task is paused from now on."""
+        refused, n, limit = self._refused[task.partition], task.state.n, self._limit
+        refused.append((n, dict(refusal.headers)["stream.reason"].decode()))
+        while refused[0][0] <= n - limit.window:
+            refused.popleft()
+        task.is_paused = limit.is_over(len(refused), limit.window)
+        return task.is_paused
+
+    def found(self, partition: int) -> str:
+        """What of the last records was refused, for people."""
+        refused = self._refused[partition]
+        reasons = Counter(reason for _, reason in refused).most_common()
+        listed = ", ".join(f"{n} {reason}" for reason, n in reasons)
+        return f"{len(refused)} of the last {self._limit.window} records refused ({listed})"
+
+    def resume(self, task: Task) -> None:
+        """The task is paused no more; what was refused before is over."""
+        task.is_paused = False
+        self._refused[task.partition].clear()
+
+    def rehearse(self, live: Mapping[int, Task], *, budget_s: float) -> Verdict | None:
+        """Fold the next records of one paused partition into a copy, for about `budget_s`.
+
+        Returns: what came of it; None: no record came in time, call again.
+        Raises: Retryable: call again; LogLost, Misconfigured.
+        """
+        task, sources, limit = live[min(self._to_rehearse)], self._sources, self._limit
+        deadline_s = sources.clock.monotonic() + budget_s
+        copy = Task(sources.recipe, partition=task.partition, payload=task.freeze())
+        before_n, seen_n, is_cut = copy.state.rejected_n, 0, False
+        end = sources.reader.bounds(Channel.EVENTS, task.partition).end
+        batches = sources.reader.read(Channel.EVENTS, task.partition, task.next_offset, end)
+        while not is_cut and (batch := next(batches, None)) is not None:
+            for record in batch[: limit.window - seen_n]:
+                copy.step(record)
+                seen_n += 1
+                if sources.clock.monotonic() > deadline_s:
+                    break
+            is_cut = seen_n == limit.window or sources.clock.monotonic() > deadline_s
+        if is_cut and not seen_n:
+            return None
+        self._to_rehearse.discard(task.partition)
+        refused_n = copy.state.rejected_n - before_n
+        return Verdict(
+            task=task,
+            refused_n=refused_n,
+            seen_n=seen_n,
+            is_over=limit.is_over(refused_n, seen_n),
+        )

@@ -1,0 +1,211 @@
+"""What was refused, as an outsider sees it; and the command `quarantine list`."""
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from stream.core.event import Channel, Record
+from stream.core.outputs import iso
+from stream.core.quarantine import REDRIVEN, Redriven, Refused, parse
+from stream.errors import LogLost, Misconfigured
+from stream.ports import Bounds, Committed, Reader
+from stream.runtime import screen
+from stream.runtime.house import House
+
+FROM, TO = Channel.EVENTS, Channel.QUARANTINE
+"""As a house that is backwards calls the quarantine, and the events topic."""
+
+COMMIT_RECORDS_MAX = 500
+"""Of 64 KiB at most: 32 MB in one transaction."""
+
+_CELL_CHARS_MAX = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A pipeline's refused records, as an outsider sees them.
+
+    Attributes:
+        bounds: by partition, as they were at the start: what comes later is left to a later run.
+        redriven: by partition, where there is a mark.
+    """
+
+    house: House
+    reader: Reader
+    bounds: dict[int, Bounds]
+    redriven: dict[int, Redriven]
+
+    @classmethod
+    def open(cls, house: House, stack: ExitStack) -> "Quarantine":
+        """Look at the topics. Raises: Misconfigured: one is missing; Retryable."""
+        with closing(house.topics()) as topics:
+            infos = topics.describe()
+        for channel, info in infos.items():
+            if info is None and channel in (Channel.EVENTS, Channel.QUARANTINE):
+                name = house.settings.topics.name(channel)
+                raise Misconfigured(f"topics.{channel}: {name} does not exist; run a worker first")
+        quarantine = infos[Channel.QUARANTINE]
+        assert quarantine is not None  # noqa: S101  # looked at just before
+        reader = stack.enter_context(closing(house.backwards().reader()))
+        partitions = range(quarantine.partitions)
+        found = cls(
+            house,
+            reader,
+            {partition: reader.bounds(FROM, partition) for partition in partitions},
+            marks(reader.committed()),
+        )
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """Raises: LogLost: more was redriven than there is."""
+        for partition, redriven in self.redriven.items():
+            end = self.bounds[partition].end if partition in self.bounds else 0
+            beyond = max(redriven.next_offset, *redriven.ahead.values(), 0)
+            if beyond > end:
+                group = f"{self.house.settings.pipeline}.redrive"
+                raise LogLost(
+                    f"partition {partition} of the quarantine was redriven up to {beyond} and ends "
+                    f"at {end}: the topic was made again; delete the consumer group {group}"
+                )
+
+    def records(self, partition: int, start: int) -> Iterator[tuple[list[Refused], int]]:
+        """This pipeline's, in batches, each with the offset after it; the last is the end's."""
+        bounds = self.bounds[partition]
+        start = max(start, bounds.start)
+        if start < bounds.end:
+            for batch in self.reader.read(FROM, partition, start, bounds.end):
+                for i in range(0, len(batch), COMMIT_RECORDS_MAX):
+                    part = batch[i : i + COMMIT_RECORDS_MAX]
+                    yield self._ours(part), part[-1].offset + 1
+        yield [], max(start, bounds.end)
+
+    def _ours(self, records: Sequence[Record]) -> list[Refused]:
+        """Pipelines may share a topic."""
+        found = (parse(record) for record in records)
+        return [r for r in found if r is not None and r.pipeline == self.house.settings.pipeline]
+
+    def resent(self, partition: int) -> frozenset[bytes]:
+        """Origins of events that were sent again, found in the events topic itself.
+
+        For a partition without a mark: a group's offsets are forgotten some days after its last
+        member, and nothing must be sent twice for that.
+        """
+        first = next((b[0] for b, _ in self.records(partition, 0) if b), None)
+        if first is None:
+            return frozenset()
+        bounds = self.reader.bounds(TO, partition)
+        is_same = first.topic == self.house.settings.topics.events
+        start = max(bounds.start, first.offset if is_same else 0)
+        clock, total = self.house.clock(), bounds.end - start
+        found: set[bytes] = set()
+        with screen.Progress("events searched for redriven ones", total=total, clock=clock) as bar:
+            for batch in self.reader.read(TO, partition, start, bounds.end):
+                for record in batch:
+                    found.update(value for name, value in record.headers if name == REDRIVEN)
+                bar.advance(len(batch))
+        return frozenset(found)
+
+    def whole(self, refused: Refused) -> bytes | None:
+        """The value as it was sent; None: it was cut, and the events topic does not hold it."""
+        value = refused.record.value
+        if not refused.is_cut:
+            return value
+        if refused.topic == self.house.settings.topics.events:
+            try:
+                batches = self.reader.read(
+                    TO, refused.partition, refused.offset, refused.offset + 1
+                )
+                for record in (record for batch in batches for record in batch):
+                    if (record.value or b"").startswith(value or b""):
+                        return record.value
+            except LogLost:
+                return None
+        return None
+
+
+def marks(committed: Mapping[int, Committed]) -> dict[int, Redriven]:
+    """How far each partition was sent again; those that never were (or were forgotten) are out."""
+    return {p: Redriven.parse(at.offset, at.metadata) for p, at in committed.items()}
+
+
+def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) -> None:
+    """Say how many records were refused for which reasons, and show the last of them.
+
+    Raises: Misconfigured, Retryable, LogLost.
+    """
+    refused: Counter[str] = Counter()
+    waiting: Counter[str] = Counter()
+    last: list[Refused] = []
+    with ExitStack() as stack:
+        quarantine = Quarantine.open(house, stack)
+        total = sum(bounds.end - bounds.start for bounds in quarantine.bounds.values())
+        progress = stack.enter_context(
+            screen.Progress("records looked at", total=total, clock=house.clock())
+        )
+        for partition in quarantine.bounds:
+            redriven = quarantine.redriven.get(partition, Redriven())
+            newest: deque[Refused] = deque(maxlen=limit)
+            for batch, _ in quarantine.records(partition, 0):
+                for each in batch:
+                    refused[each.reason] += 1
+                    waiting[each.reason] += not redriven.has(each)
+                    if reason in (None, each.reason):
+                        newest.append(each)
+                progress.advance(len(batch))
+            last.extend(newest)
+    last.sort(key=lambda r: (r.record.timestamp_ms, r.partition, r.record.offset))
+    rows = [
+        _shown(each, quarantine.redriven.get(each.record.partition, Redriven()))
+        for each in last[-limit:]
+    ]
+    reasons = {r: {"refused": n, "waiting": waiting[r]} for r, n in refused.most_common()}
+    if as_json:
+        document = {
+            "v": 1,
+            "pipeline": house.settings.pipeline,
+            "reasons": reasons,
+            "records": rows,
+        }
+        screen.say(msgspec.json.encode(document).decode())
+        return
+    if not refused:
+        screen.say("nothing is quarantined")
+        return
+    screen.table(
+        ("reason", "refused", "not yet redriven"),
+        [(r, str(n["refused"]), str(n["waiting"])) for r, n in reasons.items()],
+    )
+    if rows:
+        screen.say("")
+        columns = ("partition", "offset", "reason", "event", "time", "redriven", "detail", "value")
+        screen.table(columns, [_cells(row) for row in rows])
+
+
+def _shown(refused: Refused, redriven: Redriven) -> dict[str, Any]:
+    record = refused.record
+    return {
+        "partition": record.partition,
+        "offset": record.offset,
+        "reason": refused.reason,
+        "detail": refused.detail,
+        "event": f"{refused.topic}-{refused.partition}-{refused.offset}",
+        "event_time": iso(record.timestamp_ms),
+        "redriven": redriven.has(refused),
+        "key": None if record.key is None else record.key.decode(errors="replace"),
+        "value": None if record.value is None else record.value.decode(errors="replace"),
+    }
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    # As JSON: a value may hold what would move the cursor of a terminal.
+    value = msgspec.json.encode(row["value"]).decode()
+    return [
+        str(row["partition"]), str(row["offset"]), row["reason"], row["event"], row["event_time"],
+        "yes" if row["redriven"] else "no", row["detail"][:_CELL_CHARS_MAX],
+        value[:_CELL_CHARS_MAX],
+    ]  # fmt: skip

@@ -1,0 +1,211 @@
+"""The command `quarantine redrive`: sends refused records back once the cause is mended.
+
+It is a worker's commit the other way round (`House.backwards`): its input is the quarantine, its
+output the events topic, and its own offsets on the quarantine move in the same transaction. So each
+record is sent at most once, whenever the process dies; the next run goes on after the last commit.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import Self
+
+from stream.core.event import Output
+from stream.core.quarantine import Redriven, Refused
+from stream.errors import BadInput, CommitLost, Retryable
+from stream.ports import Committed, Log
+from stream.runtime import screen
+from stream.runtime.house import House
+from stream.runtime.quarantine import TO, Quarantine, marks
+from stream.runtime.watchdog import Watchdog
+from stream.telemetry import Event
+
+JOIN_S = 30.0
+"""To become the only member of the redrive's group; a dead one's session is over before that."""
+
+POLL_S = 0.25
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was sent, and what could not be."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in self.sent.most_common())
+        return f"{self.sent.total()} records" + (f" ({reasons})" if reasons else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What of a partition was sent again: by its marks, or as the events topic shows it."""
+
+    marks: Redriven
+    resent: frozenset[bytes] = frozenset()
+
+    @classmethod
+    def of(cls, quarantine: Quarantine, partition: int) -> Self:
+        """As it is now. Raises: Retryable, Misconfigured, LogLost."""
+        known = quarantine.redriven.get(partition)
+        return cls(Redriven(), quarantine.resent(partition)) if known is None else cls(known)
+
+    def has(self, refused: Refused) -> bool:
+        """Whether a record was sent again."""
+        return self.marks.has(refused) or refused.origin in self.resent
+
+
+def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
+    """Send what was refused back to the events topic: of one reason, or all of it.
+
+    Raises:
+        Retryable: run it again, it goes on where it was; Fenced: another redrive took over.
+        BadInput: some were cut, and their whole value is gone; all others were sent.
+        Misconfigured, LogLost.
+    """
+    tally, events = Tally(), house.settings.topics.events
+    with ExitStack() as stack:
+        quarantine = Quarantine.open(house, stack)
+        if dry_run:
+            for partition in quarantine.bounds:
+                done = Done.of(quarantine, partition)
+                for batch, _ in quarantine.records(partition, done.marks.start(reason)):
+                    _outputs(quarantine, done, batch, reason=reason, tally=tally)
+            screen.say(f"{tally} would be sent to {events}")
+        else:
+            log = stack.enter_context(closing(house.backwards().log()))
+            try:
+                Redrive(quarantine, log, reason=reason, tally=tally).run()
+            except CommitLost as error:
+                raise Retryable(
+                    f"{error}; {tally} are sent for certain; run it again, it goes on after the "
+                    "last commit"
+                ) from error
+            stopped = "; stopped by a signal, run it again" if house.stopping.is_set() else ""
+            screen.say(f"{tally} sent to {events}{stopped}")
+    if tally.lost:
+        raise BadInput(
+            f"{len(tally.lost)} cannot be sent, for their value was cut and {events} does not hold "
+            f"it any more; ask their sender: {', '.join(tally.lost[:10])}"
+        )
+
+
+def _outputs(
+    quarantine: Quarantine,
+    done: Done,
+    batch: Sequence[Refused],
+    *,
+    reason: str | None,
+    tally: Tally,
+) -> list[Output]:
+    """What of a batch is to be sent, as it came in."""
+    outputs = []
+    for refused in batch:
+        record = refused.record
+        if done.has(refused) or reason not in (None, refused.reason):
+            continue
+        value = quarantine.whole(refused)
+        if refused.is_cut and value is None:
+            tally.lost.append(f"{refused.topic}-{refused.partition}-{refused.offset}")
+            continue
+        tally.sent[refused.reason] += 1
+        headers = refused.resent_headers()
+        outputs.append(
+            Output(TO, record.partition, record.timestamp_ms, record.key, value, headers)
+        )
+    return outputs
+
+
+class Redrive:
+    """One run.
+
+    Args:
+        log: whose events are the quarantine.
+        tally: gets what was committed.
+    """
+
+    def __init__(
+        self, quarantine: Quarantine, log: Log, *, reason: str | None, tally: Tally
+    ) -> None:
+        self._quarantine = quarantine
+        self._house = quarantine.house
+        self._log = log
+        self._reason = reason
+        self._tally = tally
+        self._owned: set[int] = set()
+        telemetry = self._house.telemetry
+        self._watchdog = Watchdog(
+            lambda why: telemetry.say(Event.CALL_HUNG, level=logging.ERROR, why=why)
+        )
+        self._deadline_s = self._house.settings.timings.call_deadline_s
+
+    def run(self) -> None:
+        """Send everything up to the end there was at the start, or until a stop signal."""
+        bounds = self._quarantine.bounds
+        try:
+            # Before the membership: this may take longer than a member may be silent.
+            before = {partition: Done.of(self._quarantine, partition) for partition in bounds}
+            self._join()
+            if self._house.stopping.is_set():
+                return
+            deadline_s = self._deadline_s * (1 + len(self._owned))  # looked up one by one
+            # Of the group, and only now: whoever was before is fenced, and commits no more.
+            with self._watchdog.watch("reading the committed offsets", deadline_s):
+                known = marks(self._log.committed(sorted(self._owned)))
+            total = sum(b.end - b.start for b in bounds.values())
+            clock = self._house.clock()
+            with screen.Progress("records looked at", total=total, clock=clock) as progress:
+                for partition, done in before.items():
+                    if partition in known:
+                        done = Done(known[partition])  # noqa: PLW2901  # the younger truth
+                    elif partition in self._quarantine.redriven:
+                        raise Retryable("the marks were forgotten just now; run it again")
+                    self._send(partition, done, progress)
+        finally:
+            self._watchdog.close()
+
+    def _join(self) -> None:
+        """Become the member that has all partitions. Raises: Retryable."""
+        clock = self._house.clock()
+        deadline_s = clock.monotonic() + JOIN_S
+        while not self._has_all() and not self._house.stopping.is_set():
+            self._poll(POLL_S)
+            if clock.monotonic() > deadline_s:
+                raise Retryable(
+                    f"not all partitions of the quarantine came within {JOIN_S:g} s; does another "
+                    "redrive run?"
+                )
+
+    def _poll(self, timeout_s: float) -> None:
+        """Keep the membership. No partition is ever sought, so no record comes this way."""
+        with self._watchdog.watch("polling Kafka", timeout_s + self._deadline_s):
+            polled = self._log.poll(timeout_s=timeout_s, records_max=1)
+        self._owned -= polled.revoked
+        self._owned |= polled.assigned
+
+    def _has_all(self) -> bool:
+        return self._owned >= self._quarantine.bounds.keys()
+
+    def _send(self, partition: int, done: Done, progress: screen.Progress) -> None:
+        reason, quarantine = self._reason, self._quarantine
+        known = done.marks
+        for batch, next_offset in quarantine.records(partition, known.start(reason)):
+            if self._house.stopping.is_set():
+                return
+            self._poll(0.0)  # each time, sent or not: a member that never polls is thrown out
+            if not self._has_all():
+                raise Retryable("the membership in the redrive's group was lost; run it again")
+            tally = Tally()
+            outputs = _outputs(quarantine, done, batch, reason=reason, tally=tally)
+            at = known.moved(max(next_offset, known.start(reason)), reason)
+            if outputs or (at != known and not batch):
+                with self._watchdog.watch("committing", self._deadline_s):
+                    committed = Committed(at.next_offset, at.metadata())
+                    self._log.commit(outputs, {partition: committed})
+                known = at
+            self._tally.sent += tally.sent
+            self._tally.lost += tally.lost
+            progress.advance(len(batch))

@@ -1,0 +1,81 @@
+"""A worker whose broker stalls: what it holds is bounded by its settings, not by the log."""
+
+import json
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from stream.sandbox import LocalKafka, LocalRedis
+from tests.broker.checks import eventually, make_topic
+from tests.commands.project import MODEL, Project
+
+pytestmark = pytest.mark.broker
+
+VALUE_BYTES = 60_000
+BACKLOG_N = 6_000  # 360 MB: far more than a worker may hold
+STALL_S = 8.0
+DIGEST_S = 4.0  # what was fetched before the stall is folded meanwhile
+MIB = 1 << 20
+
+HELD_MAX = 180 * MIB
+"""Measured: 60 to 120 MiB. 16 MiB of records kept for undoing, fetches of 4 MiB on the wire, in a
+buffer and decoded, outputs; the rest is what malloc does not give back."""
+
+GROWTH_MAX = 8 * MIB
+
+
+def _memory(pid: int, what: str) -> int:
+    """A line of /proc/PID/status, in bytes: VmRSS (now) or VmHWM (the most there was)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{what}:"))
+
+
+def test_a_stalled_broker_costs_no_memory(
+    own_kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path, pipeline: str
+) -> None:
+    """In the middle of a backlog the broker stops for seconds: no growth, and then all of it."""
+    project = Project(tmp_path)
+    servers = (
+        f'[kafka]\nbootstrap_servers = "{own_kafka.bootstrap_servers}"\n'
+        f'[redis]\nurl = "{redis_server.url}"\n[events]\nextra = "ignore"\n'
+    )
+    project.configure(servers + MODEL, pipeline=pipeline)
+    make_topic(own_kafka, f"{pipeline}.events")
+    events = TopicPartition(f"{pipeline}.events", 0)
+    predictions = TopicPartition(f"{pipeline}.predictions", 0)
+    body = {"features": {"x": 0.5}, "label": True, "note": "." * VALUE_BYTES}
+    with closing(KafkaProducer(bootstrap_servers=own_kafka.bootstrap_servers)) as producer:
+        for _ in range(BACKLOG_N):
+            producer.send(events.topic, json.dumps(body).encode())
+        producer.flush()
+    with (
+        closing(KafkaConsumer(bootstrap_servers=own_kafka.bootstrap_servers)) as looking,
+        project.running("run", "-c", "stream.toml") as worker,
+    ):
+
+        def published() -> int:
+            return int(looking.end_offsets([predictions])[predictions])
+
+        worker.line("task_fresh")
+        pid = worker.process.pid
+        idle = _memory(pid, "VmRSS")
+        eventually(lambda: published() > 0, "the first are predicted")
+        own_kafka.pause()
+        time.sleep(DIGEST_S)
+        samples = []
+        until = time.monotonic() + STALL_S - DIGEST_S
+        while time.monotonic() < until:
+            samples.append(_memory(pid, "VmRSS"))
+            time.sleep(0.1)
+        own_kafka.resume()
+        during = published()
+        eventually(lambda: published() >= BACKLOG_N, "all is predicted", within_s=120)
+        most = _memory(pid, "VmHWM")
+        assert worker.stop().code == 0
+
+    assert during < BACKLOG_N, "the stall came too late to show anything"
+    assert max(samples) - samples[0] <= GROWTH_MAX, [s // MIB for s in samples]
+    assert most - idle <= HELD_MAX, (idle // MIB, most // MIB)

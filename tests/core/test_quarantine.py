@@ -1,0 +1,95 @@
+"""Quarantined records read back, and the marks of how far they were sent again."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.core.event import Reason, Record, Rejection
+from stream.core.outputs import quarantined
+from stream.core.quarantine import Redriven, parse
+
+HEADERS = (("trace", b"\x00\xff"), ("stream.reason", b"of another pipeline"))
+REASONS = st.sampled_from([reason.value for reason in Reason])
+OFFSETS = st.integers(0, 10**15)
+
+
+def _quarantined(record: Record, *, bytes_max: int = 100) -> Record:
+    rejection = Rejection(Reason.BAD_LABEL, "the label is a moon")
+    output = quarantined(
+        record, rejection, pipeline="p", topic="p.events", value_bytes_max=bytes_max
+    )
+    return Record(
+        output.partition, 7, output.timestamp_ms, output.key, output.value, output.headers
+    )
+
+
+def test_what_was_written_is_read_back() -> None:
+    """The headers it came with are told from ours, even if they have our names."""
+    found = parse(_quarantined(Record(3, 41, 5, b"k", b"v", HEADERS)))
+
+    assert found is not None
+    assert (found.reason, found.detail) == ("bad_label", "the label is a moon")
+    assert (found.pipeline, found.topic, found.partition, found.offset) == ("p", "p.events", 3, 41)
+    assert found.headers == HEADERS
+    assert not found.is_cut
+
+
+def test_a_cut_value_is_known_as_cut() -> None:
+    """It must never be sent as if it were whole."""
+    found = parse(_quarantined(Record(0, 0, 0, None, b"v" * 101)))
+
+    assert found is not None
+    assert found.is_cut
+
+
+def test_other_writers_records_are_none() -> None:
+    """Without our headers, or with ones that make no sense."""
+    ours = _quarantined(Record(0, 0, 0, None, b"v"))
+    broken = [(name, b"\xff" if name == "stream.offset" else v) for name, v in ours.headers]
+
+    assert parse(Record(0, 0, 0, None, b"v")) is None
+    assert parse(Record(0, 0, 0, None, b"v", tuple(broken))) is None
+
+
+@given(offset=OFFSETS, ahead=st.dictionaries(REASONS, OFFSETS))
+def test_marks_survive_being_written(offset: int, ahead: dict[str, int]) -> None:
+    """With every reason there is they are far below what a broker takes."""
+    marks = Redriven(offset, ahead)
+
+    assert Redriven.parse(offset, marks.metadata()) == marks
+    assert len(marks.metadata()) < 1000
+
+
+def test_another_tools_offset_counts_without_marks() -> None:
+    """An operator who resets the group means the offset."""
+    assert Redriven.parse(5, "") == Redriven.parse(5, "by hand") == Redriven(5)
+
+
+@given(
+    stored=st.lists(REASONS, max_size=30),
+    runs=st.lists(st.tuples(st.none() | REASONS, st.integers(0, 30)), max_size=8),
+)
+def test_no_run_sends_twice_or_loses_what_another_did_not_want(
+    stored: list[str], runs: list[tuple[str | None, int]]
+) -> None:
+    """Runs for some reasons, each interrupted somewhere, then one for all: each is sent once."""
+    records = []
+    for offset, name in enumerate(stored):
+        rejection = Rejection(Reason(name), "")
+        output = quarantined(
+            Record(0, offset, 0, None, b""), rejection, pipeline="p", topic="t", value_bytes_max=9
+        )
+        found = parse(Record(0, offset, 0, None, b"", output.headers))
+        assert found is not None
+        records.append(found)
+    redriven, sent = Redriven(), []
+    for reason, stop in [*runs, (None, len(records))]:
+        start = redriven.start(reason)
+        stop = min(max(start, stop), len(records))  # noqa: PLW2901  # where it was killed
+        sent += [
+            r.offset
+            for r in records[start:stop]
+            if reason in (None, r.reason) and not redriven.has(r)
+        ]
+        redriven = Redriven.parse(redriven.next_offset, redriven.metadata()).moved(stop, reason)
+
+    assert sorted(sent) == list(range(len(records)))
