@@ -9,7 +9,7 @@ from typing import Any
 
 import xxhash
 
-from stream.core import outputs, pickling
+from stream.core import outputs, pickling, unpickling
 from stream.core.checks import one_line
 from stream.core.codec import Codec
 from stream.core.detectors import Detectors
@@ -60,7 +60,9 @@ class Task:
         genesis: without a payload: the offset at which the fold begins.
         payload: a state to go on from, as `freeze` gave it; None = the untrained model.
 
-    Raises: Misconfigured: the recipe makes no model that can be folded.
+    Raises:
+        Misconfigured: the recipe makes no model that can be folded.
+        pickle.UnpicklingError: the payload holds what no state of this recipe does.
     """
 
     def __init__(
@@ -72,8 +74,11 @@ class Task:
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
-        self._copy = payload if payload is not None else _dumps(_untrained(recipe, genesis))
-        self._bind(pickle.loads(self._copy))
+        untrained = _dumps(_untrained(recipe, genesis))
+        self._copy = untrained if payload is None else payload
+        self._bind(
+            pickle.loads(untrained) if payload is None else _thawed(payload, untrained, recipe)
+        )
         self._keep()
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
 
@@ -277,6 +282,14 @@ def _dumps(state: State) -> bytes:
             f"model.factory: {type(state.model).__name__} cannot be pickled ({error}), and so not "
             "snapshotted; use named functions and classes of a module in it"
         ) from error
+
+
+def _thawed(payload: bytes, untrained: bytes, recipe: Recipe) -> State:
+    factory = recipe.model.factory.partition(":")[0]
+    state = unpickling.loads(payload, unpickling.Allowed(untrained, factory=factory))
+    if type(state) is not State:
+        raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
+    return state
 
 
 def _signal(prediction: Prediction, kind: Kind) -> float | None:
