@@ -42,6 +42,7 @@ def check(open_house: Callable[[], House]) -> bool:
     findings = Findings()
     with findings.step():
         house = open_house()
+        findings.clean = house.telemetry.clean
         findings.ok(f"configuration: pipeline {house.settings.pipeline}")
         built = event = None
         with findings.step():

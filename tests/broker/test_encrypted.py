@@ -41,7 +41,7 @@ def test_a_worker_runs_end_to_end(guarded: Guarded) -> None:
     assert [without_place(each) for each in published] == expected
     status = guarded.stream("status", "--json").json
     (row,) = status["partitions"]
-    assert (row["lag"], row["snapshot_offset"]) == (0, row["next_offset"]), row
+    assert (row["lag"], row["snapshot_offset"]) == (0, row["committed_offset"]), row
     verified = guarded.stream("snapshots", "verify")
     assert verified.code == 0, verified
     assert "2 snapshots verified" in verified.out
