@@ -1,8 +1,10 @@
 """Two versions of this program in one group: nothing is lost, nothing twice, nothing else."""
 
 import json
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -40,7 +42,13 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if found.returncode:
         skip_or_fail("history", found.stderr.decode(errors="replace").strip())
     subprocess.run(["tar", "-x", "-C", str(folder)], input=found.stdout, check=True)
-    assert (folder / "stream" / "cli.py").exists()
+    # That it is another program, and that it is the one that runs.
+    code = "import stream.cli, stream.core as core; print(core.__path__[0])"
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    asked = [sys.executable, "-c", code]
+    answer = subprocess.run(asked, env=environment, cwd=folder, capture_output=True, check=True)
+    assert Path(answer.stdout.decode().strip()) == folder / "stream" / "core"
+    assert not (folder / "stream" / "core" / "unpickling.py").exists()
     return folder
 
 
