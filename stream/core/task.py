@@ -27,6 +27,9 @@ SINCE_BYTES_MAX = 16 << 20
 _CRASHES = (MemoryError, RecursionError, OSError)
 """Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
 
+_allowed: dict[str, unpickling.Allowed] = {}
+"""Of the last recipe, by fingerprint: to make it takes longer than to unpickle a small state."""
+
 _hash = xxhash.xxh3_64_intdigest
 _PREDICTIONS = Channel.PREDICTIONS  # an enum's member costs ten times a name, for each event
 
@@ -74,11 +77,12 @@ class Task:
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
-        untrained = _dumps(_untrained(recipe, genesis))
-        self._copy = untrained if payload is None else payload
-        self._bind(
-            pickle.loads(untrained) if payload is None else _thawed(payload, untrained, recipe)
-        )
+        if payload is None:
+            self._copy = _dumps(_untrained(recipe, genesis))
+            self._bind(pickle.loads(self._copy))
+        else:
+            self._copy = payload
+            self._bind(_thawed(payload, recipe, self.fingerprint))
         self._keep()
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
 
@@ -284,9 +288,14 @@ def _dumps(state: State) -> bytes:
         ) from error
 
 
-def _thawed(payload: bytes, untrained: bytes, recipe: Recipe) -> State:
-    factory = recipe.model.factory.partition(":")[0]
-    state = unpickling.loads(payload, unpickling.Allowed(untrained, factory=factory))
+def _thawed(payload: bytes, recipe: Recipe, fingerprint: str) -> State:
+    allowed = _allowed.get(fingerprint)
+    if allowed is None:
+        factory = recipe.model.factory.partition(":")[0]
+        allowed = unpickling.Allowed(_dumps(_untrained(recipe, 0)), factory=factory)
+        _allowed.clear()
+        _allowed[fingerprint] = allowed
+    state = unpickling.loads(payload, allowed)
     if type(state) is not State:
         raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
     return state
