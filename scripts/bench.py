@@ -156,13 +156,13 @@ def ours(config: Path) -> Run:
 
     house = House.of(config)
     recipe = preparation.make_recipe(house.settings)
-    key = preparation.signing_key(house.settings, os.environ, house.telemetry)
+    keys = preparation.snapshot_keys(house.settings, os.environ, house.telemetry)
     with closing(house.topics()) as topics:
         topic = preparation.ready_topics(topics, house.settings, house.telemetry)
     metered = MeteredLog(house.log())
     with closing(house.reader()) as reader, closing(house.snapshots()) as store, closing(metered):
         worker = assemble(
-            house.settings, recipe=recipe, key=key, events=topic, log=metered, reader=reader,
+            house.settings, recipe=recipe, keys=keys, events=topic, log=metered, reader=reader,
             store=store, clock=house.clock(), telemetry=house.telemetry,
             stopping=threading.Event(), until_end=True,
         )  # fmt: skip

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
@@ -20,7 +21,7 @@ from stream import __version__
 from stream.demo.command import demo
 from stream.errors import ExitCode, Misconfigured, StreamError
 from stream.runtime import commands
-from stream.telemetry import Telemetry, configure_logging
+from stream.telemetry import Scrubber, Telemetry, configure_logging
 
 if TYPE_CHECKING:
     from stream.config import Settings
@@ -33,14 +34,16 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command. Returns: the process's exit code (`stream.errors.ExitCode`)."""
     debug = "--debug" in arguments
     words = [a for a in arguments if a != "--debug"]
-    configure_logging(debug=debug)
+    scrubber = Scrubber()
+    configure_logging(scrubber, debug=debug)
+    open_house = partial(House.of, scrubber=scrubber)
     try:
-        return main.main(words, "stream", standalone_mode=False, obj=House.of) or ExitCode.OK
+        return main.main(words, "stream", standalone_mode=False, obj=open_house) or ExitCode.OK
     except Exception as error:  # noqa: BLE001  # the last line of defence: one line and a code, always
         code, text = _ending(error)
         if debug:
-            traceback.print_exc()
-    for line in text.splitlines():
+            click.echo(scrubber.clean(traceback.format_exc()), err=True, nl=False)
+    for line in scrubber.clean(text).splitlines():
         click.echo(f"stream: {line}", err=True)
     return code
 
@@ -82,12 +85,14 @@ class House:
     is_backwards: bool = False
 
     @classmethod
-    def of(cls, path: Path) -> "House":
-        """Read the configuration. Raises: Misconfigured."""
+    def of(cls, path: Path, *, scrubber: Scrubber | None = None) -> "House":
+        """Read the configuration; `scrubber` learns its secrets. Raises: Misconfigured."""
         from stream.config import load  # noqa: PLC0415  # `--help` and `--version` stay quick
 
         settings = load(path, environ=os.environ)
-        return cls(settings, Telemetry(settings.secrets()), threading.Event())
+        scrubber = scrubber or Scrubber()
+        scrubber.learn(settings.secrets())
+        return cls(settings, Telemetry(scrubber), threading.Event())
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -239,8 +244,9 @@ for _command in (
 
 @main.command("run")
 @commands.config
+@click.pass_obj
 @click.option("--until-end", is_flag=True, help="Stop once the events there are at start are done.")
-def run_worker(path: Path, *, until_end: bool) -> None:
+def run_worker(open_house: "Callable[[Path], House]", path: Path, *, until_end: bool) -> None:
     """Run a worker until SIGTERM or Ctrl-C.
 
     \b
@@ -249,7 +255,7 @@ def run_worker(path: Path, *, until_end: bool) -> None:
     """  # noqa: D301  # click reads the \b
     from stream.runtime import process, running  # noqa: PLC0415
 
-    house = House.of(path)
+    house = open_house(path)
     process.with_hash_seed(house.settings)
     process.stop_on_signals(house.stopping)
     running.work(house, until_end=until_end)

@@ -55,17 +55,36 @@ class Metric(StrEnum):
     RESTORES = "restores_total"
 
 
+class Scrubber:
+    """Cuts secrets out of whatever a process says; it learns them once they were read."""
+
+    def __init__(self) -> None:
+        self._secrets: list[str] = []
+
+    def learn(self, secrets: Collection[str]) -> None:
+        """From now on these are cut out too."""
+        # A longer one first: a password's URL has the password in it.
+        self._secrets = sorted({*self._secrets, *secrets}, key=len, reverse=True)
+
+    def clean(self, text: str) -> str:
+        """The text without any secret that is known."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
 class Telemetry:
     """What a process says of itself.
 
     Args:
-        secrets: texts that must never appear in a line; they are cut out.
+        scrubber: knows what must never appear in it.
     """
 
-    def __init__(self, secrets: Collection[str] = ()) -> None:
+    def __init__(self, scrubber: Scrubber | None = None) -> None:
+        self.clean = (scrubber or Scrubber()).clean
+        """Makes any text fit to be said."""
         self.counters: Counter[Metric] = Counter()
         self._log = logging.getLogger(LOGGER_NAME)
-        self._secrets = sorted(secrets, key=len, reverse=True)
 
     def count(self, metric: Metric, n: int = 1) -> None:
         """Add to a counter."""
@@ -74,15 +93,28 @@ class Telemetry:
     def say(self, event: Event, *, level: int = logging.INFO, **fields: object) -> None:
         """Write one log line."""
         line = " ".join((event.value, *(f"{k}={_quoted(v)}" for k, v in fields.items())))
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
-        self._log.log(level, line)
+        line = self.clean(line)
+        # One event is one line, whatever a message from elsewhere has in it.
+        self._log.log(level, "".join(c if c.isprintable() else "?" for c in line))
 
 
-def configure_logging(stream: TextIO = sys.stderr, *, debug: bool = False) -> None:
-    """Send our lines to `stream`, and the libraries' warnings only when debugging."""
+class _Formatter(logging.Formatter):
+    """A line, and the traceback of a library's, without secrets."""
+
+    def __init__(self, scrubber: Scrubber) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._scrubber = scrubber
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._scrubber.clean(super().format(record))
+
+
+def configure_logging(
+    scrubber: Scrubber, stream: TextIO = sys.stderr, *, debug: bool = False
+) -> None:
+    """Send our lines to `stream`, and the libraries' only when debugging; all of them scrubbed."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Formatter(scrubber))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # The clients log every disconnect as an error; what matters of it we say ourselves.

@@ -1,10 +1,12 @@
 """Documents that say what the program says."""
 
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from stream.adapters import redis
 from stream.cli import main
 from stream.config import reference
 from stream.telemetry import Metric
@@ -35,3 +37,23 @@ def test_every_command_helps_with_an_example_and_is_in_the_documents(command: st
     assert "Example" in helped.output
     pages = (REPOSITORY / "README.md", REPOSITORY / "docs" / "OPERATING.md")
     assert any(f"stream {command}" in page.read_text() for page in pages)
+
+
+def test_the_permissions_of_the_redis_user_are_the_adapters() -> None:
+    """One list of commands, wherever it is written; a command more than needed is one too many."""
+    shown = (REPOSITORY / "docs" / "DEPLOYMENT.md").read_text()
+    users = [re.search(r"ACL SETUSER .*?((?:\s\+[a-z|]+)+)", text, re.DOTALL)
+             for text in (redis.__doc__ or "", shown)]  # fmt: skip
+
+    assert all(users)
+    documented, deployed = ({*user[1].split()} for user in users if user)
+    assert documented == deployed
+
+
+def test_links_between_the_documents_lead_somewhere() -> None:
+    """Files that are named in docs/SECURITY.md exist."""
+    page = (REPOSITORY / "docs" / "SECURITY.md").read_text()
+    named = re.findall(r"`((?:tests|stream|docs)/[a-z_/]+\.(?:py|md))`|\((docs/[A-Z]+\.md)\)", page)
+
+    assert len(named) > 5
+    assert [a or b for a, b in named if not (REPOSITORY / (a or b)).is_file()] == []

@@ -38,6 +38,7 @@ UNFINISHED_S = 3_600
 """How long the chunks of an unfinished snapshot are kept; writing one takes seconds."""
 
 _INDEX_MAX = 1_000
+_OFFSET_DIGITS_MAX = 19  # of a 64-bit number
 _CHUNKS_MAX = 10_000  # 80 GB: a manifest that says more was damaged
 
 
@@ -109,7 +110,8 @@ class RedisSnapshots:
             members = cast(
                 "list[bytes]", self._redis.zrevrange(self._index(partition), 0, _INDEX_MAX)
             )
-            offsets = [int(member) for member in members if member.isdigit()]
+            # `int` refuses very long numbers, and anybody may have meddled with the index.
+            offsets = [int(m) for m in members if m.isdigit() and len(m) <= _OFFSET_DIGITS_MAX]
             if not offsets:
                 return []
             manifests = cast(

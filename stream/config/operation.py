@@ -4,7 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from stream.config.checks import Section, matching
 from stream.config.secrets import MASK
@@ -89,6 +95,9 @@ class Quarantine(Section):
     )
 
 
+_KeyFile = Annotated[KeyFile, BeforeValidator(_key_file)]
+
+
 class Snapshots(Section):
     """How fast a crash must be over, and how the stored states are kept and signed."""
 
@@ -107,6 +116,11 @@ class Snapshots(Section):
     )
     signing_key_file: Annotated[KeyFile | None, BeforeValidator(_key_file)] = Field(
         default=None, description="A file that holds the signing key, instead of it."
+    )
+    older_key_files: Annotated[tuple[_KeyFile, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Files with keys that signed before, or that will: they verify, and sign "
+        "nothing. To change the key add the new one here on every worker, then exchange the two.",
     )
 
     @field_validator("signing_key")
@@ -130,4 +144,5 @@ class Snapshots(Section):
         return super().shown() | {
             "signing_key": MASK if self.signing_key else None,
             "signing_key_file": self.signing_key_file.path if self.signing_key_file else None,
+            "older_key_files": [file.path for file in self.older_key_files],
         }

@@ -72,13 +72,17 @@ class Settings(Section):
             return self.snapshots.signing_key_file.content
         return None
 
+    def older_keys_bytes(self) -> tuple[bytes, ...]:
+        """What verifies the snapshots that an earlier key signed."""
+        return tuple(file.content for file in self.snapshots.older_key_files)
+
     def secrets(self) -> frozenset[str]:
         """Every secret string there is, for a log that must scrub them."""
         found = set(url_secrets(self.redis.url.get_secret_value()))
         found |= option_secrets(self.kafka.options)
-        key = self.signing_key_bytes()
-        if key is not None:
-            found.add(key.decode(errors="replace"))
+        signing = self.signing_key_bytes()
+        keys = (signing or b"", *self.older_keys_bytes())
+        found |= {key.decode(errors="replace") for key in keys if key}
         return frozenset(found)
 
     def describe(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from river.__version__ import __version__ as river_version
@@ -16,6 +16,17 @@ FOLD = 1
 """Raised when this program folds otherwise than before: older states are of another recipe."""
 
 
+def versions() -> dict[str, str]:
+    """What this process folds with, as far as it can change a result or the reading of a state."""
+    return {
+        "fold": str(FOLD),
+        "river": river_version,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """What a pipeline folds with. Two equal recipes give, bit for bit, equal outcomes.
@@ -23,6 +34,7 @@ class Recipe:
     Attributes:
         source: digest of the factory's module as code (comments and layout do not count), "" if
             it has no source.
+        versions: of the program and what it runs on; another one is another recipe.
     """
 
     pipeline: str
@@ -33,6 +45,7 @@ class Recipe:
     limits: Limits
     hash_seed: int
     source: str = ""
+    versions: dict[str, str] = field(default_factory=versions)
 
     def parts(self) -> dict[str, str]:
         """The parts by name, readable: what a changed fingerprint is explained with."""
@@ -46,11 +59,7 @@ class Recipe:
             "events": _canonical(shape),
             "limits": _canonical(asdict(self.limits)),
             "topics.events": self.events_topic,
-            "fold": str(FOLD),
-            "river": river_version,
-            "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-            "numpy": np.__version__,
-            "machine": platform.machine(),
+            **self.versions,
         }
 
     def fingerprint(self) -> str:

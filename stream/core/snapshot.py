@@ -4,16 +4,19 @@ Layout, all integers big-endian::
 
     b"SFS1" | u32 header length | header (JSON) | payload (zstandard) | 32 bytes HMAC-SHA256
 
-The signature is of all bytes before it, and is checked before anything is decompressed or
+The signature is of all bytes before it, and is checked before anything is parsed, decompressed or
 unpickled: whoever can write to the store must not be able to run code here. The header names what
 the state is a fold of, so that a snapshot under another's key, of another topic or of another
-recipe is recognised and never loaded.
+recipe is recognised and never loaded. It names the key that signed, too, for people: which keys
+fit is found by trying ours, so that no byte is believed that is not signed yet.
 """
 
 import hashlib
 import hmac
 import re
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import msgspec
 import zstandard
@@ -68,6 +71,27 @@ def key_id(key: bytes) -> str:
     return hashlib.sha256(b"streamfold key id" + key).hexdigest()[:8]
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of a pipeline's snapshots, each of at least 32 bytes.
+
+    Attributes:
+        signing: signs, and verifies.
+        older: only verify, so that a key can be changed without a replay.
+    """
+
+    signing: bytes = field(repr=False)
+    older: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """All that verify, the newest first."""
+        yield from (self.signing, *self.older)
+
+    def ids(self) -> str:
+        """Their names, for people."""
+        return ", ".join(map(key_id, self))
+
+
 def seal(header: Header, payload: bytes, key: bytes) -> bytes:
     """Compress and sign.
 
@@ -83,8 +107,8 @@ def seal(header: Header, payload: bytes, key: bytes) -> bytes:
     return sealed + hmac.digest(key, sealed, "sha256")
 
 
-def unseal(sealed: bytes, key: bytes) -> tuple[Header, bytes]:
-    """Verify, then decompress. The payload may be unpickled: it was made by a holder of `key`.
+def unseal(sealed: bytes, keys: Keys) -> tuple[Header, bytes]:
+    """Verify, then decompress. The payload may be unpickled: it was made by a holder of a key.
 
     Raises: Rejected: with what is wrong; try an older snapshot.
     """
@@ -92,19 +116,25 @@ def unseal(sealed: bytes, key: bytes) -> tuple[Header, bytes]:
     if len(sealed) < start + _MAC_BYTES or not sealed.startswith(MAGIC):
         raise Rejected("not a snapshot (too short, or another format)")
     signed, mac = memoryview(sealed)[:-_MAC_BYTES], sealed[-_MAC_BYTES:]
-    if not hmac.compare_digest(hmac.digest(key, signed, "sha256"), mac):
-        raise Rejected("the signature does not fit: damaged, or signed with another key")
+    fitting = (k for k in keys if hmac.compare_digest(hmac.digest(k, signed, "sha256"), mac))
+    key = next(fitting, None)
+    if key is None:
+        raise Rejected(
+            f"the signature does not fit: damaged, or signed with another key than {keys.ids()}"
+        )
     (length,) = _LENGTH.unpack_from(signed, len(MAGIC))
     head, body = signed[start : start + length], signed[start + length :]
     try:
         header = msgspec.json.decode(head, type=Header)
         if (header.format, header.codec) != (_FORMAT, _CODEC):
             raise Rejected(f"of format {header.format} ({header.codec}), which is not known here")
+        if header.key_id != key_id(key):
+            raise Rejected(f"signed with key {key_id(key)}, and says {header.key_id}")
         # zstandard believes a frame's own size before any limit that it is given.
         found = zstandard.frame_content_size(body)
         if found != header.raw_bytes:
             raise Rejected(f"{found} bytes once decompressed, the header says {header.raw_bytes}")
-        payload = zstandard.ZstdDecompressor().decompress(body)
+        payload = zstandard.ZstdDecompressor().decompress(body, allow_extra_data=False)
     except (msgspec.DecodeError, UnicodeDecodeError, zstandard.ZstdError) as error:
         raise Rejected(f"signed, yet unreadable: {error}") from error
     return header, payload

@@ -9,7 +9,7 @@ from typing import Any
 
 import xxhash
 
-from stream.core import outputs, pickling
+from stream.core import outputs, pickling, unpickling
 from stream.core.checks import one_line
 from stream.core.codec import Codec
 from stream.core.detectors import Detectors
@@ -26,6 +26,9 @@ SINCE_BYTES_MAX = 16 << 20
 
 _CRASHES = (MemoryError, RecursionError, OSError)
 """Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
+
+_allowed: dict[str, unpickling.Allowed] = {}
+"""Of the last recipe, by fingerprint: to make it takes longer than to unpickle a small state."""
 
 _hash = xxhash.xxh3_64_intdigest
 _PREDICTIONS = Channel.PREDICTIONS  # an enum's member costs ten times a name, for each event
@@ -64,7 +67,9 @@ class Task:
         is_paused: the worker does not go on with it; travels beside the committed offset, and is
             no part of the state: a replay passes over it.
 
-    Raises: Misconfigured: the recipe makes no model that can be folded.
+    Raises:
+        Misconfigured: the recipe makes no model that can be folded.
+        pickle.UnpicklingError: the payload holds what no state of this recipe does.
     """
 
     def __init__(
@@ -77,8 +82,12 @@ class Task:
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
-        self._copy = payload if payload is not None else _dumps(_untrained(recipe, genesis))
-        self._bind(pickle.loads(self._copy))
+        if payload is None:
+            self._copy = _dumps(_untrained(recipe, genesis))
+            self._bind(pickle.loads(self._copy))
+        else:
+            self._copy = payload
+            self._bind(_thawed(payload, recipe, self.fingerprint))
         self._keep()
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
 
@@ -283,6 +292,19 @@ def _dumps(state: State) -> bytes:
             f"model.factory: {type(state.model).__name__} cannot be pickled ({error}), and so not "
             "snapshotted; use named functions and classes of a module in it"
         ) from error
+
+
+def _thawed(payload: bytes, recipe: Recipe, fingerprint: str) -> State:
+    allowed = _allowed.get(fingerprint)
+    if allowed is None:
+        factory = recipe.model.factory.partition(":")[0]
+        allowed = unpickling.Allowed(_dumps(_untrained(recipe, 0)), factory=factory)
+        _allowed.clear()
+        _allowed[fingerprint] = allowed
+    state = unpickling.loads(payload, allowed)
+    if type(state) is not State:
+        raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
+    return state
 
 
 def _signal(prediction: Prediction, kind: Kind) -> float | None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from stream.config import Settings
 from stream.core.recipe import Recipe
+from stream.core.snapshot import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
 from stream.runtime.restore import Sources
@@ -19,7 +20,7 @@ def assemble(
     settings: Settings,
     *,
     recipe: Recipe,
-    key: bytes,
+    keys: Keys,
     events: TopicInfo,
     log: Log,
     reader: Reader,
@@ -35,7 +36,7 @@ def assemble(
         recipe=recipe,
         reader=reader,
         store=store,
-        key=key,
+        keys=keys,
         topic_id=events.topic_id,
         start=settings.topics.start,
         on_change=settings.model.on_change,
@@ -52,7 +53,7 @@ def assemble(
         store,
         executor=ThreadPoolExecutor(1, thread_name_prefix="snapshots"),
         policy=policy,
-        key=key,
+        key=keys.signing,
         topic_id=events.topic_id,
         clock=clock,
         telemetry=telemetry,

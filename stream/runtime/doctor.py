@@ -17,7 +17,7 @@ from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import preparation, tail
 from stream.runtime.findings import Findings
 from stream.runtime.house import House
-from stream.runtime.inspection import existing_key
+from stream.runtime.inspection import existing_keys
 from stream.runtime.log_checks import LogChecks
 
 TRIED_RECORDS_MAX = 100
@@ -42,6 +42,7 @@ def check(open_house: Callable[[], House]) -> bool:
     findings = Findings()
     with findings.step():
         house = open_house()
+        findings.clean = house.telemetry.clean
         findings.ok(f"configuration: pipeline {house.settings.pipeline}")
         built = event = None
         with findings.step():
@@ -75,7 +76,7 @@ def _build(house: House, findings: Findings) -> _Built:
 def _ask_snapshots(house: House, findings: Findings) -> None:
     if preparation.key_path(house.settings, house.environ).exists():
         # Read now what a worker would refuse; a missing one is made by the first worker.
-        existing_key(house)
+        existing_keys(house)
     note = house.ask_snapshots()
     if note is None:
         findings.ok("snapshots: the store answers")

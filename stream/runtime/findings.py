@@ -1,6 +1,6 @@
 """What `check` finds, said at once: `ok` and `note` on stdout, `problem` on stderr."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from stream.errors import Misconfigured, StreamError
@@ -8,23 +8,28 @@ from stream.runtime import screen
 
 
 class Findings:
-    """Says each finding, and counts the problems."""
+    """Says each finding, and counts the problems.
+
+    Attributes:
+        clean: cuts secrets out; a user's model, or a client, may put them into its errors.
+    """
 
     def __init__(self) -> None:
         self.problems_n = 0
+        self.clean: Callable[[str], str] = str
 
     def ok(self, text: str) -> None:
         """Something was looked at, and is fine."""
-        screen.say(f"ok {text}")
+        screen.say(self.clean(f"ok {text}"))
 
     def note(self, text: str) -> None:
         """Works, but an operator should know it."""
-        screen.say(f"note {text}")
+        screen.say(self.clean(f"note {text}"))
 
     def problem(self, text: str) -> None:
         """A worker would not run, or would lose something; the text says what to do."""
         self.problems_n += 1
-        screen.say(f"problem {text}", error=True)
+        screen.say(self.clean(f"problem {text}"), error=True)
 
     @contextmanager
     def step(self) -> Iterator[None]:

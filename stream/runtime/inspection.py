@@ -6,7 +6,7 @@ from contextlib import closing
 import msgspec
 
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Header, Rejected, unseal
+from stream.core.snapshot import Header, Keys, Rejected, unseal
 from stream.errors import BadInput, Misconfigured
 from stream.ports import SnapshotStore
 from stream.runtime import preparation, screen
@@ -51,11 +51,11 @@ def show_list(house: House, *, partition: int | None, offset: int | None, as_jso
 
 def inspect(house: House, *, partition: int | None, offset: int | None, as_json: bool) -> None:
     """Say what the headers say, of those whose signature fits. Raises: as `show_list`."""
-    key = existing_key(house)
+    keys = existing_keys(house)
     partitions = _partitions(house, partition)
     with closing(house.snapshots()) as store:
         every = stored(house, store, partitions, offset=offset)
-        found = [unsealed(each, store, key)[0] for each in every]
+        found = [unsealed(each, store, keys)[0] for each in every]
     if as_json:
         names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "header")
         say_json(house, found, names)
@@ -70,8 +70,8 @@ def inspect(house: House, *, partition: int | None, offset: int | None, as_json:
                 screen.say(f"  recipe, {name}: {value}")
 
 
-def existing_key(house: House) -> bytes:
-    """The key that signed the snapshots; unlike a worker, never makes one.
+def existing_keys(house: House) -> Keys:
+    """The keys that signed the snapshots; unlike a worker, never makes one.
 
     Raises: Misconfigured: there is none here. BadInput: it is damaged.
     """
@@ -81,7 +81,7 @@ def existing_key(house: House) -> bytes:
             f"snapshots.signing_key_file: not set, and this machine has no key of its own "
             f"({path}); run this where the workers run, or set the key that they have"
         )
-    return preparation.signing_key(house.settings, house.environ, house.telemetry)
+    return preparation.snapshot_keys(house.settings, house.environ, house.telemetry)
 
 
 def stored(
@@ -111,13 +111,13 @@ def stored(
     return chosen
 
 
-def unsealed(found: Found, store: SnapshotStore, key: bytes) -> tuple[Found, bytes]:
+def unsealed(found: Found, store: SnapshotStore, keys: Keys) -> tuple[Found, bytes]:
     """With its header, or with the problem; and the payload. Raises: Retryable, Misconfigured."""
     sealed = store.load(found.partition, found.next_offset)
     if sealed is None:
         return msgspec.structs.replace(found, problem="parts of it are gone"), b""
     try:
-        header, payload = unseal(sealed, key)
+        header, payload = unseal(sealed, keys)
     except Rejected as error:
         return msgspec.structs.replace(found, problem=str(error)), b""
     return msgspec.structs.replace(found, header=header), payload

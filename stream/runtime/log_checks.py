@@ -12,7 +12,7 @@ from stream.ports import Bounds, Committed, Reader, TopicInfo
 from stream.runtime import screen, tail
 from stream.runtime.findings import Findings
 from stream.runtime.house import House
-from stream.runtime.inspection import existing_key, identity_problem, stored, unsealed
+from stream.runtime.inspection import existing_keys, identity_problem, stored, unsealed
 
 
 class LogChecks:
@@ -120,10 +120,10 @@ class LogChecks:
             return []
         house = self._house
         try:
-            key = existing_key(house)
+            keys = existing_keys(house)
             with closing(house.snapshots()) as store:
                 found = [
-                    unsealed(each, store, key)[0]
+                    unsealed(each, store, keys)[0]
                     for each in stored(house, store, [partition], offset=None)
                     if each.next_offset <= offset
                 ]

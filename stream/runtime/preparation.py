@@ -11,6 +11,7 @@ from stream.config import Settings
 from stream.core import detectors, learner
 from stream.core.event import Channel, Kind
 from stream.core.recipe import Recipe, source_digest
+from stream.core.snapshot import Keys
 from stream.errors import BadInput, Misconfigured
 from stream.ports import TopicInfo, Topics
 from stream.telemetry import Event, Telemetry
@@ -118,7 +119,16 @@ def partition_problems(found: Mapping[Channel, TopicInfo | None], events: TopicI
     ]  # fmt: skip
 
 
-def signing_key(settings: Settings, environ: Mapping[str, str], telemetry: Telemetry) -> bytes:
+def snapshot_keys(settings: Settings, environ: Mapping[str, str], telemetry: Telemetry) -> Keys:
+    """The key that signs and those that still verify.
+
+    Raises: BadInput: this machine's own key is there, but too short or unreadable.
+    """
+    signing = _signing_key(settings, environ, telemetry)
+    return Keys(signing, tuple(key for key in settings.older_keys_bytes() if key != signing))
+
+
+def _signing_key(settings: Settings, environ: Mapping[str, str], telemetry: Telemetry) -> bytes:
     """The configured key; else one of this machine's own, made at the first start.
 
     Without a configured key the configuration allows only a Redis on this machine (or none), so a

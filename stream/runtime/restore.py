@@ -15,7 +15,7 @@ from typing import Literal
 
 from stream.core.event import Channel, Record
 from stream.core.recipe import Recipe, changes
-from stream.core.snapshot import Header, Metadata, Rejected, parse_metadata, unseal
+from stream.core.snapshot import Header, Keys, Metadata, Rejected, parse_metadata, unseal
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Clock, Committed, Reader, SnapshotStore
@@ -30,7 +30,7 @@ class Sources:
     """What a restore reads from, and the identity that a snapshot must have.
 
     Attributes:
-        key: verifies snapshots.
+        keys: verify snapshots.
         topic_id: of the events topic; a topic made again under its old name has another.
         start: where a partition without a committed offset begins.
     """
@@ -38,7 +38,7 @@ class Sources:
     recipe: Recipe
     reader: Reader
     store: SnapshotStore
-    key: bytes
+    keys: Keys
     topic_id: str
     start: Literal["earliest", "latest"]
     on_change: OnChange
@@ -234,7 +234,7 @@ class Restore:
                 self._reject(stored.next_offset, "parts of it are gone")
                 continue
             try:
-                header, payload = unseal(sealed, sources.key)
+                header, payload = unseal(sealed, sources.keys)
             except Rejected as error:
                 self._reject(stored.next_offset, str(error))
                 continue
@@ -254,7 +254,7 @@ class Restore:
     def _unpickled(self, header: Header, payload: bytes) -> Task | None:
         try:
             return Task(self._sources.recipe, partition=self.partition, payload=payload)
-        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, TypeError) as error:
+        except pickle.UnpicklingError as error:
             self._reject(header.next_offset, f"it does not unpickle: {error}")
             return None
 

@@ -15,7 +15,7 @@ def work(house: House, *, until_end: bool) -> None:
     """
     settings, telemetry = house.settings, house.telemetry
     recipe = preparation.make_recipe(settings)
-    key = preparation.signing_key(settings, house.environ, telemetry)
+    keys = preparation.snapshot_keys(settings, house.environ, telemetry)
     with ExitStack() as stack:
         with closing(house.topics()) as topics:
             events = preparation.ready_topics(topics, settings, telemetry)
@@ -23,7 +23,7 @@ def work(house: House, *, until_end: bool) -> None:
         store = stack.enter_context(closing(house.snapshots()))
         log = stack.enter_context(closing(house.log()))
         worker = assemble(
-            settings, recipe=recipe, key=key, events=events, log=log, reader=reader, store=store,
+            settings, recipe=recipe, keys=keys, events=events, log=log, reader=reader, store=store,
             clock=house.clock(), telemetry=telemetry, stopping=house.stopping, until_end=until_end,
         )  # fmt: skip
         telemetry.say(

@@ -169,7 +169,7 @@ def _newest_snapshots(house: House, partitions: int) -> dict[int, StoredSnapshot
                 if stored:
                     found[partition] = stored[0]
     except (Retryable, Misconfigured) as error:
-        screen.say(f"stream: snapshots unknown: {error}", error=True)
+        screen.say(house.telemetry.clean(f"stream: snapshots unknown: {error}"), error=True)
         return {}
     return found
 
@@ -180,7 +180,8 @@ def _kind(house: House) -> Kind | None:
         recipe = preparation.make_recipe(house.settings)
         return learner.kind_of(learner.build(recipe.model))
     except Misconfigured as error:
-        screen.say(f"stream: scores unknown: {error.problems[0]}", error=True)
+        text = f"stream: scores unknown: {error.problems[0]}"
+        screen.say(house.telemetry.clean(text), error=True)
         return None
 
 

@@ -290,6 +290,8 @@ def test_a_damaged_index_shows_what_is_right_in_it(own_redis: LocalRedis, raw: R
     store.save(0, 1, SEALED)
     raw.zadd("streamfold:{p}:0:index", {"oops": 5, "-3": 6, "1.5": 7, "\u0663": 8, "": 9})
     assert offsets(store) == [1]
+    raw.zadd("streamfold:{p}:0:index", {"9" * 5_000: 10, "8" * 20: 11, "7" * 19: 12})
+    assert offsets(store) == [1]
 
     raw.set("streamfold:{p}:0:index", "no index")
 

@@ -90,6 +90,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "snapshots.keep": ("5", 5),
     "snapshots.signing_key": ("k" * 32, "k" * 32),
     "snapshots.signing_key_file": ("", ""),  # a test of its own
+    "snapshots.older_key_files": ("[]", ()),
     "limits.value_bytes_max": ("1000", 1000),
     "limits.features_max": ("10", 10),
     "limits.name_chars_max": ("10", 10),
@@ -170,6 +171,22 @@ def test_a_signing_key_is_read_from_its_file_once(loaded: Load, tmp_path: Path) 
         settings = loaded(PLAIN, STREAM__SNAPSHOTS__SIGNING_KEY_FILE=str(path))
         path.unlink()
         assert settings.signing_key_bytes() == key
+
+
+def test_older_keys_come_from_files_too(loaded: Load, tmp_path: Path) -> None:
+    """In the order of the list; each is a secret, and what is no key is refused with its place."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name * 32 + "\n")
+    paths = json.dumps([str(tmp_path / "b"), str(tmp_path / "a")])
+    settings = loaded(PLAIN, STREAM__SNAPSHOTS__OLDER_KEY_FILES=paths)
+
+    assert settings.older_keys_bytes() == (b"b" * 32, b"a" * 32)
+    assert {"a" * 32, "b" * 32} <= settings.secrets()
+    assert "a" * 32 not in json.dumps(settings.describe()) + repr(settings)
+    assert str(tmp_path / "a") in json.dumps(settings.describe())
+    (tmp_path / "a").write_text("short")
+    with pytest.raises(Misconfigured, match=r"older_key_files\[1\]: .* holds only 5 bytes"):
+        loaded(PLAIN, STREAM__SNAPSHOTS__OLDER_KEY_FILES=paths)
 
 
 def test_secrets_are_known_and_never_shown(loaded: Load) -> None:

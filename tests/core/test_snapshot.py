@@ -12,7 +12,16 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.core.snapshot import Header, Metadata, Rejected, key_id, parse_metadata, seal, unseal
+from stream.core.snapshot import (
+    Header,
+    Keys,
+    Metadata,
+    Rejected,
+    key_id,
+    parse_metadata,
+    seal,
+    unseal,
+)
 
 KEY = b"k" * 32
 HEADER = Header(
@@ -29,6 +38,7 @@ HEADER = Header(
     recipe={"river": "0.26.1"},
     raw_bytes=0,
     taken_at_ms=99,
+    key_id=key_id(KEY),
 )
 PAYLOAD = bytes(range(256)) * 8
 
@@ -58,7 +68,7 @@ def head_of(**changes: Any) -> bytes:
 @given(payload=st.binary(max_size=5000), key=st.binary(min_size=32, max_size=40))
 def test_what_was_sealed_comes_back(payload: bytes, key: bytes) -> None:
     """Header and payload, under any key and of any size."""
-    header, back = unseal(seal(HEADER, payload, key), key)
+    header, back = unseal(seal(HEADER, payload, key), Keys(key))
 
     assert back == payload
     assert header == msgspec.structs.replace(
@@ -73,9 +83,9 @@ def test_any_flipped_bit_is_rejected() -> None:
         for bit in (0, 7):
             sealed[index] ^= 1 << bit
             with pytest.raises(Rejected):
-                unseal(bytes(sealed), KEY)
+                unseal(bytes(sealed), Keys(KEY))
             sealed[index] ^= 1 << bit
-    assert unseal(bytes(sealed), KEY)[1] == PAYLOAD
+    assert unseal(bytes(sealed), Keys(KEY))[1] == PAYLOAD
 
 
 def test_any_truncation_is_rejected() -> None:
@@ -83,19 +93,47 @@ def test_any_truncation_is_rejected() -> None:
     sealed = seal(HEADER, PAYLOAD, KEY)
     for end in range(len(sealed)):
         with pytest.raises(Rejected):
-            unseal(sealed[:end], KEY)
+            unseal(sealed[:end], Keys(KEY))
     with pytest.raises(Rejected):
-        unseal(sealed + b"\0", KEY)
+        unseal(sealed + b"\0", Keys(KEY))
 
 
 def test_another_key_is_rejected() -> None:
     """Also one that differs in a single bit; the key's name does not betray it."""
     sealed = seal(HEADER, PAYLOAD, KEY)
     with pytest.raises(Rejected, match="signature"):
-        unseal(sealed, b"k" * 31 + b"j")
+        unseal(sealed, Keys(b"k" * 31 + b"j"))
     assert KEY not in sealed
     assert key_id(KEY).encode() in sealed
     assert key_id(KEY) != key_id(b"j" * 32)
+
+
+def test_an_older_key_verifies_and_the_new_one_signs() -> None:
+    """A rotation: both are known for a while, and the header tells which one signed."""
+    old, new, third = b"o" * 32, b"n" * 32, b"t" * 32
+    before = seal(HEADER, PAYLOAD, Keys(old).signing)
+    after = seal(HEADER, PAYLOAD, Keys(new, (old,)).signing)
+
+    assert unseal(before, Keys(new, (third, old)))[0].key_id == key_id(old)
+    assert unseal(after, Keys(new, (old,)))[0].key_id == key_id(new)
+    for sealed, keys in ((before, Keys(new)), (after, Keys(old)), (after, Keys(old, (third,)))):
+        with pytest.raises(Rejected, match=f"another key than {keys.ids()}"):
+            unseal(sealed, keys)
+
+
+def test_a_header_names_the_key_that_signed() -> None:
+    """One that names another was not written by us."""
+    body = zstandard.compress(b"four")
+    with pytest.raises(Rejected, match="and says deadbeef"):
+        unseal(forged(head_of(raw_bytes=4, key_id="deadbeef"), body), Keys(KEY))
+
+
+def test_keys_are_never_shown() -> None:
+    """Their names are."""
+    keys = Keys(b"secret" * 6, (b"older-secret" * 3,))
+
+    assert "secret" not in repr(keys) + str(keys) + keys.ids()
+    assert keys.ids() == f"{key_id(b'secret' * 6)}, {key_id(b'older-secret' * 3)}"
 
 
 @given(value=st.binary(max_size=200))
@@ -103,7 +141,7 @@ def test_random_bytes_are_rejected(value: bytes) -> None:
     """Whatever is in the store, only a rejection comes out."""
     for stored in (value, b"SFS1" + value, forged(value, b""), forged(b"", value)):
         with pytest.raises(Rejected):
-            unseal(stored, KEY)
+            unseal(stored, Keys(KEY))
 
 
 def test_nothing_is_read_before_the_signature_fits(tmp_path: Path) -> None:
@@ -112,10 +150,10 @@ def test_nothing_is_read_before_the_signature_fits(tmp_path: Path) -> None:
     payload = pickle.dumps(Bomb(mark))
     sealed = seal(HEADER, payload, b"other" * 8)
     with pytest.raises(Rejected, match="signature"):
-        unseal(sealed, KEY)
+        unseal(sealed, Keys(KEY))
     with pytest.raises(Rejected, match="signature"):
-        unseal(forged(b"no header", b"no zstd", b"other" * 8), KEY)
-    assert unseal(sealed, b"other" * 8)[1] == payload
+        unseal(forged(b"no header", b"no zstd", b"other" * 8), Keys(KEY))
+    assert unseal(sealed, Keys(b"other" * 8))[1] == payload
     assert not mark.exists()
     pickle.loads(payload)  # noqa: S301  # the bomb is real
     assert mark.exists()
@@ -126,7 +164,7 @@ def test_nothing_is_inflated_beyond_what_the_header_says(told: int) -> None:
     """A bomb with an honest signature gets no memory, whatever its own frame claims."""
     bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
     with pytest.raises(Rejected, match="the header says"):
-        unseal(forged(head_of(raw_bytes=told), bomb), KEY)
+        unseal(forged(head_of(raw_bytes=told), bomb), Keys(KEY))
 
 
 def test_a_frame_that_hides_its_size_is_rejected() -> None:
@@ -134,7 +172,7 @@ def test_a_frame_that_hides_its_size_is_rejected() -> None:
     hidden = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1 << 20))
     for told in (0, 1000, 1 << 20):
         with pytest.raises(Rejected):
-            unseal(forged(head_of(raw_bytes=told), hidden), KEY)
+            unseal(forged(head_of(raw_bytes=told), hidden), Keys(KEY))
 
 
 @pytest.mark.parametrize(
@@ -149,21 +187,23 @@ def test_a_frame_that_hides_its_size_is_rejected() -> None:
         (head_of(raw_bytes=3), b"no frame"),
         (head_of(raw_bytes=3), zstandard.compress(b"four")),
         (head_of(raw_bytes=4), zstandard.compress(b"four")[:-1]),
+        (head_of(raw_bytes=4), zstandard.compress(b"four") + b"more"),
+        (head_of(raw_bytes=4), zstandard.compress(b"four") * 2),
         (head_of(raw_bytes=4, format=2), zstandard.compress(b"four")),
         (head_of(raw_bytes=4, codec="lz4"), zstandard.compress(b"four")),
         (head_of(raw_bytes=-1), zstandard.compress(b"four")),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_signed_nonsense_is_rejected_too(head: bytes, body: bytes) -> None:
     """A later format, a writer's bug: rejected with what is wrong, never another exception."""
     with pytest.raises(Rejected):
-        unseal(forged(head, body), KEY)
+        unseal(forged(head, body), Keys(KEY))
 
 
 def test_an_empty_payload_is_a_payload() -> None:
     """Zero bytes go through, though zstandard has words of its own for them."""
-    assert unseal(seal(HEADER, b"", KEY), KEY)[1] == b""
+    assert unseal(seal(HEADER, b"", KEY), Keys(KEY))[1] == b""
 
 
 COUNT = st.integers(0, 10**18 - 1)

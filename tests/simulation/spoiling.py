@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import NoReturn
 
-from stream.core.snapshot import Rejected, seal, unseal
+from stream.core.snapshot import Keys, Rejected, seal, unseal
 from tests.simulation.cache import Cache
 from tests.simulation.violation import Violation
 
@@ -126,7 +126,7 @@ def _forge(cache: Cache, rng: Random, key: bytes) -> str:
         return ""
     index, offset, sealed = found
     try:
-        header, _ = unseal(sealed, key)
+        header, _ = unseal(sealed, Keys(key))
     except Rejected:
         return ""
     put(cache, index, offset, seal(header, BOMB_PICKLE, FORGERS_KEY))

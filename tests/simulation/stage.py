@@ -66,16 +66,24 @@ class Stage:
         return self.world.start(options, instance=instance)
 
     def turns(self, process: Process, *, until: Callable[[], bool]) -> None:
-        """Let a process work until something is so. Raises: Violation: it never was."""
+        """Let a process work until something is so.
+
+        Raises: Violation: it never was, or the auditor found something on the way.
+        """
         for _ in range(TURNS_MAX):
             if until():
                 return
-            self.world.turn(process)
-            self.world.run_job(process)
+            self.turn(process)
         require(until(), f"not within {TURNS_MAX} turns")
 
+    def turn(self, process: Process) -> None:
+        """Let a process work for one turn, and look at what it did. Raises: Violation."""
+        self.world.turn(process)
+        self.world.run_job(process)
+        self.auditor.check()
+
     def finish(self, process: Process) -> None:
-        """Let a process work until no lag is left, checked by the auditor at every turn."""
+        """Let a process work until no lag is left."""
         self.turns(process, until=self.is_done)
 
     def is_done(self) -> bool:

@@ -32,9 +32,7 @@ def _is_paused(stage: Stage, partition: int = 0) -> bool:
 
 def _for_a_while(stage: Stage, process: Process) -> None:
     for _ in range(50):
-        stage.world.turn(process)
-        stage.world.run_job(process)
-    stage.auditor.check()
+        stage.turn(process)
 
 
 def _flooded(n: int = 30, options: Options = OPTIONS) -> tuple[Stage, Process]:

@@ -269,8 +269,7 @@ def test_what_is_in_hand_is_bounded_however_late_a_commit_is(
     failed = _raising(stage, Retryable("away"), at=failing)
     most = 0
     for _ in range(60):
-        stage.world.turn(process)
-        stage.world.run_job(process)
+        stage.turn(process)
         most = max(most, len(process.worker._outputs))
     most_of_all = 50 + len(stage.published(Channel.ALERTS))
 

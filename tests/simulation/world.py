@@ -15,6 +15,7 @@ from stream.adapters.memory.broker import Faults, no_faults
 from stream.adapters.memory.group import Member
 from stream.core.event import Channel
 from stream.core.recipe import Recipe
+from stream.core.snapshot import Keys
 from stream.core.spec import DetectorSpec, EventShape, ModelSpec
 from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.restore import OnChange, Sources
@@ -167,7 +168,7 @@ class World:
             recipe=options.recipe,
             reader=parts.reader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7),
             store=store,
-            key=KEY,
+            keys=Keys(KEY),
             topic_id=self.topic_id,
             start=options.start,
             on_change=options.on_change,

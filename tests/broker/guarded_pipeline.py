@@ -1,0 +1,98 @@
+"""A pipeline between guarded servers, used by the command; every secret comes from a file."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from stream.core.event import Channel
+from tests.broker.encrypted import EncryptedKafka, EncryptedRedis
+from tests.commands.project import Done, Project
+
+MODEL = """
+from river import linear_model, preprocessing
+def make():
+    return preprocessing.StandardScaler() | linear_model.LogisticRegression()
+"""
+
+
+class Guarded:
+    """One pipeline, its user's permissions, its secrets.
+
+    Attributes:
+        events: all that was fed so far.
+        secrets: what must never be read anywhere.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, kafka: EncryptedKafka, redis: EncryptedRedis
+    ) -> None:
+        self.name = name
+        self.kafka = kafka
+        self.redis = redis
+        self.project = Project(folder / "project")
+        self.project.folder.mkdir()
+        self.events: list[dict[str, Any]] = []
+        signing, older = (f"signing-canary-{secrets.token_hex(16)}" for _ in range(2))
+        self.secrets = [kafka.password, redis.password, signing, older]
+        self._files = folder / "secrets"
+        self._files.mkdir()
+        contents = {"signing": signing, "older": older, "kafka": kafka.password, "url": redis.url()}
+        for file, content in contents.items():
+            (self._files / file).write_text(content + "\n")
+        options = "".join(f'{key} = "{value}"\n' for key, value in kafka.options().items())
+        self.project.write("own_model.py", MODEL)
+        self.project.configure(
+            f'[kafka]\nbootstrap_servers = "127.0.0.1:{kafka.port}"\n[kafka.options]\n{options}'
+            '[topics]\ncreate = false\n[model]\nfactory = "own_model:make"\n'
+            f'[snapshots]\nsigning_key_file = "{self._files / "signing"}"\n'
+            f'older_key_files = ["{self._files / "older"}"]\n',
+            pipeline=name,
+        )
+        with closing(kafka.admin()) as admin:
+            settings = {"num_partitions": 1, "replication_factor": 1,
+                        "configs": {"retention.ms": "-1"}}  # fmt: skip
+            names = {f"{name}.{channel}": settings for channel in Channel}
+            admin.create_topics(names, wait_for_metadata=True)
+        kafka.permit(name)
+        redis.permit(name)
+
+    def feed(self, n: int) -> None:
+        """Append events, as another program would."""
+        random = Random(len(self.events))
+        producer = KafkaProducer(**self.kafka.administrators())
+        with closing(producer):
+            for _ in range(n):
+                x = random.uniform(-1, 1)
+                event = {"features": {"x": x, "noise": random.random()}, "label": x > 0}
+                self.events.append(event)
+                producer.send(f"{self.name}.events", json.dumps(event).encode(), partition=0)
+            producer.flush(30)
+
+    def stream(self, *arguments: str, **environment: str) -> Done:
+        """Run a command; its secrets come from files, unless `environment` says otherwise."""
+        given = {
+            "STREAM__KAFKA__OPTIONS__SASL_PLAIN_PASSWORD_FILE": str(self._files / "kafka"),
+            "STREAM__REDIS__URL_FILE": str(self._files / "url"),
+        }
+        for name in environment:
+            given.pop(f"{name}_FILE", None)
+        return self.project.stream(*arguments, timeout_s=90, **(given | environment))
+
+    def records(self, channel: Channel) -> Sequence[Any]:
+        """All of a topic, aborted transactions too."""
+        tp = TopicPartition(f"{self.name}.{channel}", 0)
+        consumer = KafkaConsumer(**self.kafka.administrators(), enable_auto_commit=False)
+        with closing(consumer):
+            consumer.assign([tp])
+            consumer.seek_to_beginning(tp)
+            end, found = consumer.end_offsets([tp])[tp], []
+            while consumer.position(tp) < end:
+                for batch in consumer.poll(500).values():
+                    found += batch
+        return found

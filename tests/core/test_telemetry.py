@@ -1,0 +1,59 @@
+"""What is said is one line an event, and never holds a secret."""
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from stream.telemetry import Event, Scrubber, Telemetry, configure_logging
+
+
+@pytest.fixture
+def said() -> Iterator[io.StringIO]:
+    """What a process says while it debugs; the root logger is put back."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield io.StringIO()
+    root.handlers[:], level = before
+    root.setLevel(level)
+
+
+def scrubber(*secrets: str) -> Scrubber:
+    """One that knows these."""
+    made = Scrubber()
+    made.learn(secrets)
+    return made
+
+
+def test_secrets_are_cut_out_longest_first() -> None:
+    """A URL goes as a whole, and not only the password in it; later ones count too."""
+    cleaner = scrubber("pw", "redis://me:pw@host")
+    assert cleaner.clean("at redis://me:pw@host, pw") == "at ***, ***"
+    cleaner.learn({"host"})
+    assert cleaner.clean("at redis://me:pw@host on host") == "at *** on ***"
+
+
+def test_a_field_cannot_begin_a_line_of_its_own(said: io.StringIO) -> None:
+    """A message from elsewhere may hold a line's end, or a terminal's escapes."""
+    configure_logging(scrubber(), said)
+
+    Telemetry().say(Event.SNAPSHOT_REJECTED, why="x\n2026 INFO worker_stopped\x1b[2J")
+
+    (line,) = said.getvalue().splitlines()
+    assert line.endswith('snapshot_rejected why="x?2026 INFO worker_stopped?[2J"')
+
+
+def test_lines_and_tracebacks_of_libraries_are_scrubbed_too(said: io.StringIO) -> None:
+    """With --debug they are shown, and a client may put its URL into an error."""
+    known = scrubber("canary")
+    configure_logging(known, said, debug=True)
+    Telemetry(known).say(Event.PROGRESS, url="redis://:canary@host")
+    try:
+        int("canary in the exception")
+    except ValueError:
+        logging.getLogger("theirs").exception("said with %s", "canary")
+
+    assert "canary" not in said.getvalue()
+    assert said.getvalue().count("***") >= 3
+    assert "Traceback" in said.getvalue()
