@@ -30,7 +30,7 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, type):
             return NotImplemented
-        guarded = _guarded(type(value))
+        guarded = _guarded(type(value))  # type: ignore[arg-type]  # a class is hashable
         if guarded is None:
             return NotImplemented
         make, arguments, state, *items = value.__reduce_ex__(_PROTOCOL)

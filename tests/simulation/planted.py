@@ -117,7 +117,8 @@ class CommitsUnwatched(Worker):
     """Puts no deadline on a commit."""
 
     def _commit(self) -> None:
-        watched, self._deadlined = self._deadlined, lambda *_: nullcontext()
+        watched = self._deadlined
+        self._deadlined = lambda *_: nullcontext()  # type: ignore[assignment]  # that is the mistake
         try:
             super()._commit()
         finally:
