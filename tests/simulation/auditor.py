@@ -18,7 +18,7 @@ from stream.adapters.memory.topic import Partition
 from stream.core.event import Channel, Record
 from stream.ports import Committed
 from tests.simulation.cache import Cache
-from tests.simulation.cache_audit import find_problem
+from tests.simulation.cache_audit import CacheAudit
 from tests.simulation.doubles import StrictBroker
 from tests.simulation.model import BOMB, Brittle
 from tests.simulation.violation import Violation, require
@@ -218,6 +218,8 @@ class Auditor:
         self._seen_n: dict[_Place, int] = {}
         self._positions: dict[_Place, int] = {}
         self._seen: dict[_Place, tuple[int, int, int]] = {}
+        self._histories: dict[int, dict[int, tuple[int, int]]] = {}
+        self._cache_audit = CacheAudit(cache)
         self._checked = -1
         self._cache_checked = -1
         self.is_cache_spoiled = False
@@ -230,6 +232,7 @@ class Auditor:
             loop = PlainLoop(self._pipeline, self._names[Channel.EVENTS], partition, facts)
             loop.begin_again(self._genesis)
             self._loops.append(loop)
+            self._histories[partition] = loop.history
             self._committed[partition] = Committed(self._genesis, "")
             for channel in _OUTPUTS:
                 at = channel, partition
@@ -247,7 +250,7 @@ class Auditor:
             self._check_logs()
         if self._cache_checked != self._cache.changes_n and not self.is_cache_spoiled:
             self._cache_checked = self._cache.changes_n
-            problem = find_problem(self._cache, self._histories())
+            problem = self._cache_audit.find_problem(self._histories)
             require(problem is None, str(problem))
 
     def lag(self) -> dict[int, int]:
@@ -286,9 +289,6 @@ class Auditor:
         """All folds begin untrained where they stand."""
         for loop in self._loops:
             loop.begin_again(loop.offset)
-
-    def _histories(self) -> dict[int, dict[int, tuple[int, int]]]:
-        return {loop.partition: loop.history for loop in self._loops}
 
     def _events(self, partition: int) -> Partition:
         return self._broker.partition(self._names[Channel.EVENTS], partition)

@@ -12,26 +12,52 @@ Committed = Mapping[int, Mapping[int, tuple[int, int]]]
 _HEADER_AT = 8
 
 
-def find_problem(cache: Cache, committed: Committed) -> str | None:
-    """A snapshot that is told of must be whole, and of a state that was committed."""
-    for index, offsets in cache.indexes.items():
+class CacheAudit:
+    """Looks at every snapshot that the index tells of, at its header once."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._newest: dict[str, int] = {}
+        self._known: dict[tuple[str, int], tuple[bytes, list[str]]] = {}
+
+    def find_problem(self, committed: Committed) -> str | None:
+        """A snapshot that is told of must be whole, and of a state that was committed."""
+        for index, offsets in self._cache.indexes.items():
+            newest = max(offsets, default=0)
+            if newest < self._newest.get(index, 0):
+                return f"{index}: the newest snapshot, {self._newest[index]}, was removed"
+            self._newest[index] = newest
+            for offset in offsets:
+                problem = self._look_at(index, offset, committed)
+                if problem is not None:
+                    return problem
+        return None
+
+    def _look_at(self, index: str, offset: int, committed: Committed) -> str | None:
+        cache = self._cache
+        raw = cache.get(index.removesuffix("index") + str(offset))
+        known = self._known.get((index, offset))
+        if known is not None and known[0] == raw:
+            missing = [chunk for chunk in known[1] if chunk not in cache.values]
+            return f"{index} {offset} is told of and lacks {missing}" if missing else None
         partition = int(index.split(":")[-2])
-        for offset in offsets:
-            where = f"partition {partition}: a snapshot at {offset}"
-            if offset not in committed[partition]:
-                return f"{where}, a state that is not committed"
-            raw = cache.get(index.removesuffix("index") + str(offset))
-            if raw is None:
-                continue  # its removal began
-            sealed = _whole(cache, index, offset, json.loads(raw))
-            if sealed is None:
-                return f"{where} is told of and not whole"
-            (length,) = struct.unpack_from(">I", sealed, 4)
-            header = json.loads(sealed[_HEADER_AT : _HEADER_AT + length])
-            said = header["next_offset"], header["n"], header["learned"]
-            if said != (offset, *committed[partition][offset]):
-                return f"{where} says of itself {said}, not {committed[partition][offset]}"
-    return None
+        where = f"partition {partition}: a snapshot at {offset}"
+        if offset not in committed[partition]:
+            return f"{where}, a state that is not committed"
+        if raw is None:
+            return None  # its removal began
+        manifest = json.loads(raw)
+        sealed = _whole(cache, index, offset, manifest)
+        if sealed is None:
+            return f"{where} is told of and not whole"
+        (length,) = struct.unpack_from(">I", sealed, 4)
+        header = json.loads(sealed[_HEADER_AT : _HEADER_AT + length])
+        said = header["next_offset"], header["n"], header["learned"]
+        if said != (offset, *committed[partition][offset]):
+            return f"{where} says of itself {said}, not {committed[partition][offset]}"
+        chunks = _chunks(index.removesuffix("index") + str(offset), manifest)
+        self._known[index, offset] = raw, chunks
+        return None
 
 
 def litter(cache: Cache) -> list[str]:

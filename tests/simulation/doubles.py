@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from stream.adapters.memory import MemoryBroker, MemoryLog, MemoryReader
-from stream.adapters.memory.broker import Producer
+from stream.adapters.memory.broker import Faults, Producer
 from stream.adapters.memory.group import Group, Member
 from stream.adapters.memory.topic import Fate, Partition, Transaction
 from stream.core.event import Channel, Record
@@ -33,6 +33,10 @@ class StrictBroker(MemoryBroker):
     """
 
     changes_n = 0
+
+    def step(self, name: str) -> "_Step":  # type: ignore[override]  # as a `with` it is the same
+        """See `MemoryBroker.step`."""
+        return _Step(self.faults, name)
 
     def add_offsets(
         self,
@@ -62,6 +66,23 @@ class StrictBroker(MemoryBroker):
         """See `MemoryBroker.time_out`."""
         super().time_out(*transactional_ids)
         self.changes_n += 1
+
+
+class _Step:
+    """`MemoryBroker.step` without a generator for each."""
+
+    __slots__ = ("_faults", "_name")
+
+    def __init__(self, faults: Faults, name: str) -> None:
+        self._faults = faults
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._faults(f"{self._name}:before")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self._faults(f"{self._name}:after")
 
 
 def cut(partition: Partition, end: int) -> None:

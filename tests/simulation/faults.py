@@ -11,9 +11,9 @@ from stream.errors import CommitLost, Retryable
 STORE = frozenset(("stored", "load", "save", "remove"))
 """The steps of the snapshots' store; all others are the log's."""
 
+_REDIS_IS_AWAY = (redis.ConnectionError("connection refused"), redis.TimeoutError("timed out"))
 _REDIS_SAYS = (
-    redis.ConnectionError("connection refused"),
-    redis.TimeoutError("timed out"),
+    *_REDIS_IS_AWAY,
     redis.ResponseError("OOM command not allowed when used memory > 'maxmemory'"),
     redis.ReadOnlyError("you can't write against a read only replica"),
     redis.BusyLoadingError("loading the dataset in memory"),
@@ -62,10 +62,12 @@ class Rates:
         return cls(**rates)
 
 
-def failure(name: str, rng: Random) -> Exception:
+def failure(step: str, rng: Random) -> Exception:
     """What a call that fails raises at one of its steps."""
+    name, _, when = step.partition(":")
     if name in STORE:
-        return rng.choice(_REDIS_SAYS)
+        # An error that Redis answers with means that nothing was done.
+        return rng.choice(_REDIS_IS_AWAY if when == "after" else _REDIS_SAYS)
     text = f"injected at {name}"
     if name == "committed" and rng.random() < 0.3:
         return CommitLost(text)

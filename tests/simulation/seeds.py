@@ -55,9 +55,9 @@ def fails(seed: int, parts: Parts | None = None, *, steps: int | None = None) ->
 def _shortened(seed: int, steps_n: int, *, parts: Parts | None, records_n: int | None) -> int:
     """The fewest actions after which it fails: tried from few to many, finer at the end."""
     stride = max(1, steps_n // _TRIES_MAX)
-    for steps in range(stride, steps_n, stride):
+    for steps in range(0, steps_n, stride):
         if _fails(seed, steps, parts=parts, records_n=records_n):
-            for fewer in range(steps - stride + 1, steps):
+            for fewer in range(max(0, steps - stride + 1), steps):
                 if _fails(seed, fewer, parts=parts, records_n=records_n):
                     return fewer
             return steps

@@ -351,7 +351,7 @@ class Simulation:
         roll -= rates.crash
         if roll < away:
             self._note(f"{process.name}: fails at {step}")
-            raise failure(name, self._rng)
+            raise failure(step, self._rng)
         roll -= away
         if roll < rates.slow:
             self._dawdle(process, step)

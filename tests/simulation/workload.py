@@ -23,6 +23,9 @@ LIMITS = Limits(value_bytes_max=400, distinct_features_max=5)
 CONCEPT_N = 25
 """After so many events of a partition the label begins to mean the opposite: drift."""
 
+_BURSTS = ((1, 1, 2, 3, 5, 8, 13), (5, 13, 34), (1, 8, 64))
+"""How many events come at once; seeds with large bursts have fewer turns, and are done sooner."""
+
 _FIRST_MS = 1_700_000_000_000
 _PRODUCER = "upstream"
 
@@ -107,6 +110,7 @@ class Workload:
         self._rng = rng
         self._open: list[_Open] = []
         self._made_n = [0] * partitions_n
+        self._bursts = rng.choice(_BURSTS)
         self.facts: list[dict[int, Fact]] = [{} for _ in range(partitions_n)]
         self.left_n = records_n
 
@@ -127,7 +131,7 @@ class Workload:
         if self._open and rng.random() < 0.5:
             self._end(self._open[0], is_committed=rng.random() < 0.6)
             return
-        burst_n = min(self.left_n, rng.choice((1, 1, 2, 3, 5, 8, 13)))
+        burst_n = min(self.left_n, rng.choice(self._bursts))
         self.left_n -= burst_n
         partition = rng.randrange(len(self.facts))
         facts = [self._any(partition) for _ in range(burst_n)]
