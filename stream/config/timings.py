@@ -15,6 +15,9 @@ TRANSACTION_MS_MAX = 60_000
 HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX = 300, 3_000
 # A call past the transaction's timeout has failed; 10 s more let the client say so itself first.
 CALL_GRACE_S = 10.0
+# A restore asks a store that hangs once for each partition, and goes on without: measured 15 s for
+# two of them at 5 s each. A chunk of 8 MiB takes less than a second of 100 Mbit/s.
+STORE_S_MIN, STORE_S_MAX = 1.0, 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,7 @@ class Timings:
         request_timeout_ms: one request to the broker, for the producer; two fit into a delivery,
             so that one lost request is repeated in time.
         replay_budget_s: how much replay a recovery may cost; sets the snapshots' cadence.
+        store_timeout_s: longest wait for one answer of the snapshots' store.
         call_deadline_s: a client call still running after this hangs; the process ends (70).
     """
 
@@ -38,6 +42,7 @@ class Timings:
     delivery_timeout_ms: int
     request_timeout_ms: int
     replay_budget_s: float
+    store_timeout_s: float
     call_deadline_s: float
 
     @classmethod
@@ -60,5 +65,6 @@ class Timings:
             # kafka-python wants delivery_timeout >= linger + request_timeout.
             request_timeout_ms=delivery_ms // 2,
             replay_budget_s=recovery_time_s / 2,
+            store_timeout_s=min(max(recovery_time_s / 5, STORE_S_MIN), STORE_S_MAX),
             call_deadline_s=transaction_ms / 1000 + CALL_GRACE_S,
         )

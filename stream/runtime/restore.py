@@ -1,7 +1,7 @@
 """How a partition's state comes back: the newest snapshot that verifies, then the log, then proof.
 
 committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
-  none                      the untrained model, from `topics.start`
+  none                      the untrained model, from `topics.start`; stop if there are predictions
   f is not our recipe's     `model.on_change` decides
   snapshots <= c, f ours    newest first; the first that verifies, else the untrained model at g
   replay up to c, muted     the digest must then be h, or the log is not what it was: stop
@@ -97,6 +97,7 @@ class Restore:
         bounds = sources.reader.bounds(Channel.EVENTS, self.partition)
         self.end = bounds.end
         if committed is None:
+            self._refuse_if_not_new()
             genesis = bounds.start if sources.start == "earliest" else bounds.end
             self._task = self._untrained(genesis)
             return
@@ -125,6 +126,19 @@ class Restore:
                 f"from there to the committed offset {committed.offset} can be used (the best "
                 f"state begins at {self._task.next_offset}); bring the snapshots back, or change "
                 'model.hash_seed and set model.on_change = "fresh" to go on untrained'
+            )
+
+    def _refuse_if_not_new(self) -> None:
+        """A partition with predictions was committed once; to begin again would publish them twice.
+
+        (Where a fold begins is committed before its first output.)
+        """
+        if self._sources.reader.bounds(Channel.PREDICTIONS, self.partition).end > 0:
+            raise LogLost(
+                f"partition {self.partition}: no offset is committed, yet there are predictions "
+                "of it: the group's offsets expired or were deleted; to go on set the group's "
+                'offset behind the last outcome, and model.on_change = "rebuild"; to begin again '
+                "take another pipeline name, or empty output topics"
             )
 
     def _on_change(self, committed: Committed, known: Metadata | None, log_start: int) -> int:

@@ -210,6 +210,7 @@ def test_timings_follow_from_the_recovery_time(loaded: Load) -> None:
     assert timings.delivery_timeout_ms == 4000
     assert timings.request_timeout_ms == 2000
     assert timings.replay_budget_s == 5
+    assert timings.store_timeout_s == 2
     assert timings.call_deadline_s == 15
     for recovery_s, session_ms, transaction_ms in (
         (1, 6000, 3000),
