@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.faults import recovery, report
 from tests.faults.all_rows import table
 from tests.faults.running import run_rows
+from tests.faults.table import Result
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "FAULTS.md"
@@ -47,18 +48,20 @@ def main() -> int:
             for number, row in sorted(rows.items())
             if number in (arguments.rows or rows) and (row.is_quick or not arguments.quick)
         ]
-        results = run_rows(chosen, Path(folder), _say)
+        earlier = report.known(arguments.json) if arguments.json and arguments.merge else []
+        book = {r.number: r for r in earlier}
+
+        def note(result: Result) -> None:
+            """Written after each row, so that a run that is stopped is not lost."""
+            book[result.number] = result
+            if arguments.json is not None:
+                told = report.as_json([book[n] for n in sorted(book)])
+                arguments.json.write_text(json.dumps(told, indent=1) + "\n")
+
+        results = run_rows(chosen, Path(folder), _say, note)
     _say(report.summary(results))
-    whole = results
-    if arguments.json is not None:
-        earlier = report.known(arguments.json) if arguments.merge else []
-        new = {r.number for r in results}
-        whole = sorted(
-            [*results, *(r for r in earlier if r.number not in new)], key=lambda r: r.number
-        )
-        arguments.json.write_text(json.dumps(report.as_json(whole), indent=1) + "\n")
-    if {r.number for r in whole} == rows.keys():
-        arguments.page.write_text(report.page(whole))
+    if book.keys() == rows.keys():
+        arguments.page.write_text(report.page([book[n] for n in sorted(book)]))
     return 0 if all(r.verdict in {"held", "proven"} for r in results) else 1
 
 

@@ -22,8 +22,8 @@ lasts, and in the end every output is compared with a plain river loop.
 
 `held`: made on real servers, and everything that must hold did. `proven`: it cannot be made on real
 servers here, the row says why, and the tests that it names passed. `recovery`: the longest time
-from the fault (from its end, where nothing can go on before) to the next committed output, the start of
-a new process included.
+from the fault (from its end, where nothing can go on before) to the next committed output, the
+start of a new process included.
 
 I1 one outcome each; I2 equal to a plain loop; I3 order; I4 all or none; I5 nothing uncommitted is
 read; I6 offsets never go back; I7 lag reaches 0; I8 no hanging transaction; I9 recovery in time;

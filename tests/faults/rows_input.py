@@ -20,18 +20,18 @@ POISONED_N = 1_000
 
 def inputs(table: Table) -> None:
     """Add rows 21, 22, 24, 25, 27 to 29 and 38."""
-    table.real(21, "the model raises on one event, half changed", "I1 I2 I4", quick=True)(poison)
+    table.real(21, "the model raises on one event, half changed", "I1 I2 I4")(poison)
     table.real(
         22, "1,000 events in a row that the model raises on", "I12 I13",
         why="No breaker is built yet that pauses the partition: all are quarantined, counted.",
     )(flood)  # fmt: skip
     table.real(24, "the input is transactional: aborted, open and committed records, markers",
-               "I2 I5", quick=True)(transactional)  # fmt: skip
+               "I2 I5")(transactional)  # fmt: skip
     table.real(25, "the log starts behind the newest usable snapshot", "I13")(retention)
     table.real(27, "the events topic is deleted and made again under its name", "I10 I13")(
         recreated
     )
-    table.real(28, "the group's committed offsets are lost", "I1 I13", quick=True)(group_lost)
+    table.real(28, "the group's committed offsets are lost", "I1 I13")(group_lost)
     table.real(29, "partitions are added to the topics", "I1 I2")(widened)
     table.real(38, "deep JSON, huge numbers, NaN, broken UTF-8, 1,000 names, duplicate keys",
                "I1 I12")(hostile)  # fmt: skip

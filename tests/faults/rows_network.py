@@ -14,13 +14,13 @@ CUTS = 12
 
 def network(table: Table) -> None:
     """Add rows 15 to 17."""
-    table.real(15, "the answer to EndTxn is lost after the broker applied it", "I1 I6", quick=True)(
+    table.real(15, "the answer to EndTxn is lost after the broker applied it", "I1 I6")(
         end_answer_lost
     )
     table.real(16, "EndTxn arrives late, over the old connection, while the next transaction runs",
                "I1 I4")(end_late)  # fmt: skip
     table.real(17, "connections cut in the middle of a frame, half-open, 500 ms slow, 10 % cut",
-               "I1 I7", quick=True)(troubled)  # fmt: skip
+               "I1 I7")(troubled)  # fmt: skip
 
 
 def end_answer_lost(stage: Stage) -> Told:

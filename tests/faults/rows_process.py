@@ -14,7 +14,7 @@ from tests.faults.table import Table, Told
 
 STATIC_S = 3.0
 PRODUCER = "kafka:KafkaProducer."
-BACKLOG_N = 60_000
+BACKLOG_N = 40_000
 MODEL = '[model]\nfactory = "tests.faults.models:logistic"\n'
 
 STEPS = {

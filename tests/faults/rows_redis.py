@@ -25,18 +25,15 @@ STORES, INDEXES = "redis:Redis.set", "redis:Redis.zadd"
 
 def snapshots(table: Table) -> None:
     """Add rows 30 to 34 and 40."""
-    table.real(30, "Redis down at start, down, flapping, paused and hung", "I1 I9 I10", quick=True)(
-        down
-    )
-    table.real(31, "Redis full, read-only, without permission", "I10 I13", quick=True)(refusing)
-    table.real(32, "Redis loses a chunk, the index, everything", "I2 I10", quick=True)(losing)
+    table.real(30, "Redis down at start, down, flapping, paused and hung", "I1 I9 I10")(down)
+    table.real(31, "Redis full, read-only, without permission", "I10 I13")(refusing)
+    table.real(32, "Redis loses a chunk, the index, everything", "I2 I10")(losing)
     table.real(
         33, "a snapshot with a flipped bit, cut, swapped, older, forged", "I10 I11 I12",
         tests=("tests/core/test_snapshot.py",),
         why="Bombs: in the tests.",
     )(damaged)  # fmt: skip
-    table.real(34, "a worker is killed while it writes a snapshot; two write one offset", "I10",
-               quick=True)(half_written)  # fmt: skip
+    table.real(34, "a worker is killed while it writes a snapshot", "I10")(half_written)
     table.real(
         40, "what makes the snapshot hangs", "I10 I12",
         why="No child is forked: storing happens in a thread, which hangs here.",

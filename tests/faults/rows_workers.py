@@ -22,17 +22,17 @@ ENDS = "kafka:KafkaProducer.commit_transaction"
 
 def workers(table: Table) -> None:
     """Add rows 1, 3 to 9, 18 and 19."""
-    table.real(1, "kill -9 at random times, and inside a commit", "I1-I9", quick=True)(killed)
-    table.real(3, "SIGTERM: once, twice, while replaying", "I1 I8 I13", quick=True)(terminated)
+    table.real(1, "kill -9 at random times, and inside a commit", "I1-I9")(killed)
+    table.real(3, "SIGTERM: once, twice, while replaying", "I1 I8 I13")(terminated)
     table.real(4, "SIGSTOP longer than the session, another takes over, SIGCONT", "I1 I6 I10")(
         stopped
     )
     table.real(5, "one learning step longer than max.poll.interval", "I1 I6")(slow_step)
     table.real(6, "a second worker joins and leaves, again and again", "I1-I3")(joined_and_left)
     table.real(7, "a rebalance while a state is restored", "I1 I2")(rebalance_in_restore)
-    table.real(8, "another process takes the transactional id", "I1 I13", quick=True)(same_id)
-    table.real(9, "two workers with one instance name", "I1 I13", quick=True)(twins)
-    table.real(18, "a transaction longer than its timeout", "I1 I8", quick=True)(long_transaction)
+    table.real(8, "another process takes the transactional id", "I1 I13")(same_id)
+    table.real(9, "two workers with one instance name", "I1 I13")(twins)
+    table.real(18, "a transaction longer than its timeout", "I1 I8")(long_transaction)
     table.real(
         19, "a lost member's commit fails; the next transaction has fewer partitions", "I6",
         tests=(

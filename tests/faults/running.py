@@ -20,13 +20,19 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 TESTS_WITHIN_S = 600.0
 
 
-def run_rows(rows: Sequence[Row], folder: Path, say: Callable[[str], None]) -> list[Result]:
+def run_rows(
+    rows: Sequence[Row],
+    folder: Path,
+    say: Callable[[str], None],
+    note: Callable[[Result], None],
+) -> list[Result]:
     """Each row with what came of it; a row that broke gets its servers thrown away."""
     results = []
     with Stage(folder, say) as stage:
         for row in rows:
             results.append(run_row(row, stage))
             say(report.line(results[-1]))
+            note(results[-1])
             if results[-1].verdict == "broke":
                 stage.discard()
     return results

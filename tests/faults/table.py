@@ -69,7 +69,6 @@ class Table:
         fault: str,
         must: str,
         *,
-        quick: bool = False,
         tests: tuple[str, ...] = (),
         why: str = "",
     ) -> Callable[[Callable[[Stage], Told]], Callable[[Stage], Told]]:
@@ -79,7 +78,6 @@ class Table:
             self._add(
                 Row(
                     number=number, fault=fault, must=must, run=run, tests=tests, why=why,
-                    is_quick=quick,
                 )
             )  # fmt: skip
             return run
