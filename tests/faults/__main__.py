@@ -34,11 +34,15 @@ def main() -> int:
         "--recovery", action="store_true",
         help="instead: kill -9 to the next committed output, 20 times for each of two models",
     )  # fmt: skip
-    parser.add_argument("--kills", type=int, default=20, help=argparse.SUPPRESS)
+    parser.add_argument("--kills", type=int, default=20, help="for --recovery (default 20)")
+    parser.add_argument(
+        "--models", nargs="+", choices=list(recovery.CASES), default=list(recovery.CASES),
+        help="for --recovery (default: both)",
+    )  # fmt: skip
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="streamfold-faults-") as folder:
         if arguments.recovery:
-            return recovery.measure(Path(folder), kills=arguments.kills, say=_say)
+            return recovery.measure(Path(folder), arguments.models, kills=arguments.kills, say=_say)
         rows = table().rows
         unknown = set(arguments.rows) - rows.keys()
         if unknown:
