@@ -136,7 +136,8 @@ class Restore:
         if self._sources.reader.bounds(Channel.PREDICTIONS, self.partition).end > 0:
             raise LogLost(
                 f"partition {self.partition}: no offset is committed, yet there are predictions "
-                "of it: the group's offsets expired or were deleted; to go on set the group's "
+                "of it: the group's offsets expired or were deleted, or the events topic was made "
+                "again; to go on set the group's "
                 'offset behind the last outcome, and model.on_change = "rebuild"; to begin again '
                 "take another pipeline name, or empty output topics"
             )

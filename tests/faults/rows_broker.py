@@ -4,7 +4,7 @@ import signal
 import time
 
 from tests.faults.cluster import NODES, Cluster
-from tests.faults.run import Broke, Run, Worker
+from tests.faults.run import LATE_S, Broke, Run, Worker
 from tests.faults.stage import Stage
 from tests.faults.table import Table, Told
 
@@ -65,7 +65,7 @@ class Supervisor:
     def flowing(self, after: float, *, within_s: float = 90.0) -> None:
         """Look after it until outcomes come again."""
         deadline = time.monotonic() + within_s
-        while self.run.verifier.next_arrival(after) is None:
+        while self.run.verifier.next_arrival(after + LATE_S) is None:
             self.look()
             if time.monotonic() > deadline:
                 raise Broke(f"I7: no outcome within {within_s:g} s: {self.run.said()}")

@@ -172,11 +172,13 @@ def recreated(stage: Stage) -> Told:
         if live not in (65, 78):
             raise Broke(f"a running worker ended with {live}: {worker.log[-600:]}")
         run.feeder.burst(100)
+        # Brokers drop the offsets of a topic that is deleted: beginning again would be silent.
         run.start(instance="w-0").ends_with(65, within_s=30, says="made again")
         run.feeder.burst(400)
-        longer = run.start(instance="w-0")
-        longer.ends_with(65, within_s=30, says="digest")
-        return Told(f"running: {live}; shorter: 65; longer: 65, the digest differs")
+        run.start(instance="w-0").ends_with(65, within_s=30, says="made again")
+        run.set_offset(300)
+        run.start(instance="w-0").ends_with(78, within_s=30, says="another tool set it")
+        return Told(f"running: {live}; shorter: 65; longer: 65; an offset by hand: 78")
 
 
 def _make_again(run: Run) -> None:

@@ -23,6 +23,9 @@ from tests.faults.verifier import CHANNELS, Verifier
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOG_LINES = 12
 
+LATE_S = 0.4
+"""What was committed before a fault may be read so late: the verifier looks every 0.2 s."""
+
 
 class Broke(Exception):
     """Something that must hold did not."""
@@ -227,9 +230,7 @@ class Run:
         self, after: float, *, within_s: float = 60.0, partition: int | None = None
     ) -> float:
         """As `flowing`, and counts as a recovery."""
-        # What was committed before may only now be read: the verifier looks every 0.2 s.
-        late_s = 0.4
-        took_s = late_s + self.flowing(within_s=within_s, after=after + late_s, partition=partition)
+        took_s = LATE_S + self.flowing(within_s=within_s, after=after + LATE_S, partition=partition)
         self.recoveries.append(took_s)
         return took_s
 
