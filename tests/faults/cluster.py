@@ -111,12 +111,15 @@ class Cluster:
         return int(quorum["topics"][0]["partitions"][0]["leader_id"])
 
     def leader(self, topic: str, partition: int = 0) -> int:
-        """The node that leads a partition; -1: none does."""
-        admin = self.admin()
+        """The node that leads a partition; -1: none does, or nobody can tell now."""
         try:
-            (found,) = admin.describe_topics([topic])
-        finally:
-            admin.close()
+            admin = self.admin()
+            try:
+                (found,) = admin.describe_topics([topic])
+            finally:
+                admin.close()
+        except (errors.KafkaError, OSError):
+            return -1
         return next(
             int(p["leader_id"]) for p in found["partitions"] if p["partition_index"] == partition
         )

@@ -37,6 +37,7 @@ class Worker:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self.log_path = log
+        self.began_at = time.time()
 
     @property
     def log(self) -> str:

@@ -16,6 +16,7 @@ import json
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -146,7 +147,7 @@ class Verifier:
                 while time.monotonic() - looked_at < LOOK_EVERY_S:
                     for tp, records in consumer.poll(timeout_ms=50, max_records=5_000).items():
                         self._take(tp, records)
-                self._look_at_offsets(admin)
+                self._look_at_offsets(admin, lambda: self._is_behind(consumer))
         finally:
             consumer.close(autocommit=False, timeout_ms=1_000)
             if admin is not None:
@@ -183,7 +184,12 @@ class Verifier:
             self._furthest[partition] = max(self._furthest[partition], of)
             self.arrivals.append((now, partition))
 
-    def _look_at_offsets(self, admin: Any) -> None:
+    def _is_behind(self, consumer: Any) -> bool:
+        """Whether there is something stable that this reader was not given yet."""
+        stable = consumer.end_offsets(self.topic_partitions())
+        return any(consumer.position(tp, timeout_ms=CALL_MS) < end for tp, end in stable.items())
+
+    def _look_at_offsets(self, admin: Any, is_behind: Callable[[], bool]) -> None:
         try:
             found = admin.list_group_offsets(self.pipeline).get(self.pipeline, {})
         except errors.GroupIdNotFoundError:
@@ -198,9 +204,9 @@ class Verifier:
             self.committed[tp.partition] = offset.offset
         if self._is_dense:
             for partition, committed in list(self.committed.items()):
-                self._compare(partition, committed)
+                self._compare(partition, committed, is_behind)
 
-    def _compare(self, partition: int, committed: int) -> None:
+    def _compare(self, partition: int, committed: int, is_behind: Callable[[], bool]) -> None:
         """What is visible against what is committed; they may differ for a moment."""
         outcomes, frontier = self._outcomes[partition], self._frontier[partition]
         while frontier in outcomes:
@@ -211,14 +217,23 @@ class Verifier:
             "missing", partition, frontier if frontier < committed else None,
             f"I1: {committed} is committed in partition {partition}, and offset {frontier} has no "
             "outcome",
+            is_behind,
         )  # fmt: skip
         self._odd(
             "beyond", partition, committed if beyond >= committed else None,
             f"I4: the outcome of {partition}:{beyond} is visible, and only {committed} is "
             "committed",
+            is_behind,
         )  # fmt: skip
 
-    def _odd(self, kind: str, partition: int, what: int | None, text: str) -> None:
+    def _odd(
+        self,
+        kind: str,
+        partition: int,
+        what: int | None,
+        text: str,
+        is_behind: Callable[[], bool],
+    ) -> None:
         key, now = (kind, partition), time.monotonic()
         since = self._odd_since.get(key)
         if what is None:
@@ -226,5 +241,8 @@ class Verifier:
         elif since is None or since[0] != what:
             self._odd_since[key] = (what, now)
         elif now - since[1] > self._patience_s:
+            if is_behind():
+                # Ours is the fault: a client that does not notice a new leader. Take another.
+                raise errors.KafkaTimeoutError("the verifier's consumer is behind")
             self.broken.append(f"{text}, for {self._patience_s:g} s")
             self._odd_since[key] = (what, now)
