@@ -169,7 +169,12 @@ class House:
                 self._file(), pipeline=self.settings.pipeline, clock=self.clock()
             )
         url = self.settings.redis.url.get_secret_value()
-        return RedisSnapshots(url, pipeline=self.settings.pipeline, clock=self.clock())
+        return RedisSnapshots(
+            url,
+            pipeline=self.settings.pipeline,
+            clock=self.clock(),
+            call_timeout_s=self.settings.timings.store_timeout_s,
+        )
 
     def ask_snapshots(self) -> str | None:
         """Reach the snapshots' store; what an operator should know of it, None if all is well."""

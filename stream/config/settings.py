@@ -52,7 +52,7 @@ class Settings(Section):
     @property
     def timings(self) -> Timings:
         """The timeouts that follow from `snapshots.recovery_time_s`."""
-        return Timings.of(self.snapshots.recovery_time_s)
+        return Timings.of(self.snapshots.recovery_time_s, is_named=self.worker.instance is not None)
 
     @property
     def effective_hash_seed(self) -> int:

@@ -1,7 +1,7 @@
 """How a partition's state comes back: the newest snapshot that verifies, then the log, then proof.
 
 committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
-  none                      the untrained model, from `topics.start`
+  none                      the untrained model, from `topics.start`; stop if there are outcomes
   f is not our recipe's     `model.on_change` decides
   snapshots <= c, f ours    newest first; the first that verifies, else the untrained model at g
   replay up to c, muted     the digest must then be h, or the log is not what it was: stop
@@ -147,10 +147,10 @@ class Restore:
         if committed is None:
             raise LogLost(
                 f"partition {partition}: no offset is committed, yet there are outcomes up to the "
-                f"event before {known}: the group's offsets were deleted or have expired; set the "
-                f"group's offset of {sources.recipe.events_topic} partition {partition} to {known} "
-                'and, for one start, model.on_change = "rebuild"; or name new output topics to '
-                "begin again"
+                f"event before {known}: the group's offsets were deleted or have expired, or the "
+                "events topic was made again; set the group's offset of "
+                f"{sources.recipe.events_topic} partition {partition} to {known} and, for one "
+                'start, model.on_change = "rebuild"; or name new output topics to begin again'
             )
         return committed
 

@@ -8,6 +8,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from stream.adapters.kafka_python import producing
 from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Misconfigured, Retryable
 from stream.sandbox import LocalKafka
@@ -124,6 +125,32 @@ def test_an_unfinished_foreign_transaction_makes_committed_retryable(world: Kafk
     other.abort_transaction()
     other.close(timeout=2)
     assert log.committed({0}) == {0: at(1)}
+
+
+def test_what_a_dead_nameless_worker_left_open_is_ended_by_its_successor(
+    world: KafkaWorld,
+) -> None:
+    """Its id is known to nobody; the broker alone would let all wait, up to ten seconds longer."""
+    create(world)
+    dead = hands.raw_producer(world, f"{world.connection.group}-0123456789ab")
+    dead.send(world.connection.names[Channel.PREDICTIONS], b"never", partition=0)
+    dead.send_offsets_to_transaction(hands.offsets_of(world, {0: at(5)}), world.connection.group)
+    other = hands.raw_producer(world, f"{world.connection.group}-else-0123456789ab")
+    other.send(world.connection.names[Channel.ALERTS], b"somebody else's", partition=0)
+    other.flush()
+    producing.discard(dead)
+    time.sleep(world.timings.session_timeout_ms / 1000)
+    log = world.log()
+    hands.assigned(log, {0})
+
+    with hands.takes(3.0):
+        assert log.committed({0}) == {}
+
+    log.commit([output(b"mine")], {0: at(1)})
+    assert values(world.reader(), Channel.PREDICTIONS) == [b"mine"]
+    other.commit_transaction()
+    other.close(timeout=2)
+    assert values(world.reader(), Channel.ALERTS) == [b"somebody else's"]
 
 
 def test_discarded_producers_leave_nothing_behind(world: KafkaWorld) -> None:

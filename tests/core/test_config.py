@@ -228,7 +228,8 @@ def test_timings_follow_from_the_recovery_time(loaded: Load) -> None:
     assert timings.transaction_timeout_ms == 5000
     assert timings.delivery_timeout_ms == 4000
     assert timings.request_timeout_ms == 2000
-    assert timings.replay_budget_s == 5
+    assert timings.replay_budget_s == 3  # without a name 6 s of the 10 go into noticing
+    assert timings.store_timeout_s == 2
     assert timings.call_deadline_s == 15
     for recovery_s, session_ms, transaction_ms in (
         (1, 6000, 3000),
@@ -238,6 +239,7 @@ def test_timings_follow_from_the_recovery_time(loaded: Load) -> None:
         environ = {"STREAM__SNAPSHOTS__RECOVERY_TIME_S": str(recovery_s)}
         timings = loaded(PLAIN, STREAM__WORKER__INSTANCE="w-0", **environ).timings
         assert timings.session_timeout_ms == session_ms
+        assert timings.replay_budget_s == recovery_s / 2
         assert timings.transaction_timeout_ms == transaction_ms
         assert timings.heartbeat_interval_ms * 3 <= session_ms
         assert timings.request_timeout_ms * 2 <= timings.delivery_timeout_ms < transaction_ms

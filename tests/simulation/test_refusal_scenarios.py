@@ -131,6 +131,19 @@ def test_a_committed_offset_beyond_the_logs_end_stops_loudly() -> None:
     assert raised.value.exit_code == ExitCode.BAD_INPUT
 
 
+@pytest.mark.parametrize("options", [SNAPSHOTS, NO_SNAPSHOTS])
+def test_a_group_whose_offsets_were_lost_stops_loudly(options: Options) -> None:
+    """Beginning again would publish every prediction twice; with or without snapshots."""
+    stage = done(options)
+    del stage.committed[0]
+
+    with pytest.raises(LogLost, match="no offset is committed") as raised:
+        stage.world.run(stage.start())
+
+    assert raised.value.exit_code == ExitCode.BAD_INPUT
+    assert len(_predictions(stage, 0)) == 12
+
+
 def test_a_committed_offset_before_the_logs_start_stops_loudly() -> None:
     """Events were deleted that nobody had processed."""
     stage = done(SNAPSHOTS)

@@ -10,33 +10,30 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
   transaction along with the next one;
 - a look-up of committed offsets never takes the answer to an earlier one that timed out: the client
   keeps such an answer, and the offset may have moved since;
+- whoever takes partitions over ends what their dead owner left open (`abandoned.py`);
 - a join that takes longer than one poll is neither forgotten nor begun again (`Membership.mend`);
 - a member that comes back under another id lost all it had, whatever the client tells;
 - nothing blocks inside a rebalance listener: it runs on the thread that sends the heartbeats.
 """
 
-import uuid
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition, errors
 
 from stream.adapters.kafka_python import producing
+from stream.adapters.kafka_python.abandoned import anonymous, end_abandoned
 from stream.adapters.kafka_python.connection import Connection, from_metadata, to_metadata
 from stream.adapters.kafka_python.membership import Membership
 from stream.adapters.kafka_python.records import converted
 from stream.config.timings import Timings
 from stream.core.event import Channel, Output
-from stream.errors import CommitLost, Fenced, Internal, Misconfigured, StreamError
+from stream.errors import CommitLost, Fenced, Internal, Misconfigured, Retryable, StreamError
 from stream.ports import Committed, Polled
 
 BATCH_BYTES = 512 << 10
 REQUEST_BYTES_MAX = 8 << 20
-IN_TRANSACTION_BACKOFF_MS = 5
-"""The broker answers CONCURRENT_TRANSACTIONS while it writes the last transaction's markers, and
-the client then waits its whole back-off: 100 ms, its default, made a commit take 109 ms, 5 ms makes
-it 5."""
-
 COMMITTED_TIMEOUT_MS = 5_000
 LEAVE_MS = 2_000
 
@@ -64,8 +61,9 @@ class KafkaLog:
         self._instance = instance
         self._exactly_once = exactly_once
         self._events = connection.names[Channel.EVENTS]
-        self._transactional_id = f"{connection.group}-{instance or uuid.uuid4().hex[:12]}"
+        self._transactional_id = f"{connection.group}-{instance or anonymous()}"
         self._fenced = False
+        self._takes_over = False
         self._producer: KafkaProducer | None = None
         if exactly_once:
             # Fencing first: it ends what a dead predecessor of this name left open, at once.
@@ -94,7 +92,7 @@ class KafkaLog:
             settings |= {
                 "transactional_id": self._transactional_id,
                 "transaction_timeout_ms": timings.transaction_timeout_ms,
-                "retry_backoff_ms": IN_TRANSACTION_BACKOFF_MS,
+                "retry_backoff_ms": producing.IN_TRANSACTION_BACKOFF_MS,
             }
         doing = "taking the transactional id"
         producer = producing.make(self._connection, doing, **settings)
@@ -119,6 +117,7 @@ class KafkaLog:
             self._metadata = self._consumer.group_metadata()
         self._stop_if_fenced()
         revoked, assigned = self._membership.take(self._metadata)
+        self._takes_over = self._takes_over or bool(assigned)
         # Those of a partition that was just lost and won back were fetched before it was lost.
         records = {
             tp.partition: converted(batch)
@@ -234,6 +233,8 @@ class KafkaLog:
         self._stop_if_fenced()  # or a fenced worker's new producer would fence its younger twin
         if self._exactly_once:
             self._ready_producer()
+            if self._takes_over:
+                self._end_abandoned()
         found = {}
         # The client hands out the answer to a look-up that timed out to the next one that asks for
         # the same partition, however much later.
@@ -247,7 +248,14 @@ class KafkaLog:
                 )
                 if offset is not None:
                     found[partition] = Committed(offset.offset, from_metadata(offset.metadata))
+        self._takes_over = False
         return found
+
+    def _end_abandoned(self) -> None:
+        """End what the last owner of our partitions may have left open."""
+        # Where that cannot be done the broker does it, only later: a look-up waits for it.
+        with suppress(Retryable, Misconfigured):
+            end_abandoned(self._connection, self._timings, own_id=self._transactional_id)
 
     def close(self) -> None:
         """See `Log.close`."""

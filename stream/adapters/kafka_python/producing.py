@@ -15,6 +15,10 @@ from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
 END_S = 2.0
 """How long a sender thread may take to end; with its connections closed it takes about 10 ms."""
 
+IN_TRANSACTION_BACKOFF_MS = 5
+"""The broker answers CONCURRENT_TRANSACTIONS while it writes the last transaction's markers, and
+the client then waits its whole back-off: 100 ms, its default, made a commit take 109 ms, 5 ms makes
+it 5."""
 
 SPLIT_BATCH_S = 0.005
 

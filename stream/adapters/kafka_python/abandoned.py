@@ -1,0 +1,77 @@
+"""Transactions that a dead worker left open, ended at once instead of when the broker finds time.
+
+A worker without a stable instance name has a transactional id that no successor knows. Killed in
+a commit it leaves a transaction open: offsets that nobody may read, and outputs behind which nobody
+reads on. The broker ends it after the transaction's timeout, and looks only every ten seconds
+(`transaction.abort.timed.out.transaction.cleanup.interval.ms`): measured 12 s after a crash, when
+10 were promised. So whoever takes its partitions over ends it, by taking its id.
+"""
+
+import re
+import uuid
+from typing import TYPE_CHECKING
+
+from kafka import KafkaAdminClient
+
+from stream.adapters.kafka_python import producing
+from stream.adapters.kafka_python.connection import Connection
+from stream.config.timings import Timings
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient, KafkaProducer
+
+_NAME = re.compile(r"[0-9a-f]{12}")
+
+
+def anonymous() -> str:
+    """What a worker without an instance name is called, in its transactional id."""
+    return uuid.uuid4().hex[:12]
+
+
+def end_abandoned(connection: Connection, timings: Timings, *, own_id: str) -> list[str]:
+    """End what the group's nameless workers left open for longer than a living one would.
+
+    A worker that lives all the same, and is only that slow, loses this one commit: it notices, and
+    the committed offsets decide, as ever. Those with a name are left to their successors.
+
+    Args:
+        connection: to the cluster.
+        timings: a dead worker was silent for its session before its partitions were given away.
+        own_id: never ended.
+
+    Returns: the ids that were taken.
+
+    Raises: Retryable, Misconfigured: also where brokers are too old to be asked (before 3.8).
+    """
+    admin: KafkaAdminClient = connection.admin()
+    try:
+        with connection.translated("listing open transactions"):
+            listed = admin.list_transactions(
+                state_filters=["Ongoing"], duration_filter_ms=timings.session_timeout_ms // 2
+            )
+    finally:
+        admin.close()
+    found = [t.transactional_id for of_broker in listed.values() for t in of_broker]
+    abandoned = [t for t in found if t != own_id and _is_nameless(t, connection.group)]
+    for transactional_id in abandoned:
+        producer: KafkaProducer = producing.make(
+            connection,
+            "ending an abandoned transaction",
+            transactional_id=transactional_id,
+            transaction_timeout_ms=timings.transaction_timeout_ms,
+            delivery_timeout_ms=timings.delivery_timeout_ms,
+            request_timeout_ms=timings.request_timeout_ms,
+            max_block_ms=timings.transaction_timeout_ms,
+            retry_backoff_ms=producing.IN_TRANSACTION_BACKOFF_MS,
+        )
+        try:
+            with connection.translated("ending an abandoned transaction"):
+                producer.init_transactions()
+        finally:
+            producing.discard(producer)
+    return abandoned
+
+
+def _is_nameless(transactional_id: str, group: str) -> bool:
+    begins, _, name = transactional_id.rpartition("-")
+    return begins == group and _NAME.fullmatch(name) is not None

@@ -1,0 +1,25 @@
+"""The whole table."""
+
+from dataclasses import replace
+
+from tests.faults.rows_broker import brokers
+from tests.faults.rows_codes import codes
+from tests.faults.rows_input import inputs
+from tests.faults.rows_network import network
+from tests.faults.rows_process import processes
+from tests.faults.rows_redis import snapshots
+from tests.faults.rows_workers import workers
+from tests.faults.table import Table
+
+QUICK = (3, 9, 15, 16, 18, 21, 24)
+"""What CI runs: about a quarter of a minute each; nothing that waits for a session to end."""
+
+
+def table() -> Table:
+    """Every row."""
+    whole = Table()
+    for add in (workers, brokers, network, inputs, snapshots, processes, codes):
+        add(whole)
+    for number in QUICK:
+        whole.rows[number] = replace(whole.rows[number], is_quick=True)
+    return whole

@@ -1,0 +1,160 @@
+"""Three brokers on one machine, each a controller too: replication factor 3, min.isr 2."""
+
+import base64
+import re
+import shutil
+import time
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from kafka import KafkaAdminClient, errors
+
+from stream.sandbox import LocalKafka, kafka_jars
+from stream.sandbox.ready import free_port
+
+NODES = (1, 2, 3)
+WHOLE_WITHIN_S = 90.0
+
+
+class Node(LocalKafka):
+    """A broker of a cluster.
+
+    It serves when it knows the cluster: alone, transactions would wait for the others for ever.
+    """
+
+    def _problem(self) -> str | None:
+        try:
+            admin = KafkaAdminClient(
+                bootstrap_servers=self.bootstrap_servers, bootstrap_timeout_ms=2_000
+            )
+        except (errors.KafkaError, OSError) as error:
+            return repr(error)
+        admin.close()
+        return None
+
+
+class Cluster:
+    """Nodes 1, 2 and 3, each killed and started by itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ports = {n: (free_port(), free_port()) for n in NODES}
+        voters = ",".join(f"{n}@127.0.0.1:{controller}" for n, (_, controller) in ports.items())
+        self.nodes: dict[int, Node] = {}
+        for n, (port, controller) in ports.items():
+            self.nodes[n] = Node(
+                folder=folder / str(n), port=port, properties=_properties(n, port, controller)
+            )
+            self.nodes[n]._properties["controller.quorum.voters"] = voters
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """All three."""
+        return ",".join(node.bootstrap_servers for node in self.nodes.values())
+
+    def start(self, nodes: Collection[int] = NODES) -> None:
+        """Start those that do not run, together: one alone has no quorum."""
+        missing = [n for n in nodes if not self.nodes[n].running]
+        for n in missing:
+            _formatted(self.nodes[n].folder / "data", n)
+        with ThreadPoolExecutor(len(NODES)) as together:
+            for started in [together.submit(self.nodes[n].start) for n in missing]:
+                started.result()
+        if set(nodes) == set(NODES):
+            self.whole()
+
+    def whole(self, *, within_s: float = WHOLE_WITHIN_S) -> None:
+        """Wait until all nodes are there and every partition is in sync."""
+        deadline = time.monotonic() + within_s
+        while True:
+            odd = self._odd()
+            if not odd:
+                return
+            assert time.monotonic() < deadline, f"the cluster is not whole: {odd}"
+            time.sleep(0.3)
+
+    def _odd(self) -> str:
+        try:
+            admin = self.admin()
+            try:
+                brokers = len(admin.describe_cluster()["brokers"])
+                topics = admin.describe_topics()
+            finally:
+                admin.close()
+        except (errors.KafkaError, OSError) as error:
+            return repr(error)
+        behind = [
+            f"{topic['name']}-{p['partition_index']}"
+            for topic in topics
+            for p in topic["partitions"]
+            if set(p["isr_nodes"]) != set(p["replica_nodes"])
+        ]
+        return "" if brokers == len(NODES) and not behind else f"{brokers} brokers, {behind[:3]}"
+
+    def admin(self) -> KafkaAdminClient:
+        """An administrator's client of whichever node answers."""
+        up = [node.bootstrap_servers for node in self.nodes.values() if node.running]
+        return KafkaAdminClient(
+            bootstrap_servers=up, bootstrap_timeout_ms=5_000, request_timeout_ms=10_000
+        )
+
+    def controller(self) -> int:
+        """The node that leads the controllers."""
+        admin = self.admin()
+        try:
+            quorum: Any = admin.describe_metadata_quorum()
+        finally:
+            admin.close()
+        return int(quorum["topics"][0]["partitions"][0]["leader_id"])
+
+    def leader(self, topic: str, partition: int = 0) -> int:
+        """The node that leads a partition; -1: none does, or nobody can tell now."""
+        try:
+            admin = self.admin()
+            try:
+                (found,) = admin.describe_topics([topic])
+            finally:
+                admin.close()
+        except (errors.KafkaError, OSError):
+            return -1
+        return next(
+            int(p["leader_id"]) for p in found["partitions"] if p["partition_index"] == partition
+        )
+
+    def kill(self) -> None:
+        """SIGKILL all."""
+        for node in self.nodes.values():
+            node.kill()
+
+
+def _properties(n: int, port: int, controller: int) -> dict[str, str]:
+    return {
+        "node.id": str(n),
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        "offsets.topic.replication.factor": "3",
+        "transaction.state.log.replication.factor": "3",
+        "transaction.state.log.min.isr": "2",
+        "min.insync.replicas": "2",
+        "default.replication.factor": "3",
+        "replica.lag.time.max.ms": "4000",
+        "controller.quorum.election.timeout.ms": "1000",
+        "controller.quorum.fetch.timeout.ms": "2000",
+    }
+
+
+def _formatted(data: Path, n: int) -> None:
+    """An empty broker's data, of this node: the one that all begin with says that it is node 1's.
+
+    Every node has a directory id of its own.
+    """
+    if data.exists():
+        return
+    installed = kafka_jars.installation(say=lambda _: None)
+    shutil.copytree(installed / "formatted", data)
+    meta = data / "meta.properties"
+    text = re.sub(r"node\.id=\d+", f"node.id={n}", meta.read_text())
+    directory = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=").replace("-", "x", 1)
+    meta.write_text(re.sub(r"directory\.id=\S+", f"directory.id={directory}", text))

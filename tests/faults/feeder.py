@@ -1,0 +1,100 @@
+"""The upstream: appends events all the while, whatever happens to the broker."""
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from kafka import KafkaProducer, errors
+
+from tests.faults.events import stream
+
+TICK_S = 0.05
+PARTITIONS_MAX = 16
+
+
+class Feeder:
+    """Feeds a topic from a thread of its own.
+
+    What it meant to send does not matter: the log decides what was appended, and the verifier reads
+    that.
+
+    Args:
+        rate: events a second and partition.
+    """
+
+    def __init__(self, *, bootstrap: str, topic: str, partitions_n: int, rate: float) -> None:
+        self.partitions_n = partitions_n
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self.rate = rate
+        self._streams = [stream(seed) for seed in range(PARTITIONS_MAX)]
+        # Of their own: a generator runs in one thread at a time.
+        self._bursts = [stream(100 + seed) for seed in range(PARTITIONS_MAX)]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._feed, name="feeder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to feed."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, with everything appended or given up."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(60)
+
+    def burst(self, n: int, partitions: Sequence[int] | None = None) -> None:
+        """Append n events to each partition at once, and wait until they are there."""
+        producer = self._producer()
+        sent = [
+            producer.send(self._topic, next(self._bursts[p]), b"k", partition=p)
+            for p in (partitions or range(self.partitions_n))
+            for _ in range(n)
+        ]
+        producer.flush(60)
+        producer.close(timeout=5)
+        assert all(each.succeeded() for each in sent)
+
+    def values(self, values: Sequence[bytes], partition: int = 0) -> None:
+        """Append these, and wait until they are there."""
+        producer = self._producer()
+        sent = [producer.send(self._topic, v, b"k", partition=partition) for v in values]
+        producer.flush(60)
+        producer.close(timeout=5)
+        assert all(each.succeeded() for each in sent)
+
+    def _producer(self) -> KafkaProducer:
+        return KafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            linger_ms=5,
+            batch_size=1 << 17,
+            max_block_ms=20_000,
+            delivery_timeout_ms=120_000,
+        )
+
+    def _feed(self) -> None:
+        while not self._over.is_set():
+            # A broker that is away: the next producer begins where the log is.
+            # (A ValueError: a partition that was just added is not known to this one yet.)
+            with suppress(errors.KafkaError, OSError, ValueError):
+                self._feed_with(self._producer())
+
+    def _feed_with(self, producer: KafkaProducer) -> None:
+        owed, at = 0.0, time.monotonic()
+        try:
+            while not self._over.wait(TICK_S):
+                now = time.monotonic()
+                # After a pause the whole debt would come as one flood.
+                owed = min(owed + (now - at) * self.rate, self.rate)
+                at = now
+                for partition in range(self.partitions_n):
+                    for _ in range(int(owed)):
+                        producer.send(
+                            self._topic, next(self._streams[partition]), b"k", partition=partition
+                        )
+                owed -= int(owed)
+            producer.flush(30)
+        finally:
+            with suppress(errors.KafkaError):
+                producer.close(timeout=5)

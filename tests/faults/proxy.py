@@ -1,0 +1,241 @@
+"""A TCP proxy before a broker that knows Kafka's frames, and does to them what a row asks.
+
+A request begins with api_key, api_version and correlation id; a response with the correlation id.
+So a rule may meet the k-th request or response of one API: drop it, hold it, or cut the connection.
+"""
+
+import asyncio
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+HEAD = struct.Struct(">hhi")
+CORRELATION = struct.Struct(">i")
+FRAME_BYTES_MAX = 64 << 20
+
+PRODUCE, FETCH, METADATA = 0, 1, 3
+INIT_PRODUCER_ID, ADD_PARTITIONS, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 22, 24, 25, 26, 28
+
+
+@dataclass(slots=True)
+class Rule:
+    """What happens to some frames of one API.
+
+    Attributes:
+        api: its key.
+        do: "drop": it never arrives. "cut": it never arrives, and the connection is closed.
+            "hold": a request arrives only when `Proxy.release` is called, over the old connection,
+            which is closed towards the client. "change": `change` makes another response of it.
+        side: requests or responses.
+        first, last: which of them, counted from 1 since the rule was set.
+        change: (api_version, response after the correlation id) -> the same, changed.
+    """
+
+    api: int
+    do: Literal["drop", "cut", "hold", "change"]
+    side: Literal["request", "response"] = "response"
+    first: int = 1
+    last: int = 1 << 60
+    change: Callable[[int, bytes], bytes] | None = None
+    seen: int = 0
+    hits: int = 0
+
+    def meets(self, api: int, side: str) -> bool:
+        """Whether this frame is meant; counts it."""
+        if (api, side) != (self.api, self.side):
+            return False
+        self.seen += 1
+        is_meant = self.first <= self.seen <= self.last
+        self.hits += is_meant
+        return is_meant
+
+
+@dataclass(slots=True)
+class _Pair:
+    """One client's connection and ours to the broker."""
+
+    client: asyncio.StreamWriter
+    broker: asyncio.StreamWriter
+    asked: dict[int, tuple[int, int]] = field(default_factory=dict)
+    passed_bytes: int = 0
+    is_held: bool = False
+
+
+class Proxy:
+    """Runs in a thread of its own; every method may be called from any thread.
+
+    Attributes:
+        rules: asked in order, for every frame.
+        latency_s: added to every frame, each way.
+        is_half_open: accepts and keeps connections, and passes nothing on.
+        cut_after_bytes: a connection is closed after so many; None: never.
+        frames: requests that passed, by API.
+    """
+
+    def __init__(self, *, port: int, to_port: int) -> None:
+        self.port = port
+        self.to_port = to_port
+        self.rules: list[Rule] = []
+        self.latency_s = 0.0
+        self.is_half_open = False
+        self.cut_after_bytes: int | None = None
+        self.frames: Counter[int] = Counter()
+        self._pairs: list[_Pair] = []
+        self._held: list[tuple[_Pair, bytes]] = []
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+
+    def start(self) -> None:
+        """Listen; returns when it does."""
+        self._thread.start()
+        assert self._ready.wait(10), f"the proxy could not listen on port {self.port}"
+
+    def stop(self) -> None:
+        """Close everything."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def heal(self) -> None:
+        """Pass everything on from now on."""
+        self.rules, self.latency_s, self.is_half_open = [], 0.0, False
+        self.cut_after_bytes = None
+
+    def cut(self, share: float = 1.0) -> int:
+        """Close this share of the connections, oldest first. Returns: how many."""
+        return self._ask(self._cut(share))
+
+    def release(self) -> int:
+        """Let the held requests arrive. Returns: how many."""
+        return self._ask(self._release())
+
+    def met(self, rule: Rule, *, within_s: float = 30.0) -> None:
+        """Wait until a rule had something to do."""
+        deadline = time.monotonic() + within_s
+        while not rule.hits:
+            assert time.monotonic() < deadline, f"no frame for {rule} within {within_s:g} s"
+            time.sleep(0.02)
+
+    def _ask(self, coroutine: Coroutine[Any, Any, int]) -> int:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+    async def _cut(self, share: float) -> int:
+        open_ = [p for p in self._pairs if not p.client.is_closing()]
+        chosen = open_[: max(1, round(len(open_) * share))] if open_ else []
+        for pair in chosen:
+            _close(pair)
+        return len(chosen)
+
+    async def _release(self) -> int:
+        held, self._held = self._held, []
+        for pair, frame in held:
+            pair.broker.write(frame)
+            with suppress(OSError):
+                await pair.broker.drain()
+        # The answers come to nobody; until then the broker must not see the connection close.
+        await asyncio.sleep(1.0)
+        for pair, _ in held:
+            pair.broker.close()
+        return len(held)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(
+            asyncio.start_server(self._accept, "127.0.0.1", self.port, backlog=256)
+        )
+        self._ready.set()
+        self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        for pair in self._pairs:
+            _close(pair)
+        self._loop.run_until_complete(asyncio.sleep(0))
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.to_port)
+        except OSError:
+            writer.close()
+            return
+        pair = _Pair(writer, up_writer)
+        self._pairs.append(pair)
+        try:
+            await asyncio.gather(self._requests(pair, reader), self._responses(pair, up_reader))
+        finally:
+            _close(pair)
+            self._pairs.remove(pair)
+
+    async def _requests(self, pair: _Pair, reader: asyncio.StreamReader) -> None:
+        while (frame := await self._frame(reader)) is not None:
+            api, version, correlation = HEAD.unpack_from(frame, 4)
+            pair.asked[correlation] = (api, version)
+            self.frames[api] += 1
+            rule = self._rule(api, "request")
+            if rule is not None and rule.do == "hold":
+                self._held.append((pair, frame))
+                pair.is_held = True
+                pair.client.close()
+                return
+            if rule is None:
+                await self._pass(pair, pair.broker, frame)
+            elif rule.do == "cut":
+                break
+        if not pair.is_held:
+            _close(pair)
+
+    async def _responses(self, pair: _Pair, reader: asyncio.StreamReader) -> None:
+        while (frame := await self._frame(reader)) is not None:
+            (correlation,) = CORRELATION.unpack_from(frame, 4)
+            api, version = pair.asked.pop(correlation, (-1, 0))
+            rule = self._rule(api, "response")
+            if rule is not None and rule.do == "change":
+                assert rule.change is not None
+                body = rule.change(version, frame[8:])
+                frame = CORRELATION.pack(len(body) + 4) + frame[4:8] + body
+            elif rule is not None:
+                if rule.do == "cut":
+                    break
+                continue
+            await self._pass(pair, pair.client, frame)
+        _close(pair)
+
+    async def _frame(self, reader: asyncio.StreamReader) -> bytes | None:
+        try:
+            size = await reader.readexactly(4)
+            (length,) = CORRELATION.unpack(size)
+            if not 0 <= length <= FRAME_BYTES_MAX:
+                return None
+            return size + await reader.readexactly(length)
+        except (OSError, asyncio.IncompleteReadError):
+            return None
+
+    def _rule(self, api: int, side: str) -> Rule | None:
+        return next((rule for rule in self.rules if rule.meets(api, side)), None)
+
+    async def _pass(self, pair: _Pair, to: asyncio.StreamWriter, frame: bytes) -> None:
+        if self.latency_s:
+            await asyncio.sleep(self.latency_s)
+        while self.is_half_open:  # noqa: ASYNC110  # set from another thread
+            await asyncio.sleep(0.05)
+        pair.passed_bytes += len(frame)
+        limit = self.cut_after_bytes
+        with suppress(OSError):
+            if limit is not None and pair.passed_bytes > limit:
+                # In the middle of a frame: the worst place.
+                to.write(frame[: len(frame) // 2])
+                await to.drain()
+                _close(pair)
+                return
+            to.write(frame)
+            await to.drain()
+
+
+def _close(pair: _Pair) -> None:
+    pair.client.close()
+    if not pair.is_held:
+        pair.broker.close()

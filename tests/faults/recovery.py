@@ -1,0 +1,113 @@
+"""kill -9 to the next committed output: its distribution over many kills."""
+
+import random
+import signal
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.run import Broke, Run
+from tests.faults.stage import Stage
+
+RECOVERY_TIME_S = 10.0
+BURST_N = 10_000
+LEARNED_WITHIN_S = 3_600.0
+RATE = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A model, and how many events lie in its log."""
+
+    model: str
+    config: str
+    events_n: int
+
+
+CASES = {
+    "logistic": Case(model="logistic regression", config="", events_n=1_000_000),
+    "forest": Case(
+        model="adaptive random forest",
+        config='[model]\nfactory = "tests.faults.models:adaptive_forest"\n',
+        events_n=100_000,
+    ),
+}
+
+
+def measure(folder: Path, cases: Sequence[str], *, kills: int, say: Callable[[str], None]) -> int:
+    """On a broker with the intervals that it is shipped with; the start of a process counts.
+
+    Returns: 0, or 1 if one recovery was later than `recovery_time_s`, or something broke.
+    """
+    late = 0
+    with Stage(folder, say) as stage:
+        for name in cases:
+            try:
+                late += _measure(stage, CASES[name], kills=kills, say=say)
+            except Broke as error:
+                say(f"{name} broke: {error}")
+                return 1
+    say(f"{late} later than recovery_time_s = {RECOVERY_TIME_S:g}")
+    return 1 if late else 0
+
+
+def _measure(stage: Stage, case: Case, *, kills: int, say: Callable[[str], None]) -> int:
+    """Kills, first with a stable name, then without. Returns: how many were late."""
+    late = 0
+    with Run(
+        stage,
+        config=case.config,
+        bootstrap=stage.shipped.bootstrap_servers,
+        partitions_n=1,
+        rate=0.0,
+        recovery_time_s=RECOVERY_TIME_S,
+    ) as run:
+        run.verifier.forget_values = True
+        for _ in range(case.events_n // BURST_N):
+            run.feeder.burst(BURST_N)
+        began = time.monotonic()
+        run.start(instance="w-0")
+        run.until(
+            lambda: run.verifier.committed.get(0, 0) >= case.events_n,
+            within_s=LEARNED_WITHIN_S,
+            what="the whole log is learned",
+        )
+        say(f"{case.model}: {case.events_n:,} events in {time.monotonic() - began:.0f} s")
+        run.feeder.rate = RATE
+        run.feeder.start()
+        run.flowing()
+        for instance in ("w-0", None):
+            run.workers[-1].signal(signal.SIGTERM)
+            run.workers[-1].ends(within_s=60)
+            run.start(instance=instance)
+            run.flowing(within_s=60)
+            found = _kill(run, instance, kills=kills)
+            who = "with a stable name" if instance else "without a name"
+            say(f"{case.model}, {case.events_n:,} events, {who}: {_told(found)}")
+            late += sum(s > RECOVERY_TIME_S for s in found)
+        if run.verifier.broken:
+            raise Broke("; ".join(run.verifier.broken[:3]))
+    return late
+
+
+def _kill(run: Run, instance: str | None, *, kills: int) -> list[float]:
+    """How long each recovery took, in seconds."""
+    chance, before = random.Random(9), len(run.recoveries)
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.5, 3.0))
+        run.workers[-1].kill()
+        at = time.monotonic()
+        run.start(instance=instance)
+        run.recovered(at)
+    return run.recoveries[before:]
+
+
+def _told(seconds: list[float]) -> str:
+    parts = sorted(seconds)
+    most = statistics.quantiles(parts, n=10, method="inclusive")[-1] if parts[1:] else parts[0]
+    return (
+        f"{len(parts)} kills, min {parts[0]:.1f} s, median {statistics.median(parts):.1f} s, "
+        f"90 % {most:.1f} s, max {parts[-1]:.1f} s; all: {' '.join(f'{s:.1f}' for s in parts)}"
+    )

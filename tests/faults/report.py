@@ -1,0 +1,105 @@
+"""What a run has found: a line a row, JSON, and the page in docs/."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stream.sandbox.kafka_settings import KAFKA_VERSION
+from tests.faults.table import Result
+
+HEAD = """# Faults
+
+Written by `scripts/faults`, not by hand. Each row is a fault of the table that the design is held
+to. A reader with `read_committed`, which shares no code with the worker, watches while the fault
+lasts, and in the end every output is compared with a plain river loop.
+
+{summary}. {date}, Kafka {kafka}, Python {python}, {cpus} CPUs, shared with other work.
+
+`held`: made on real servers, and everything that must hold did. `proven`: it cannot be made on real
+servers here, the row says why, and the tests that it names passed. `recovery`: the longest time
+from the fault (from its end, where nothing can go on before) to the next committed output, the
+start of a new process included.
+
+I1 one outcome each; I2 equal to a plain loop; I3 order; I4 all or none; I5 nothing uncommitted is
+read; I6 offsets never go back; I7 lag reaches 0; I8 no hanging transaction; I9 recovery in time;
+I10 snapshots change nothing; I11 nothing unsigned is unpickled; I12 memory bounded; I13 failures
+are loud.
+
+| row | fault | must hold | verdict | seconds | recovery | what was done and seen |
+|---|---|---|---|---|---|---|
+"""
+
+
+def line(result: Result) -> str:
+    """For the terminal."""
+    recovery = _seconds(result.recovery_s_max)
+    return (
+        f"{result.number:>2} {result.verdict:<6} {result.took_s:6.1f} s  recovery {recovery:>6}  "
+        f"{result.fault}: {result.detail}"
+    )
+
+
+def known(path: Path) -> list[Result]:
+    """The results that an earlier run wrote there."""
+    if not path.exists():
+        return []
+    return [
+        Result(**{**row, "tests": tuple(row["tests"])})
+        for row in json.loads(path.read_text())["rows"]
+    ]
+
+
+def summary(results: Sequence[Result]) -> str:
+    """How many held."""
+    good = [r for r in results if r.verdict in {"held", "proven"}]
+    odd = [str(r.number) for r in results if r.verdict not in {"held", "proven"}]
+    tail = f"; broke: {', '.join(odd)}" if odd else ""
+    took_s = sum(r.took_s for r in results)
+    return f"{len(good)} of {len(results)} rows held or proven in {took_s:.0f} s{tail}"
+
+
+def as_json(results: Sequence[Result]) -> dict[str, Any]:
+    """For programs."""
+    return {**_circumstances(), "rows": [asdict(r) for r in results]}
+
+
+def page(results: Sequence[Result]) -> str:
+    """docs/FAULTS.md."""
+    seen = _circumstances()
+    rows = [
+        f"| {r.number} | {r.fault} | {r.must} | {r.verdict}{_on(r)} | {r.took_s:.0f} | "
+        f"{_seconds(r.recovery_s_max)} | {_cell(r)} |"
+        for r in results
+    ]
+    head = HEAD.format(
+        summary=summary(results), date=seen["date"], kafka=seen["kafka"], python=seen["python"],
+        cpus=seen["cpus"],
+    )  # fmt: skip
+    return head + "\n".join(rows) + "\n"
+
+
+def _on(result: Result) -> str:
+    return "" if result.where == "tests" else f" ({result.where})"
+
+
+def _cell(result: Result) -> str:
+    tests = ", ".join(f"`{t.removeprefix('tests/')}`" for t in result.tests)
+    return " ".join(filter(None, (result.detail, tests))).replace("|", "/")
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
+
+
+def _circumstances() -> dict[str, Any]:
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "kafka": KAFKA_VERSION,
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+    }

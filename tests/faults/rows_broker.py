@@ -1,0 +1,222 @@
+"""Rows about brokers: killed, hung, away, three of them bounced, a log cut short."""
+
+import signal
+import time
+
+from tests.faults.cluster import NODES, Cluster
+from tests.faults.run import LATE_S, Broke, Run, Worker
+from tests.faults.stage import Stage
+from tests.faults.table import Table, Told
+
+HUNG_S = 30.0
+AWAY_S = 60.0
+BOUNCES = 5
+RESTART_CODES = (69, 70, 75)
+STATIC_S = 3.0
+
+
+def brokers(table: Table) -> None:
+    """Add rows 10 to 14 and 26."""
+    table.real(10, "the broker is killed and started again (one node)", "I1-I8")(killed)
+    table.real(11, "of three brokers the leader and the controller are killed; 5 clean bounces",
+               "I1-I8")(bounced)  # fmt: skip
+    table.real(12, "the broker hangs for 30 s", "I1 I7")(hung)
+    table.real(13, "no broker at a worker's start, and for a minute while it runs", "I7 I13")(away)
+    table.real(14, "Produce is not acknowledged until the delivery times out, then heals",
+               "I1 I4")(not_acknowledged)  # fmt: skip
+    table.real(26, "an unclean election cuts the log below the committed offset", "I10 I13")(
+        truncated
+    )
+
+
+class Supervisor:
+    """Starts a worker again whenever it ended with a code that says so.
+
+    The pauses grow as a service manager's do; how often counts.
+    """
+
+    def __init__(
+        self, run: Run, instance: str | None = None, *, behind_proxy: bool = False
+    ) -> None:
+        self.run = run
+        self.instance = instance
+        self.behind_proxy = behind_proxy
+        self.worker: Worker = run.start(instance=instance, behind_proxy=behind_proxy)
+        self.codes: list[int] = []
+
+    def look(self) -> None:
+        """Start it again if it ended. Raises: Broke: it ended in a way that nobody restarts."""
+        if self.worker.running:
+            return
+        code = self.worker.ends(within_s=1)
+        self.codes.append(code)
+        if code not in RESTART_CODES:
+            raise Broke(f"exit {code}, which no supervisor restarts: {self.worker.log[-600:]}")
+        time.sleep(min(1.0 * len(self.codes), 5.0))
+        self.worker = self.run.start(instance=self.instance, behind_proxy=self.behind_proxy)
+
+    def for_(self, seconds: float) -> None:
+        """Look after it for a while."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.look()
+            time.sleep(0.2)
+
+    def flowing(self, after: float, *, within_s: float = 90.0) -> None:
+        """Look after it until outcomes come again."""
+        deadline = time.monotonic() + within_s
+        while self.run.verifier.next_arrival(after + LATE_S) is None:
+            self.look()
+            if time.monotonic() > deadline:
+                raise Broke(f"I7: no outcome within {within_s:g} s: {self.run.said()}")
+            time.sleep(0.1)
+        self.run.recovered(after)
+
+    @property
+    def told(self) -> str:
+        """What became of it."""
+        return f"the worker ended with {self.codes}" if self.codes else "the worker lived through"
+
+
+def killed(stage: Stage) -> Told:
+    """SIGKILL; everything is unknown for some seconds."""
+    with Run(stage) as run:
+        keeper = Supervisor(run)
+        run.flowing()
+        for _ in range(2):
+            stage.kafka.kill()
+            keeper.for_(2.0)
+            stage.kafka.start()
+            at = time.monotonic()
+            keeper.flowing(at)
+        run.finish()
+        return Told(f"killed twice, 2 s away each; {keeper.told}", run.recoveries)
+
+
+def hung(stage: Stage) -> Told:
+    """SIGSTOP: connections stay, nothing is answered."""
+    with Run(stage) as run:
+        keeper = Supervisor(run)
+        run.flowing()
+        stage.kafka.pause()
+        try:
+            keeper.for_(HUNG_S)
+        finally:
+            stage.kafka.resume()
+        at = time.monotonic()
+        keeper.flowing(at)
+        run.finish(within_s=90)
+        return Told(keeper.told, run.recoveries)
+
+
+def away(stage: Stage) -> Told:
+    """A worker that cannot begin ends with 69; a running one waits, or ends with 69 or 70."""
+    with Run(stage) as run:
+        stage.kafka.kill()
+        early = run.start()
+        early.ends_with(69, within_s=40, says="reachable")
+        stage.kafka.start()
+        keeper = Supervisor(run)
+        run.flowing()
+        stage.kafka.kill()
+        keeper.for_(AWAY_S)
+        starts = len(keeper.codes)
+        stage.kafka.start()
+        at = time.monotonic()
+        keeper.flowing(at)
+        run.finish(within_s=90)
+        if starts > AWAY_S / 8:
+            raise Broke(f"a storm of restarts: {keeper.codes}")
+        return Told(f"at start: 69; {AWAY_S:g} s away: {keeper.told}", run.recoveries)
+
+
+def _on(cluster: Cluster, stage: Stage) -> Run:
+    return Run(stage, bootstrap=cluster.bootstrap_servers, replicas=3)
+
+
+def bounced(stage: Stage) -> Told:
+    """Supervised, as row 13 is: a commit whose coordinator is gone may hang until the watchdog."""
+    cluster = stage.cluster
+    with _on(cluster, stage) as run:
+        keeper = Supervisor(run)
+        run.flowing(within_s=60)
+        for what in ("leader", "controller"):
+            topic = f"{run.name}.predictions"
+            node = cluster.leader(topic) if what == "leader" else cluster.controller()
+            at = time.monotonic()
+            cluster.nodes[node].kill()
+            keeper.flowing(at)
+            cluster.start()
+        for n in range(BOUNCES):
+            node = NODES[n % len(NODES)]
+            at = time.monotonic()
+            cluster.nodes[node].stop()
+            keeper.flowing(at)
+            cluster.start()
+        keeper.look()
+        run.finish()
+        return Told(
+            f"killed the leader, then the controller, then {BOUNCES} clean bounces; {keeper.told}",
+            run.recoveries,
+        )
+
+
+def not_acknowledged(stage: Stage) -> Told:
+    """Two of three brokers are gone, so min.isr 2 cannot be had; then they come back."""
+    cluster = stage.cluster
+    with _on(cluster, stage) as run:
+        keeper = Supervisor(run, instance="w-0")
+        run.flowing(within_s=60)
+        before = run.verifier.outcomes_n()
+        for node in (1, 2):
+            cluster.nodes[node].kill()
+        keeper.for_(12.0)
+        seen = run.verifier.outcomes_n()
+        cluster.start()
+        at = time.monotonic()
+        keeper.flowing(at)
+        run.finish(within_s=120)
+        return Told(f"two of three brokers away for 12 s ({seen - before} outcomes of before came "
+                    f"late); {keeper.told}", run.recoveries)  # fmt: skip
+
+
+def truncated(stage: Stage) -> Told:
+    """The events' last replica in sync dies, and the one that was behind leads from then on."""
+    cluster = stage.cluster
+    with Run(
+        stage, bootstrap=cluster.bootstrap_servers, replicas=3, partitions_n=1, rate=0.0
+    ) as run:
+        admin = cluster.admin()
+        topic = f"{run.name}.events"
+        admin.delete_topics([topic])
+        time.sleep(2.0)
+        admin.create_topics(
+            {
+                topic: {
+                    "assignments": {0: [1, 2]},
+                    "configs": {
+                        "min.insync.replicas": "1",
+                        "unclean.leader.election.enable": "true",
+                        "retention.ms": "-1",
+                    },
+                }
+            }
+        )
+        admin.close()
+        cluster.whole()
+        run.feeder.burst(300)
+        worker = run.start(instance="w-0")
+        run.until(lambda: run.verifier.committed.get(0, 0) >= 300, within_s=60, what="300")
+        cluster.nodes[2].kill()
+        run.until(lambda: cluster.leader(topic) == 1, within_s=30, what="node 1 leads")
+        run.feeder.burst(300)
+        run.until(lambda: run.verifier.committed.get(0, 0) >= 600, within_s=60, what="600")
+        worker.signal(signal.SIGTERM)
+        worker.ends_with(0, within_s=30)
+        committed = run.verifier.committed[0]
+        cluster.nodes[1].kill()
+        cluster.start((2,))
+        run.until(lambda: cluster.leader(topic) == 2, within_s=60, what="node 2 leads")
+        heir = run.start(instance="w-0")
+        heir.ends_with(65, within_s=60, says="truncated")
+        return Told(f"{committed} was committed and the log was cut to 300: exit 65, and why")

@@ -1,0 +1,260 @@
+"""Rows about the worker's own process: killed, stopped, asked to end, slow, doubled, joined."""
+
+import random
+import signal
+import time
+from datetime import datetime
+
+from kafka import KafkaProducer
+
+from tests.faults.hooks import POLL_VARIABLE, VARIABLE, Hook, variable
+from tests.faults.run import Broke, Run, Worker
+from tests.faults.stage import Stage
+from tests.faults.table import Table, Told
+
+START_S = 3.0
+"""What the start of a process may take; a machine that is busy with other work takes longer."""
+
+STATIC_S = 3.0
+"""`recovery_time_s` of workers with a stable instance name."""
+
+TRAPS = "tests/broker/test_kafka_traps.py"
+SENDS_OFFSETS = "kafka:KafkaProducer.send_offsets_to_transaction"
+FLUSHES = "kafka:KafkaProducer.flush"
+ENDS = "kafka:KafkaProducer.commit_transaction"
+
+
+def workers(table: Table) -> None:
+    """Add rows 1, 3 to 9, 18 and 19."""
+    table.real(1, "kill -9 at random times, and inside a commit", "I1-I9")(killed)
+    table.real(3, "SIGTERM: once, twice, while replaying", "I1 I8 I13")(terminated)
+    table.real(4, "SIGSTOP longer than the session, another takes over, SIGCONT", "I1 I6 I10")(
+        stopped
+    )
+    table.real(5, "one learning step longer than max.poll.interval", "I1 I6")(slow_step)
+    table.real(6, "a second worker joins and leaves, again and again", "I1-I3")(joined_and_left)
+    table.real(7, "a rebalance while a state is restored", "I1 I2")(rebalance_in_restore)
+    table.real(8, "another process takes the transactional id", "I1 I13")(same_id)
+    table.real(9, "two workers with one instance name", "I1 I13")(twins)
+    table.real(18, "a transaction longer than its timeout", "I1 I8")(long_transaction)
+    table.real(
+        19, "a lost member's commit fails; the next transaction has fewer partitions", "I6",
+        tests=(
+            f"{TRAPS}::test_offsets_of_a_failed_transaction_are_not_committed_by_the_next",
+            "tests/contract/test_group.py::test_a_lost_members_commit_is_refused",
+        ),
+    )(lost_member)  # fmt: skip
+
+
+def killed(stage: Stage) -> Told:
+    """Without a stable name: the dead member's session and its transaction must run out."""
+    chance = random.Random(1)
+    at_broker = stage.shipped.bootstrap_servers
+    with Run(stage, recovery_time_s=10.0, bootstrap=at_broker) as run:
+        run.start()
+        run.flowing()
+        # First the worst moment: everything is in the transaction but its end.
+        heirs: list[Worker] = []
+        in_commit = Hook(call=SENDS_OFFSETS, when="after", nth=3)
+        half_sent = Hook(call=FLUSHES, when="after", nth=3)
+        for hook in (in_commit, half_sent, None, None):
+            if hook is not None:
+                worker = run.workers[-1]
+                worker.signal(signal.SIGTERM)
+                worker.ends(within_s=30)
+                worker = run.start(environment={VARIABLE: variable(hook)})
+                worker.ends(within_s=40)
+            else:
+                time.sleep(chance.uniform(0.2, 1.0))
+                run.workers[-1].kill()
+            at = time.monotonic()
+            heirs.append(run.start())
+            run.recovered(at)
+        started = [_start_s(worker) for worker in heirs]
+        allowed = [run.recovery_time_s + max(0.0, s - START_S) for s in started]
+        late = [f"{s:.1f} s" for s, most in zip(run.recoveries, allowed, strict=True) if s > most]
+        run.finish()
+        if late:
+            raise Broke(f"I9: recovery_time_s is {run.recovery_time_s:g}, but it took {late}")
+        return Told(
+            f"4 kills of a worker without an instance name, two inside a commit; the new "
+            f"process took up to {max(started):.1f} s to start",
+            run.recoveries,
+        )
+
+
+def _start_s(worker: Worker) -> float:
+    """How long the process took until it said that it works: Python, imports, connections.
+
+    From its first line's clock, as everything else may be late to look.
+    """
+    line = next(ln for ln in worker.log.splitlines() if "worker_started" in ln)
+    said = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone()
+    return said.timestamp() - worker.began_at
+
+
+def terminated(stage: Stage) -> Told:
+    """Exit 0 within the grace; the last commit and a snapshot are made."""
+    with Run(stage, recovery_time_s=STATIC_S) as run:
+        first = run.start(instance="w-0")
+        run.flowing()
+        first.signal(signal.SIGTERM)
+        first.ends_with(0, within_s=15, says="snapshot_saved")
+        stage.ask_redis("FLUSHALL")
+        second = run.start(instance="w-0")
+        run.until(lambda: "worker_started" in second.log, within_s=30, what="a start")
+        second.signal(signal.SIGTERM)
+        second.ends_with(0, within_s=15)
+        third = run.start(instance="w-0")
+        run.flowing()
+        third.signal(signal.SIGTERM)
+        third.signal(signal.SIGTERM)
+        code = third.ends(within_s=5)
+        if code not in (0, 128 + signal.SIGTERM, -signal.SIGTERM):
+            raise Broke(f"after two signals it ends with {code}")
+        at = time.monotonic()
+        run.start(instance="w-0")
+        run.recovered(at)
+        run.finish()
+        return Told("once: 0 with a snapshot; in a restore: 0; twice: at once", run.recoveries)
+
+
+def stopped(stage: Stage) -> Told:
+    """The zombie wakes up inside its commit, and must not publish anything."""
+    with Run(stage) as run:
+        zombie = run.start()
+        run.flowing()
+        zombie.signal(signal.SIGSTOP)
+        at = time.monotonic()
+        run.start()
+        run.recovered(at)
+        time.sleep(1.0)
+        zombie.signal(signal.SIGCONT)
+        time.sleep(2.0)
+        run.flowing()
+        run.finish()
+        return Told("the other worker goes on; the zombie comes back as a member", run.recoveries)
+
+
+def slow_step(stage: Stage) -> Told:
+    """The client's limit is five minutes, so the worker's is set to 4 s for this."""
+    interval = {POLL_VARIABLE: "4000"}
+    step = Hook(call="tests.faults.models:Brittle.learn_one", do="sleep", seconds=9.0, nth=400)
+    with Run(stage, config='[model]\nfactory = "tests.faults.models:brittle"\n') as run:
+        slow = run.start(environment={**interval, VARIABLE: variable(step)})
+        run.flowing()
+        run.start(environment=interval)
+        time.sleep(12.0)
+        at = time.monotonic()
+        run.recovered(at, partition=0)
+        run.recovered(at, partition=1)
+        if not slow.running and slow.ends(within_s=0) not in (69, 70, 75):
+            raise Broke(f"exit {slow.process.returncode}: {slow.log}")
+        run.finish()
+        return Told("a step of 9 s with a limit of 4 s, two workers", run.recoveries)
+
+
+def joined_and_left(stage: Stage) -> Told:
+    """In the middle of batches, four partitions."""
+    chance = random.Random(6)
+    with Run(stage, partitions_n=4) as run:
+        run.start()
+        run.flowing()
+        for _ in range(4):
+            other = run.start()
+            run.until(lambda w=other: _owns(w), within_s=40, what="a share")  # type: ignore[misc]
+            time.sleep(chance.uniform(0.0, 0.7))
+            other.signal(signal.SIGTERM)
+            other.ends_with(0, within_s=20)
+            at = time.monotonic()
+            for partition in range(4):
+                run.recovered(at, partition=partition)
+        run.finish()
+        return Told("a second worker joined and left 4 times", run.recoveries)
+
+
+def _owns(worker: Worker) -> bool:
+    return "partitions_assigned" in worker.log
+
+
+def rebalance_in_restore(stage: Stage) -> Told:
+    """A model of 5 ms a step needs 10 s to replay; a second worker joins half way."""
+    slow = '[model]\nfactory = "tests.faults.models:brittle"\nparams = { step_ms = 4.0 }\n'
+    with Run(stage, config=slow, rate=0.0, recovery_time_s=60.0, commit_interval_ms=500) as run:
+        run.feeder.burst(1_500)
+        first = run.start(instance="w-0")
+        run.until(lambda: run.verifier.outcomes_n() > 2_000, within_s=60, what="2,000 outcomes")
+        first.kill()
+        stage.ask_redis("FLUSHALL")
+        at = time.monotonic()
+        run.start(instance="w-0")
+        run.until(lambda: "partitions_assigned" in run.workers[-1].log, within_s=40, what="a share")
+        time.sleep(1.0)
+        other = run.start(instance="w-1")
+        run.until(lambda: _owns(other), within_s=60, what="a share of the second one")
+        run.feeder.burst(100)
+        run.recovered(at)
+        run.finish(within_s=90)
+        return Told("a second worker joined in the middle of a replay", run.recoveries)
+
+
+def same_id(stage: Stage) -> Told:
+    """A foreign producer fences ours: one of the two ends, there is no ping-pong."""
+    with Run(stage, recovery_time_s=STATIC_S) as run:
+        worker = run.start(instance="w-0")
+        run.flowing()
+        thief = KafkaProducer(bootstrap_servers=run.bootstrap, transactional_id=f"{run.name}-w-0")
+        thief.init_transactions()
+        at = time.monotonic()
+        worker.ends_with(75, within_s=20, says="took over")
+        thief.close(timeout=2)
+        run.start(instance="w-0")
+        run.recovered(at)
+        run.finish()
+        return Told("the worker ends with 75 and says why; the next one goes on", run.recoveries)
+
+
+def twins(stage: Stage) -> Told:
+    """The older one ends with 75, the younger goes on."""
+    with Run(stage, recovery_time_s=STATIC_S) as run:
+        older = run.start(instance="w-0")
+        run.flowing()
+        at = time.monotonic()
+        younger = run.start(instance="w-0")
+        older.ends_with(75, within_s=30, says="w-0")
+        run.recovered(at)
+        if not younger.running:
+            raise Broke(f"the younger twin ended too: {younger.log}")
+        run.finish()
+        return Told("the older ends with 75, the younger goes on", run.recoveries)
+
+
+def long_transaction(stage: Stage) -> Told:
+    """5 s between the last send and the end of a transaction that may take 3 s."""
+    late = Hook(call=ENDS, do="sleep", seconds=5.0, nth=4)
+    with Run(stage) as run:
+        first = run.start(environment={VARIABLE: variable(late)})
+        run.flowing()
+        run.until(lambda: "commit_lost" in first.log, within_s=40, what="commit_lost")
+        at = time.monotonic()
+        run.recovered(at)
+        run.finish()
+        return Told("the broker aborted it; the worker made a new producer", run.recoveries)
+
+
+def lost_member(stage: Stage) -> Told:
+    """A worker stands still past its session in the middle of a commit of both partitions."""
+    stop = Hook(call=SENDS_OFFSETS, do="sleep", seconds=9.0, nth=4)
+    with Run(stage) as run:
+        frozen = run.start(environment={VARIABLE: variable(stop)})
+        run.flowing()
+        at = time.monotonic()
+        run.start()
+        run.recovered(at, partition=0)
+        run.recovered(at, partition=1)
+        time.sleep(9.0)
+        run.finish()
+        if not frozen.log:
+            raise Broke("the frozen worker said nothing")
+        return Told("two workers, a commit of both partitions held over a rebalance",
+                    run.recoveries)  # fmt: skip
