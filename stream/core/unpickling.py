@@ -9,7 +9,7 @@ To unpickle is to import and to call whatever the bytes name. Here they may name
 
 A class counts only under its own name in its own module, so nothing that a module merely imported
 can be reached through it. `getattr`, by which bound methods are pickled, gives methods of such
-classes and nothing else. It is no sandbox: who signs snapshots is trusted, see docs/SECURITY.md.
+classes and nothing else. It is no sandbox: who signs snapshots is trusted, see docs/security.md.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The key that signs snapshots is changed under a pipeline's feet, in the order of SECURITY.md."""
+"""The key that signs snapshots is changed under a pipeline's feet, in the order of security.md."""
 
 import pytest
 
