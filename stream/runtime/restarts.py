@@ -1,0 +1,99 @@
+"""What becomes of a worker that ended: a decision on its exit code, and nothing else.
+
+| ended with | then |
+|---|---|
+| 0 | with `--until-end` it is done; else somebody else stopped it: start it again |
+| 64, 78 | no restart can help: all end, with this code |
+| 65 | the same; with `--until-end` the others go on to their end first |
+| 75 | another process has its name: all end, for two supervisors would fence each other for ever |
+| 69, 70, a signal, any other | start it again, after a while that doubles each time |
+"""
+
+import signal
+from dataclasses import dataclass
+
+from stream.errors import ExitCode
+
+FIRST_S = 0.5
+MOST_S = 30.0
+CALM_S = 60.0
+"""A worker that ran this long has recovered: its next wait is short again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Start it again, so many seconds from now; so many ends have now followed each other."""
+
+    after_s: float
+    ends_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It has nothing more to do; the others go on."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """All the others must stop too, and the supervisor ends with this code."""
+
+    code: ExitCode
+
+
+Decision = Restart | Done | GiveUp
+
+_HOPELESS = (ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.FENCED, ExitCode.CONFIG)
+
+
+def decide(
+    code: int, *, ran_s: float, ends_n: int, until_end: bool, jitter: float = 0.0
+) -> Decision:
+    """What to do about a worker that ended by itself.
+
+    Args:
+        code: its exit code; -N: ended by signal N.
+        ran_s: how long it ran.
+        ends_n: how many times in a row it had ended before, each within `CALM_S` of its start.
+        until_end: whether the workers stop where the events ended at start.
+        jitter: a number in [0, 1]; spreads the restarts of workers that ended together.
+    """
+    if until_end and code in (ExitCode.OK, ExitCode.BAD_INPUT):
+        return Done(code)
+    if code in _HOPELESS:
+        return GiveUp(ExitCode(code))
+    before_n = 0 if ran_s >= CALM_S else ends_n
+    wait_s = min(MOST_S, FIRST_S * 2 ** min(before_n, 10))
+    return Restart(wait_s * (1 - jitter / 2), before_n + 1)
+
+
+def final_code(codes: list[int]) -> int:
+    """How the supervisor ends once all workers did what it asked of them.
+
+    Args:
+        codes: how each ended; one that it had to kill, or that a signal ended first, as -N.
+
+    >>> final_code([0, 0]), final_code([0, 69]), final_code([-9, 0]), final_code([-15, 0])
+    (0, 69, 70, 0)
+    """
+    for code in codes:
+        # A stop signal to the whole process group finds some before they can heed it.
+        if code in (ExitCode.OK, -signal.SIGTERM, -signal.SIGINT):
+            continue
+        return code if code > 0 else ExitCode.INTERNAL
+    return ExitCode.OK
+
+
+def told(code: int) -> str:
+    """An exit code for people.
+
+    >>> told(70), told(-9)
+    ('exit code 70', 'killed by SIGKILL')
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
