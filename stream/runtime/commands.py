@@ -61,7 +61,8 @@ def run(
         line.obey(house, supervised)
     from stream.runtime import running  # noqa: PLC0415  # loads river: the line is up by then
 
-    running.work(house, until_end=until_end)
+    # Of several workers none can know where the end is: their supervisor does.
+    running.work(house, until_end=until_end and supervised is None)
 
 
 @click.command

@@ -2,11 +2,10 @@
 
 | ended with | then |
 |---|---|
-| 0 | with `--until-end` it is done; else somebody else stopped it: start it again |
-| 64, 78 | no restart can help: all end, with this code |
-| 65 | the same; with `--until-end` the others go on to their end first |
+| 64, 65, 78 | no restart can help: all end, with this code |
 | 75 | another process has its name: all end, for two supervisors would fence each other for ever |
 | 69, 70, a signal, any other | start it again, after a while that doubles each time |
+| 0 | the same: somebody else stopped it |
 """
 
 import signal
@@ -29,38 +28,24 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """It has nothing more to do; the others go on."""
-
-    code: int
-
-
-@dataclass(frozen=True, slots=True)
 class GiveUp:
     """All the others must stop too, and the supervisor ends with this code."""
 
     code: ExitCode
 
 
-Decision = Restart | Done | GiveUp
-
 _HOPELESS = (ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.FENCED, ExitCode.CONFIG)
 
 
-def decide(
-    code: int, *, ran_s: float, ends_n: int, until_end: bool, jitter: float = 0.0
-) -> Decision:
+def decide(code: int, *, ran_s: float, ends_n: int, jitter: float = 0.0) -> Restart | GiveUp:
     """What to do about a worker that ended by itself.
 
     Args:
         code: its exit code; -N: ended by signal N.
         ran_s: how long it ran.
         ends_n: how many times in a row it had ended before, each within `CALM_S` of its start.
-        until_end: whether the workers stop where the events ended at start.
         jitter: a number in [0, 1]; spreads the restarts of workers that ended together.
     """
-    if until_end and code in (ExitCode.OK, ExitCode.BAD_INPUT):
-        return Done(code)
     if code in _HOPELESS:
         return GiveUp(ExitCode(code))
     before_n = 0 if ran_s >= CALM_S else ends_n

@@ -51,7 +51,7 @@ class Reporter:
             case Event.PARTITIONS_ASSIGNED | Event.PARTITIONS_REVOKED:
                 partitions = cast("Iterable[int]", fields["partitions"])
                 report = Report(event=event, partitions=tuple(sorted(partitions)))
-            case Event.TASK_FRESH | Event.TASK_RESTORED | Event.TASK_KEPT:
+            case Event.TASK_FRESH | Event.TASK_RESTORED | Event.TASK_KEPT | Event.PARTITION_PAUSED:
                 report = Report(event=event, partitions=(cast("int", fields["partition"]),))
             case Event.PROGRESS:
                 report = Report(event=event, replayed=cast("int", fields["replayed"]))

@@ -20,16 +20,17 @@ from stream.errors import (
 )
 from stream.runtime import crew, process
 from stream.runtime.clock import SystemClock
+from stream.runtime.goals import Goals
 from stream.runtime.hired import WorkerProcess
 from stream.runtime.house import House
-from stream.runtime.lookout import ReaderLookout
+from stream.runtime.lookout import LOOK_EVERY_S, Lookout, ReaderLookout
 from stream.runtime.stagnation import Stagnation, stuck_after_s
 from stream.runtime.supervised import DRAIN_S
 from stream.runtime.supervisor import Supervisor
 from stream.telemetry import Event
 
-ROUNDS_MAX = 3
-"""How often workers are started that all ended well before the end; a second time is rare."""
+LOOK_FOR_END_EVERY_S = 0.5
+"""With `--until-end` the workers idle until the end is noticed."""
 
 _INSTANCE = "STREAM__WORKER__INSTANCE"
 _SAID: Mapping[int, type[StreamError]] = {
@@ -52,11 +53,13 @@ def supervise(house: House, *, workers: int | None, until_end: bool) -> None:
     Raises: StreamError: the process must end with its exit code; nothing is left running.
     """
     settings = house.settings
-    if settings.kafka.client == "embedded" and (workers or 1) > 1:
-        raise Usage(
-            f'--workers {workers}: kafka.client = "embedded" is one process and one file; leave '
-            "--workers out, or use a Kafka"
-        )
+    if settings.kafka.client == "embedded":
+        workers = workers or 1
+        if workers > 1:
+            raise Usage(
+                f'--workers {workers}: kafka.client = "embedded" is one process with one file; '
+                "leave --workers out, or use a Kafka"
+            )
     process.stop_on_signals(house.stopping)
     ends = _ends(house)
     partitions = max(1, len(ends))  # a topic that a worker still has to make gets one
@@ -65,47 +68,51 @@ def supervise(house: House, *, workers: int | None, until_end: bool) -> None:
     names = crew.names(settings.worker.instance, host=socket.gethostname(), workers=size)
     after_s = stuck_after_s(settings.snapshots.recovery_time_s)
     _say_started(house, names, asked=workers, partitions=partitions, cpus=cpus, stuck_s=after_s)
-    for _ in range(ROUNDS_MAX):
-        code = _round(house, names, partitions=partitions, stuck_s=after_s, until_end=until_end)
-        if code != ExitCode.OK:
-            raise _SAID.get(code, Internal)(
-                f"a worker ended with exit code {code}; its lines above say why"
-            )
-        if house.stopping.is_set() or not until_end or not _is_behind(house, ends):
-            house.telemetry.say(Event.SUPERVISOR_STOPPED)
-            return
-        # A partition on its way from one worker to another while both ended: nobody had it.
-    raise Internal(f"all workers ended well, {ROUNDS_MAX} times, and not at the end of the events")
+    goals = Goals(ends if until_end else None, patience_s=after_s)
+    look_s = LOOK_FOR_END_EVERY_S if until_end else LOOK_EVERY_S
+    lookout = ReaderLookout(
+        house.reader, partitions=partitions, start=settings.topics.start, every_s=look_s
+    )
+    with closing(lookout):
+        code = _work(house, names, lookout=lookout, goals=goals, stuck_s=after_s)
+    if code != ExitCode.OK:
+        raise _SAID.get(code, Internal)(
+            f"a worker ended with exit code {code}; its lines above say why"
+        )
+    house.telemetry.say(Event.SUPERVISOR_STOPPED)
+    if goals.paused and not house.stopping.is_set():
+        at = ", ".join(f"{each.partition} at offset {each.offset}" for each in goals.paused)
+        raise BadInput(
+            f"too much was refused, so this is paused: partition {at}; `stream quarantine list` "
+            "shows what came, docs/OPERATING.md what to do"
+        )
 
 
-def _round(
-    house: House, names: tuple[str, ...], *, partitions: int, stuck_s: float, until_end: bool
+def _work(
+    house: House, names: tuple[str, ...], *, lookout: Lookout, goals: Goals, stuck_s: float
 ) -> int:
-    """One supervisor's life. Returns: its exit code."""
-    settings = house.settings
-
+    """The supervisor's life. Returns: its exit code."""
     # A name that came from a file would be a second source of the one that we give.
     inherited = {k: v for k, v in house.environ.items() if not k.upper().startswith(_INSTANCE)}
-    inherited["PYTHONHASHSEED"] = str(settings.effective_hash_seed)  # spares a start of its own
+    # Spares each a start of its own, see `process.with_hash_seed`.
+    inherited["PYTHONHASHSEED"] = str(house.settings.effective_hash_seed)
 
     def hire(name: str) -> WorkerProcess:
         return WorkerProcess(sys.argv[1:], environment={**inherited, _INSTANCE: name})
 
-    lookout = ReaderLookout(house.reader, partitions=partitions, start=settings.topics.start)
-    with closing(lookout):
-        supervisor = Supervisor(
-            names,
-            hire=hire,
-            lookout=lookout,
-            stagnation=Stagnation(after_s=stuck_s),
-            clock=SystemClock(),  # not the house's: a drain must be waited for, too
-            telemetry=house.telemetry,
-            stopping=house.stopping,
-            until_end=until_end,
-            jitter=random.random,
-        )
-        process.stop_on_signals(house.stopping, at_once=supervisor.kill)
-        return supervisor.run()
+    supervisor = Supervisor(
+        names,
+        hire=hire,
+        lookout=lookout,
+        stagnation=Stagnation(after_s=stuck_s),
+        goals=goals,
+        clock=SystemClock(),  # not the house's: a drain must be waited for, too
+        telemetry=house.telemetry,
+        stopping=house.stopping,
+        jitter=random.random,
+    )
+    process.stop_on_signals(house.stopping, at_once=supervisor.kill)
+    return supervisor.run()
 
 
 def _say_started(
@@ -144,10 +151,3 @@ def _ends(house: House) -> dict[int, int]:
         return {}
     with closing(house.reader()) as reader:
         return {p: reader.bounds(Channel.EVENTS, p).end for p in range(events.partitions)}
-
-
-def _is_behind(house: House, goals: Mapping[int, int]) -> bool:
-    """Whether a partition is not committed up to its goal."""
-    with closing(house.reader()) as reader:
-        committed = reader.committed()
-    return any(p not in committed or committed[p].offset < end for p, end in goals.items() if end)

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from stream.errors import ExitCode
 from stream.ports import Clock
 from stream.runtime import restarts
+from stream.runtime.goals import Goals
 from stream.runtime.hired import Hired
 from stream.runtime.lookout import Blind, Lookout
-from stream.runtime.restarts import Done, GiveUp, Restart
+from stream.runtime.restarts import GiveUp, Restart
 from stream.runtime.stagnation import Stagnation
 from stream.runtime.supervised import DRAIN_S, Report
 from stream.telemetry import Event, Telemetry
@@ -60,7 +61,7 @@ class Supervisor:
         hire: starts the process of the worker with this name; OSError: it could not.
         lookout: sees the committed offsets.
         stagnation: who of our workers gets nowhere; new.
-        until_end: whether the workers stop by themselves.
+        goals: where all of it ends by itself, if anywhere.
         jitter: a number in [0, 1); see `restarts.decide`.
     """
 
@@ -74,7 +75,7 @@ class Supervisor:
         clock: Clock,
         telemetry: Telemetry,
         stopping: threading.Event,
-        until_end: bool,
+        goals: Goals,
         jitter: Callable[[], float],
     ) -> None:
         self._posts = [_Post(name) for name in names]
@@ -84,7 +85,7 @@ class Supervisor:
         self._clock = clock
         self._telemetry = telemetry
         self._stopping = stopping
-        self._until_end = until_end
+        self._goals = goals
         self._jitter = jitter
         self._is_draining = False
         self._gave_up: ExitCode | None = None
@@ -152,8 +153,11 @@ class Supervisor:
                 post.has_begun = True
             case Event.PARTITIONS_ASSIGNED:
                 self._stagnation.took(post.name, report.partitions, now_s)
+                self._goals.took(report.partitions)
             case Event.PARTITIONS_REVOKED:
                 self._stagnation.gave(post.name, report.partitions)
+            case Event.PARTITION_PAUSED:
+                self._goals.said_paused(report.partitions)
             case Event.PROGRESS:
                 self._stagnation.replayed(post.name, report.replayed, now_s)
             case _:
@@ -178,16 +182,12 @@ class Supervisor:
             code,
             ran_s=now_s - post.started_s,
             ends_n=post.ends_n,
-            until_end=self._until_end,
             jitter=self._jitter(),
         )
         match decision:
             case Restart(after_s=after_s, ends_n=ends_n):
                 post.start_s, post.ends_n = now_s + after_s, ends_n
                 self._say_ended(post, how, f"start it again in {after_s:.1f} s")
-            case Done():
-                self._codes.append(code)
-                self._say_ended(post, how, "it is done", is_fine=code == ExitCode.OK)
             case GiveUp(code=final):
                 self._gave_up = final
                 self._say_ended(post, how, "stop all")
@@ -220,6 +220,9 @@ class Supervisor:
             self._say_blind(look, now_s)
         elif look is not None:
             self._stagnation.saw(look.standings, now_s)
+            self._goals.saw(look.standings, now_s)
+            if self._goals.are_reached:
+                self._drain("every partition is where it ended at start", now_s)
         if self._is_draining:
             return
         stuck = {each.worker: each for each in self._stagnation.stuck(now_s)}
