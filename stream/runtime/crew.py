@@ -36,6 +36,20 @@ def size(wanted: int | None, *, partitions: int, cpus: int) -> int:
     return min(partitions, cpus if wanted is None else wanted)
 
 
+def capped(wanted: int | None, *, partitions: int, topic: str) -> dict[str, str]:
+    """Why there are fewer workers than asked for, as fields of a line; {}: there are not.
+
+    >>> capped(4, partitions=4, topic="t")
+    {}
+    >>> capped(8, partitions=4, topic="t")["why"]
+    "t has 4 partitions, each one worker's at a time"
+    """
+    if wanted is None or wanted <= partitions:
+        return {}
+    why = f"{topic} has {partitions} partitions, each one worker's at a time"
+    return {"instead_of": str(wanted), "why": why}
+
+
 def names(instance: str | None, *, host: str, workers: int) -> tuple[str, ...]:
     """The workers' instances: the supervisor's own (or the host's name) and a number.
 

@@ -125,10 +125,7 @@ def _say_started(
     stuck_s: float,
 ) -> None:
     settings = house.settings
-    capped = {}
-    if asked is not None and asked > len(names):
-        why = f"{settings.topics.events} has {partitions} partitions, each one worker's at a time"
-        capped = {"instead_of": str(asked), "why": why}
+    capped = crew.capped(asked, partitions=partitions, topic=settings.topics.events)
     house.telemetry.say(
         Event.SUPERVISOR_STARTED,
         level=logging.WARNING if capped else logging.INFO,

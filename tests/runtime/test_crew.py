@@ -38,6 +38,15 @@ def test_no_more_workers_than_are_of_use(
     assert workers == crew.size(wanted, partitions=partitions, cpus=cpus)
 
 
+def test_fewer_workers_than_asked_for_are_said_aloud() -> None:
+    """With how many there are, and why no more."""
+    assert crew.capped(None, partitions=4, topic="t") == {}
+    assert crew.capped(4, partitions=4, topic="t") == {}
+    said = crew.capped(8, partitions=4, topic="flights.events")
+    assert said["instead_of"] == "8"
+    assert said["why"] == "flights.events has 4 partitions, each one worker's at a time"
+
+
 @pytest.mark.parametrize("workers", [1, 10, 11, 1_000])
 def test_names_are_stable_distinct_and_fit_the_configuration(workers: int) -> None:
     """Of any host and the longest instance that is allowed."""
