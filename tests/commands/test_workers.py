@@ -6,9 +6,18 @@ import signal
 
 import pytest
 
-from tests.commands.project import Project, Running, eventually
+from tests.commands.project import EMBEDDED, Project, Running, eventually
 from tests.processes import alive, children
 
+ENDLESS = """
+import sys, time
+from river import dummy
+class Endless(dummy.PriorClassifier):
+    def learn_one(self, x, y):
+        sys.stderr.write("here for ever\\n")
+        while True:
+            time.sleep(1)
+"""
 STARTED = r"worker_started .*worker=box-0"
 
 
@@ -82,6 +91,23 @@ def test_a_worker_comes_back_after_a_crash_and_never_outlives_its_supervisor(
     assert re.search(r"workers_draining why=\"every partition is where it ended", done.err)
     (row,) = project.stream("status", "--json").json["partitions"]
     assert (row["committed_offset"], row["learned"], row["snapshot_offset"]) == (600, 600, 600)
+
+
+def test_a_second_signal_ends_all_at_once(project: Project) -> None:
+    """Also a worker that would never stop by itself."""
+    project.write("endless.py", ENDLESS)
+    project.configure(EMBEDDED + '[model]\nfactory = "endless:Endless"\n')
+    assert project.fed(1).code == 0
+    with project.running("run", "-c", "stream.toml", "--workers", "1") as supervisor:
+        supervisor.line("^here for ever")
+        worker = _child(supervisor)
+        supervisor.process.send_signal(signal.SIGTERM)
+        supervisor.line("workers_draining")
+        assert alive(worker)
+        done = supervisor.stop(signal.SIGTERM)
+
+        assert done.code == 128 + signal.SIGTERM, done
+        eventually(lambda: not alive(worker), "the worker is gone")
 
 
 def _child(supervisor: Running) -> int:

@@ -1,7 +1,9 @@
 """`stream run --workers`: several processes, one group, and still the plain loop's outputs."""
 
+import functools
 import json
 import os
+import re
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +36,12 @@ def _expected(values: Sequence[bytes]) -> list[dict[str, object]]:
     return plain_loop.classify(model, [json.loads(v) for v in values], positive="UP")
 
 
+def _works(pipeline: Pipeline, worker: str) -> bool:
+    """Whether it said that it has partitions."""
+    said = rf"partitions_assigned partitions=\S+ worker={worker}$"
+    return re.search(said, pipeline.log(1_000), re.MULTILINE) is not None
+
+
 def _committed(pipeline: Pipeline) -> list[int]:
     """The group's committed offset of each partition."""
     admin = KafkaAdminClient(bootstrap_servers=pipeline.kafka.bootstrap_servers)
@@ -63,7 +71,8 @@ def test_workers_under_a_supervisor_give_what_each_partitions_plain_loop_gives(
 
     feed(0, 2_000)
     supervisor = shared.start("--workers", "2")
-    until(lambda: "worker_started" in shared.log(), timeout_s=60, what="a worker")
+    for worker in ("box-0", "box-1"):
+        until(functools.partial(_works, shared, worker), timeout_s=60, what=worker)
     until(lambda: shared.predicted_n(PARTITIONS) > 0, timeout_s=60, what="a commit")
     before = children(supervisor.pid)
     victim = min(before)
