@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from stream.core.event import Channel
 from stream.core.snapshot import parse_metadata
+from stream.errors import Misconfigured
 from stream.ports import Bounds, Committed, Reader
 
 
@@ -37,11 +38,20 @@ def is_paused(committed: Committed | None) -> bool:
 
 
 def standings(reader: Reader, *, partitions: int, start: str) -> dict[int, Standing]:
-    """Every partition of the events. Raises: Retryable, Misconfigured."""
+    """The first so many partitions of the events, and those that came since and have a commit.
+
+    Raises: Retryable, Misconfigured.
+    """
     committed = reader.committed()
     found = {}
-    for partition in range(partitions):
+    for partition in sorted({*range(partitions), *committed}):
+        try:
+            bounds = reader.bounds(Channel.EVENTS, partition)
+        except Misconfigured:
+            if partition < partitions:
+                raise
+            continue  # committed in a topic of this name that had more
         at = committed.get(partition)
-        behind = lag(at, reader.bounds(Channel.EVENTS, partition), start=start)
+        behind = lag(at, bounds, start=start)
         found[partition] = Standing(None if at is None else at.offset, behind, is_paused(at))
     return found

@@ -6,13 +6,12 @@ from typing import Any
 
 import msgspec
 
-from stream.core import learner
 from stream.core.event import Channel, Kind, Record
 from stream.core.scores import WINDOW_N, Score, score
 from stream.core.snapshot import parse_metadata
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Reader, StoredSnapshot, TopicInfo, Topics
-from stream.runtime import preparation, screen, tail
+from stream.runtime import screen, tail
 from stream.runtime.house import House
 from stream.runtime.standing import is_paused, lag
 
@@ -165,6 +164,10 @@ def _newest_snapshots(house: House, partitions: int) -> dict[int, StoredSnapshot
 
 def _kind(house: House) -> Kind | None:
     """What the model does; None with a line on stderr if it cannot be built here."""
+    # They load river, which a health check every few seconds must not.
+    from stream.core import learner  # noqa: PLC0415
+    from stream.runtime import preparation  # noqa: PLC0415
+
     try:
         recipe = preparation.make_recipe(house.settings)
         return learner.kind_of(learner.build(recipe.model))
