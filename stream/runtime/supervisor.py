@@ -175,6 +175,7 @@ class Supervisor:
         """Decide what comes after the end of a worker."""
         post.start_s = None
         if self._is_draining:
+            code = code if post.has_begun else ExitCode.OK
             self._codes.append(code)
             self._say_ended(post, how, "nothing", is_fine=restarts.final_code([code]) == 0)
             return
@@ -207,10 +208,16 @@ class Supervisor:
         self._is_draining = True
         self._telemetry.say(Event.WORKERS_DRAINING, why=why, within_s=DRAIN_S)
         for post in self._posts:
+            self._hear(post, now_s)
             post.start_s = None
-            if post.process is not None:
+            if post.process is None:
+                continue
+            if post.has_begun:
                 post.process.drain()
                 post.kill_s = now_s + DRAIN_S
+            else:
+                # It holds nothing yet, and would first load all that it needs to work.
+                post.process.kill()
 
     def _watch(self, now_s: float) -> None:
         """End the workers that are alive and get nowhere."""

@@ -96,6 +96,17 @@ def test_a_stop_signal_before_the_first_start_starts_nothing() -> None:
     assert stage.hired == []
 
 
+def test_one_that_has_not_begun_is_not_waited_for(stage: Stage) -> None:
+    """It holds nothing; loading river and its model first would take seconds."""
+    stage.now("w-1").ended = -9
+    stage.turns(FIRST_S + 1)
+    stage.stopping.set()
+
+    assert stage.supervisor.run() == 0
+    assert stage.now("w-1").asked == ["kill"]
+    assert stage.now("w-0").asked == ["drain"]
+
+
 def test_one_that_does_not_stop_in_time_is_killed_and_that_is_told(stage: Stage) -> None:
     """Not before its time; and the exit code says that not all ended well."""
     stage.now("w-1").obeys = False
