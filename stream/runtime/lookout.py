@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
-from stream.errors import Misconfigured, Retryable
+from stream.errors import StreamError
 from stream.ports import Reader
 from stream.runtime.standing import Standing, standings
 
@@ -81,7 +81,7 @@ class ReaderLookout:
             while not self._over.wait(self._every_s):
                 try:
                     self._look_on()
-                except (Retryable, Misconfigured) as error:
+                except StreamError as error:
                     self._newest = Blind(error)
         except BaseException as error:  # noqa: BLE001  # handed on to the thread that asks
             self._failed = error

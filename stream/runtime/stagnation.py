@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from stream.runtime.standing import Standing
 
-STUCK_AFTER_S_MIN = 30.0
-"""Three of a worker's own words on its replay, which come every 10 s."""
+STUCK_AFTER_S_MIN = 60.0
+"""Six of a worker's own words on its replay, which come every 10 s. On an overloaded machine a
+worker is slow, not stuck, and starting it anew only adds to the load."""
 
 STUCK_AFTER_RECOVERIES = 3.0
 
