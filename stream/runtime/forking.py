@@ -27,6 +27,7 @@ CAN_FORK = sys.platform == "linux"
 
 _LENGTH = struct.Struct(">Qd")
 _CHUNK = 1 << 20
+_FDS_MAX = 1 << 20
 
 
 class Copy(Protocol):
@@ -105,6 +106,9 @@ class ForkedCopy:
 def _be_a_child(pickled: Callable[[], bytes], to_parent: int, deadline_s: float) -> None:
     """Never returns, and runs nothing of what the parent would run at its end."""
     try:
+        # A lock that outlived a killed parent, in here, would keep its successor out.
+        os.closerange(3, to_parent)
+        os.closerange(to_parent + 1, _FDS_MAX)
         gc.disable()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)

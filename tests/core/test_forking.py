@@ -47,6 +47,17 @@ def test_it_is_the_state_of_the_moment_of_the_fork() -> None:
     assert copy.payload()[0] == b"\x01"
 
 
+def test_the_child_holds_nothing_else_of_its_parent(tmp_path: Path) -> None:
+    """A lock or a connection that it kept would outlive a parent that is killed."""
+    with (tmp_path / "lock").open("w"):
+        open_files = Path("/proc/self/fd")
+        copy = ForkedCopy(lambda: b",".join(os.fsencode(fd.name) for fd in open_files.iterdir()))
+
+        fds = copy.payload()[0].split(b",")
+
+    assert len([fd for fd in fds if int(fd) > 2]) == 2  # its pipe, and the listing itself
+
+
 def test_a_child_that_raises_is_a_failed_copy() -> None:
     """It says nothing itself: not even its traceback."""
     copy = ForkedCopy(lambda: bytes(1 // 0))
