@@ -3,9 +3,13 @@
 | ended with | then |
 |---|---|
 | 64, 65, 78 | no restart can help: all end, with this code |
-| 75 | another process has its name: all end, for two supervisors would fence each other for ever |
+| 75 | start it again, later; the fourth time in ten minutes all end, with this code |
 | 69, 70, a signal, any other | start it again, after a while that doubles each time |
 | 0 | the same: somebody else stopped it |
+
+75 says that another process has the worker's name, or that the worker stood still for longer than
+its transaction may last: a broker tells no difference. The second is over with a restart. Of the
+first, two supervisors with one name, one must give way, or they would fence each other for ever.
 """
 
 import signal
@@ -34,22 +38,33 @@ class GiveUp:
     code: ExitCode
 
 
-_HOPELESS = (ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.FENCED, ExitCode.CONFIG)
+FENCED_MOST = 3
+FENCED_WITHIN_S = 600.0
+"""More fences than that in this time are another process's doing."""
+
+LATER_S = 5.0
+
+_HOPELESS = (ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.CONFIG)
 
 
-def decide(code: int, *, ran_s: float, ends_n: int, jitter: float = 0.0) -> Restart | GiveUp:
+def decide(
+    code: int, *, ran_s: float, ends_n: int, fenced_n: int = 0, jitter: float = 0.0
+) -> Restart | GiveUp:
     """What to do about a worker that ended by itself.
 
     Args:
         code: its exit code; -N: ended by signal N.
         ran_s: how long it ran.
         ends_n: how many times in a row it had ended before, each within `CALM_S` of its start.
+        fenced_n: how many of its ends in the last `FENCED_WITHIN_S` were 75, this one included.
         jitter: a number in [0, 1]; spreads the restarts of workers that ended together.
     """
-    if code in _HOPELESS:
+    if code in _HOPELESS or (code == ExitCode.FENCED and fenced_n > FENCED_MOST):
         return GiveUp(ExitCode(code))
     before_n = 0 if ran_s >= CALM_S else ends_n
     wait_s = min(MOST_S, FIRST_S * 2 ** min(before_n, 10))
+    if code == ExitCode.FENCED:
+        wait_s = max(wait_s, LATER_S)
     return Restart(wait_s * (1 - jitter / 2), before_n + 1)
 
 

@@ -11,7 +11,7 @@ nor for Kafka (lookout.py). What a worker is and does is its own business (runni
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stream.errors import ExitCode
 from stream.ports import Clock
@@ -19,7 +19,7 @@ from stream.runtime import restarts
 from stream.runtime.goals import Goals
 from stream.runtime.hired import Hired
 from stream.runtime.lookout import Blind, Lookout
-from stream.runtime.restarts import GiveUp, Restart
+from stream.runtime.restarts import FENCED_WITHIN_S, GiveUp, Restart
 from stream.runtime.stagnation import Stagnation
 from stream.runtime.supervised import DRAIN_S, Report
 from stream.telemetry import Event, Telemetry
@@ -43,6 +43,7 @@ class _Post:
         has_begun: whether the process said that it polls.
         kill_s: when the process is ended unless it has ended by itself; None: never.
         ends_n: how many times in a row it ended soon.
+        fenced_s: when it ended with 75.
     """
 
     name: str
@@ -52,6 +53,7 @@ class _Post:
     has_begun: bool = False
     kill_s: float | None = None
     ends_n: int = 0
+    fenced_s: list[float] = field(default_factory=list)
 
 
 class Supervisor:
@@ -179,10 +181,14 @@ class Supervisor:
             self._codes.append(code)
             self._say_ended(post, how, "nothing", is_fine=restarts.final_code([code]) == 0)
             return
+        if code == ExitCode.FENCED:
+            post.fenced_s.append(now_s)
+        post.fenced_s = [at_s for at_s in post.fenced_s if now_s - at_s <= FENCED_WITHIN_S]
         decision = restarts.decide(
             code,
             ran_s=now_s - post.started_s,
             ends_n=post.ends_n,
+            fenced_n=len(post.fenced_s),
             jitter=self._jitter(),
         )
         match decision:

@@ -5,14 +5,22 @@ import signal
 import pytest
 
 from stream.errors import ExitCode
-from stream.runtime.restarts import CALM_S, FIRST_S, MOST_S, GiveUp, Restart, decide, final_code
-
-
-@pytest.mark.parametrize(
-    "code", [ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.CONFIG, ExitCode.FENCED]
+from stream.runtime.restarts import (
+    CALM_S,
+    FENCED_MOST,
+    FIRST_S,
+    LATER_S,
+    MOST_S,
+    GiveUp,
+    Restart,
+    decide,
+    final_code,
 )
+
+
+@pytest.mark.parametrize("code", [ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.CONFIG])
 def test_what_no_restart_can_help_ends_all(code: ExitCode) -> None:
-    """Nor is a name fought over with another process that has it."""
+    """Whenever it happens."""
     assert decide(code, ran_s=0, ends_n=0) == GiveUp(code)
     assert decide(code, ran_s=10 * CALM_S, ends_n=3) == GiveUp(code)
 
@@ -23,6 +31,15 @@ def test_what_no_restart_can_help_ends_all(code: ExitCode) -> None:
 def test_any_other_end_is_followed_by_a_start(code: int) -> None:
     """A crash, a kill, a server that is away, somebody's own stop signal."""
     assert decide(code, ran_s=0, ends_n=0) == Restart(FIRST_S, 1)
+
+
+def test_one_that_was_fenced_comes_back_later_and_not_for_ever() -> None:
+    """It may only have stood still for too long; a name is not fought over."""
+    for fenced_n in range(1, FENCED_MOST + 1):
+        assert decide(ExitCode.FENCED, ran_s=0, ends_n=0, fenced_n=fenced_n) == Restart(LATER_S, 1)
+
+    decision = decide(ExitCode.FENCED, ran_s=0, ends_n=0, fenced_n=FENCED_MOST + 1)
+    assert decision == GiveUp(ExitCode.FENCED)
 
 
 def test_waits_double_up_to_a_limit_and_are_short_again_after_a_good_while() -> None:

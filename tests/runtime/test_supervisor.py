@@ -60,9 +60,7 @@ def test_one_that_crashes_again_and_again_is_started_ever_more_seldom(stage: Sta
     assert 'how="exit code 70" then="start it again in 30.0 s"' in stage.lines
 
 
-@pytest.mark.parametrize(
-    "code", [ExitCode.CONFIG, ExitCode.USAGE, ExitCode.BAD_INPUT, ExitCode.FENCED]
-)
+@pytest.mark.parametrize("code", [ExitCode.CONFIG, ExitCode.USAGE, ExitCode.BAD_INPUT])
 def test_an_end_that_no_restart_can_help_drains_all_and_is_the_supervisors(
     stage: Stage, code: ExitCode
 ) -> None:
@@ -77,6 +75,21 @@ def test_an_end_that_no_restart_can_help_drains_all_and_is_the_supervisors(
     assert stage.now("w-0").asked == ["drain"]
     assert stage.names_hired() == ["w-0", "w-1", "w-2"]
     assert f'why="w-1 ended with exit code {code:d}, and no restart can help"' in stage.lines
+
+
+def test_a_name_is_not_fought_over(stage: Stage) -> None:
+    """Fenced now and then a worker comes back; four times in ten minutes somebody has its name."""
+    for _ in range(5):
+        stage.now("w-1").ended = ExitCode.FENCED
+        stage.turns(250)
+    assert stage.names_hired().count("w-1") == 6
+    assert not stage.supervisor.is_over
+
+    for _ in range(3):
+        stage.now("w-1").ended = ExitCode.FENCED
+        stage.turns(10)
+    assert stage.supervisor.run() == ExitCode.FENCED
+    assert stage.now("w-0").asked == ["drain"]
 
 
 def test_a_stop_signal_drains_all_and_ends_with_0(stage: Stage) -> None:
