@@ -62,10 +62,10 @@ def decide(
     if code in _HOPELESS or (code == ExitCode.FENCED and fenced_n > FENCED_MOST):
         return GiveUp(ExitCode(code))
     before_n = 0 if ran_s >= CALM_S else ends_n
-    wait_s = min(MOST_S, FIRST_S * 2 ** min(before_n, 10))
+    wait_s = min(MOST_S, FIRST_S * 2 ** min(before_n, 10)) * (1 - jitter / 2)
     if code == ExitCode.FENCED:
         wait_s = max(wait_s, LATER_S)
-    return Restart(wait_s * (1 - jitter / 2), before_n + 1)
+    return Restart(wait_s, before_n + 1)
 
 
 def final_code(codes: list[int]) -> int:
