@@ -1,0 +1,61 @@
+"""The comparison: what is measured, and where the tables go."""
+
+import json
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.bench import loops, page, plots, summary
+from tests.bench.rounds import Row, measure
+from tests.bench.stage import opened
+
+EVENTS_N = 100_000
+ROUNDS_N = 3
+QUICK_EVENTS_N = 20_000
+QUICK_ROUNDS_N = 2
+QUICK_PEERS = ("confluent-expert", "kafka-python-expert")
+
+#: So that a slow model's run takes about as long as a quick one's.
+FEWER = {"lr": 1, "ht": 2, "arf": 25}
+
+
+def run(options: Namespace, folder: Path, *, command: str, say: Callable[[str], None]) -> int:
+    """Measure, print, write. Returns: the exit code."""
+    everything = options.quick or "all" in options.peers
+    clients = options.client or (list(loops.CLIENTS) if everything else ["kafka-python"])
+    guarantees = options.guarantee or (list(loops.GUARANTEES) if everything else ["exactly-once"])
+    models = options.models or (list(FEWER) if "all" in options.peers else ["lr"])
+    peers = options.peers or (QUICK_PEERS if options.quick else ())
+    events_n = options.events or (QUICK_EVENTS_N if options.quick else EVENTS_N)
+    rounds = options.rounds or (QUICK_ROUNDS_N if options.quick else ROUNDS_N)
+    with opened(folder, kafka=options.kafka, say=say) as stage:
+        rows = measure(
+            stage,
+            [*loops.ours(clients, guarantees), *loops.chosen(peers)],
+            events_n={model: events_n // FEWER[model] for model in models},
+            rounds=rounds,
+        )
+        told = summary.about(command, stage.kind)
+    _tell(rows, told, options, rounds=rounds, say=say)
+    return 0 if all(row.failed is None and row.is_same for row in rows) else 1
+
+
+def _tell(
+    rows: Sequence[Row],
+    told: dict[str, object],
+    options: Namespace,
+    *,
+    rounds: int,
+    say: Callable[[str], None],
+) -> None:
+    versions = summary.versions(rows)
+    text = f"{summary.tables(rows, rounds=rounds)}\n\n{summary.caption(told, versions)}"
+    say(f"\n{text}")
+    if options.json is not None:
+        figures = told | {"versions": versions, "rounds": rounds, "rows": summary.as_json(rows)}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if options.plots is not None:
+        for path in plots.draw(rows, options.plots):
+            say(f"drawn: {path}")
+    if options.write:
+        page.put("peers", text)
