@@ -7,9 +7,18 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import comparison
+from tests.bench import comparison, growth, latency, stall, startup, workers
 from tests.bench.loops import CLIENTS, GUARANTEES
 from tests.bench.step import MODELS
+
+MODES: dict[str, Callable[..., int]] = {
+    "growth": growth.run,
+    "startup": startup.run,
+    "latency": latency.run,
+    "stall": stall.run,
+    "workers": workers.run,
+}
+"""What is measured instead of the comparison."""
 
 EPILOG = """examples:
   scripts/bench --quick                          two minutes: ours beside loops by experts
@@ -23,7 +32,8 @@ def main() -> int:
     options = _parser().parse_args()
     command = shlex.join(["scripts/bench", *sys.argv[1:]])
     with tempfile.TemporaryDirectory(prefix="streamfold-bench-") as folder:
-        return comparison.run(options, Path(folder), command=command, say=_say)
+        mode = next((MODES[name] for name in MODES if getattr(options, name)), comparison.run)
+        return mode(options, Path(folder), command=command, say=_say)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +53,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--events", type=int, metavar="N",
         help="of logistic regression (default 100000); slower models get fewer")  # fmt: skip
     add("--rounds", type=int, metavar="N", help="default 3")
+    modes = parser.add_mutually_exclusive_group()
+    for name, what in (
+        ("growth", "cost of an event and memory, from 10^4 to 10^7 events (--events)"),
+        ("startup", "how long commands take to start"),
+        ("latency", "from append to visible, at 1000 events/s"),
+        ("stall", "how long a snapshot holds its partition up, by the size of the model"),
+    ):
+        modes.add_argument(f"--{name}", action="store_true", help=f"instead: {what}")
+    modes.add_argument("--workers", type=int, metavar="N",
+        help="instead: N workers on N partitions beside one on the same")  # fmt: skip
     add("--kafka", choices=["auto", "docker", "jvm", "embedded"], default="auto")
     add("--json", type=Path, metavar="FILE", help="write the figures there, too")
     add("--plots", type=Path, metavar="FOLDER", help="draw the figures there, too")

@@ -1,13 +1,11 @@
 """The comparison: what is measured, and where the tables go."""
 
-import json
 from argparse import Namespace
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import loops, page, plots, summary
-from tests.bench.rounds import Row, measure
-from tests.bench.stage import opened
+from tests.bench import loops, plots, summary
+from tests.bench.rounds import measure
+from tests.bench.stage import Say, opened
 
 EVENTS_N = 100_000
 ROUNDS_N = 3
@@ -19,7 +17,7 @@ QUICK_PEERS = ("confluent-expert", "kafka-python-expert")
 FEWER = {"lr": 1, "ht": 2, "arf": 25}
 
 
-def run(options: Namespace, folder: Path, *, command: str, say: Callable[[str], None]) -> int:
+def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
     """Measure, print, write. Returns: the exit code."""
     everything = options.quick or "all" in options.peers
     clients = options.client or (list(loops.CLIENTS) if everything else ["kafka-python"])
@@ -36,26 +34,12 @@ def run(options: Namespace, folder: Path, *, command: str, say: Callable[[str], 
             rounds=rounds,
         )
         told = summary.about(command, stage.kind)
-    _tell(rows, told, options, rounds=rounds, say=say)
-    return 0 if all(row.failed is None and row.is_same for row in rows) else 1
-
-
-def _tell(
-    rows: Sequence[Row],
-    told: dict[str, object],
-    options: Namespace,
-    *,
-    rounds: int,
-    say: Callable[[str], None],
-) -> None:
-    versions = summary.versions(rows)
-    text = f"{summary.tables(rows, rounds=rounds)}\n\n{summary.caption(told, versions)}"
-    say(f"\n{text}")
-    if options.json is not None:
-        figures = told | {"versions": versions, "rounds": rounds, "rows": summary.as_json(rows)}
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    figures = {
+        "versions": summary.versions(rows), "rounds": rounds, "rows": summary.as_json(rows),
+    }  # fmt: skip
     if options.plots is not None:
         for path in plots.draw(rows, options.plots):
             say(f"drawn: {path}")
-    if options.write:
-        page.put("peers", text)
+    text = summary.tables(rows, rounds=rounds)
+    summary.finish("peers", text, told=told, figures=figures, options=options, say=say)
+    return 0 if all(row.failed is None and row.is_same for row in rows) else 1

@@ -113,7 +113,8 @@ class Meter(Stopwatch):
 
     def __init__(self) -> None:
         super().__init__()
-        self._before_us = yardstick_us()
+        self.yardstick = Yardstick()
+        self._before_us = self.yardstick.us()
 
     def tell(self, taken: tuple[float, float, float] | None = None, **more: Any) -> NoReturn:
         """Print the figures and leave at once: nobody measures or waits for a client's farewell.
@@ -127,7 +128,7 @@ class Meter(Stopwatch):
             wall_s=wall - waited,
             cpu_s=cpu,
             waited_s=waited,
-            yardsticks_us=(self._before_us, yardstick_us()),
+            yardsticks_us=(self._before_us, self.yardstick.us()),
             more=more,
         )
         sys.stderr.flush()
@@ -156,19 +157,25 @@ def read_figures(output: str) -> Figures | None:
     return None
 
 
-def yardstick_us(rounds: int = YARDSTICK_ROUNDS) -> float:
-    """CPU of the bare loop an event right now: shared machines change their speed by the minute."""
-    from tests.bench.events import events  # noqa: PLC0415  # river is slow to import
-    from tests.bench.step import Step  # noqa: PLC0415
+class Yardstick:
+    """The bare loop over a few events: shared machines change their speed by the minute."""
 
-    data = [(features, label) for _, features, label in events(YARDSTICK_EVENTS)]
-    step, took = Step("lr"), []
-    for _ in range(rounds):
-        began = time.thread_time()
-        for features, label in data:
-            step(features, label)
-        took.append((time.thread_time() - began) / len(data) * 1e6)
-    return statistics.median(took)
+    def __init__(self) -> None:
+        from tests.bench.events import events  # noqa: PLC0415  # both import river, which is slow
+        from tests.bench.step import Step  # noqa: PLC0415
+
+        self._data = [(features, label) for _, features, label in events(YARDSTICK_EVENTS)]
+        self._step = Step("lr")
+
+    def us(self) -> float:
+        """CPU of the bare loop an event right now, in microseconds."""
+        step, took = self._step, []
+        for _ in range(YARDSTICK_ROUNDS):
+            began = time.thread_time()
+            for features, label in self._data:
+                step(features, label)
+            took.append((time.thread_time() - began) / len(self._data) * 1e6)
+        return statistics.median(took)
 
 
 def _own_cpu_s() -> float:

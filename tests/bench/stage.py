@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,9 +85,11 @@ class Stage:
         if self.topics is not None:
             self.topics.fill(_events(model), n)
         if embedded:
-            self.fill_embedded(self.config(f"feed-{model}", model=model, client="embedded"), n)
+            self.fill_embedded(
+                self.config(f"feed-{model}", model=model, client="embedded"), encoded(n)
+            )
 
-    def fill_embedded(self, config: Path, n: int) -> None:
+    def fill_embedded(self, config: Path, values: Iterable[bytes]) -> None:
         """Write events into the SQLite file of a configuration. Raises: StreamError."""
         from stream.runtime import preparation  # noqa: PLC0415  # imports river
 
@@ -95,7 +97,7 @@ class Stage:
         with closing(house.topics()) as topics:
             preparation.ready_topics(topics, house.settings, house.telemetry)
         with closing(house.feed()) as feed:
-            for value in encoded(n):
+            for value in values:
                 feed.send(value, key=KEY, timestamp_ms=None)
             feed.flush(timeout_s=RUN_WITHIN_S)
 
@@ -104,15 +106,26 @@ class Stage:
         name: str,
         *,
         model: str = "lr",
+        events: str | None = None,
         client: str,
         guarantee: str = "exactly-once",
         commit_interval_ms: int = 200,
         more: str = "",
     ) -> Path:
-        """A configuration of ours. Args: more: further lines, of `[snapshots]` and what follows."""
+        """A configuration of ours, whose path is NAME.toml in the stage's folder.
+
+        Args:
+            name: the pipeline's.
+            model: of `step.MODELS`.
+            events: their topic; None: the model's.
+            client: the worker's.
+            guarantee: the worker's.
+            commit_interval_ms: the worker's.
+            more: further lines, of `[snapshots]` and what follows.
+        """
         text = CONFIG.format(
-            name=name, client=client, events=_events(model), model=model, guarantee=guarantee,
-            commit_interval_ms=commit_interval_ms,
+            name=name, client=client, events=events or _events(model), model=model,
+            guarantee=guarantee, commit_interval_ms=commit_interval_ms,
         )  # fmt: skip
         if client == "embedded":
             text = text.replace("[topics]", f'path = "{self.folder / "log.sqlite3"}"\n[topics]')
@@ -158,7 +171,7 @@ class Stage:
             if self.topics is not None:
                 self.topics.remove(name)
 
-    def child(self, loop: Loop, spec: Spec) -> Figures:
+    def child(self, loop: Loop, spec: Spec, *, within_s: float = RUN_WITHIN_S) -> Figures:
         """Run a loop as a process of its own until it tells its figures. Raises: Failed."""
         python = environments.python(loop.environment, say=self.say)
         command = [str(python), "-m", f"tests.bench.peers.{loop.module}", spec.dumps()]
@@ -169,9 +182,9 @@ class Stage:
                 stderr=errors, text=True, start_new_session=True,
             )  # fmt: skip
             try:
-                output, _ = process.communicate(timeout=RUN_WITHIN_S)
+                output, _ = process.communicate(timeout=within_s)
             except subprocess.TimeoutExpired as error:
-                raise Failed(f"{loop.name}: no end within {RUN_WITHIN_S:.0f} s") from error
+                raise Failed(f"{loop.name}: no end within {within_s:.0f} s") from error
             finally:
                 _end(process)
         figures = read_figures(output)

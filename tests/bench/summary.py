@@ -1,14 +1,16 @@
 """What was measured, as JSON and as Markdown."""
 
+import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.bench import environments
+from tests.bench import environments, page
 from tests.bench.loops import BARE
 from tests.bench.rounds import Row, Spread, by_model
 from tests.bench.step import MODELS
@@ -33,6 +35,35 @@ def about(command: str, kafka: str) -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
+
+
+def finish(
+    section: str,
+    text: str,
+    *,
+    told: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    options: Namespace,
+    say: Callable[[str], None],
+) -> None:
+    """Print a section, and write what the options ask for.
+
+    Args:
+        section: of docs/performance.md.
+        text: as Markdown.
+        told: from `about`.
+        figures: for the JSON.
+        options: the command line's.
+        say: prints.
+    """
+    text = f"{text}\n\n{caption(told, figures.get('versions', {}))}"
+    say(f"\n{text}")
+    if options.json is not None:
+        options.json.write_text(
+            json.dumps({**told, "section": section, **figures}, indent=1) + "\n"
+        )
+    if options.write:
+        page.put(section, text)
 
 
 def versions(rows: Iterable[Row]) -> dict[str, str]:
@@ -113,7 +144,7 @@ def ratio(spread: Spread) -> str:
     return f"{spread.median:.3f} ({spread.min:.3f} to {spread.max:.3f})"
 
 
-def caption(told: dict[str, Any], versions_of: dict[str, str]) -> str:
+def caption(told: Mapping[str, Any], versions_of: Mapping[str, str]) -> str:
     """One paragraph: machine, date, command, versions."""
     machine = told["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in versions_of.items())

@@ -1,0 +1,69 @@
+"""A quick model that carries a large state: what its snapshots cost is the state's, not its own.
+
+The state is real: trained river trees, which pickle as slowly as river's do.
+"""
+
+import pickle
+import time
+from functools import cache
+from typing import Any
+
+from river import base
+
+from tests.bench.events import Features, events
+from tests.bench.step import make_model
+
+TRAINED = {"none": ("lr", 0), "tree": ("ht", 20_000), "forest": ("arf", 5_000)}
+
+GAP_S_MIN = 0.001
+
+
+class Gaps:
+    """The pauses between events, as the model sees them; no part of any state."""
+
+    def __init__(self) -> None:
+        self.long: list[tuple[float, float]] = []
+        """Begin and end of each that is at least `GAP_S_MIN`."""
+        self._last: float | None = None
+
+    def event(self) -> None:
+        """An event was learned."""
+        now = time.perf_counter()
+        if self._last is not None and now - self._last >= GAP_S_MIN:
+            self.long.append((self._last, now))
+        self._last = now
+
+
+GAPS = Gaps()
+
+
+class Laden(base.Classifier):
+    """Logistic regression beside a cargo that it never touches."""
+
+    def __init__(self, cargo: list[Any]) -> None:
+        self.cargo = cargo
+        self.model = make_model("lr")
+
+    def learn_one(self, x: Features, y: bool) -> None:  # type: ignore[override]  # river's are wider
+        """As any classifier."""
+        self.model.learn_one(x, y)
+        GAPS.event()
+
+    def predict_proba_one(self, x: Features) -> dict[bool, float]:  # type: ignore[override]  # the same
+        """As any classifier."""
+        told: dict[bool, float] = self.model.predict_proba_one(x)
+        return told
+
+
+def make(kind: str, copies: int) -> Laden:
+    """The factory. Args: copies: of the trained model."""
+    return Laden([pickle.loads(_trained(kind)) for _ in range(copies)])  # noqa: S301  # our own
+
+
+@cache
+def _trained(kind: str) -> bytes:
+    model, n = TRAINED[kind]
+    learner = make_model(model)
+    for _, features, label in events(n):
+        learner.learn_one(features, label)
+    return pickle.dumps(learner, pickle.HIGHEST_PROTOCOL)
