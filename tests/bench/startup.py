@@ -16,7 +16,7 @@ from tests.bench import summary
 from tests.bench.stage import REPOSITORY, Say, Stage, opened
 
 ROUNDS_N = 9
-READY = re.compile(rb"\btask_fresh\b")
+READY = re.compile(rb"\btask_(fresh|restored|kept)\b")
 
 RIVER = "from tests.bench.step import Step; Step('lr')"
 
