@@ -258,10 +258,13 @@ def run_worker(open_house: "Callable[[Path], House]", path: Path, *, until_end: 
     Example:
       stream run -c stream.toml
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import process, running  # noqa: PLC0415
+    from stream.runtime import process  # noqa: PLC0415
 
     house = open_house(path)
     process.with_hash_seed(house.settings)
+    # Only now: river takes a second to import, and the line above may begin this process anew.
+    from stream.runtime import running  # noqa: PLC0415
+
     process.stop_on_signals(house.stopping)
     running.work(house, until_end=until_end)
 

@@ -32,6 +32,7 @@ class Event(StrEnum):
     SNAPSHOT_SAVED = "snapshot_saved"
     SNAPSHOT_REJECTED = "snapshot_rejected"  # stored, but not to be trusted or not ours
     SNAPSHOTS_UNREACHABLE = "snapshots_unreachable"  # once a minute at most
+    COPY_FAILED = "copy_failed"  # the child that pickles a state hung or died; the next one in line
     SNAPSHOT_KEY_MADE = "snapshot_key_made"  # no key was configured: one was made, once
     COMMIT_LOST = "commit_lost"  # a commit failed or its fate is unknown
     LOG_UNREACHABLE = "log_unreachable"  # once a minute at most
@@ -51,6 +52,7 @@ class Metric(StrEnum):
     COMMITS_LOST = "commits_lost_total"
     SNAPSHOTS = "snapshots_saved_total"
     SNAPSHOTS_FAILED = "snapshots_failed_total"  # not stored; tried again later
+    COPIES_FAILED = "snapshot_copies_failed_total"
     SNAPSHOTS_REJECTED = "snapshots_rejected_total"
     RESTORES = "restores_total"
 

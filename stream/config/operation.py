@@ -87,7 +87,7 @@ class Quarantine(Section):
         description="How many of a partition's last records the breaker looks at.",
     )
     breaker_share: float = Field(
-        default=0.5,
+        default=0.9,
         gt=0,
         le=1,
         description="With more than this share of them quarantined the partition is paused until "

@@ -38,15 +38,22 @@ GAPS = Gaps()
 
 
 class Laden(base.Classifier):
-    """Logistic regression beside a cargo that it never touches."""
+    """Logistic regression beside a cargo that it never touches.
 
-    def __init__(self, cargo: list[Any]) -> None:
+    Args:
+        cargo: only pickled.
+        effort: how many times it learns each event; large models are slow, too.
+    """
+
+    def __init__(self, cargo: list[Any], effort: int) -> None:
         self.cargo = cargo
+        self.effort = effort
         self.model = make_model("lr")
 
     def learn_one(self, x: Features, y: bool) -> None:  # type: ignore[override]  # river's are wider
         """As any classifier."""
-        self.model.learn_one(x, y)
+        for _ in range(self.effort):
+            self.model.learn_one(x, y)
         GAPS.event()
 
     def predict_proba_one(self, x: Features) -> dict[bool, float]:  # type: ignore[override]  # the same
@@ -55,9 +62,10 @@ class Laden(base.Classifier):
         return told
 
 
-def make(kind: str, copies: int) -> Laden:
-    """The factory. Args: copies: of the trained model."""
-    return Laden([pickle.loads(_trained(kind)) for _ in range(copies)])  # noqa: S301  # our own
+def make(kind: str, copies: int, effort: int = 1) -> Laden:
+    """The factory: some copies of a trained model are the cargo."""
+    cargo = [pickle.loads(_trained(kind)) for _ in range(copies)]  # noqa: S301  # our own
+    return Laden(cargo, effort)
 
 
 @cache

@@ -12,8 +12,26 @@ from tests.bench.stage import Say, Stage, opened
 
 EVENTS_N = 60_000
 
-CASES = (("none", 1), ("tree", 1), ("forest", 1), ("forest", 10))
-"""Kinds and copies of `cargo`: about 2 KiB, 1.4 MiB, 20 MiB and 200 MiB pickled."""
+
+class Case(NamedTuple):
+    """A state of some size; see `cargo.make`.
+
+    Attributes:
+        recovery_time_s: short, so that snapshots are due while there are events; long enough for
+            the worker to make the model within its deadline.
+    """
+
+    kind: str
+    copies: int = 1
+    effort: int = 1
+    recovery_time_s: int = 1
+
+
+CASES = (Case("none"), Case("tree"), Case("forest"), Case("forest", 10, 25, 20))
+"""About 2 KiB, 1.4 MiB, 20 MiB and 200 MiB pickled."""
+
+NO_SNAPSHOTS_S = 3_600
+"""A recovery time that no run reaches."""
 
 STALL_MS_MAX, SIZE_MIB_MAX = 50.0, 25.0
 """The limit, and the models that it is for."""
@@ -53,9 +71,9 @@ def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
             stage.topics.fill("events-lr", n)
         else:
             stage.fill_embedded(stage.config("feed", client="embedded"), encoded(n))
-        for kind, copies in CASES:
-            snapshotting = _case(stage, client, kind, copies, n, recovery_time_s=1)
-            quiet = _case(stage, client, kind, copies, n, recovery_time_s=3_600)
+        for case in CASES:
+            snapshotting = _run(stage, client, case, n)
+            quiet = _run(stage, client, case._replace(recovery_time_s=NO_SNAPSHOTS_S), n)
             stalls.append(Stall(snapshotting, quiet))
             say(_line(stalls[-1]))
         told = summary.about(command, stage.kind)
@@ -88,16 +106,18 @@ def _line(stall: Stall) -> str:
     )
 
 
-def _case(
-    stage: Stage, client: str, kind: str, copies: int, n: int, *, recovery_time_s: int
-) -> Figures:
-    name = f"stall-{kind}-{copies}-{recovery_time_s}"
+def _run(stage: Stage, client: str, case: Case, n: int) -> Figures:
+    name = f"stall-{case.kind}-{case.copies}-{case.recovery_time_s}"
     config = stage.config(name, client=client, more='[worker]\ninstance = "w-0"\n')
-    text = config.read_text()
-    text = text.replace("tests.bench.step:make_model", "tests.bench.cargo:make")
-    text = text.replace('kind = "lr"', f'kind = "{kind}", copies = {copies}')
-    config.write_text(text.replace("recovery_time_s = 10", f"recovery_time_s = {recovery_time_s}"))
-    more = {"config": str(config), "kind": kind, "copies": str(copies)}
+    params = f'kind = "{case.kind}", copies = {case.copies}, effort = {case.effort}'
+    text = (
+        config.read_text()
+        .replace("tests.bench.step:make_model", "tests.bench.cargo:make")
+        .replace('kind = "lr"', params)
+        .replace("recovery_time_s = 10", f"recovery_time_s = {case.recovery_time_s}")
+    )
+    config.write_text(text)
+    more = {"config": str(config), "kind": case.kind, "copies": str(case.copies)}
     spec = Spec(
         variant="ours", model="lr", events_n=n, folder=str(stage.folder), name=name, more=more
     )  # fmt: skip
@@ -105,4 +125,4 @@ def _case(
         return stage.child(STALLING, spec)
     finally:
         if stage.topics is not None:
-            stage.topics.remove(name)
+            stage.topics.remove(f"{name}.")

@@ -53,11 +53,11 @@ def _under(
     stage.world.faults = faults
     options = replace(SNAPSHOTS, recipe=recipe, on_change=on_change)
     process = stage.start(options)
-    stage.turns(process, until=_is_under(stage, recipe))
+    stage.turns(process, until=_is_under(stage, recipe), is_audited=False)
 
     assert stage.committed[0].offset == 12, "the change is durable before anything else"
     stage.send(events(3, seed=9))
-    stage.turns(process, until=lambda: stage.committed[0].offset == 15)
+    stage.turns(process, until=lambda: stage.committed[0].offset == 15, is_audited=False)
     (changed,) = said(process, Event.RECIPE_CHANGED)
     assert changed["what"] == 'model.params: {} -> {"rate":0.1}'
     return _predictions(stage, since=12)
@@ -68,7 +68,11 @@ def test_another_recipe_can_be_rebuilt_from_the_log() -> None:
     always = Stage()
     always.send([*events(12), *events(3, seed=9)])
     process = always.start(Options(recipe=SLOWER))
-    always.turns(process, until=lambda: 0 in always.committed and always.committed[0].offset == 15)
+    always.turns(
+        process,
+        until=lambda: 0 in always.committed and always.committed[0].offset == 15,
+        is_audited=False,
+    )
 
     assert _predictions(always, since=12) == _under(SLOWER, "rebuild")
 
@@ -87,11 +91,11 @@ def test_a_fresh_start_is_restored_from_its_own_snapshots_only() -> None:
     for recipe in (SLOWER, RECIPE):
         options = replace(SNAPSHOTS, recipe=recipe, on_change="fresh")
         process = stage.start(options)
-        stage.turns(process, until=_is_under(stage, recipe))
+        stage.turns(process, until=_is_under(stage, recipe), is_audited=False)
         stage.kill(process)
 
     restored = stage.start(replace(SNAPSHOTS, on_change="refuse"))
-    stage.turns(restored, until=lambda: bool(said(restored, Event.TASK_RESTORED)))
+    stage.turns(restored, until=lambda: bool(said(restored, Event.TASK_RESTORED)), is_audited=False)
 
     (fields,) = said(restored, Event.TASK_RESTORED)
     assert (fields["origin"], fields["learned"]) == ("untrained model at 12", 0)

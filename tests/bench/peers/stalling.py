@@ -12,12 +12,12 @@ from tests.bench.peers.ours import Watch, work
 def run(spec: Spec, meter: Meter) -> None:
     """The worker of `spec.more["config"]`."""
     more = spec.more
-    size = len(pickle.dumps(make(more["kind"], int(more["copies"])), pickle.HIGHEST_PROTOCOL))
+    one = len(pickle.dumps(make(more["kind"], copies=1), pickle.HIGHEST_PROTOCOL))
     watch = Watch(meter)
     counters = work(Path(more["config"]), watch).counters
     gaps_ms = sorted((end - begin) * 1e3 for begin, end in GAPS.long)
     meter.tell(
-        size_bytes=size,
+        size_bytes=one * int(more["copies"]),
         longest_ms=gaps_ms[-1] if gaps_ms else 0.0,
         gaps_ms=gaps_ms[-20:],
         snapshots=counters[Metric.SNAPSHOTS],
