@@ -4,6 +4,7 @@ The state is real: trained river trees, which pickle as slowly as river's do.
 """
 
 import pickle
+import threading
 import time
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from river import base
 
 from tests.bench.events import Features, events
+from tests.bench.meter import waited_s
 from tests.bench.step import make_model
 
 TRAINED = {"none": ("lr", 0), "tree": ("ht", 20_000), "forest": ("arf", 5_000)}
@@ -22,15 +24,21 @@ class Gaps:
     """The pauses between events, as the model sees them; no part of any state."""
 
     def __init__(self) -> None:
-        self.long: list[tuple[float, float]] = []
-        """Begin and end of each that is at least `GAP_S_MIN`."""
+        self.long_s: list[float] = []
+        """Those of at least `GAP_S_MIN`, less the time without a core."""
         self._last: float | None = None
+        self._waited_s = 0.0
 
     def event(self) -> None:
         """An event was learned."""
         now = time.perf_counter()
-        if self._last is not None and now - self._last >= GAP_S_MIN:
-            self.long.append((self._last, now))
+        if self._last is None:
+            self._waited_s = waited_s(threading.get_native_id())
+        elif now - self._last >= GAP_S_MIN:
+            # Looked at only here: whoever stands without a core for long has such a gap.
+            waited = waited_s(threading.get_native_id())
+            self.long_s.append(max(0.0, now - self._last - (waited - self._waited_s)))
+            self._waited_s = waited
         self._last = now
 
 

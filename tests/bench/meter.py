@@ -97,7 +97,7 @@ class Stopwatch:
     def now(self) -> tuple[float, float, float]:
         """Wall, CPU and waiting until now, each from some beginning of its own."""
         cpu_s = _own_cpu_s() + (_others_cpu_s() if self._whole_session else 0.0)
-        return time.perf_counter(), cpu_s, _waited_s(self._thread)
+        return time.perf_counter(), cpu_s, waited_s(self._thread)
 
 
 def between(
@@ -201,7 +201,7 @@ def _others_cpu_s() -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _waited_s(thread: int) -> float:
+def waited_s(thread: int) -> float:
     """How long a thread stood ready without a core; 0 where the kernel does not say."""
     try:
         text = Path(f"/proc/self/task/{thread}/schedstat").read_text()
