@@ -1,10 +1,12 @@
 """The comparison: what is measured, and where the tables go."""
 
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.bench import loops, plots, summary
-from tests.bench.rounds import measure
+from tests.bench.rounds import Row, measure
 from tests.bench.stage import Say, opened
 
 EVENTS_N = 100_000
@@ -26,20 +28,34 @@ def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
     peers = options.peers or (QUICK_PEERS if options.quick else ())
     events_n = options.events or (QUICK_EVENTS_N if options.quick else EVENTS_N)
     rounds = options.rounds or (QUICK_ROUNDS_N if options.quick else ROUNDS_N)
+    rows: list[Row] = []
     with opened(folder, kafka=options.kafka, say=say) as stage:
-        rows = measure(
-            stage,
-            [*loops.ours(clients, guarantees), *loops.chosen(peers)],
-            events_n={model: events_n // FEWER[model] for model in models},
-            rounds=rounds,
-        )
         told = summary.about(command, stage.kind)
-    figures = {
-        "versions": summary.versions(rows), "rounds": rounds, "rows": summary.as_json(rows),
-    }  # fmt: skip
+        for done, rows in enumerate(
+            measure(
+                stage,
+                [*loops.ours(clients, guarantees), *loops.chosen(peers)],
+                events_n={model: events_n // FEWER[model] for model in models},
+                rounds=rounds,
+            ),
+            1,
+        ):
+            _finish(rows, done, told, options, say if done == rounds else _nothing)
+    return 0 if all(row.failed is None and row.is_same for row in rows) else 1
+
+
+def _finish(
+    rows: Sequence[Row], rounds: int, told: Mapping[str, Any], options: Namespace, say: Say
+) -> None:
+    """What is known after some rounds."""
+    versions = summary.versions(rows)
+    figures = {"versions": versions, "rounds": rounds, "rows": summary.as_json(rows)}
+    text = summary.tables(rows, rounds=rounds)
+    summary.finish("peers", text, told=told, figures=figures, options=options, say=say)
     if options.plots is not None:
         for path in plots.draw(rows, options.plots):
             say(f"drawn: {path}")
-    text = summary.tables(rows, rounds=rounds)
-    summary.finish("peers", text, told=told, figures=figures, options=options, say=say)
-    return 0 if all(row.failed is None and row.is_same for row in rows) else 1
+
+
+def _nothing(_line: str) -> None:
+    """Only the last round's table is printed."""

@@ -37,7 +37,7 @@ def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
         different = list(encoded(min(n, DIFFERENT_EVENTS_N)))
         stage.fill_embedded(config, islice(cycle(different), n))
         say("bench: folding them")
-        more = {"config": str(config), "marks": ",".join(map(str, _marks(n)))}
+        more = {"config": str(config), "marks": ",".join(map(str, marks(n)))}
         spec = Spec(
             variant="embedded", model="lr", events_n=n, folder=str(folder), name="growing",
             more=more,
@@ -51,7 +51,7 @@ def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
     return 0 if growth["held"] else 1
 
 
-def _marks(n: int) -> list[int]:
+def marks(n: int) -> list[int]:
     """10^4, 10^5 and so on, and every tenth of the whole."""
     powers = (10**k for k in range(4, 8))
     tenths = range(n // WINDOWS_N, n, n // WINDOWS_N)
@@ -59,8 +59,10 @@ def _marks(n: int) -> list[int]:
 
 
 def assess(windows: Sequence[Window], *, large: int) -> dict[str, Any]:
-    """Compare the last window with all up to the first `large` events, each as scaled CPU."""
-    first = [window for window in windows if window.end <= large * 1.01]
+    """Compare the last window with the first `large` events, in scaled CPU, and the memory."""
+    # A window ends with the batch in which its mark lies.
+    reached = next(i for i, window in enumerate(windows, 1) if window.end >= large)
+    first = windows[:reached]
     early = sum(cost(window) * window.events_n for window in first) / first[-1].end
     cost_ratio = cost(windows[-1]) / early
     grown_mib = windows[-1].rss_mib - windows[0].rss_mib

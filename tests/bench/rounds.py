@@ -2,10 +2,13 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from confluent_kafka import KafkaException
+
+from stream.errors import StreamError
 from tests.bench.environments import Unavailable
 from tests.bench.loops import BARE, Loop
 from tests.bench.meter import Spec
@@ -88,8 +91,18 @@ class Row:
 
 def measure(
     stage: Stage, loops: Sequence[Loop], *, events_n: Mapping[str, int], rounds: int
-) -> list[Row]:
-    """Run everything in turn. Args: events_n: by model. Raises: Failed: the bare loop did."""
+) -> Iterator[list[Row]]:
+    """Run everything in turn.
+
+    Args:
+        stage: where.
+        loops: beside the bare one.
+        events_n: by model.
+        rounds: how many times.
+
+    Yields: the rows after each round, always the same list: a run that is stopped is not lost.
+    Raises: Failed: the bare loop did.
+    """
     embedded = any(loop.variant == "embedded" for loop in loops)
     runnable = [loop for loop in loops if stage.topics is not None or not loop.needs_kafka]
     for loop in loops:
@@ -100,13 +113,15 @@ def measure(
         stage.fill(model, n, embedded=embedded)
         expected = _expected(stage, model, n)
         rows += [
-            Row(loop=loop, model=model, events_n=n, expected=expected) for loop in (BARE, *runnable)
+            Row(loop=loop, model=model, events_n=n, expected=expected)
+            for loop in (BARE, *runnable)
+            if model in loop.models
         ]
     for number in range(rounds):
         bare: dict[str, Ran] = {}
         for row in rows:
             _run(stage, row, bare, number=number, rounds=rounds)
-    return rows
+        yield rows
 
 
 def _expected(stage: Stage, model: str, n: int) -> str:
@@ -127,7 +142,7 @@ def _run(stage: Stage, row: Row, bare: dict[str, Ran], *, number: int, rounds: i
     try:
         name = f"r{number}-{row.model}-{row.loop.name}"
         ran = stage.run(row.loop, model=row.model, n=row.events_n, name=name)
-    except (Failed, Unavailable) as error:
+    except (Failed, Unavailable, KafkaException, StreamError) as error:
         if row.loop is BARE:
             raise
         row.failed = str(error)

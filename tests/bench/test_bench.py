@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.bench import digest, environments, loops, page
+from tests.bench import digest, environments, growth, loops, page
+from tests.bench.__main__ import MODES
 from tests.bench.digest import Predicted
-from tests.bench.stage import REPOSITORY
+from tests.bench.meter import Figures
+from tests.bench.peers.growing import Window
+from tests.bench.rounds import compare
+from tests.bench.stage import REPOSITORY, Ran
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,74 @@ def test_every_peers_version_is_pinned(loop: loops.Loop) -> None:
 
     assert all(pinned[package] for package in loop.packages)
     assert pinned["river"] == environments.versions(None, ("river",))["river"]
+
+
+@pytest.mark.parametrize("section", ["peers", *MODES])
+def test_every_measurement_has_its_place_on_the_page(section: str) -> None:
+    """docs/performance.md has the markers, and says which command writes between them."""
+    shown = page.PAGE.read_text()
+
+    assert f"<!-- bench {section}: begin -->" in shown
+    assert f"<!-- bench {section}: end -->" in shown
+    assert f"`scripts/bench --{section}" in shown
+
+
+def _ran(*, wall_s: float, cpu_s: float, yardstick_us: float) -> Ran:
+    yardsticks = (yardstick_us, yardstick_us)
+    figures = Figures(wall_s=wall_s, cpu_s=cpu_s, waited_s=0, yardsticks_us=yardsticks)
+    return Ran(figures=figures, digest="", outputs_n=0)
+
+
+def test_a_machine_that_slows_down_changes_no_ratio() -> None:
+    """Half as fast by the yardstick, a loop that takes twice as long is as good as before."""
+    bare = _ran(wall_s=1.0, cpu_s=1.0, yardstick_us=15)
+    before = compare(_ran(wall_s=2.0, cpu_s=4.0, yardstick_us=15), bare)
+    after = compare(_ran(wall_s=4.0, cpu_s=8.0, yardstick_us=30), bare)
+
+    assert (before.wall, before.cpu) == (after.wall, after.cpu) == (0.5, 0.25)
+
+
+def _window(end: int, *, cpu_us: float, rss_mib: float) -> Window:
+    return Window(
+        end=end, events_n=100_000, wall_s=0, cpu_s=cpu_us / 10, yardsticks_us=(15, 15),
+        rss_mib=rss_mib,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cpu_us", "rss_mib", "held"), [(31, 170, True), (32, 150, False), (30, 171, False)]
+)
+def test_growth_is_refused_past_its_limits(cpu_us: float, rss_mib: float, held: bool) -> None:
+    """The last window may cost a twentieth more than the first, and have 20 MiB more."""
+    windows = [
+        _window(100_000, cpu_us=30, rss_mib=150),
+        _window(200_000, cpu_us=cpu_us, rss_mib=rss_mib),
+    ]
+
+    assert growth.assess(windows, large=100_000)["held"] is held
+
+
+def test_growth_cuts_at_powers_of_ten_and_at_tenths() -> None:
+    """Ten million events: from 10^4, and each million."""
+    marks = growth.marks(10_000_000)
+
+    assert marks[:4] == [10_000, 100_000, 1_000_000, 2_000_000]
+    assert marks[-1] == 9_000_000
+
+
+def test_growth_accounts_for_every_event(tmp_path: Path) -> None:
+    """A tiny run: its windows hold all events, each with the memory at its end."""
+    path = tmp_path / "growth.json"
+    command = [sys.executable, "-m", "tests.bench", "--growth", "--events", "20000"]
+    subprocess.run(
+        [*command, "--json", str(path)], cwd=REPOSITORY, check=False, timeout=240
+    )  # its limits are for a quiet machine
+
+    told = json.loads(path.read_text())
+
+    assert told["section"] == "growth"
+    assert sum(window["events_n"] for window in told["windows"]) == 20_000
+    assert all(window["rss_mib"] > 0 for window in told["windows"])
 
 
 def test_a_table_replaces_only_what_stands_between_its_markers(tmp_path: Path) -> None:
