@@ -170,6 +170,8 @@ class KafkaLog:
             producer = self._ready_producer()
             if self._exactly_once:
                 self._commit_transaction(producer, outputs, positions)
+                if producer.has_lost_a_connection():
+                    self._discard_producer()
             else:
                 producer.deliver(outputs, timeout_s=self._transaction_timeout_s)
                 self._consumer.commit(offsets=positions, asynchronous=False)

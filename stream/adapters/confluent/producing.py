@@ -1,12 +1,18 @@
 """A producer that remembers the first delivery that failed, and whose end is an end."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection, partitions
+from stream.adapters.confluent.connection import (
+    ADMIN_TIMEOUT_S,
+    CLIENT_LOG,
+    Connection,
+    partitions,
+)
 from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
 
@@ -19,6 +25,9 @@ UNKNOWN_TOPIC_MS = 2_000
 _NO_PLACE = frozenset({
     KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION,
 })  # fmt: skip
+
+_LOSSES = ("FAIL", "REQTMOUT")
+"""What librdkafka's log calls a connection that broke and a request that was not answered."""
 
 
 def make(
@@ -50,6 +59,8 @@ def make(
             "topic.metadata.propagation.max.ms": UNKNOWN_TOPIC_MS,
             "delivery.report.only.error": True,
             "on_delivery": deliveries.heard,
+            "logger": deliveries,
+            "log.connection.close": True,
             **settings,
         },
     )
@@ -68,6 +79,22 @@ class Deliveries:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._failed: tuple[KafkaError, str | None, int | None] | None = None
+        self._is_lost = False
+
+    def log(self, level: int, text: str, facility: str, *arguments: object) -> None:
+        """Librdkafka's hook for its log, within `poll` and `flush`.
+
+        Nowhere else does it tell of every connection that was lost.
+        """
+        if facility in _LOSSES:
+            self._is_lost = True
+            level = logging.DEBUG  # it mends that itself
+        CLIENT_LOG.log(level, text, facility, *arguments)
+
+    def has_lost_a_connection(self) -> bool:
+        """Whether a request may have been sent twice, and may still arrive once more."""
+        self.client.poll(0)
+        return self._is_lost
 
     def heard(self, error: KafkaError | None, message: Message) -> None:
         """Librdkafka's hook, within `poll` and `flush`."""

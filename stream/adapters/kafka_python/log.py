@@ -8,6 +8,8 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
   client commits a transaction although a send in it has failed;
 - after any failure the producer is thrown away: it would send the offsets of the aborted
   transaction along with the next one;
+- and after a commit that succeeded although a connection broke: the client has sent a request
+  again, and the first one may still arrive, in the middle of the next transaction (KAFKA-17754);
 - a look-up of committed offsets never takes the answer to an earlier one that timed out: the client
   keeps such an answer, and the offset may have moved since;
 - whoever takes partitions over ends what their dead owner left open (`abandoned.py`);
@@ -65,6 +67,7 @@ class KafkaLog:
         self._fenced = False
         self._takes_over = False
         self._producer: KafkaProducer | None = None
+        self._losses: producing.Losses  # of the producer that is there
         if exactly_once:
             # Fencing first: it ends what a dead predecessor of this name left open, at once.
             self._ready_producer()
@@ -103,7 +106,7 @@ class KafkaLog:
             except BaseException:
                 producing.discard(producer)
                 raise
-        self._producer = producer
+        self._producer, self._losses = producer, producing.Losses(producer)
         return producer
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
@@ -210,11 +213,13 @@ class KafkaLog:
         self, outputs: Sequence[Output], positions: Mapping[TopicPartition, OffsetAndMetadata]
     ) -> None:
         producer = self._ready_producer()
+        losses_n = self._losses.n
         producer.begin_transaction()
         self._deliver(producer, outputs)
-        if positions:
-            producer.send_offsets_to_transaction(positions, self._metadata)
-        producer.commit_transaction()
+        timeout_s = self._timings.transaction_timeout_ms / 1000
+        producing.end_transaction(producer, positions, self._metadata, timeout_s=timeout_s)
+        if self._losses.n > losses_n:
+            self._discard_producer()  # the next one's epoch fences what may still arrive
 
     def _deliver(self, producer: KafkaProducer, outputs: Sequence[Output]) -> None:
         # Longer than the client tries, so that it says itself what failed.

@@ -1,11 +1,18 @@
 """The client's producer, held to what it should do: every delivery looked at, its end an end."""
 
 import time
+import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from kafka import KafkaProducer, errors
+from kafka import (
+    ConsumerGroupMetadata,
+    KafkaProducer,
+    OffsetAndMetadata,
+    TopicPartition,
+    errors,
+)
 from kafka.serializer import Serializer
 
 from stream.adapters.kafka_python.connection import Connection
@@ -137,6 +144,63 @@ def _no_place(key: str, name: str, partition: int, there: Mapping[str, int]) -> 
         f"{key}: {name} has {there[name]} partitions and needs {partition + 1}: an output goes to "
         "the partition of its event; add partitions"
     )
+
+
+def end_transaction(
+    producer: KafkaProducer,
+    positions: Mapping[TopicPartition, OffsetAndMetadata],
+    metadata: ConsumerGroupMetadata,
+    *,
+    timeout_s: float,
+) -> None:
+    """Send the offsets, if any, and commit.
+
+    As the client's own calls, but these end in time: the client repeats its requests for as long as
+    a broker is away or says that it is loading, and its calls take no timeout.
+
+    Raises: errors.KafkaError: nobody knows how the transaction ended.
+    """
+    manager: Any = producer._transaction_manager  # noqa: SLF001
+    deadline_s = time.monotonic() + timeout_s
+    if positions:
+        _wait(producer, manager.send_offsets_to_transaction(positions, metadata), deadline_s)
+    _wait(producer, manager.begin_commit(), deadline_s)
+
+
+def _wait(producer: KafkaProducer, result: Any, deadline_s: float) -> None:
+    producer._sender.wakeup()  # noqa: SLF001
+    if not result.wait(timeout_ms=max(0.0, deadline_s - time.monotonic()) * 1000):
+        raise errors.KafkaTimeoutError("the transaction was not ended in time")
+
+
+class Losses:
+    """Counts the connections that one producer lost; the client mends them and tells nobody.
+
+    Args:
+        producer: from now on watched.
+    """
+
+    def __init__(self, producer: KafkaProducer) -> None:
+        self.n = 0
+        manager: Any = producer._sender._client._manager  # noqa: SLF001  # no public sign of it
+        self._connect = manager.get_connection
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
+        manager.get_connection = self._get_connection
+        for connection in list(manager._conns.values()):  # noqa: SLF001
+            self._watch(connection)
+
+    def _get_connection(self, *args: Any, **settings: Any) -> Any:
+        connection = self._connect(*args, **settings)
+        self._watch(connection)
+        return connection
+
+    def _watch(self, connection: Any) -> None:
+        if connection not in self._watched:
+            self._watched.add(connection)
+            connection.close_future.add_both(self._closed)
+
+    def _closed(self, _result: object) -> None:
+        self.n += 1
 
 
 def cause(producer: KafkaProducer, error: BaseException) -> BaseException:

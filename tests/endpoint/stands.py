@@ -1,0 +1,106 @@
+"""Where a case is played: on our endpoint or on a real broker, behind the same proxy."""
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Protocol, Self
+
+from kafka import KafkaAdminClient
+
+from stream.adapters.kafka_python import Connection, KafkaReader
+from stream.core.event import Channel
+from stream.sandbox.ready import free_port
+from tests.endpoint.server import Endpoint
+from tests.faults.proxy import Proxy
+from tests.faults.stage import Stage
+
+
+class Stand(Protocol):
+    """A broker that is asked through a proxy, and seen past it.
+
+    Attributes:
+        name: for tables.
+        proxy: makes the faults.
+    """
+
+    name: str
+    proxy: Proxy
+
+    def make_topics(self, names: dict[Channel, str], *, partitions: int) -> None:
+        """Make a pipeline's topics."""
+        ...
+
+    def visible(self, names: dict[Channel, str], channel: Channel, partition: int) -> list[bytes]:
+        """The values that a reader with `read_committed` gets now."""
+        ...
+
+
+class EndpointStand:
+    """Our own; a context manager."""
+
+    name = "endpoint"
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        port = free_port()
+        self.endpoint = Endpoint({}, advertised_port=port)
+        self.proxy = Proxy(port=port, to_port=self.endpoint.port)
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.endpoint)
+        self.proxy.start()
+        self._stack.callback(self.proxy.stop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, where)
+
+    def make_topics(self, names: dict[Channel, str], *, partitions: int) -> None:
+        """See `Stand.make_topics`."""
+        self.endpoint.state.add_topics(dict.fromkeys(names.values(), partitions))
+
+    def visible(self, names: dict[Channel, str], channel: Channel, partition: int) -> list[bytes]:
+        """See `Stand.visible`."""
+        return self.endpoint.state.visible(names[channel], partition)
+
+
+class BrokerStand:
+    """The stage's Kafka; the stage ends it."""
+
+    name = "Kafka"
+
+    def __init__(self, stage: Stage) -> None:
+        self.bootstrap = stage.kafka.bootstrap_servers
+        self.proxy = stage.proxy
+        self._readers: dict[str, KafkaReader] = {}
+
+    def make_topics(self, names: dict[Channel, str], *, partitions: int) -> None:
+        """See `Stand.make_topics`."""
+        settings = {"num_partitions": partitions, "replication_factor": 1}
+        with KafkaAdminClient(bootstrap_servers=self.bootstrap) as admin:
+            admin.create_topics(dict.fromkeys(names.values(), settings), wait_for_metadata=True)
+
+    def visible(self, names: dict[Channel, str], channel: Channel, partition: int) -> list[bytes]:
+        """See `Stand.visible`."""
+        group = names[Channel.EVENTS]
+        if group not in self._readers:
+            self._readers[group] = KafkaReader(
+                Connection(bootstrap_servers=self.bootstrap, names=names, group=group)
+            )
+        reader = self._readers[group]
+        bounds = reader.bounds(channel, partition)
+        return [
+            record.value or b""
+            for batch in reader.read(channel, partition, bounds.start, bounds.end)
+            for record in batch
+        ]
+
+    def close(self) -> None:
+        """Give the readers back."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers = {}
