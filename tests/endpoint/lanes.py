@@ -1,6 +1,7 @@
 """The matrix on our endpoint, several cases side by side, and the table of how they ended."""
 
 import argparse
+import logging
 import sys
 import time
 from collections import Counter
@@ -153,6 +154,7 @@ def main() -> int:
     arguments = parser.parse_args(sys.argv[2:])
     chosen = [s for s in everything() if all(word in str(s) for word in arguments.only)]
     began_s = time.monotonic()
+    logging.getLogger("confluent_kafka").addHandler(logging.NullHandler())
     results = run(lanes(chosen), _say_if_broken, jobs=arguments.jobs)
     if not arguments.quiet:
         _say(table(results))

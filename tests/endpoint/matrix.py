@@ -57,7 +57,7 @@ class Outcome:
 
     how: str
     took_effect: bool
-    took_s: float
+    took_s: float = field(compare=False)
     said: str = field(default="", compare=False)
 
 
@@ -67,10 +67,19 @@ class Player:
     Args:
         client: a key of `CLIENTS`.
         instance: the worker's name; None: it has none.
+        settled_within_s: after a case, until all is as it must be.
     """
 
-    def __init__(self, stand: Stand, client: str, *, instance: str | None = None) -> None:
+    def __init__(
+        self,
+        stand: Stand,
+        client: str,
+        *,
+        instance: str | None = None,
+        settled_within_s: float = SETTLED_WITHIN_S,
+    ) -> None:
         self.stand = stand
+        self._settled_within_s = settled_within_s
         self.client = client
         self.instance = instance
         self._group = f"cases-{uuid4().hex[:8]}"
@@ -99,7 +108,7 @@ class Player:
             names=self._names,
             group=self._group,
         )
-        deadline_s = time.monotonic() + SETTLED_WITHIN_S
+        deadline_s = time.monotonic() + self._settled_within_s
         log: Log = module.KafkaLog(connection, timings=TIMINGS, instance=self.instance)
         owned: set[int] = set()
         while owned != set(range(PARTITIONS_N)):
@@ -132,10 +141,10 @@ class Player:
         took_effect = self._judged(value, how)
         if spoiling.how == "overtaken":
             self._met_by(spoiling.arrival(), b"during " + value)
-        self._goes_on(b"after " + value)
+        self._goes_on(b"after " + value, late_n=int(spoiling.how == "late"))
         if spoiling.how == "late":
             self._wait_for_late(rule)
-            self._goes_on(b"long after " + value)
+            self._goes_on(b"long after " + value, late_n=1)
         return Outcome(how, took_effect, took_s, said)
 
     def _met_by(self, arrival: Rule, value: bytes) -> None:
@@ -173,7 +182,7 @@ class Player:
             raise Broke(f"I7: the committed offsets took {took_s:.1f} s")
 
     def _restarted(self) -> Log:
-        deadline_s = time.monotonic() + SETTLED_WITHIN_S
+        deadline_s = time.monotonic() + self._settled_within_s
         while True:
             try:
                 return self._started()
@@ -197,7 +206,7 @@ class Player:
 
     def _agree(self, how: str) -> None:
         """Each place shows what was published, and nothing else."""
-        deadline_s = time.monotonic() + SETTLED_WITHIN_S
+        deadline_s = time.monotonic() + self._settled_within_s
         for channel, partition in PLACES:
             while True:
                 seen = self.stand.visible(self._names, channel, partition)
@@ -212,7 +221,7 @@ class Player:
 
     def _committed(self) -> int:
         """The offset of all partitions: they move together."""
-        deadline_s = time.monotonic() + SETTLED_WITHIN_S
+        deadline_s = time.monotonic() + self._settled_within_s
         while True:
             try:
                 self.log.poll(timeout_s=0.0, records_max=1)
@@ -226,21 +235,26 @@ class Player:
                 raise Broke(f"I4: the partitions' offsets went apart: {found}")
             return offsets.pop()
 
-    def _goes_on(self, value: bytes) -> None:
-        deadline_s = time.monotonic() + SETTLED_WITHIN_S
+    def _goes_on(self, value: bytes, *, late_n: int = 0) -> None:
+        """Commits work again; `late_n`: so many calls may still come and fence this worker."""
+        deadline_s = time.monotonic() + self._settled_within_s
         while True:
             self.log.poll(timeout_s=0.0, records_max=1)
             how, said = self._commit(value)
             if how.startswith("exit"):
-                raise Broke(f"I7: after the fault: {how}: {said}")
+                if how != "exit fenced" or not late_n:
+                    raise Broke(f"I7: after the fault: {how}: {said}")
+                late_n -= 1
+                self.log.close()
+                self.log = self._restarted()
             took_effect = self._judged(value, how)
-            if how == "committed":
+            if took_effect:
                 return
-            if took_effect or time.monotonic() > deadline_s:
+            if time.monotonic() > deadline_s:
                 raise Broke(f"I7: no commit any more: {said}")
 
     def _wait_for_late(self, rule: Rule) -> None:
-        deadline_s = time.monotonic() + SETTLED_WITHIN_S
+        deadline_s = time.monotonic() + self._settled_within_s
         while rule.over < rule.hits:
             if time.monotonic() > deadline_s:
                 raise Broke("the late call never arrived")

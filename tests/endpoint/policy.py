@@ -19,8 +19,9 @@ FENCED = frozenset({Code.FENCED_INSTANCE_ID})
 FENCED_IF_NAMED = FENCED | {Code.PRODUCER_FENCED, Code.INVALID_PRODUCER_EPOCH}
 """Of a worker without a name nobody can have taken the transactional id: it is rebuilt."""
 
-TAKEN_LATE = frozenset({"InitProducerId"})
-"""Overtaken by its own repetition, it fences the producer that it was for."""
+RUNS_OUT = ("request hangs", "answer hangs", "late")
+"""While these last a transaction may run out; the broker then fences its producer, and whoever has
+a name cannot tell that from a twin."""
 
 
 def allowed(spoiling: Spoiling, *, is_named: bool) -> frozenset[str]:
@@ -30,5 +31,7 @@ def allowed(spoiling: Spoiling, *, is_named: bool) -> frozenset[str]:
     if spoiling.code in CONFIGURATION:
         return MENDED | {"exit config"}
     if spoiling.code in (FENCED_IF_NAMED if is_named else FENCED):
+        return MENDED | {"exit fenced"}
+    if is_named and spoiling.how in RUNS_OUT:
         return MENDED | {"exit fenced"}
     return MENDED

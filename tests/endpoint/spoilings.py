@@ -62,7 +62,7 @@ class Spoiling:
             connection breaks, and the call arrives in the middle of the next commit (KAFKA-17754).
         code: what is told, where something is.
         first, last: which of these calls, counted from 1; `last` None: all from `first` on.
-        one_part: only the first partition of the call has the error.
+        one_part: only for the first partition of the call the client is told an error.
     """
 
     api: str
@@ -117,7 +117,7 @@ def _refusal(spoiling: Spoiling) -> Callable[[int, bytes], bytes]:
     def made(_version: int, frame: bytes) -> bytes:
         request = wire.asked(frame)
         response = wire.agreeing(request)
-        wire.spoil(request.api, response, code, first_only=spoiling.one_part)
+        wire.spoil(request.api, response, code)
         return wire.answer(request, response)[wire.LENGTH.size :]
 
     return made
@@ -148,7 +148,7 @@ def everything() -> list[Spoiling]:
                 Spoiling(api=api, how="told", code=code),
             ]
             if api in PARTIAL:
-                made.append(Spoiling(api=api, how="refused", code=code, one_part=True))
+                made.append(Spoiling(api=api, how="told", code=code, one_part=True))
         for how in SILENT:
             if how != "overtaken" or api in OVERTAKEN_BY:
                 made.append(Spoiling(api=api, how=how))

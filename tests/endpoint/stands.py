@@ -11,7 +11,6 @@ from stream.core.event import Channel
 from stream.sandbox.ready import free_port
 from tests.endpoint.server import Endpoint
 from tests.faults.proxy import Proxy
-from tests.faults.stage import Stage
 
 
 class Stand(Protocol):
@@ -19,11 +18,14 @@ class Stand(Protocol):
 
     Attributes:
         name: for tables.
-        proxy: makes the faults.
     """
 
     name: str
-    proxy: Proxy
+
+    @property
+    def proxy(self) -> Proxy:
+        """Makes the faults."""
+        ...
 
     def make_topics(self, names: dict[Channel, str], *, partitions: int) -> None:
         """Make a pipeline's topics."""
@@ -44,6 +46,7 @@ class EndpointStand:
         port = free_port()
         self.endpoint = Endpoint({}, advertised_port=port)
         self.proxy = Proxy(port=port, to_port=self.endpoint.port)
+        self.bootstrap = f"127.0.0.1:{self.endpoint.port}"
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.endpoint)
@@ -69,14 +72,25 @@ class EndpointStand:
 
 
 class BrokerStand:
-    """The stage's Kafka; the stage ends it."""
+    """A real one, which somebody else ends.
+
+    Args:
+        bootstrap: past the proxy.
+        proxy: None: where nobody spoils anything.
+    """
 
     name = "Kafka"
 
-    def __init__(self, stage: Stage) -> None:
-        self.bootstrap = stage.kafka.bootstrap_servers
-        self.proxy = stage.proxy
+    def __init__(self, bootstrap: str, proxy: Proxy | None = None) -> None:
+        self.bootstrap = bootstrap
+        self._proxy = proxy
         self._readers: dict[str, KafkaReader] = {}
+
+    @property
+    def proxy(self) -> Proxy:
+        """Before it."""
+        assert self._proxy is not None, "this broker has no proxy before it"
+        return self._proxy
 
     def make_topics(self, names: dict[Channel, str], *, partitions: int) -> None:
         """See `Stand.make_topics`."""

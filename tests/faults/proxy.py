@@ -178,7 +178,8 @@ class Proxy:
         pair = _Pair(writer, up_writer)
         self._pairs.append(pair)
         try:
-            await asyncio.gather(self._requests(pair, reader), self._responses(pair, up_reader))
+            with suppress(asyncio.CancelledError):  # the proxy is stopped
+                await asyncio.gather(self._requests(pair, reader), self._responses(pair, up_reader))
         finally:
             _close(pair)
             self._pairs.remove(pair)
