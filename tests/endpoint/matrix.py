@@ -7,6 +7,7 @@ take effect without the rest, then or later.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -82,8 +83,8 @@ class Player:
         self._settled_within_s = settled_within_s
         self.client = client
         self.instance = instance
-        self._group = f"cases-{uuid4().hex[:8]}"
-        self._names = {channel: f"{self._group}.{channel.value}" for channel in Channel}
+        self.group = f"cases-{uuid4().hex[:8]}"
+        self._names = {channel: f"{self.group}.{channel.value}" for channel in Channel}
         stand.make_topics(self._names, partitions=PARTITIONS_N)
         self._offset = 0
         self._published: list[bytes] = []
@@ -106,7 +107,7 @@ class Player:
         connection = module.Connection(
             bootstrap_servers=f"127.0.0.1:{self.stand.proxy.port}",
             names=self._names,
-            group=self._group,
+            group=self.group,
         )
         deadline_s = time.monotonic() + self._settled_within_s
         log: Log = module.KafkaLog(connection, timings=TIMINGS, instance=self.instance)
@@ -117,6 +118,27 @@ class Player:
             polled = log.poll(timeout_s=0.05, records_max=1)
             owned = (owned - polled.revoked) | polled.assigned
         return log
+
+    @property
+    def transactional_id(self) -> str:
+        """Of the worker's producer."""
+        taken: str = self.log._transactional_id  # type: ignore[attr-defined]  # both adapters have it
+        return taken
+
+    def meet(self, situation: Callable[["Player"], None]) -> Outcome:
+        """A commit in a situation. Raises: Broke."""
+        self._goes_on(b"before")
+        situation(self)
+        began_s = time.monotonic()
+        how, said = self._commit(b"commit")
+        took_s = time.monotonic() - began_s
+        self.stand.proxy.rules = []
+        if how.startswith("exit"):
+            self.log.close()
+            self.log = self._restarted()
+        took_effect = self._judged(b"commit", how)
+        self._goes_on(b"after")
+        return Outcome(how, took_effect, took_s, said)
 
     def play(self, spoiling: Spoiling) -> Outcome:
         """One case. Raises: Broke."""

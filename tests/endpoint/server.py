@@ -99,7 +99,6 @@ class _Connection(socketserver.BaseRequestHandler):
                 while len(size := stream.read(wire.LENGTH.size)) == wire.LENGTH.size:
                     (length,) = wire.LENGTH.unpack(size)
                     request = wire.asked(stream.read(length))
-                    state.versions[request.api, request.version] += 1
                     response = ANSWERS[request.api](state, request)
                     self.request.sendall(wire.answer(request, response))
             except OSError:

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from kafka import KafkaAdminClient
+from kafka.admin import MemberToRemove
 
 from stream.adapters.kafka_python import Connection, KafkaReader
 from stream.core.event import Channel
@@ -18,9 +19,11 @@ class Stand(Protocol):
 
     Attributes:
         name: for tables.
+        bootstrap: past the proxy.
     """
 
     name: str
+    bootstrap: str
 
     @property
     def proxy(self) -> Proxy:
@@ -33,6 +36,10 @@ class Stand(Protocol):
 
     def visible(self, names: dict[Channel, str], channel: Channel, partition: int) -> list[bytes]:
         """The values that a reader with `read_committed` gets now."""
+        ...
+
+    def expel(self, group: str) -> None:
+        """End the sessions of a group's members; nobody tells them."""
         ...
 
 
@@ -69,6 +76,10 @@ class EndpointStand:
     def visible(self, names: dict[Channel, str], channel: Channel, partition: int) -> list[bytes]:
         """See `Stand.visible`."""
         return self.endpoint.state.visible(names[channel], partition)
+
+    def expel(self, group: str) -> None:
+        """See `Stand.expel`."""
+        self.endpoint.state.group(group).expel()
 
 
 class BrokerStand:
@@ -112,6 +123,13 @@ class BrokerStand:
             for batch in reader.read(channel, partition, bounds.start, bounds.end)
             for record in batch
         ]
+
+    def expel(self, group: str) -> None:
+        """See `Stand.expel`."""
+        with KafkaAdminClient(bootstrap_servers=self.bootstrap) as admin:
+            members = admin.describe_groups([group])[group]["members"]
+            expelled = [MemberToRemove(member_id=m["member_id"]) for m in members]
+            admin.remove_group_members(group, expelled)
 
     def close(self) -> None:
         """Give the readers back."""

@@ -1,7 +1,6 @@
 """What the endpoint holds: the ledger, the groups, and where clients are told to go."""
 
 import threading
-from collections import Counter
 
 from tests.endpoint.group import Group
 from tests.endpoint.ledger import Ledger
@@ -18,7 +17,6 @@ class State:
 
     Attributes:
         ledger: look at it with `lock` held.
-        versions: how often each (api, version) was asked.
         advertised_port: where clients are told to go.
     """
 
@@ -26,7 +24,6 @@ class State:
         self.topics = topics
         self.ledger = Ledger(topics)
         self.lock = threading.Lock()
-        self.versions: Counter[tuple[int, int]] = Counter()
         self.advertised_port = 0
         self._groups: dict[str, Group] = {}
 

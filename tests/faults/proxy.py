@@ -85,7 +85,8 @@ class Proxy:
         latency_s: added to every frame, each way.
         is_half_open: accepts and keeps connections, and passes nothing on.
         cut_after_bytes: a connection is closed after so many; None: never.
-        frames: requests that passed, by API.
+        frames: requests that came, by API.
+        versions: those, by API and version.
     """
 
     def __init__(self, *, port: int, to_port: int) -> None:
@@ -96,6 +97,7 @@ class Proxy:
         self.is_half_open = False
         self.cut_after_bytes: int | None = None
         self.frames: Counter[int] = Counter()
+        self.versions: Counter[tuple[int, int]] = Counter()
         self._pairs: list[_Pair] = []
         self._held: list[tuple[_Pair, bytes]] = []
         self._loop = asyncio.new_event_loop()
@@ -189,6 +191,7 @@ class Proxy:
             api, version, correlation = HEAD.unpack_from(frame, 4)
             pair.asked[correlation] = (api, version)
             self.frames[api] += 1
+            self.versions[api, version] += 1
             rule = self._rule(api, "request")
             if rule is not None and rule.do == "hold":
                 self._held.append((pair, frame))
