@@ -105,7 +105,11 @@ class BrokerStand:
 
     def make_topics(self, names: dict[Channel, str], *, partitions: int) -> None:
         """See `Stand.make_topics`."""
-        settings = {"num_partitions": partitions, "replication_factor": 1}
+        settings = {
+            "num_partitions": partitions,
+            "replication_factor": 1,
+            "configs": {"retention.ms": "-1"},  # the cases' records are of 1970
+        }
         with KafkaAdminClient(bootstrap_servers=self.bootstrap) as admin:
             admin.create_topics(dict.fromkeys(names.values(), settings), wait_for_metadata=True)
 

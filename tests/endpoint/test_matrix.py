@@ -81,9 +81,18 @@ def test_a_call_that_arrives_in_the_next_transaction_does_no_harm(
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_name_that_was_taken_over_ends_the_worker(stand: EndpointStand, client: str) -> None:
-    """Without a name nobody can have taken it: the worker is rebuilt."""
-    fenced = Spoiling(api="EndTxn", how="refused", code=Code.PRODUCER_FENCED)
+@pytest.mark.parametrize(
+    ("api", "code"),
+    [("EndTxn", Code.PRODUCER_FENCED), ("Produce", Code.INVALID_PRODUCER_EPOCH)],
+)
+def test_a_name_that_was_taken_over_ends_the_worker(
+    stand: EndpointStand, client: str, api: str, code: Code
+) -> None:
+    """Whichever call hears of it first; or two twins would take the id from each other for ever.
+
+    Without a name nobody can have taken it: the worker is rebuilt.
+    """
+    fenced = Spoiling(api=api, how="refused", code=code)
     with Player(stand, client, instance="w-0") as named, Player(stand, client) as nameless:
         assert named.play(fenced).how == "exit fenced"
         assert nameless.play(fenced).how == "rebuilt"

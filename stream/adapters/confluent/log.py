@@ -7,6 +7,9 @@ so much of what the kafka-python adapter has to mend is right here. What remains
   commit without a generation;
 - after any failure the producer is thrown away, and the next one of its transactional id ends what
   it left open; then the committed offsets decide;
+- so it is after a commit that succeeded although a connection broke: a request was sent again, and
+  the first one may still arrive, in the middle of the next transaction (KAFKA-17754). And librdkafka
+  2.12 was seen to hang for good in the next `send_offsets_to_transaction`;
 - partitions are assigned paused and flow once the worker has told them where to begin.
 """
 
@@ -195,14 +198,16 @@ class KafkaLog:
 
     def _meaning(self, error: StreamError | KafkaException) -> StreamError:
         """What an error in the middle of a commit says about this worker."""
-        failed = None if self._producer is None else self._producer.failure()
-        first = failed if failed is not None else error
-        if isinstance(first, KafkaException):
-            reason = first.args[0]
-            if self._instance is not None and reason.code() in _FENCING:
-                first = Fenced(f'another worker took over as instance "{self._instance}"')
-            else:
-                first = self._connection.translate(reason, "committing")
+        producer, first = self._producer, error
+        # A delivery may have heard of it before a call did.
+        codes = {None if producer is None else producer.failed_with()}
+        if isinstance(error, KafkaException):
+            codes.add(error.args[0].code())
+            first = self._connection.translate(error.args[0], "committing")
+        if self._instance is not None and codes & _FENCING:
+            first = Fenced(f'another worker took over as instance "{self._instance}"')
+        elif producer is not None:
+            first = producer.failure() or first
         if isinstance(first, Fenced):
             self._fenced = True
         if isinstance(first, CommitLost | Fenced | Misconfigured):

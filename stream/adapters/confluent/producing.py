@@ -128,11 +128,15 @@ class Deliveries:
         if waiting_n:
             raise CommitLost(f"{waiting_n} outputs were not acknowledged within {timeout_s:g} s")
 
-    def failure(self) -> StreamError | None:
-        """Why the first delivery failed that did; None: none is known to."""
+    def failed_with(self) -> int | None:
+        """The code of the first delivery that failed; None: none is known to."""
         with suppress(KafkaException):  # a fatal one; the call that failed has said it already
             self.client.poll(0)
-        if self._failed is None:
+        return None if self._failed is None else self._failed[0].code()
+
+    def failure(self) -> StreamError | None:
+        """Why the first delivery failed that did; None: none is known to."""
+        if self.failed_with() is None or self._failed is None:
             return None
         error, topic, partition = self._failed
         if error.code() in _NO_PLACE and topic is not None:

@@ -164,9 +164,8 @@ class KafkaLog:
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
         """See `Log.commit`.
 
-        While the broker is silent it ends by itself, after two request timeouts. While the broker
-        is away (connections refused), kafka-python repeats the calls that end a transaction until
-        it answers, and they take no timeout: the caller's watchdog must end the process then.
+        It ends by itself, whatever the brokers do: when they are silent after two request timeouts,
+        when they are away, or refuse for ever, after twice the transaction's timeout.
         """
         self._stop_if_fenced()
         if not outputs and not offsets:

@@ -29,6 +29,9 @@ it 5."""
 
 SPLIT_BATCH_S = 0.005
 
+TELLING_S = 0.5
+"""So long after a producer's state has changed its deliveries say why."""
+
 
 class _Null:
     """A value that is not there."""
@@ -79,14 +82,18 @@ def deliver(
         errors.KafkaError: the client's own; `cause` says what it means.
     """
     names, send = connection.names, producer.send
+    deliveries: list[Any] = []
     try:
-        deliveries = [
+        deliveries.extend(
             send(
                 names[o.channel], NULL if o.value is None else o.value, o.key,
                 list(o.headers) or None, o.partition, o.timestamp_ms,
             )
             for o in outputs
-        ]  # fmt: skip
+        )  # fmt: skip
+    except errors.IllegalStateError as error:
+        # A delivery failed meanwhile and took the transaction along: that one says why.
+        raise _first_failure(deliveries) or error from error
     except (errors.KafkaTimeoutError, ValueError) as error:
         # The client looks long for a topic that is not there, and refuses a partition that it does
         # not know: ask a broker, for what the client knows may be minutes old.
@@ -96,6 +103,17 @@ def deliver(
         if not delivery.succeeded():
             why = delivery.exception
             raise why if isinstance(why, errors.KafkaError) else CommitLost(repr(why))
+
+
+def _first_failure(deliveries: Sequence[Any]) -> BaseException | None:
+    deadline_s = time.monotonic() + TELLING_S
+    while time.monotonic() < deadline_s:
+        for delivery in deliveries:
+            if delivery.is_done and not delivery.succeeded():
+                why: BaseException = delivery.exception
+                return why
+        time.sleep(SPLIT_BATCH_S)
+    return None
 
 
 def flush(producer: KafkaProducer, done: Callable[[], bool], *, timeout_s: float) -> None:
