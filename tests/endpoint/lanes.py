@@ -67,6 +67,9 @@ def lanes(spoilings: Iterable[Spoiling]) -> list[Lane]:
 
 def run(lanes: Sequence[Lane], note: Callable[[Result], None], *, jobs: int) -> list[Result]:
     """Play lanes; `note` hears of each case when it is over."""
+    client_log = logging.getLogger("confluent_kafka")
+    if not client_log.handlers:  # or Python prints what librdkafka says of each case
+        client_log.addHandler(logging.NullHandler())
     with ThreadPoolExecutor(jobs) as threads:
         played = list(threads.map(lambda lane: _played(lane, note), lanes))
     return [result for lane in played for result in lane]
@@ -154,7 +157,6 @@ def main() -> int:
     arguments = parser.parse_args(sys.argv[2:])
     chosen = [s for s in everything() if all(word in str(s) for word in arguments.only)]
     began_s = time.monotonic()
-    logging.getLogger("confluent_kafka").addHandler(logging.NullHandler())
     results = run(lanes(chosen), _say_if_broken, jobs=arguments.jobs)
     if not arguments.quiet:
         _say(table(results))

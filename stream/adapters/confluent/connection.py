@@ -67,6 +67,7 @@ _UNREACHABLE = frozenset({
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
 })  # fmt: skip
+_FENCED_MEMBER = "fenced by other consumer with same group.instance.id"
 CLIENT_LOG = logging.getLogger("confluent_kafka")
 
 
@@ -157,7 +158,8 @@ class Connection:
         """The error of ours that a client's error means."""
         said = f"{doing}: {error.name()} ({' '.join(error.str().split())[:200]})"
         code = error.code()
-        if code == KafkaError.FENCED_INSTANCE_ID or "fenced by group.instance.id" in said:
+        # A member that polls is told _FATAL, and why only in the text.
+        if code == KafkaError.FENCED_INSTANCE_ID or _FENCED_MEMBER in said:
             return Fenced(f"{said}; another worker has this instance name")
         if code in _CONFIGURATION:
             return Misconfigured(f"kafka: {said}; check kafka.options and the permissions")

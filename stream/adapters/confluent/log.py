@@ -8,8 +8,8 @@ so much of what the kafka-python adapter has to mend is right here. What remains
 - after any failure the producer is thrown away, and the next one of its transactional id ends what
   it left open; then the committed offsets decide;
 - so it is after a commit that succeeded although a connection broke: a request was sent again, and
-  the first one may still arrive, in the middle of the next transaction (KAFKA-17754). And librdkafka
-  2.12 was seen to hang for good in the next `send_offsets_to_transaction`;
+  the first one may still arrive, in the middle of the next transaction (KAFKA-17754). And there
+  librdkafka 2.16 was seen to hang for good in `send_offsets_to_transaction`;
 - partitions are assigned paused and flow once the worker has told them where to begin.
 """
 
