@@ -57,11 +57,12 @@ def _take(player: Player) -> None:
         assert code is Code.NONE, code
 
 
-EXPECTED: dict[Situation, tuple[str, str]] = {
-    nothing_happens: ("committed", "committed"),
-    the_id_is_taken: ("rebuilt", "exit fenced"),
-    the_id_is_taken_in_the_middle: ("rebuilt", "exit fenced"),
-    the_id_is_taken_at_the_end: ("rebuilt", "exit fenced"),
-    the_member_is_expelled: ("rebuilt", "rebuilt"),
-}
-"""How the adapter ends: without a name, with one."""
+EXPECTED: tuple[tuple[Situation, str | None, str], ...] = (
+    (nothing_happens, None, "committed"),
+    (the_id_is_taken, None, "rebuilt"),
+    (the_id_is_taken, "w-0", "exit fenced"),
+    (the_id_is_taken_in_the_middle, "w-0", "exit fenced"),
+    (the_id_is_taken_at_the_end, "w-0", "exit fenced"),
+    (the_member_is_expelled, None, "rebuilt"),
+)
+"""How the adapter ends: in a situation, of a worker with this name."""

@@ -31,6 +31,7 @@ from stream.ports import Committed, Polled
 
 COMMITTED_TIMEOUT_S = 5.0
 SEEK_S = 5.0
+COMMIT_S_MIN = 0.1
 MISSING_S = 2.0
 """A topic that no broker showed for this long is missing, and not only new."""
 
@@ -190,11 +191,12 @@ class KafkaLog:
         positions: Sequence[TopicPartition],
     ) -> None:
         timeout_s, client = self._transaction_timeout_s, producer.client
+        deadline_s = time.monotonic() + timeout_s  # later the broker has aborted it
         client.begin_transaction()
         producer.send(outputs)
         if positions:
             client.send_offsets_to_transaction(list(positions), self._metadata, timeout_s)
-        client.commit_transaction(timeout_s)
+        client.commit_transaction(max(COMMIT_S_MIN, deadline_s - time.monotonic()))
 
     def _meaning(self, error: StreamError | KafkaException) -> StreamError:
         """What an error in the middle of a commit says about this worker."""

@@ -18,6 +18,7 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
 - nothing blocks inside a rebalance listener: it runs on the thread that sends the heartbeats.
 """
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -165,7 +166,7 @@ class KafkaLog:
         """See `Log.commit`.
 
         It ends by itself, whatever the brokers do: when they are silent after two request timeouts,
-        when they are away, or refuse for ever, after twice the transaction's timeout.
+        when they are away, or refuse for ever, once the transaction's time is over.
         """
         self._stop_if_fenced()
         if not outputs and not offsets:
@@ -214,9 +215,10 @@ class KafkaLog:
         producer = self._ready_producer()
         losses_n = self._losses.n
         producer.begin_transaction()
+        # Later than this the broker has aborted it.
+        deadline_s = time.monotonic() + self._timings.transaction_timeout_ms / 1000
         self._deliver(producer, outputs)
-        timeout_s = self._timings.transaction_timeout_ms / 1000
-        producing.end_transaction(producer, positions, self._metadata, timeout_s=timeout_s)
+        producing.end_transaction(producer, positions, self._metadata, deadline_s=deadline_s)
         if self._losses.n > losses_n:
             self._discard_producer()  # the next one's epoch fences what may still arrive
 

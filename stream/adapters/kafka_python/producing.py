@@ -169,17 +169,22 @@ def end_transaction(
     positions: Mapping[TopicPartition, OffsetAndMetadata],
     metadata: ConsumerGroupMetadata,
     *,
-    timeout_s: float,
+    deadline_s: float,
 ) -> None:
     """Send the offsets, if any, and commit.
 
     As the client's own calls, but these end in time: the client repeats its requests for as long as
     a broker is away or says that it is loading, and its calls take no timeout.
 
+    Args:
+        producer: in a transaction, all its deliveries looked at.
+        positions: offsets for the group.
+        metadata: of the member that speaks.
+        deadline_s: on the monotonic clock.
+
     Raises: errors.KafkaError: nobody knows how the transaction ended.
     """
     manager: Any = producer._transaction_manager  # noqa: SLF001
-    deadline_s = time.monotonic() + timeout_s
     if positions:
         _wait(producer, manager.send_offsets_to_transaction(positions, metadata), deadline_s)
     _wait(producer, manager.begin_commit(), deadline_s)
