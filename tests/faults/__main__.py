@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.endpoint import lanes
 from tests.faults import recovery, report
 from tests.faults.all_rows import table
 from tests.faults.running import run_rows
@@ -17,10 +18,13 @@ PAGE = REPOSITORY / "docs" / "FAULTS.md"
 
 def main() -> int:
     """Returns: 0, or 1 if a row broke."""
+    if sys.argv[1:2] == ["matrix"]:
+        return lanes.main()
     parser = argparse.ArgumentParser(
         prog="scripts/faults",
         description="Make every fault of the table on a real Kafka and a real Redis, and look on.",
-        epilog="example: scripts/faults 1 15 30",
+        epilog="example: scripts/faults 1 15 30. scripts/faults matrix: row 20 on the scripted "
+        "endpoint, every case of it in a table",
     )
     parser.add_argument("rows", nargs="*", type=int, metavar="ROW", help="default: all of them")
     parser.add_argument("--quick", action="store_true", help="the slice that CI runs")
