@@ -26,13 +26,13 @@ class Hook:
 
     Attributes:
         call: `module:Class.method`.
-        do: die by SIGKILL; sleep for `seconds`; or raise a MemoryError.
+        do: die by SIGKILL; stop by SIGSTOP; sleep for `seconds`; or raise a MemoryError.
         when: before or after the method itself.
         nth: counted from 1.
     """
 
     call: str
-    do: Literal["kill", "sleep", "no_memory"] = "kill"
+    do: Literal["kill", "stop", "sleep", "no_memory"] = "kill"
     when: Literal["before", "after"] = "before"
     nth: int = 1
     seconds: float = 0.0
@@ -79,6 +79,8 @@ def _arm(hook: Hook) -> None:
 def _strike(hook: Hook) -> None:
     if hook.do == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if hook.do == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
     if hook.do == "no_memory":
         raise MemoryError("as if there were none left")
     time.sleep(hook.seconds)

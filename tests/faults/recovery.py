@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.run import Broke, Run
+from tests.faults.run import Run
 from tests.faults.stage import Stage
+from tests.faults.worker import Broke
 
 RECOVERY_TIME_S = 10.0
 BURST_N = 10_000

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tests.faults.clocks import VARIABLE as CLOCK
 from tests.faults.hooks import VARIABLE, Hook, variable
-from tests.faults.run import REPOSITORY, Broke, Run
+from tests.faults.run import REPOSITORY, Run
 from tests.faults.stage import Stage
 from tests.faults.table import Table, Told
+from tests.faults.worker import Broke
 
 STATIC_S = 3.0
 PRODUCER = "kafka:KafkaProducer."

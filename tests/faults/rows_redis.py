@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,9 +11,10 @@ import redis
 from stream.core import snapshot
 from stream.sandbox import LocalRedis
 from tests.faults.hooks import VARIABLE, Hook, variable
-from tests.faults.run import Broke, Run
+from tests.faults.run import Run
 from tests.faults.stage import Stage
 from tests.faults.table import Table, Told
+from tests.faults.worker import Broke, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -285,10 +285,10 @@ def hanging(stage: Stage) -> Told:
         run.flowing()
         run.feeder.burst(3_000)
         time.sleep(3.0)
-        before = _resident_bytes(worker.process.pid)
+        before = resident_bytes(worker.process.pid)
         run.feeder.burst(6_000)
         time.sleep(5.0)
-        grown = _resident_bytes(worker.process.pid) - before
+        grown = resident_bytes(worker.process.pid) - before
         _steady(run, "storing hangs")
         worker.kill()
         at = time.monotonic()
@@ -298,8 +298,3 @@ def hanging(stage: Stage) -> Told:
         if grown > 30 << 20:
             raise Broke(f"I12: {grown >> 20} MB more while a snapshot is stored")
         return Told(f"{grown / (1 << 20):.0f} MB more memory after 12,000 events.", run.recoveries)
-
-
-def _resident_bytes(pid: int) -> int:
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.split("VmRSS:")[1].split()[0]) * 1024

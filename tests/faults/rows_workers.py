@@ -8,15 +8,18 @@ from datetime import datetime
 from kafka import KafkaProducer
 
 from tests.faults.hooks import POLL_VARIABLE, VARIABLE, Hook, variable
-from tests.faults.run import Broke, Run, Worker
+from tests.faults.run import Run
 from tests.faults.stage import Stage
 from tests.faults.table import Table, Told
+from tests.faults.worker import RESTART_CODES, Broke, Worker
 
 START_S = 3.0
 """What the start of a process may take; a machine that is busy with other work takes longer."""
 
 STATIC_S = 3.0
 """`recovery_time_s` of workers with a stable instance name."""
+
+PARTITIONS_N = 2
 
 TRAPS = "tests/broker/test_kafka_traps.py"
 SENDS_OFFSETS = "kafka:KafkaProducer.send_offsets_to_transaction"
@@ -121,37 +124,64 @@ def terminated(stage: Stage) -> Told:
 
 def stopped(stage: Stage) -> Told:
     """The zombie wakes up inside its commit, and must not publish anything."""
+    inside = Hook(call=SENDS_OFFSETS, do="stop", nth=20)
     with Run(stage) as run:
-        zombie = run.start()
-        run.flowing()
-        zombie.signal(signal.SIGSTOP)
+        zombie = run.start(environment={VARIABLE: variable(inside)})
+        run.until(lambda: zombie.is_stopped, within_s=40, what="the worker stops itself")
         at = time.monotonic()
         run.start()
-        run.recovered(at)
+        run.recovered(at, partition=0)
+        run.recovered(at, partition=1)
         time.sleep(1.0)
         zombie.signal(signal.SIGCONT)
-        time.sleep(2.0)
-        run.flowing()
+        run.until(lambda: _noticed(zombie), within_s=20, what="the zombie notices")
+        at = time.monotonic()
+        for partition in (0, 1):
+            run.flowing(after=at, partition=partition)
         run.finish()
-        return Told("the other worker goes on; the zombie comes back as a member", run.recoveries)
+        return Told(f"stopped before the offsets of a commit, another took both partitions; then "
+                    f"{_ending(zombie)}", run.recoveries)  # fmt: skip
+
+
+def _noticed(worker: Worker) -> bool:
+    """Whether a worker that stood still said that its commit failed, or ended for it."""
+    return "commit_lost" in worker.log or not worker.running
+
+
+def _ending(worker: Worker) -> str:
+    """What became of it. Raises: Broke: it ended in a way that nobody restarts."""
+    if "commit_lost" in worker.log:
+        return "its commit was lost"
+    code = worker.ends(within_s=0)
+    if code not in RESTART_CODES:
+        raise Broke(f"exit {code}: {worker.log[-600:]}")
+    return f"it ended with {code}"
 
 
 def slow_step(stage: Stage) -> Told:
-    """The client's limit is five minutes, so the worker's is set to 4 s for this."""
+    """The client's limit is five minutes, so the workers' is set to 4 s for this."""
     interval = {POLL_VARIABLE: "4000"}
-    step = Hook(call="tests.faults.models:Brittle.learn_one", do="sleep", seconds=9.0, nth=400)
+    step = Hook(call="tests.faults.models:Brittle.learn_one", do="sleep", seconds=9.0, nth=3_000)
     with Run(stage, config='[model]\nfactory = "tests.faults.models:brittle"\n') as run:
-        slow = run.start(environment={**interval, VARIABLE: variable(step)})
+        other = run.start(environment=interval)
         run.flowing()
-        run.start(environment=interval)
-        time.sleep(12.0)
+        slow = run.start(environment={**interval, VARIABLE: variable(step)})
+        run.until(lambda: "task_restored" in slow.log, within_s=40, what="its share")
+        share = f"task_restored partition={int('task_restored partition=1' in slow.log)}"
+        before_n = other.log.count(share)
+        run.until(
+            lambda: other.log.count(share) > before_n, within_s=60, what="the other one takes over"
+        )
         at = time.monotonic()
         run.recovered(at, partition=0)
         run.recovered(at, partition=1)
-        if not slow.running and slow.ends(within_s=0) not in (69, 70, 75):
-            raise Broke(f"exit {slow.process.returncode}: {slow.log}")
+        run.until(lambda: _noticed(slow), within_s=40, what="the slow one notices")
+        ending = _ending(slow)
+        run.flowing(partition=0)
+        run.flowing(partition=1)
         run.finish()
-        return Told("a step of 9 s with a limit of 4 s, two workers", run.recoveries)
+        return Told(f"a step of 9 s with a limit of 4 s: the other took its partition, {ending}",
+                    run.recoveries)  # fmt: skip
 
 
 def joined_and_left(stage: Stage) -> Told:
@@ -192,6 +222,9 @@ def rebalance_in_restore(stage: Stage) -> Told:
         time.sleep(1.0)
         other = run.start(instance="w-1")
         run.until(lambda: _owns(other), within_s=60, what="a share of the second one")
+        replayed_n = run.workers[1].log.count("task_restored")
+        if replayed_n == PARTITIONS_N:
+            raise Broke("the replay was over before the second worker joined")
         run.feeder.burst(100)
         run.recovered(at)
         run.finish(within_s=90)
@@ -252,9 +285,11 @@ def lost_member(stage: Stage) -> Told:
         run.start()
         run.recovered(at, partition=0)
         run.recovered(at, partition=1)
-        time.sleep(9.0)
+        run.until(lambda: _noticed(frozen), within_s=30, what="the frozen worker notices")
+        ending = _ending(frozen)
+        at = time.monotonic()
+        for partition in (0, 1):
+            run.flowing(after=at, partition=partition)
         run.finish()
-        if not frozen.log:
-            raise Broke("the frozen worker said nothing")
-        return Told("two workers, a commit of both partitions held over a rebalance",
+        return Told(f"two workers, a commit of both partitions held over a rebalance: {ending}",
                     run.recoveries)  # fmt: skip

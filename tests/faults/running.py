@@ -12,9 +12,9 @@ from kafka import errors
 
 from stream.errors import StreamError
 from tests.faults import report
-from tests.faults.run import Broke
 from tests.faults.stage import Stage
 from tests.faults.table import Result, Row, Told, Verdict
+from tests.faults.worker import Broke
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TESTS_WITHIN_S = 600.0

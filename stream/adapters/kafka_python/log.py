@@ -8,6 +8,8 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
   client commits a transaction although a send in it has failed;
 - after any failure the producer is thrown away: it would send the offsets of the aborted
   transaction along with the next one;
+- so it is after a request of a transaction was sent twice: the first may arrive in the next
+  transaction, and brokers refuse it only under a new epoch (`producing.Resent`);
 - a look-up of committed offsets never takes the answer to an earlier one that timed out: the client
   keeps such an answer, and the offset may have moved since;
 - whoever takes partitions over ends what their dead owner left open (`abandoned.py`);
@@ -65,6 +67,7 @@ class KafkaLog:
         self._fenced = False
         self._takes_over = False
         self._producer: KafkaProducer | None = None
+        self._resent: producing.Resent | None = None
         if exactly_once:
             # Fencing first: it ends what a dead predecessor of this name left open, at once.
             self._ready_producer()
@@ -97,6 +100,7 @@ class KafkaLog:
         doing = "taking the transactional id"
         producer = producing.make(self._connection, doing, **settings)
         if self._exactly_once:
+            self._resent = producing.Resent(producer)
             try:
                 with self._connection.translated(doing):
                     producer.init_transactions()
@@ -215,6 +219,8 @@ class KafkaLog:
         if positions:
             producer.send_offsets_to_transaction(positions, self._metadata)
         producer.commit_transaction()
+        if self._resent is not None and self._resent.happened:
+            self._discard_producer()
 
     def _deliver(self, producer: KafkaProducer, outputs: Sequence[Output]) -> None:
         # Longer than the client tries, so that it says itself what failed.

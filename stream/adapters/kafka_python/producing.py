@@ -61,6 +61,29 @@ def make(connection: Connection, doing: str, **settings: Any) -> KafkaProducer:
     return producer
 
 
+class Resent:
+    """Knows whether a transactional request may still be on its way after its answer came.
+
+    When a connection breaks the client sends its request again over another one; the first may
+    arrive later. Brokers take it for a part of the producer's *next* transaction: an EndTxn commits
+    half of that one, a TxnOffsetCommit takes the group's offset back (KAFKA-17754). Only a new
+    producer epoch makes brokers refuse it.
+    """
+
+    def __init__(self, producer: KafkaProducer) -> None:
+        manager = producer._transaction_manager  # noqa: SLF001  # no public way to hear of it
+        self._look_up = manager._lookup_coordinator  # noqa: SLF001
+        self._looked_up: set[object] = set()
+        self.happened = False
+        manager._lookup_coordinator = self._heard  # noqa: SLF001
+
+    def _heard(self, kind: object, key: object) -> None:
+        # The client looks for a coordinator at first, and then whenever it lost the last one.
+        self.happened = self.happened or kind in self._looked_up
+        self._looked_up.add(kind)
+        self._look_up(kind, key)
+
+
 def deliver(
     producer: KafkaProducer, connection: Connection, outputs: Sequence[Output], *, timeout_s: float
 ) -> None:
