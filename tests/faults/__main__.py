@@ -1,15 +1,15 @@
 """Run the fault table on real servers; see `scripts/faults --help`."""
 
 import argparse
-import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults import recovery, report
 from tests.faults.all_rows import table
 from tests.faults.running import run_rows
-from tests.faults.table import Result
+from tests.faults.worker import Broke
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs" / "FAULTS.md"
@@ -40,33 +40,41 @@ def main() -> int:
         help="for --recovery (default: both)",
     )  # fmt: skip
     arguments = parser.parse_args()
+    book = report.Book(arguments.json, merge=arguments.merge)
+    rows = table().rows
+    unknown = set(arguments.rows) - rows.keys()
+    if unknown:
+        parser.error(f"no such row: {sorted(unknown)}; there are {min(rows)} to {max(rows)}")
     with tempfile.TemporaryDirectory(prefix="streamfold-faults-") as folder:
         if arguments.recovery:
-            return recovery.measure(Path(folder), arguments.models, kills=arguments.kills, say=_say)
-        rows = table().rows
-        unknown = set(arguments.rows) - rows.keys()
-        if unknown:
-            parser.error(f"no such row: {sorted(unknown)}; there are {min(rows)} to {max(rows)}")
-        chosen = [
-            row
-            for number, row in sorted(rows.items())
-            if number in (arguments.rows or rows) and (row.is_quick or not arguments.quick)
-        ]
-        earlier = report.known(arguments.json) if arguments.json and arguments.merge else []
-        book = {r.number: r for r in earlier}
+            is_good = _recover(Path(folder), arguments.models, arguments.kills, book)
+        else:
+            chosen = [
+                row
+                for number, row in sorted(rows.items())
+                if number in (arguments.rows or rows) and (row.is_quick or not arguments.quick)
+            ]
+            results = run_rows(chosen, Path(folder), _say, book.note)
+            _say(report.summary(results))
+            is_good = all(r.verdict in {"held", "proven"} for r in results)
+    if book.rows.keys() == rows.keys():
+        arguments.page.write_text(report.page(book))
+    return 0 if is_good else 1
 
-        def note(result: Result) -> None:
-            """Written after each row, so that a run that is stopped is not lost."""
-            book[result.number] = result
-            if arguments.json is not None:
-                told = report.as_json([book[n] for n in sorted(book)])
-                arguments.json.write_text(json.dumps(told, indent=1) + "\n")
 
-        results = run_rows(chosen, Path(folder), _say, note)
-    _say(report.summary(results))
-    if book.keys() == rows.keys():
-        arguments.page.write_text(report.page([book[n] for n in sorted(book)]))
-    return 0 if all(r.verdict in {"held", "proven"} for r in results) else 1
+def _recover(folder: Path, models: Sequence[str], kills: int, book: report.Book) -> bool:
+    """Whether each recovery was in time."""
+    late_n = 0
+    try:
+        for found in recovery.measure(folder, models, kills=kills, say=_say):
+            _say(found.told)
+            book.note(found)
+            late_n += found.late_n
+    except Broke as error:
+        _say(f"broke: {error}")
+        return False
+    _say(f"{late_n} later than recovery_time_s = {recovery.RECOVERY_TIME_S:g}")
+    return not late_n
 
 
 def _say(line: str) -> None:

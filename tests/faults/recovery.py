@@ -1,10 +1,11 @@
 """kill -9 to the next committed output: its distribution over many kills."""
 
+import json
 import random
 import signal
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,26 +38,58 @@ CASES = {
 }
 
 
-def measure(folder: Path, cases: Sequence[str], *, kills: int, say: Callable[[str], None]) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recoveries:
+    """One series of kills.
+
+    Attributes:
+        who: whether the worker has a stable name.
+        model_bytes: what the newest snapshot holds, once decompressed.
+        allowed_s: `recovery_time_s`.
+        seconds: from each kill to the next committed output, in the order of the kills.
+    """
+
+    model: str
+    events_n: int
+    who: str
+    model_bytes: int
+    allowed_s: float
+    seconds: tuple[float, ...]
+
+    @property
+    def late_n(self) -> int:
+        """How many took longer than allowed."""
+        return sum(s > self.allowed_s for s in self.seconds)
+
+    @property
+    def told(self) -> str:
+        """Its distribution, in a line."""
+        parts = sorted(self.seconds)
+        most = statistics.quantiles(parts, n=10, method="inclusive")[-1] if parts[1:] else parts[0]
+        return (
+            f"{self.model}, {self.events_n:,} events, state of "
+            f"{self.model_bytes / 1e6:.2f} MB, {self.who}: {len(parts)} kills, min "
+            f"{parts[0]:.1f} s, median {statistics.median(parts):.1f} s, 90 % {most:.1f} s, max "
+            f"{parts[-1]:.1f} s; all: {' '.join(f'{s:.1f}' for s in parts)}"
+        )
+
+
+def measure(
+    folder: Path, cases: Sequence[str], *, kills: int, say: Callable[[str], None]
+) -> Iterator[Recoveries]:
     """On a broker with the intervals that it is shipped with; the start of a process counts.
 
-    Returns: 0, or 1 if one recovery was later than `recovery_time_s`, or something broke.
+    Raises: Broke.
     """
-    late = 0
     with Stage(folder, say) as stage:
         for name in cases:
-            try:
-                late += _measure(stage, CASES[name], kills=kills, say=say)
-            except Broke as error:
-                say(f"{name} broke: {error}")
-                return 1
-    say(f"{late} later than recovery_time_s = {RECOVERY_TIME_S:g}")
-    return 1 if late else 0
+            yield from _measure(stage, CASES[name], kills=kills, say=say)
 
 
-def _measure(stage: Stage, case: Case, *, kills: int, say: Callable[[str], None]) -> int:
-    """Kills, first with a stable name, then without. Returns: how many were late."""
-    late = 0
+def _measure(
+    stage: Stage, case: Case, *, kills: int, say: Callable[[str], None]
+) -> Iterator[Recoveries]:
+    """Kills, first with a stable name, then without."""
     with Run(
         stage,
         config=case.config,
@@ -84,13 +117,17 @@ def _measure(stage: Stage, case: Case, *, kills: int, say: Callable[[str], None]
             run.workers[-1].ends(within_s=60)
             run.start(instance=instance)
             run.flowing(within_s=60)
-            found = _kill(run, instance, kills=kills)
-            who = "with a stable name" if instance else "without a name"
-            say(f"{case.model}, {case.events_n:,} events, {who}: {_told(found)}")
-            late += sum(s > RECOVERY_TIME_S for s in found)
+            seconds = _kill(run, instance, kills=kills)
+            yield Recoveries(
+                model=case.model,
+                events_n=case.events_n,
+                who="with a stable name" if instance else "without a name",
+                model_bytes=_model_bytes(run),
+                allowed_s=RECOVERY_TIME_S,
+                seconds=tuple(seconds),
+            )
         if run.verifier.broken:
             raise Broke("; ".join(run.verifier.broken[:3]))
-    return late
 
 
 def _kill(run: Run, instance: str | None, *, kills: int) -> list[float]:
@@ -105,10 +142,9 @@ def _kill(run: Run, instance: str | None, *, kills: int) -> list[float]:
     return run.recoveries[before:]
 
 
-def _told(seconds: list[float]) -> str:
-    parts = sorted(seconds)
-    most = statistics.quantiles(parts, n=10, method="inclusive")[-1] if parts[1:] else parts[0]
-    return (
-        f"{len(parts)} kills, min {parts[0]:.1f} s, median {statistics.median(parts):.1f} s, "
-        f"90 % {most:.1f} s, max {parts[-1]:.1f} s; all: {' '.join(f'{s:.1f}' for s in parts)}"
-    )
+def _model_bytes(run: Run) -> int:
+    """The size of the state in the newest snapshot, once decompressed."""
+    done = run.command("snapshots", "-c", "stream.toml", "inspect", "--json")
+    found = json.loads(done.stdout)["snapshots"]
+    newest = max(found, key=lambda each: each["next_offset"])
+    return int(newest["header"]["raw_bytes"])

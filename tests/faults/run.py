@@ -87,6 +87,9 @@ class Run:
             rate=rate,
         )
         self._rate = rate
+        self._variables = {
+            "PYTHONPATH": str(REPOSITORY), "XDG_STATE_HOME": str(self.folder / "state"),
+        }  # fmt: skip
         self.verifier = Verifier(
             bootstrap=self.bootstrap,
             pipeline=self.name,
@@ -153,12 +156,7 @@ class Run:
     ) -> Worker:
         """A worker in the background."""
         number = len(self.workers)
-        variables = {
-            "PYTHONPATH": str(REPOSITORY),
-            "PYTHONFAULTHANDLER": "1",
-            "XDG_STATE_HOME": str(self.folder / "state"),
-            **(environment or {}),
-        }
+        variables = {**self._variables, "PYTHONFAULTHANDLER": "1", **(environment or {})}
         if instance is not None:
             variables["STREAM__WORKER__INSTANCE"] = instance
         if behind_proxy:
@@ -175,6 +173,14 @@ class Run:
             )
         self.workers.append(Worker(process, path))
         return self.workers[-1]
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What a user types, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "stream", *arguments], cwd=self.folder,
+            env=os.environ | self._variables,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
 
     def flowing(
         self, *, within_s: float = 40.0, after: float | None = None, partition: int | None = None
