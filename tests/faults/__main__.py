@@ -3,16 +3,16 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults import recovery, report
 from tests.faults.all_rows import table
 from tests.faults.running import run_rows
+from tests.faults.stage import Client
 from tests.faults.worker import Broke
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGE = REPOSITORY / "docs" / "FAULTS.md"
+PAGES: dict[Client, str] = {"kafka-python": "FAULTS.md", "confluent": "FAULTS-confluent.md"}
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
         "--merge", action="store_true",
         help="keep what FILE says of other rows; the page is written once all rows are there",
     )  # fmt: skip
-    parser.add_argument("--page", type=Path, metavar="FILE", default=PAGE, help=argparse.SUPPRESS)
+    parser.add_argument("--page", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     parser.add_argument(
         "--recovery", action="store_true",
         help="instead: kill -9 to the next committed output, 20 times for each of two models",
@@ -39,7 +39,9 @@ def main() -> int:
         "--models", nargs="+", choices=list(recovery.CASES), default=list(recovery.CASES),
         help="for --recovery (default: both)",
     )  # fmt: skip
+    parser.add_argument("--client", choices=list(PAGES), default="kafka-python")
     arguments = parser.parse_args()
+    client: Client = arguments.client
     book = report.Book(arguments.json, merge=arguments.merge)
     rows = table().rows
     unknown = set(arguments.rows) - rows.keys()
@@ -47,26 +49,29 @@ def main() -> int:
         parser.error(f"no such row: {sorted(unknown)}; there are {min(rows)} to {max(rows)}")
     with tempfile.TemporaryDirectory(prefix="streamfold-faults-") as folder:
         if arguments.recovery:
-            is_good = _recover(Path(folder), arguments.models, arguments.kills, book)
+            is_good = _recover(Path(folder), arguments, book)
         else:
             chosen = [
                 row
                 for number, row in sorted(rows.items())
                 if number in (arguments.rows or rows) and (row.is_quick or not arguments.quick)
             ]
-            results = run_rows(chosen, Path(folder), _say, book.note)
+            results = run_rows(chosen, Path(folder), _say, book.note, client)
             _say(report.summary(results))
             is_good = all(r.verdict in {"held", "proven"} for r in results)
     if book.rows.keys() == rows.keys():
-        arguments.page.write_text(report.page(book))
+        path = arguments.page or REPOSITORY / "docs" / PAGES[client]
+        path.write_text(report.page(book, client))
     return 0 if is_good else 1
 
 
-def _recover(folder: Path, models: Sequence[str], kills: int, book: report.Book) -> bool:
+def _recover(folder: Path, arguments: argparse.Namespace, book: report.Book) -> bool:
     """Whether each recovery was in time."""
     late_n = 0
     try:
-        for found in recovery.measure(folder, models, kills=kills, say=_say):
+        for found in recovery.measure(
+            folder, arguments.models, kills=arguments.kills, client=arguments.client, say=_say
+        ):
             _say(found.told)
             book.note(found)
             late_n += found.late_n

@@ -50,14 +50,44 @@ def install() -> None:
     max_poll_ms = os.environ.pop(POLL_VARIABLE, None)
     if max_poll_ms is not None:
         # No option of ours: five minutes would be too long to wait for here.
+        _limit_polls(int(max_poll_ms))
+
+
+def _is_confluent() -> bool:
+    return os.environ.get("STREAM__KAFKA__CLIENT") == "confluent"
+
+
+def _limit_polls(max_poll_ms: int) -> None:
+    if _is_confluent():
+        membership: Any = importlib.import_module("stream.adapters.confluent.membership")
+        client = membership.Consumer
+
+        def limited(settings: dict[str, Any]) -> Any:
+            return client({**settings, "max.poll.interval.ms": max_poll_ms})
+
+        membership.Consumer = limited
+    else:
         consumer = importlib.import_module("kafka").KafkaConsumer
-        consumer.DEFAULT_CONFIG["max_poll_interval_ms"] = int(max_poll_ms)
+        consumer.DEFAULT_CONFIG["max_poll_interval_ms"] = max_poll_ms
+
+
+def _owner(module: str, name: str) -> Any:
+    """The class whose method is armed; librdkafka's producer stands in for kafka-python's."""
+    if (module, name) != ("kafka", "KafkaProducer") or not _is_confluent():
+        return getattr(importlib.import_module(module), name)
+    producing: Any = importlib.import_module("stream.adapters.confluent.producing")
+    if producing.Producer.__module__ != __name__:
+        # A class of C takes no new attributes.
+        producing.Producer = type("Producer", (producing.Producer,), {"__module__": __name__})
+    return producing.Producer
 
 
 def _arm(hook: Hook) -> None:
     module, _, path = hook.call.partition(":")
     name, _, method = path.partition(".")
-    owner = getattr(importlib.import_module(module), name)
+    owner = _owner(module, name)
+    if owner.__module__ == __name__:
+        method = {"send": "produce"}.get(method, method)
     original: Callable[..., Any] = getattr(owner, method)
     calls = 0
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.run import Run
-from tests.faults.stage import Stage
+from tests.faults.stage import Client, Stage
 from tests.faults.worker import Broke
 
 RECOVERY_TIME_S = 10.0
@@ -75,13 +75,13 @@ class Recoveries:
 
 
 def measure(
-    folder: Path, cases: Sequence[str], *, kills: int, say: Callable[[str], None]
+    folder: Path, cases: Sequence[str], *, kills: int, client: Client, say: Callable[[str], None]
 ) -> Iterator[Recoveries]:
     """On a broker with the intervals that it is shipped with; the start of a process counts.
 
     Raises: Broke.
     """
-    with Stage(folder, say) as stage:
+    with Stage(folder, say, client) as stage:
         for name in cases:
             yield from _measure(stage, CASES[name], kills=kills, say=say)
 

@@ -12,13 +12,14 @@ from typing import Any
 
 from stream.sandbox.kafka_settings import KAFKA_VERSION
 from tests.faults.recovery import Recoveries
+from tests.faults.stage import Client
 from tests.faults.table import Result
 
 HEAD = """# Faults
 
-Written by `scripts/faults`, not by hand. Each row is a fault of the table that the design is held
-to. A reader with `read_committed`, which shares no code with the worker, watches while the fault
-lasts, and in the end every output is compared with a plain river loop.
+Written by `scripts/faults --client {client}`, not by hand. Each row is a fault of the table that
+the design is held to. A reader with `read_committed`, which shares no code with the worker, watches
+while the fault lasts, and in the end every output is compared with a plain river loop.
 
 {summary}. {date}, Kafka {kafka}, Python {python}, {cpus} CPUs, shared with other work.
 
@@ -101,8 +102,8 @@ def summary(results: Sequence[Result]) -> str:
     return f"{len(good)} of {len(results)} rows held or proven in {took_s:.0f} s{tail}"
 
 
-def page(book: Book) -> str:
-    """docs/FAULTS.md."""
+def page(book: Book, client: Client) -> str:
+    """docs/FAULTS.md, or the other client's."""
     seen = _circumstances()
     results = [book.rows[n] for n in sorted(book.rows)]
     rows = [
@@ -112,7 +113,7 @@ def page(book: Book) -> str:
     ]
     head = HEAD.format(
         summary=summary(results), date=seen["date"], kafka=seen["kafka"], python=seen["python"],
-        cpus=seen["cpus"],
+        cpus=seen["cpus"], client=client,
     )  # fmt: skip
     return head + "\n".join(rows) + "\n" + _recovery(list(book.recoveries.values()))
 

@@ -7,11 +7,13 @@ worst of both. Through the port, with the adapter that a worker has.
 import struct
 import time
 from collections import Counter
+from typing import Any
 from uuid import uuid4
 
 from kafka import KafkaAdminClient
 
-from stream.adapters.kafka_python import Connection, KafkaLog, KafkaReader
+from stream.adapters import confluent, kafka_python
+from stream.adapters.kafka_python import KafkaReader
 from stream.config.timings import Timings
 from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Fenced, Misconfigured, Retryable
@@ -78,18 +80,19 @@ class _World:
         settings = {"num_partitions": 1, "replication_factor": 1}
         admin.create_topics(dict.fromkeys(self.names.values(), settings), wait_for_metadata=True)
         admin.close()
+        self.client: Any = confluent if stage.client == "confluent" else kafka_python
         self.reader = KafkaReader(
-            Connection(bootstrap_servers=own, names=self.names, group=self.group)
+            kafka_python.Connection(bootstrap_servers=own, names=self.names, group=self.group)
         )
         self.offset = 0
         self.published: list[bytes] = []
         self.log = self._log()
 
-    def _log(self) -> KafkaLog:
-        connection = Connection(
+    def _log(self) -> Any:
+        connection = self.client.Connection(
             bootstrap_servers=f"127.0.0.1:{self.proxy.port}", names=self.names, group=self.group
         )
-        log = KafkaLog(connection, timings=TIMINGS)
+        log = self.client.KafkaLog(connection, timings=TIMINGS)
         deadline = time.monotonic() + SETTLED_WITHIN_S
         while 0 not in log.poll(timeout_s=0.1, records_max=1).assigned:
             assert time.monotonic() < deadline, "no assignment"

@@ -89,6 +89,7 @@ class Run:
         self._rate = rate
         self._variables = {
             "PYTHONPATH": str(REPOSITORY), "XDG_STATE_HOME": str(self.folder / "state"),
+            "STREAM__KAFKA__CLIENT": stage.client,
         }  # fmt: skip
         self.verifier = Verifier(
             bootstrap=self.bootstrap,

@@ -1,6 +1,7 @@
 """Random faults without end on three brokers, a Redis and three workers; see `scripts/soak`."""
 
 import argparse
+import json
 import secrets
 import shutil
 import sys
@@ -9,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from kafka import errors
@@ -20,7 +21,7 @@ from tests.faults.keeper import Keeper
 from tests.faults.run import Run
 from tests.faults.soak_faults import Field, Kinds, Plan
 from tests.faults.soak_watch import Growth, Moment, Sample, Watch
-from tests.faults.stage import Stage
+from tests.faults.stage import Client, Stage
 from tests.faults.worker import Broke
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -52,7 +53,7 @@ class Found:
 
     seed: int
     minutes: float
-    client: str
+    client: Client
     faults: list[tuple[float, str]] = field(default_factory=list)
     caught_up_s: list[float] = field(default_factory=list)
     ended: Counter[int] = field(default_factory=Counter)
@@ -85,6 +86,7 @@ def main() -> int:
         metavar="FILE",
         help="the summary in Markdown (docs/SOAK.md is a run of 30 minutes)",
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="all that was measured")
     arguments = parser.parse_args()
     seed = secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed
     found = Found(seed=seed, minutes=arguments.minutes, client=arguments.client)
@@ -101,6 +103,8 @@ def main() -> int:
     else:
         shutil.rmtree(folder, ignore_errors=True)
     arguments.report.write_text(soak_report.html(found))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(asdict(found)) + "\n")
     summary = soak_report.markdown(found)
     if arguments.page is not None:
         arguments.page.write_text(summary)
@@ -112,15 +116,17 @@ def soak(found: Found, folder: Path, say: Callable[[str], None]) -> None:
     """Fill in what is found. Raises: Broke, and what the servers' clients raise."""
     cluster = Cluster(folder / "cluster", with_proxies=True)
     try:
-        with Stage(folder, say) as stage:
+        with Stage(folder, say, found.client) as stage:
             cluster.start()
             began = time.monotonic()
             with Run(
                 stage, bootstrap=cluster.bootstrap_servers, partitions_n=PARTITIONS_N, rate=RATE,
                 recovery_time_s=RECOVERY_TIME_S, replicas=3, patience_s=PATIENCE_S,
             ) as run:  # fmt: skip
-                _Soak(found, stage, cluster, run, say).go(until=began + found.minutes * 60)
-                found.took_s = time.monotonic() - began
+                try:
+                    _Soak(found, stage, cluster, run, say).go(until=began + found.minutes * 60)
+                finally:
+                    found.took_s = time.monotonic() - began
     finally:
         cluster.kill()
 
@@ -132,7 +138,6 @@ class _Soak:
         self._found, self._run, self._say = found, run, say
         variables = {
             "STREAM__KAFKA__BOOTSTRAP_SERVERS": cluster.bootstrap_via,
-            "STREAM__KAFKA__CLIENT": found.client,
         }
         self._keepers = [Keeper(run, instance=name, environment=variables) for name in WORKERS]
         self._over = threading.Event()

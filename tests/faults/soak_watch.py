@@ -41,6 +41,7 @@ class Sample:
     pid: int
     memory_bytes: int
     descriptors_n: int
+    threads_n: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,7 @@ class Watch:
             pid=pid,
             memory_bytes=resident_bytes(pid),
             descriptors_n=len(list(Path(f"/proc/{pid}/fd").iterdir())),
+            threads_n=len(list(Path(f"/proc/{pid}/task").iterdir())),
         )
 
     def _lag_n(self) -> int | None:
