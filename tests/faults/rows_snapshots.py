@@ -110,9 +110,13 @@ def half_written(stage: Stage) -> Told:
     with Run(stage, recovery_time_s=STATIC_S) as run:
         for hook in points.values():
             worker = run.start(instance="w-0", environment={VARIABLE: variable(hook)})
-            run.flowing()
-            time.sleep(0.3)
-            worker.signal(signal.SIGTERM)
+            # A slow restore makes a snapshot due at once, else the clean end makes one.
+            run.until(
+                lambda w=worker: not w.running or "progress" in w.log,  # type: ignore[misc]
+                within_s=40, what="the worker goes on, or died already",
+            )  # fmt: skip
+            if worker.running:
+                worker.signal(signal.SIGTERM)
             code = worker.ends(within_s=20)
             if code != -9:
                 raise Broke(f"the hook was not reached: {code}")

@@ -67,7 +67,7 @@ _UNREACHABLE = frozenset({
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
 })  # fmt: skip
-_CLIENT_LOG = logging.getLogger("confluent_kafka")
+CLIENT_LOG = logging.getLogger("confluent_kafka")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class Connection:
             "allow.auto.create.topics": False,
             "log.connection.close": False,
             "error_cb": heard.append,
-            "logger": _CLIENT_LOG,
+            "logger": CLIENT_LOG,
             **settings,
             **self.options,
         }

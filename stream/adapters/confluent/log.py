@@ -7,6 +7,8 @@ so much of what the kafka-python adapter has to mend is right here. What remains
   commit without a generation;
 - after any failure the producer is thrown away, and the next one of its transactional id ends what
   it left open; then the committed offsets decide;
+- so it is after a connection broke in a transaction: what was sent twice may arrive in the next
+  transaction, and brokers refuse it only under a new epoch (`Deliveries.may_be_late`);
 - partitions are assigned paused and flow once the worker has told them where to begin.
 """
 
@@ -190,6 +192,8 @@ class KafkaLog:
         if positions:
             client.send_offsets_to_transaction(list(positions), self._metadata, timeout_s)
         client.commit_transaction(timeout_s)
+        if producer.may_be_late:
+            self._discard_producer()
 
     def _meaning(self, error: StreamError | KafkaException) -> StreamError:
         """What an error in the middle of a commit says about this worker."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection, partitions
+from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, CLIENT_LOG, Connection, partitions
 from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
 
@@ -15,6 +15,9 @@ MESSAGE_BYTES_MAX = 8 << 20
 QUEUED_MAX = 500_000
 UNKNOWN_TOPIC_MS = 2_000
 """So long a topic that no broker knows is waited for; librdkafka's own is 30 s."""
+
+_LOST = frozenset({"FAIL", "REQTMOUT"})
+"""What librdkafka calls its lines on a connection that broke, or a request without an answer."""
 
 _NO_PLACE = frozenset({
     KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION,
@@ -50,6 +53,8 @@ def make(
             "topic.metadata.propagation.max.ms": UNKNOWN_TOPIC_MS,
             "delivery.report.only.error": True,
             "on_delivery": deliveries.heard,
+            "log.connection.close": True,
+            "logger": deliveries,
             **settings,
         },
     )
@@ -67,12 +72,32 @@ class Deliveries:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._lost_connection = False
         self._failed: tuple[KafkaError, str | None, int | None] | None = None
 
     def heard(self, error: KafkaError | None, message: Message) -> None:
         """Librdkafka's hook, within `poll` and `flush`."""
         if error is not None and self._failed is None:
             self._failed = error, message.topic(), message.partition()
+
+    def log(self, level: int, message: str, facility: str, *more: str) -> None:
+        """Librdkafka's hook for its log, within `poll`: the only way in which it tells of this."""
+        if facility in _LOST:
+            self._lost_connection = True
+        if not (facility == "FAIL" and "Disconnected" in more[-1]):
+            CLIENT_LOG.log(level, message, facility, *more)
+
+    @property
+    def may_be_late(self) -> bool:
+        """Whether a transactional request may still be on its way after its answer came.
+
+        When a connection breaks librdkafka sends its request again over another one; the first may
+        arrive later. Brokers take it for a part of the producer's *next* transaction: an EndTxn
+        commits half of that one, a TxnOffsetCommit takes the group's offset back (KAFKA-17754).
+        Only a new producer epoch makes brokers refuse it.
+        """
+        self.client.poll(0)
+        return self._lost_connection
 
     def send(self, outputs: Sequence[Output]) -> None:
         """Hand over. Raises: KafkaException; CommitLost: the queue stays full."""
