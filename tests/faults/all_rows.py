@@ -12,7 +12,7 @@ from tests.faults.rows_snapshots import snapshots
 from tests.faults.rows_workers import workers
 from tests.faults.table import Table
 
-QUICK = (3, 9, 15, 16, 18, 21, 24)
+QUICK = (9, 15, 16, 18, 21, 24)
 """What CI runs: about a quarter of a minute each; nothing that waits for a session to end."""
 
 

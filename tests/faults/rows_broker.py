@@ -118,7 +118,7 @@ def away(stage: Stage) -> Told:
     with Run(stage) as run:
         stage.kafka.kill()
         early = run.start()
-        early.ends_with(69, within_s=40, says="reachable")
+        early.ends_with(69, within_s=80, says="reachable")
         stage.kafka.start()
         keeper = Supervisor(run)
         run.flowing()

@@ -91,7 +91,7 @@ def flood(stage: Stage) -> Told:
 
 def _paused(run: Run, worker: Worker) -> int:
     """Wait for the pause. Returns: the committed offset, which does not move any more."""
-    run.until(lambda: "partition_paused" in worker.log, within_s=40, what="I13: a pause is said")
+    run.until(lambda: "partition_paused" in worker.log, within_s=80, what="I13: a pause is said")
     said = re.search(r"partition_paused partition=0 next_offset=(\d+)", worker.log)
     if said is None:
         raise Broke("I13: it is not said where the pause is")
@@ -169,7 +169,7 @@ def retention(stage: Stage) -> Told:
     with Run(stage, rate=0.0, partitions_n=1, recovery_time_s=STATIC_S) as run:
         run.feeder.burst(500)
         worker = run.start(instance="w-0")
-        run.until(lambda: run.verifier.committed.get(0, 0) >= 500, within_s=40, what="500")
+        run.until(lambda: run.verifier.committed.get(0, 0) >= 500, within_s=80, what="500")
         worker.signal(signal.SIGTERM)
         worker.ends_with(0, within_s=20, says="snapshot_saved")
         _delete_before(run, 400)
@@ -201,7 +201,7 @@ def recreated(stage: Stage) -> Told:
     with Run(stage, rate=0.0, partitions_n=1, recovery_time_s=STATIC_S) as run:
         run.feeder.burst(300)
         worker = run.start(instance="w-0")
-        run.until(lambda: run.verifier.committed.get(0, 0) >= 300, within_s=40, what="300")
+        run.until(lambda: run.verifier.committed.get(0, 0) >= 300, within_s=80, what="300")
         _make_again(run)
         live = worker.ends(within_s=60)
         if live not in (65, 78):
@@ -231,7 +231,7 @@ def group_lost(stage: Stage) -> Told:
     with Run(stage, rate=0.0, partitions_n=1) as run:
         run.feeder.burst(300)
         worker = run.start()
-        run.until(lambda: run.verifier.committed.get(0, 0) >= 300, within_s=40, what="300")
+        run.until(lambda: run.verifier.committed.get(0, 0) >= 300, within_s=80, what="300")
         worker.signal(signal.SIGTERM)
         worker.ends_with(0, within_s=20)
         admin = run.admin()
@@ -293,7 +293,7 @@ def hostile(stage: Stage) -> Told:
         run.flowing()
         run.feeder.values(bad)
         run.feeder.values([b'{"features": {"a": 1, "a": 2.5}, "label": true}'])
-        run.until(lambda: _quarantined(run) >= len(bad), within_s=40, what="all are quarantined")
+        run.until(lambda: _quarantined(run) >= len(bad), within_s=80, what="all are quarantined")
         at = time.monotonic()
         run.recovered(at)
         if not worker.running:

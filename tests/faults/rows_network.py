@@ -1,6 +1,5 @@
 """Rows about the network between a worker and its broker: a proxy drops, holds, cuts and slows."""
 
-import signal
 import time
 
 from tests.faults.proxy import (
@@ -21,8 +20,8 @@ from tests.faults.worker import Broke
 LOST_N = 3
 LATE = (
     (END_TXN, ADD_OFFSETS, False),
-    (END_TXN, ADD_OFFSETS, True),
     (TXN_OFFSET_COMMIT, END_TXN, False),
+    (END_TXN, ADD_OFFSETS, True),
     (TXN_OFFSET_COMMIT, END_TXN, True),
 )
 """What is late, what of the next transaction waits for it, and whether the worker is killed."""
@@ -78,9 +77,9 @@ def end_late(stage: Stage) -> Told:
     proxy = stage.proxy
     with Run(stage) as run:
         codes = []
+        worker = run.start(behind_proxy=True)
         try:
             for held, waits, is_killed in LATE:
-                worker = run.start(behind_proxy=True)
                 run.flowing()
                 codes.append(_late(proxy, held, waits))
                 if is_killed:
@@ -92,11 +91,8 @@ def end_late(stage: Stage) -> Told:
                 run.recovered(at)
                 if not worker.running:
                     raise Broke(f"the worker ended: {worker.log[-600:]}")
-                worker.signal(signal.SIGTERM)
-                worker.ends_with(0, within_s=20)
         finally:
             proxy.heal()
-        run.start()
         run.finish()
         if 0 in codes:
             raise Broke(f"I4: a late request took effect in the next transaction: {codes}")

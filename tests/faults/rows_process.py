@@ -66,7 +66,7 @@ def crashed(stage: Stage) -> Told:
     with Run(stage, recovery_time_s=STATIC_S) as run:
         for hook in STEPS.values():
             worker = run.start(instance="w-0", environment={VARIABLE: variable(hook)})
-            code = worker.ends(within_s=40)
+            code = worker.ends(within_s=80)
             if code != -signal.SIGKILL:
                 raise Broke(f"{hook}: exit {code}: {worker.log[-400:]}")
         at = time.monotonic()
@@ -82,7 +82,7 @@ def no_memory(stage: Stage) -> Told:
     brittle = '[model]\nfactory = "tests.faults.models:brittle"\n'
     with Run(stage, config=brittle, recovery_time_s=STATIC_S) as run:
         worker = run.start(instance="w-0", environment={VARIABLE: variable(hook)})
-        worker.ends_with(70, within_s=40, says="MemoryError")
+        worker.ends_with(70, within_s=80, says="MemoryError")
         at = time.monotonic()
         run.start(instance="w-0")
         run.recovered(at)
@@ -96,7 +96,7 @@ def recipe_changed(stage: Stage) -> Told:
     with Run(stage, rate=0.0, partitions_n=1, recovery_time_s=STATIC_S) as run:
         run.feeder.burst(300)
         worker = run.start(instance="w-0")
-        run.until(lambda: run.verifier.committed.get(0, 0) >= 300, within_s=40, what="300")
+        run.until(lambda: run.verifier.committed.get(0, 0) >= 300, within_s=80, what="300")
         worker.signal(signal.SIGTERM)
         worker.ends_with(0, within_s=20)
         changed = run.config + "params = { rate = 0.05 }\n"

@@ -122,7 +122,7 @@ def with_snapshots(run: Run) -> None:
 def _origins(run: Run) -> set[str]:
     """Where the last worker restored its two partitions from: "snapshot" or "untrained"."""
     run.until(
-        lambda: run.workers[-1].log.count("task_restored") >= 2, within_s=40, what="two restores"
+        lambda: run.workers[-1].log.count("task_restored") >= 2, within_s=80, what="two restores"
     )
     lines = [ln for ln in run.workers[-1].log.splitlines() if "task_restored" in ln]
     return {ln.split('origin="')[1].split()[0] for ln in lines}

@@ -113,7 +113,7 @@ def half_written(stage: Stage) -> Told:
             # A slow restore makes a snapshot due at once, else the clean end makes one.
             run.until(
                 lambda w=worker: not w.running or "progress" in w.log,  # type: ignore[misc]
-                within_s=40, what="the worker goes on, or died already",
+                within_s=80, what="the worker goes on, or died already",
             )  # fmt: skip
             if worker.running:
                 worker.signal(signal.SIGTERM)

@@ -66,7 +66,7 @@ def killed(stage: Stage) -> Told:
                 worker.signal(signal.SIGTERM)
                 worker.ends(within_s=30)
                 worker = run.start(environment={VARIABLE: variable(hook)})
-                worker.ends(within_s=40)
+                worker.ends(within_s=80)
             else:
                 time.sleep(chance.uniform(0.2, 1.0))
                 run.workers[-1].kill()
@@ -127,7 +127,7 @@ def stopped(stage: Stage) -> Told:
     inside = Hook(call=SENDS_OFFSETS, do="stop", nth=20)
     with Run(stage) as run:
         zombie = run.start(environment={VARIABLE: variable(inside)})
-        run.until(lambda: zombie.is_stopped, within_s=40, what="the worker stops itself")
+        run.until(lambda: zombie.is_stopped, within_s=80, what="the worker stops itself")
         at = time.monotonic()
         run.start()
         run.recovered(at, partition=0)
@@ -166,7 +166,7 @@ def slow_step(stage: Stage) -> Told:
         other = run.start(environment=interval)
         run.flowing()
         slow = run.start(environment={**interval, VARIABLE: variable(step)})
-        run.until(lambda: "task_restored" in slow.log, within_s=40, what="its share")
+        run.until(lambda: "task_restored" in slow.log, within_s=80, what="its share")
         share = f"task_restored partition={int('task_restored partition=1' in slow.log)}"
         before_n = other.log.count(share)
         run.until(
@@ -175,7 +175,7 @@ def slow_step(stage: Stage) -> Told:
         at = time.monotonic()
         run.recovered(at, partition=0)
         run.recovered(at, partition=1)
-        run.until(lambda: _noticed(slow), within_s=40, what="the slow one notices")
+        run.until(lambda: _noticed(slow), within_s=80, what="the slow one notices")
         ending = _ending(slow)
         run.flowing(partition=0)
         run.flowing(partition=1)
@@ -192,7 +192,7 @@ def joined_and_left(stage: Stage) -> Told:
         run.flowing()
         for _ in range(4):
             other = run.start()
-            run.until(lambda w=other: _owns(w), within_s=40, what="a share")  # type: ignore[misc]
+            run.until(lambda w=other: _owns(w), within_s=80, what="a share")  # type: ignore[misc]
             time.sleep(chance.uniform(0.0, 0.7))
             other.signal(signal.SIGTERM)
             other.ends_with(0, within_s=20)
@@ -218,7 +218,7 @@ def rebalance_in_restore(stage: Stage) -> Told:
         stage.ask_redis("FLUSHALL")
         at = time.monotonic()
         run.start(instance="w-0")
-        run.until(lambda: "partitions_assigned" in run.workers[-1].log, within_s=40, what="a share")
+        run.until(lambda: "partitions_assigned" in run.workers[-1].log, within_s=80, what="a share")
         time.sleep(1.0)
         other = run.start(instance="w-1")
         run.until(lambda: _owns(other), within_s=60, what="a share of the second one")
@@ -268,7 +268,7 @@ def long_transaction(stage: Stage) -> Told:
     with Run(stage) as run:
         first = run.start(environment={VARIABLE: variable(late)})
         run.flowing()
-        run.until(lambda: "commit_lost" in first.log, within_s=40, what="commit_lost")
+        run.until(lambda: "commit_lost" in first.log, within_s=80, what="commit_lost")
         at = time.monotonic()
         run.recovered(at)
         run.finish()

@@ -184,7 +184,7 @@ class Run:
         )  # fmt: skip
 
     def flowing(
-        self, *, within_s: float = 40.0, after: float | None = None, partition: int | None = None
+        self, *, within_s: float = 90.0, after: float | None = None, partition: int | None = None
     ) -> float:
         """Wait for the next committed outcome. Returns: how long after `after` (now) it came."""
         began = time.monotonic() if after is None else after
@@ -198,7 +198,7 @@ class Run:
         return at - began
 
     def recovered(
-        self, after: float, *, within_s: float = 60.0, partition: int | None = None
+        self, after: float, *, within_s: float = 90.0, partition: int | None = None
     ) -> float:
         """As `flowing`, and counts as a recovery."""
         took_s = LATE_S + self.flowing(within_s=within_s, after=after + LATE_S, partition=partition)

@@ -164,9 +164,9 @@ class _Soak:
         self._run.finish(within_s=CAUGHT_UP_WITHIN_S)
         for keeper in self._keepers:
             keeper.worker.ends_with(0, within_s=1)
-        flat = [growth.problem for growth in self._found.growths if growth.problem]
-        if flat:
-            raise Broke("; ".join(flat))
+        grown = [growth.problem for growth in self._found.growths if growth.problem]
+        if grown + self._watch.too_large():
+            raise Broke("; ".join(grown + self._watch.too_large()))
 
     def _round(self, plan: Plan, *, until: float) -> None:
         while time.monotonic() < until:

@@ -22,6 +22,7 @@ from tests.faults.soak_watch import (
     DESCRIPTORS_MORE_MAX,
     GROWTH_BYTES_MAX,
     LIVED_S_MIN,
+    MEMORY_BYTES_MAX,
     SETTLING_S,
 )
 
@@ -72,9 +73,10 @@ prediction, alarm and quarantined record is compared with a plain river loop.
 |---|---|
 {_faults(found)}
 
-Memory and file descriptors, from a process's second minute to its end, of each that lived for at least
+Memory and file descriptors, from a process's sixth minute to its end, of each that lived for at least
 {(SETTLING_S + LIVED_S_MIN) / 60:g} minutes. `w-2` is never killed, only stopped, cut off and refused, so that what leaks at a fault adds up.
-Bound: {GROWTH_BYTES_MAX >> 20} MB more, {DESCRIPTORS_MORE_MAX} descriptors more.
+Bounds: {GROWTH_BYTES_MAX >> 20} MB more, {DESCRIPTORS_MORE_MAX} descriptors more; {MEMORY_BYTES_MAX >> 20} MB for any worker at any time.
+The most that one had: {_most(found)}.
 
 | worker | lived | memory | file descriptors (most) |
 |---|---|---|---|
@@ -100,6 +102,13 @@ def _ended(found: "Found") -> str:
         f"{names.get(code, f'exit {code}')} {n} times" for code, n in sorted(found.ended.items())
     ]
     return ", ".join(told) or "none"
+
+
+def _most(found: "Found") -> str:
+    return ", ".join(
+        f"{name} {max((s.memory_bytes for s in samples), default=0) / 1e6:.0f} MB"
+        for name, samples in found.samples.items()
+    )
 
 
 def _faults(found: "Found") -> str:

@@ -15,16 +15,20 @@ from tests.faults.run import Run
 from tests.faults.worker import resident_bytes
 
 SAMPLE_EVERY_S = 2.0
-SETTLING_S = 60.0
-"""A worker's first minute: imports, first batches, restores."""
+SETTLING_S = 300.0
+"""A worker's first minutes: imports, first batches, the first time that it has all partitions and
+replays them; what an allocator got for that it keeps."""
 
 TAIL = 5
 """The first and the last so many samples are compared by their medians."""
 
 GROWTH_BYTES_MAX = 20 << 20
+MEMORY_BYTES_MAX = 320 << 20
+"""Of any worker at any time; 165 MB are what one has when it begins."""
+
 DESCRIPTORS_MORE_MAX = 16
-LIVED_S_MIN = 60.0
-"""A process that lived shorter after its first minute tells nothing about growth."""
+LIVED_S_MIN = 180.0
+"""A process that lived shorter after its first minutes tells nothing about growth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
-    """Of one process that lived long enough, from its second minute to its end."""
+    """Of one process that lived long enough, from its sixth minute to its end."""
 
     name: str
     pid: int
@@ -150,6 +154,21 @@ class Watch:
         except (errors.KafkaError, OSError):
             return None
         return int(sum(ends.values())) - self._run.verifier.outcomes_n()
+
+    def too_large(self) -> list[str]:
+        """Workers that were larger than ever allowed."""
+        return [
+            f"I12: {name} had {most_bytes >> 20} MB"
+            for name, most_bytes in self.memory_max().items()
+            if most_bytes > MEMORY_BYTES_MAX
+        ]
+
+    def memory_max(self) -> dict[str, int]:
+        """The most memory that each worker's processes ever had."""
+        return {
+            name: max((s.memory_bytes for s in samples), default=0)
+            for name, samples in self.samples.items()
+        }
 
     def growths(self) -> list[Growth]:
         """Of each process that lived long enough."""
