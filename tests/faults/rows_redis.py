@@ -24,7 +24,7 @@ def cache(table: Table) -> None:
 
 def steady(run: Run, what: str, *, longest_s: float = 3.0) -> None:
     """Outcomes come as ever. Raises: Broke."""
-    took_s = max(run.flowing(within_s=30), run.flowing(within_s=30))
+    took_s = max(run.flowing(within_s=60), run.flowing(within_s=30))
     if took_s > longest_s:
         raise Broke(f"{what}: an outcome took {took_s:.1f} s")
 
@@ -116,7 +116,7 @@ def with_snapshots(run: Run) -> None:
         run.flowing()
         time.sleep(0.5)
         worker.signal(signal.SIGTERM)
-        worker.ends_with(0, within_s=20, says="snapshot_saved")
+        worker.ends_with(0, within_s=60, says="snapshot_saved")
 
 
 def _origins(run: Run) -> set[str]:

@@ -117,7 +117,7 @@ def half_written(stage: Stage) -> Told:
             )  # fmt: skip
             if worker.running:
                 worker.signal(signal.SIGTERM)
-            code = worker.ends(within_s=20)
+            code = worker.ends(within_s=60)
             if code != -9:
                 raise Broke(f"the hook was not reached: {code}")
         # Two writers of one offset: both end at the committed one.
@@ -141,6 +141,8 @@ def hanging(stage: Stage) -> Told:
         time.sleep(5.0)
         grown = resident_bytes(worker.process.pid) - before
         steady(run, "storing hangs")
+        if "snapshot_saved" in worker.log:
+            raise Broke("storing did not hang")
         worker.kill()
         at = time.monotonic()
         run.start(instance="w-0")

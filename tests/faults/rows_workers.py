@@ -64,7 +64,7 @@ def killed(stage: Stage) -> Told:
             if hook is not None:
                 worker = run.workers[-1]
                 worker.signal(signal.SIGTERM)
-                worker.ends(within_s=30)
+                worker.ends(within_s=60)
                 worker = run.start(environment={VARIABLE: variable(hook)})
                 worker.ends(within_s=80)
             else:
@@ -134,7 +134,7 @@ def stopped(stage: Stage) -> Told:
         run.recovered(at, partition=1)
         time.sleep(1.0)
         zombie.signal(signal.SIGCONT)
-        run.until(lambda: _noticed(zombie), within_s=20, what="the zombie notices")
+        run.until(lambda: _noticed(zombie), within_s=60, what="the zombie notices")
         at = time.monotonic()
         for partition in (0, 1):
             run.flowing(after=at, partition=partition)
@@ -170,7 +170,7 @@ def slow_step(stage: Stage) -> Told:
         share = f"task_restored partition={int('task_restored partition=1' in slow.log)}"
         before_n = other.log.count(share)
         run.until(
-            lambda: other.log.count(share) > before_n, within_s=60, what="the other one takes over"
+            lambda: other.log.count(share) > before_n, within_s=120, what="the other one takes over"
         )
         at = time.monotonic()
         run.recovered(at, partition=0)
@@ -195,7 +195,7 @@ def joined_and_left(stage: Stage) -> Told:
             run.until(lambda w=other: _owns(w), within_s=80, what="a share")  # type: ignore[misc]
             time.sleep(chance.uniform(0.0, 0.7))
             other.signal(signal.SIGTERM)
-            other.ends_with(0, within_s=20)
+            other.ends_with(0, within_s=60)
             at = time.monotonic()
             for partition in range(4):
                 run.recovered(at, partition=partition)
@@ -213,7 +213,7 @@ def rebalance_in_restore(stage: Stage) -> Told:
     with Run(stage, config=slow, rate=0.0, recovery_time_s=60.0, commit_interval_ms=500) as run:
         run.feeder.burst(1_500)
         first = run.start(instance="w-0")
-        run.until(lambda: run.verifier.outcomes_n() > 2_000, within_s=60, what="2,000 outcomes")
+        run.until(lambda: run.verifier.outcomes_n() > 2_000, within_s=120, what="2,000 outcomes")
         first.kill()
         stage.ask_redis("FLUSHALL")
         at = time.monotonic()
@@ -221,7 +221,7 @@ def rebalance_in_restore(stage: Stage) -> Told:
         run.until(lambda: "partitions_assigned" in run.workers[-1].log, within_s=80, what="a share")
         time.sleep(1.0)
         other = run.start(instance="w-1")
-        run.until(lambda: _owns(other), within_s=60, what="a share of the second one")
+        run.until(lambda: _owns(other), within_s=120, what="a share of the second one")
         replayed_n = run.workers[1].log.count("task_restored")
         if replayed_n == PARTITIONS_N:
             raise Broke("the replay was over before the second worker joined")
@@ -239,7 +239,7 @@ def same_id(stage: Stage) -> Told:
         thief = KafkaProducer(bootstrap_servers=run.bootstrap, transactional_id=f"{run.name}-w-0")
         thief.init_transactions()
         at = time.monotonic()
-        worker.ends_with(75, within_s=20, says="took over")
+        worker.ends_with(75, within_s=60, says="took over")
         thief.close(timeout=2)
         run.start(instance="w-0")
         run.recovered(at)
@@ -254,7 +254,7 @@ def twins(stage: Stage) -> Told:
         run.flowing()
         at = time.monotonic()
         younger = run.start(instance="w-0")
-        older.ends_with(75, within_s=30, says="w-0")
+        older.ends_with(75, within_s=90, says="w-0")
         run.recovered(at)
         if not younger.running:
             raise Broke(f"the younger twin ended too: {younger.log}")
