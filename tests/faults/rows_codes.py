@@ -77,7 +77,10 @@ class _World:
         self.names = {channel: f"{self.group}.{channel.value}" for channel in Channel}
         own = stage.kafka.bootstrap_servers
         admin = KafkaAdminClient(bootstrap_servers=own)
-        settings = {"num_partitions": 1, "replication_factor": 1}
+        # The outputs' timestamps are those of 1970: no retention may take them.
+        settings = {
+            "num_partitions": 1, "replication_factor": 1, "configs": {"retention.ms": "-1"},
+        }  # fmt: skip
         admin.create_topics(dict.fromkeys(self.names.values(), settings), wait_for_metadata=True)
         admin.close()
         self.client: Any = confluent if stage.client == "confluent" else kafka_python

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from kafka import errors
@@ -104,7 +104,8 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     arguments.report.write_text(soak_report.html(found))
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(asdict(found)) + "\n")
+        told = {**asdict(replace(found, ended=Counter())), "ended": dict(found.ended)}
+        arguments.json.write_text(json.dumps(told) + "\n")
     summary = soak_report.markdown(found)
     if arguments.page is not None:
         arguments.page.write_text(summary)
@@ -161,6 +162,12 @@ class _Soak:
             self._kinds.end()
             self._watch.stop()
             self._keep_what_was_found()
+        for keeper in self._keepers:
+            # One that was started just now does not know SIGTERM yet.
+            self._run.until(
+                lambda k=keeper: "worker_started" in k.worker.log,  # type: ignore[misc]
+                within_s=CAUGHT_UP_WITHIN_S, what="all workers run",
+            )  # fmt: skip
         self._run.finish(within_s=CAUGHT_UP_WITHIN_S)
         for keeper in self._keepers:
             keeper.worker.ends_with(0, within_s=1)
