@@ -102,7 +102,7 @@ def summary(results: Sequence[Result]) -> str:
     return f"{len(good)} of {len(results)} rows held or proven in {took_s:.0f} s{tail}"
 
 
-def page(book: Book, client: Client) -> str:
+def page(book: Book, client: Client, *, not_run: Sequence[int]) -> str:
     """docs/FAULTS.md, or the other client's."""
     seen = _circumstances()
     results = [book.rows[n] for n in sorted(book.rows)]
@@ -112,10 +112,14 @@ def page(book: Book, client: Client) -> str:
         for r in results
     ]
     head = HEAD.format(
-        summary=summary(results), date=seen["date"], kafka=seen["kafka"], python=seen["python"],
-        cpus=seen["cpus"], client=client,
+        summary=summary(results) + _missing(not_run), date=seen["date"], kafka=seen["kafka"],
+        python=seen["python"], cpus=seen["cpus"], client=client,
     )  # fmt: skip
     return head + "\n".join(rows) + "\n" + _recovery(list(book.recoveries.values()))
+
+
+def _missing(not_run: Sequence[int]) -> str:
+    return f"; not run: {', '.join(map(str, not_run))}" if not_run else ""
 
 
 def _recovery(found: Sequence[Recoveries]) -> str:

@@ -159,9 +159,9 @@ def _ending(worker: Worker) -> str:
 
 
 def slow_step(stage: Stage) -> Told:
-    """The client's limit is five minutes, so the workers' is set to 4 s for this."""
-    interval = {POLL_VARIABLE: "4000"}
-    step = Hook(call="tests.faults.models:Brittle.learn_one", do="sleep", seconds=9.0, nth=3_000)
+    """The client's limit is five minutes, so the workers' is set to 7 s for this."""
+    interval = {POLL_VARIABLE: "7000"}  # librdkafka: not below the session
+    step = Hook(call="tests.faults.models:Brittle.learn_one", do="sleep", seconds=14.0, nth=3_000)
     with Run(stage, config='[model]\nfactory = "tests.faults.models:brittle"\n') as run:
         other = run.start(environment=interval)
         run.flowing()
@@ -180,7 +180,7 @@ def slow_step(stage: Stage) -> Told:
         run.flowing(partition=0)
         run.flowing(partition=1)
         run.finish()
-        return Told(f"a step of 9 s with a limit of 4 s: the other took its partition, {ending}",
+        return Told(f"a step of 14 s with a limit of 7 s: the other took its partition, {ending}",
                     run.recoveries)  # fmt: skip
 
 
