@@ -51,7 +51,9 @@ class Keeper:
         """SIGTERM; `look` starts a new one once it ended."""
         with self._hold:
             if self.worker.running:
-                self._wanted.add(0)
+                # Before it works, Python's own answer to the signal is the right one.
+                is_early = "worker_started" not in self.worker.log
+                self._wanted |= {0, -signal.SIGTERM} if is_early else {0}
                 self._terminated_at = time.monotonic()
                 self.worker.signal(signal.SIGTERM)
 
