@@ -3,7 +3,6 @@
 import random
 import signal
 import time
-from datetime import datetime
 
 from kafka import KafkaProducer
 
@@ -11,10 +10,7 @@ from tests.faults.hooks import POLL_VARIABLE, VARIABLE, Hook, variable
 from tests.faults.run import Run
 from tests.faults.stage import Stage
 from tests.faults.table import Table, Told
-from tests.faults.worker import RESTART_CODES, Broke, Worker
-
-START_S = 3.0
-"""What the start of a process may take; a machine that is busy with other work takes longer."""
+from tests.faults.worker import RESTART_CODES, START_S, Broke, Worker
 
 STATIC_S = 3.0
 """`recovery_time_s` of workers with a stable instance name."""
@@ -73,7 +69,7 @@ def killed(stage: Stage) -> Told:
             at = time.monotonic()
             heirs.append(run.start())
             run.recovered(at)
-        started = [_start_s(worker) for worker in heirs]
+        started = [worker.start_s for worker in heirs]
         allowed = [run.recovery_time_s + max(0.0, s - START_S) for s in started]
         late = [f"{s:.1f} s" for s, most in zip(run.recoveries, allowed, strict=True) if s > most]
         run.finish()
@@ -84,16 +80,6 @@ def killed(stage: Stage) -> Told:
             f"process took up to {max(started):.1f} s to start",
             run.recoveries,
         )
-
-
-def _start_s(worker: Worker) -> float:
-    """How long the process took until it said that it works: Python, imports, connections.
-
-    From its first line's clock, as everything else may be late to look.
-    """
-    line = next(ln for ln in worker.log.splitlines() if "worker_started" in ln)
-    said = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone()
-    return said.timestamp() - worker.began_at
 
 
 def terminated(stage: Stage) -> Told:

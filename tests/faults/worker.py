@@ -3,9 +3,13 @@
 import signal
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 
 LOG_LINES = 12
+START_S = 3.0
+"""What the start of a process may take; a machine that is busy with other work takes longer."""
+
 RESTART_CODES = (69, 70, 75)
 """With which a supervisor starts a worker again."""
 
@@ -32,6 +36,16 @@ class Worker:
     def log(self) -> str:
         """All that it wrote."""
         return self.log_path.read_text(errors="replace")
+
+    @property
+    def start_s(self) -> float:
+        """How long the process took until it said that it works: Python, imports, connections.
+
+        From its first line's clock, as everything else may be late to look.
+        """
+        line = next(ln for ln in self.log.splitlines() if "worker_started" in ln)
+        said = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").astimezone()
+        return said.timestamp() - self.began_at
 
     @property
     def running(self) -> bool:
