@@ -18,7 +18,7 @@ from stream.sandbox.ready import free_port
 from tests.faults.proxy import Proxy
 
 NODES = (1, 2, 3)
-WHOLE_WITHIN_S = 90.0
+WHOLE_WITHIN_S = 180.0
 
 
 class Node(LocalKafka):

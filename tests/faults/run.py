@@ -238,7 +238,7 @@ class Run:
                 worker.signal(signal.SIGTERM)
         for worker in self.workers:
             with suppress(Broke):
-                worker.ends(within_s=30)
+                worker.ends(within_s=120)
             worker.kill()
         self.judge(records)
 

@@ -29,6 +29,9 @@ from tests.faults.proxy import (
     Rule,
 )
 
+START_WITHIN_S = 180.0
+"""A node that finds only half of a cluster, on a machine that is busy."""
+
 APIS = (INIT_PRODUCER_ID, ADD_PARTITIONS, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT, PRODUCE)
 
 
@@ -108,7 +111,7 @@ def broker_killed(field: Field, chance: random.Random) -> None:
     node = field.cluster.nodes[chance.choice(NODES)]
     node.kill()
     field.wait(chance.uniform(0.0, 8.0))
-    node.start()
+    node.start(timeout_s=START_WITHIN_S)
     field.cluster.whole()
 
 
@@ -118,7 +121,7 @@ def brokers_rolled(field: Field, chance: random.Random) -> None:
         node = field.cluster.nodes[n]
         node.stop()
         field.wait(chance.uniform(0.0, 2.0))
-        node.start()
+        node.start(timeout_s=START_WITHIN_S)
         field.cluster.whole()
 
 
