@@ -3,6 +3,7 @@
 import argparse
 import sys
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tests.faults import recovery, report
@@ -41,6 +42,7 @@ def main() -> int:
         "--models", nargs="+", choices=list(recovery.CASES), default=list(recovery.CASES),
         help="for --recovery (default: both)",
     )  # fmt: skip
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the logs of workers")
     parser.add_argument("--client", choices=list(PAGES), default="kafka-python")
     arguments = parser.parse_args()
     client: Client = arguments.client
@@ -49,7 +51,7 @@ def main() -> int:
     unknown = set(arguments.rows) - rows.keys()
     if unknown:
         parser.error(f"no such row: {sorted(unknown)}; there are {min(rows)} to {max(rows)}")
-    with tempfile.TemporaryDirectory(prefix="streamfold-faults-") as folder:
+    with _folder(arguments.keep) as folder:
         if arguments.recovery:
             is_good = _recover(Path(folder), arguments, book)
         else:
@@ -83,6 +85,13 @@ def _recover(folder: Path, arguments: argparse.Namespace, book: report.Book) -> 
         return False
     _say(f"{late_n} later than recovery_time_s = {recovery.RECOVERY_TIME_S:g}")
     return not late_n
+
+
+def _folder(keep: Path | None) -> AbstractContextManager[str]:
+    if keep is None:
+        return tempfile.TemporaryDirectory(prefix="streamfold-faults-")
+    keep.mkdir(parents=True, exist_ok=True)
+    return nullcontext(str(keep))
 
 
 def _say(line: str) -> None:
