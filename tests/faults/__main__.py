@@ -1,6 +1,7 @@
 """Run the fault table on real servers; see `scripts/faults --help`."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the logs of workers")
     parser.add_argument("--client", choices=list(PAGES), default="kafka-python")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # workers end too
     client: Client = arguments.client
     book = report.Book(arguments.json, merge=arguments.merge)
     rows = table().rows

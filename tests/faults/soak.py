@@ -4,6 +4,7 @@ import argparse
 import json
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -91,6 +92,7 @@ def main() -> int:
     seed = secrets.randbelow(1 << 31) if arguments.seed is None else arguments.seed
     found = Found(seed=seed, minutes=arguments.minutes, client=arguments.client)
     _say(f"seed {seed}, {arguments.minutes:g} minutes, {arguments.client}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # workers end too
     folder = Path(tempfile.mkdtemp(prefix="streamfold-soak-"))
     try:
         soak(found, folder, _say)
