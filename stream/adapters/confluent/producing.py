@@ -22,6 +22,7 @@ QUEUED_MAX = 500_000
 UNKNOWN_TOPIC_MS = 2_000
 """So long a topic that no broker knows is waited for; librdkafka's own is 30 s."""
 
+
 _NO_PLACE = frozenset({
     KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION,
 })  # fmt: skip
