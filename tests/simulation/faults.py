@@ -8,8 +8,14 @@ import redis
 
 from stream.errors import CommitLost, Retryable
 
-STORE = frozenset(("stored", "load", "save", "remove"))
-"""The steps of the snapshots' store; all others are the log's."""
+_STORE = ("stored", "load", "save:before", "save:after", "remove:before", "remove:after")
+_LOG = (
+    "poll", "committed", "bounds", "read",
+    *(f"{name}:{when}"
+      for name in ("begin", "send", "flush", "offsets", "end") for when in ("before", "after")),
+)  # fmt: skip
+_MANY = ("send", "save")
+"""One commit sends many records; a fault in most commits would hide all later steps."""
 
 _REDIS_IS_AWAY = (redis.ConnectionError("connection refused"), redis.TimeoutError("timed out"))
 _REDIS_SAYS = (
@@ -61,11 +67,19 @@ class Rates:
         rates["grow"] = rng.choice((0.0, 0.0, 0.0, 0.01))
         return cls(**rates)
 
+    def by_step(self) -> dict[str, tuple[float, float]]:
+        """Step -> the part of its calls that may meet a fault, and the chance of its server's."""
+        return {
+            step: (0.2 if step.startswith(_MANY) else 1.0, away)
+            for steps, away in ((_STORE, self.store_away), (_LOG, self.retryable))
+            for step in steps
+        }
+
 
 def failure(step: str, rng: Random) -> Exception:
     """What a call that fails raises at one of its steps."""
     name, _, when = step.partition(":")
-    if name in STORE:
+    if step in _STORE:
         # An error that Redis answers with means that nothing was done.
         return rng.choice(_REDIS_IS_AWAY if when == "after" else _REDIS_SAYS)
     text = f"injected at {name}"

@@ -14,7 +14,7 @@ from stream.errors import Fenced, LogLost, Misconfigured
 from tests.simulation.auditor import Auditor
 from tests.simulation.cache_audit import litter, usable
 from tests.simulation.clock import ManualClock
-from tests.simulation.faults import STORE, Crash, Rates, failure
+from tests.simulation.faults import Crash, Rates, failure
 from tests.simulation.spoiling import spoil
 from tests.simulation.troubles import Misfortune, Outlook, Trouble
 from tests.simulation.violation import Violation, require
@@ -70,6 +70,7 @@ class Simulation:
         self._steps = steps
         self.steps_n = 0
         self._rates = Rates.drawn(rng)
+        self._chances = self._rates.by_step()
         trouble = rng.choice(tuple(Trouble)) if rng.random() < 0.3 else None
         # Without the log's start no refusal has a way on that leads to the same outcomes.
         self._trouble = None if self._rates.retain else trouble
@@ -340,12 +341,11 @@ class Simulation:
 
     def _fault(self, step: str) -> None:
         """At most one of: the process dies here, the call fails here, hangs, everything stops."""
-        rates, process, name = self._rates, self.world.acting, step.partition(":")[0]
+        rates, process = self._rates, self.world.acting
         if process is None:
             return
-        away = rates.store_away if name in STORE else rates.retryable
-        # One commit sends many records; a fault in most commits would hide all later steps.
-        roll = self._rng.random() / (0.2 if name in ("send", "save") else 1.0)
+        share, away = self._chances[step]
+        roll = self._rng.random() / share
         if roll < rates.crash:
             raise Crash.at(step)
         roll -= rates.crash
