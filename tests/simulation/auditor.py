@@ -5,13 +5,14 @@ that raised is replaced by the copy made before.
 """
 
 import copy
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
+import msgspec
 from river import drift
 
 from stream.adapters.memory.topic import Partition
@@ -29,7 +30,10 @@ DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 
 _METADATA = re.compile(r"v1;n=(\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(\d+);l=(\d+)(?:;p=1)?")
 _Place = tuple[Channel, int]
 _OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
+_Told = tuple[int, bytes | None, Any, Mapping[str, bytes]]
+"""Of a published record: its timestamp, its key, what its value says, its headers."""
 
+_read = msgspec.json.Decoder().decode
 
 _State = tuple[Brittle, Any, set[str]]
 
@@ -56,7 +60,7 @@ class PlainLoop:
     n: int = 0
     learned: int = 0
     history: dict[int, tuple[int, int]] = field(default_factory=dict)
-    outputs: dict[Channel, list[dict[str, Any]]] = field(
+    outputs: dict[Channel, list[_Told]] = field(
         default_factory=lambda: {channel: [] for channel in _OUTPUTS}
     )
     _state: _State = field(default_factory=_untrained)
@@ -158,31 +162,22 @@ class PlainLoop:
         fact: Fact,
         key: bytes | None,
         value: object,
-        headers: Mapping[str, bytes] | None = None,
+        headers: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
-        self.outputs[channel].append(
-            {
-                "timestamp_ms": fact.timestamp_ms,
-                "key": key,
-                "value": value,
-                "headers": headers or {},
-            }
-        )
+        self.outputs[channel].append((fact.timestamp_ms, key, value, headers))
 
 
-def _told(channel: Channel, record: Record) -> dict[str, Any]:
+def _told(channel: Channel, record: Record) -> _Told:
     """A published record as the loop would tell it; the free texts are only looked at here."""
-    headers, value = dict(record.headers), record.value
-    told: Any = value
-    if channel is Channel.QUARANTINE:
-        require(bool(headers.pop("stream.detail", b"")), f"no detail in {record}")
-    else:
-        told = json.loads(value or b"")
-    if channel is Channel.ALERTS:
-        require(told.pop("evidence").keys() == {"before", "after"}, f"evidence of {record}")
-        require(bool(told.pop("message")), f"no message in {record}")
-    return {"timestamp_ms": record.timestamp_ms, "key": record.key, "value": told,
-            "headers": headers}  # fmt: skip
+    headers, told = dict(record.headers), record.value
+    if channel is not Channel.QUARANTINE:
+        told = _read(record.value or b"")
+        if channel is Channel.ALERTS:
+            require(told.pop("evidence").keys() == {"before", "after"}, f"evidence of {record}")
+            require(bool(told.pop("message")), f"no message in {record}")
+    elif not headers.pop("stream.detail", b""):
+        raise Violation(f"no detail in {record}")
+    return record.timestamp_ms, record.key, told, headers
 
 
 class Auditor:
@@ -294,17 +289,20 @@ class Auditor:
         return self._broker.partition(self._names[Channel.EVENTS], partition)
 
     def _check_offset(self, partition: int, committed: Committed) -> None:
-        where, loop = f"partition {partition}", self._loops[partition]
+        loop, where = self._loops[partition], f"partition {partition}"
         before, offset = self._committed[partition].offset, committed.offset
-        require(offset >= before, f"{where}: the committed offset went back, {before} to {offset}")
         end = self._events(partition).stable_end
-        require(offset <= end, f"{where}: offset {offset} is committed, the stable end is {end}")
+        if offset < before:
+            raise Violation(f"{where}: the committed offset went back, {before} to {offset}")
+        if offset > end:
+            raise Violation(f"{where}: offset {offset} is committed, the stable end is {end}")
         self._committed[partition] = committed
         loop.run_to(offset)
         found = _METADATA.fullmatch(committed.metadata)
         said = tuple(map(int, found.groups())) if found else committed.metadata
         right = loop.n, loop.genesis, loop.learned
-        require(said == right, f"{where} at {offset}: n, genesis, learned are {said}, not {right}")
+        if said != right:
+            raise Violation(f"{where} at {offset}: n, genesis, learned are {said}, not {right}")
 
     def _check_logs(self) -> None:
         for loop in self._loops:
@@ -322,16 +320,16 @@ class Auditor:
         records, self._positions[at] = log.fetch(
             self._positions[at], stop=log.stable_end, records_max=log.end + 1
         )
-        for record in records:
-            n = self._seen_n[at]
-            require(
-                n < len(expected),
-                f"{where}: a record beyond the committed offset {loop.offset}: {record}",
-            )
+        n = self._seen_n[at]
+        for n, record in enumerate(records, n):
+            if n >= len(expected):
+                raise Violation(
+                    f"{where}: a record beyond the committed offset {loop.offset}: {record}"
+                )
             told = _told(channel, record)
             if told != expected[n]:
                 raise Violation(f"{where}, record {n}: {told}, not {expected[n]}")
-            self._seen_n[at] += 1
-        if not log.opened:  # an open transaction hides what was committed after it began
-            missing = expected[self._seen_n[at] :]
-            require(not missing, f"{where}: committed to {loop.offset}, but missing: {missing[:1]}")
+        self._seen_n[at] = n = self._seen_n[at] + len(records)
+        # An open transaction hides what was committed after it began.
+        if n < len(expected) and not log.opened:
+            raise Violation(f"{where}: committed to {loop.offset}, but missing: {expected[n]}")

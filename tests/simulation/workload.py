@@ -4,11 +4,12 @@ It writes down what it sent (`Fact`), with the reason where it sent something th
 so that the auditor needs no validator of its own.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+
+import msgspec
 
 from stream.adapters.memory import MemoryBroker
 from stream.adapters.memory.broker import Producer
@@ -25,6 +26,8 @@ CONCEPT_N = 25
 
 _BURSTS = ((1, 1, 2, 3, 5, 8, 13), (5, 13, 34), (1, 8, 64))
 """How many events come at once; seeds with large bursts have fewer turns, and are done sooner."""
+
+_write = msgspec.json.Encoder().encode
 
 _FIRST_MS = 1_700_000_000_000
 _PRODUCER = "upstream"
@@ -47,8 +50,7 @@ _MALFORMED: Sequence[tuple[bytes | None, Reason]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True):
     """One record that was sent.
 
     Attributes:
@@ -61,7 +63,7 @@ class Fact:
     key: bytes | None = None
     timestamp_ms: int = _FIRST_MS
     headers: Headers = ()
-    document: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    document: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 def event(
@@ -76,7 +78,7 @@ def event(
     if bomb is not None:
         body[BOMB] = bomb
     document = {"features": body, "label": label}
-    return Fact(json.dumps(document).encode(), key=key, document=document)
+    return Fact(msgspec.json.encode(document), key=key, document=document)
 
 
 def events(n: int, *, seed: int = 0) -> list[Fact]:
@@ -176,20 +178,18 @@ class Workload:
         return begun
 
     def _append(self, facts: Sequence[Fact], partition: int, begun: _Open | None) -> None:
-        log = self._broker.partition(self._topic, partition)
-        for fact in facts:
-            self.facts[partition][log.end] = fact
-            if begun is not None:
-                begun.sent.append((partition, log.end))
-            self._broker.append(
-                self._topic,
-                partition,
-                value=fact.value,
-                key=fact.key,
+        log, known = self._broker.partition(self._topic, partition), self.facts[partition]
+        for offset, fact in enumerate(facts, log.end):
+            known[offset] = fact
+            log.append(
                 timestamp_ms=fact.timestamp_ms,
+                key=fact.key,
+                value=fact.value,
                 headers=fact.headers,
                 transaction=None if begun is None else begun.transaction,
             )
+        if begun is not None:
+            begun.sent += [(partition, offset) for offset in range(log.end - len(facts), log.end)]
 
     def _end(self, begun: _Open, *, is_committed: bool) -> None:
         self._open.remove(begun)
@@ -220,11 +220,4 @@ class Workload:
             document["label"] = is_true
         if rng.random() < 0.5:
             document["id"] = f"e-{partition}-{n}"
-        return Fact(_encode(document), None, key, at_ms, headers, document)
-
-
-_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-
-
-def _encode(document: Mapping[str, object]) -> bytes:
-    return _dumps(document).encode()
+        return Fact(_write(document), None, key, at_ms, headers, document)
