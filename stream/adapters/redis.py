@@ -188,8 +188,7 @@ class RedisSnapshots:
                 self._redis.unlink(whole, *self._chunks(partition, next_offset, raw))
             self._redis.zrem(self._index(partition), str(next_offset))
 
-    @staticmethod
-    def _name_of_write() -> str:
+    def _name_of_write(self) -> str:
         return uuid.uuid4().hex[:12]
 
     def _persist(self, *keys: str) -> None:

@@ -320,8 +320,8 @@ class Auditor:
         records, self._positions[at] = log.fetch(
             self._positions[at], stop=log.stable_end, records_max=log.end + 1
         )
-        n = self._seen_n[at]
-        for n, record in enumerate(records, n):
+        seen_n = self._seen_n[at]
+        for n, record in enumerate(records, seen_n):
             if n >= len(expected):
                 raise Violation(
                     f"{where}: a record beyond the committed offset {loop.offset}: {record}"
@@ -329,7 +329,7 @@ class Auditor:
             told = _told(channel, record)
             if told != expected[n]:
                 raise Violation(f"{where}, record {n}: {told}, not {expected[n]}")
-        self._seen_n[at] = n = self._seen_n[at] + len(records)
+        self._seen_n[at] = seen_n = seen_n + len(records)
         # An open transaction hides what was committed after it began.
-        if n < len(expected) and not log.opened:
-            raise Violation(f"{where}: committed to {loop.offset}, but missing: {expected[n]}")
+        if seen_n < len(expected) and not log.opened:
+            raise Violation(f"{where}: committed to {loop.offset}, but missing: {expected[seen_n]}")

@@ -144,7 +144,9 @@ class Deadlines(Watchdog):
         """Whether the real one would have ended the process."""
         return self.end_s is not None and self._clock.elapsed_s > self.end_s
 
-    def watch(self, what: str, seconds: float) -> AbstractContextManager[None]:
+    def watch(  # type: ignore[override]  # as a `with` it is the same
+        self, what: str, seconds: float
+    ) -> AbstractContextManager[None]:
         """See `Watchdog.watch`."""
         if self.end_s is not None or seconds <= 0:
             raise Violation(f"{what}: nested, or no time for it: {seconds}")

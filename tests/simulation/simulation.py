@@ -69,6 +69,7 @@ class Simulation:
         self._note = note or (lambda line: None)  # noqa: ARG005  # nobody listens
         self._steps = steps
         self.steps_n = 0
+        self._patience = 0.97
         self._rates = Rates.drawn(rng)
         self._chances = self._rates.by_step()
         trouble = rng.choice(tuple(Trouble)) if rng.random() < 0.3 else None
@@ -79,7 +80,7 @@ class Simulation:
             are_jobs_late=rng.random() < 0.5,
             commit_interval_s=rng.choice((0.0, 0.01, 0.05)),
             fold_s_max=rng.choice((0.003, 0.01, 0.1)),
-            replay_budget_s=rng.choice((0.001, 0.01, 0.1)),
+            replay_budget_s=rng.choice((0.001, 0.01, 0.03, 0.1)),
             keep=rng.choice((1, 2, 3)),
             retention_s=rng.choice((None, None, 600.0)),
         )
@@ -113,7 +114,7 @@ class Simulation:
         """Both phases. Raises: Violation, or whatever a worker should not have raised."""
         self._note(f"{self._rates} {self._options} {self._trouble} {self._has_instances=}")
         self.world.faults = self._fault
-        while self._goes_on() and (self.workload.left_n or self._rng.random() < 0.97):
+        while self._goes_on() and (self.workload.left_n or self._rng.random() < self._patience):
             self._act()
         if not self._goes_on():
             self.workload.left_n = 0
@@ -165,6 +166,8 @@ class Simulation:
             for _ in range(REFUSAL_ROUNDS_MAX):
                 self.world.turn(process)
                 self.world.run_job(process)
+                if not self.auditor.lag():
+                    break
         except LogLost as error:
             self._die(process, f"refuses: {error}")
             self._bury_all()
@@ -223,10 +226,13 @@ class Simulation:
         self.steps_n += 1
         rng = self._rng
         ready = self._ready()
+        # A turn of somebody who has nothing to do shows little: there are few of them.
+        busy = ready if rng.random() < 0.15 else list(filter(self._has_work, ready))
+        self._patience = 0.97 if busy else 0.8
         if not self._alive or (len(self._alive) < WORKERS_MAX and rng.random() < 0.03):
             self._start()
-        elif ready and rng.random() < 0.75:
-            self._turn(rng.choice(ready))
+        elif busy and rng.random() < 0.75:
+            self._turn(rng.choice(busy))
         elif self.workload.left_n and rng.random() < 0.7:
             self.workload.feed()
         elif ready:
@@ -234,6 +240,13 @@ class Simulation:
         if self._dead and rng.random() < 0.1:
             self.world.bury(self._dead.pop(rng.randrange(len(self._dead))))
         self._befall(self._ready())
+
+    def _has_work(self, process: Process) -> bool:
+        worker, log = process.worker, process.log
+        if log.member is None or worker._dirty or worker._settling:
+            return True
+        partitions = self.world.broker.topics[NAMES[Channel.EVENTS]].partitions
+        return any(at < partitions[n].stable_end for n, at in log._positions.items())
 
     def _befall(self, ready: list[Process]) -> None:
         """Something happens to a process between two turns, to the store, or to the wall clock."""

@@ -13,7 +13,10 @@ from tests.simulation.violation import Violation
 FORGERS_KEY = b"x" * 32
 
 _WRITE = re.compile(r":[0-9a-f]{12}:")
-"""The one thing in a key that no seed decides."""
+"""The name of a write in a key, which tells nobody anything."""
+
+_MANIFEST_PARTS = 4
+"""Of a manifest's key, between its colons."""
 
 
 def explode() -> NoReturn:
@@ -86,11 +89,32 @@ def _flip(cache: Cache, rng: Random, _key: bytes) -> str:
     name = _any_value(cache, rng)
     if name:
         value, end_s = cache.values[name]
-        # `randrange` draws more or less often by the length, which hangs on pickled sets' order.
+        # The length hangs on pickled sets' order, and so must nothing else: `randrange` would draw
+        # more or less often, and only the highest bit spoils whatever byte of a manifest it is in.
         where = int(rng.random() * len(value))
-        flipped = bytes((value[where] ^ 1 << rng.randrange(8),))
+        flipped = bytes((value[where] ^ 0x80,))
         cache.values[name] = value[:where] + flipped + value[where + 1 :], end_s
     return name
+
+
+def _garble(cache: Cache, rng: Random, _key: bytes) -> str:
+    """A manifest that can be read and is not true."""
+    names = [name for name in cache.values if len(name.split(":")) == _MANIFEST_PARTS]
+    if not names:
+        return ""
+    name = rng.choice(names)
+    raw, end_s = cache.values[name]
+    try:
+        said = json.loads(raw)
+        wrong = {
+            "write": "spoilt", "chunks": said["chunks"] + rng.choice((-1, 1)),
+            "size_bytes": said["size_bytes"] + rng.choice((-1, 1)),
+        }  # fmt: skip
+    except (ValueError, KeyError, TypeError):
+        return ""
+    what = rng.choice(tuple(wrong))
+    cache.values[name] = json.dumps(said | {what: wrong[what]}).encode(), end_s
+    return f"{what} of {name}"
 
 
 def _cut(cache: Cache, rng: Random, _key: bytes) -> str:
@@ -140,6 +164,7 @@ _WAYS: Mapping[str, Callable[[Cache, Random, bytes], str]] = {
     "forget index": _forget_index,
     "forget all": _forget_all,
     "flip": _flip,
+    "garble": _garble,
     "cut": _cut,
     "swap": _swap,
     "misplace": _misplace,
