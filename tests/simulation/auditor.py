@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from river import drift
@@ -24,6 +24,9 @@ from tests.simulation.doubles import StrictBroker
 from tests.simulation.model import BOMB, Brittle
 from tests.simulation.violation import Violation, require
 from tests.simulation.workload import LIMITS, Fact, Workload
+
+if TYPE_CHECKING:
+    from tests.simulation.breaker_audit import BreakerAudit
 
 DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 1.5}
 
@@ -49,6 +52,7 @@ class PlainLoop:
     Attributes:
         genesis: where it began.
         history: every offset that it stopped at -> records, events learned by then.
+        refused: the refused records, each by its number, from 1 on.
     """
 
     pipeline: str
@@ -59,6 +63,7 @@ class PlainLoop:
     offset: int = 0
     n: int = 0
     learned: int = 0
+    refused: list[int] = field(default_factory=list)
     history: dict[int, tuple[int, int]] = field(default_factory=dict)
     outputs: dict[Channel, list[_Told]] = field(
         default_factory=lambda: {channel: [] for channel in _OUTPUTS}
@@ -81,8 +86,18 @@ class PlainLoop:
         self.genesis = genesis
         self.offset = max(self.offset, genesis)
         self.n = self.learned = 0
+        self.refused.clear()
         self._state = _untrained()
         self.history[genesis] = 0, 0
+
+    def ahead(self, end: int) -> "PlainLoop":
+        """Another that has gone on to an offset; this one stays where it is."""
+        other = PlainLoop(self.pipeline, self.topic, self.partition, self.facts)
+        other.offset, other.n, other.learned = self.offset, self.n, self.learned
+        other.refused = list(self.refused)
+        other._state = copy.deepcopy(self._state)
+        other.run_to(end)
+        return other
 
     def _process(self, offset: int, fact: Fact) -> None:
         if fact.reason is not None:
@@ -146,6 +161,7 @@ class PlainLoop:
         self._expect(Channel.ALERTS, fact, where.encode(), value)
 
     def _refuse(self, offset: int, fact: Fact, reason: str) -> None:
+        self.refused.append(self.n)
         value = fact.value if fact.value is None else fact.value[: LIMITS.value_bytes_max]
         headers = dict(fact.headers) | {
             "stream.reason": reason.encode(),
@@ -180,6 +196,10 @@ def _told(channel: Channel, record: Record) -> _Told:
     return record.timestamp_ms, record.key, told, headers
 
 
+def _is_paused(metadata: str) -> bool:
+    return metadata.endswith(";p=1")
+
+
 class Auditor:
     """Compares what any `read_committed` consumer sees with the plain loop's answer, at any moment.
 
@@ -189,6 +209,10 @@ class Auditor:
 
     Args:
         genesis: the offset at which each fold began.
+
+    Attributes:
+        is_cache_spoiled: somebody else has meddled with the snapshots.
+        breaker: knows when partitions may be paused; None = nobody cares.
     """
 
     def __init__(
@@ -218,6 +242,7 @@ class Auditor:
         self._checked = -1
         self._cache_checked = -1
         self.is_cache_spoiled = False
+        self.breaker: BreakerAudit | None = None
         self.grow()
 
     def grow(self) -> None:
@@ -279,11 +304,26 @@ class Auditor:
         require(not passed, f"partition {partition}: {committed.offset} is before {passed}")
         loop.history[committed.offset] = loop.n, loop.learned
         self._committed[partition] = committed
+        if self.breaker is not None:
+            self.breaker.forget(partition)
 
     def begin_again(self) -> None:
         """All folds begin untrained where they stand."""
         for loop in self._loops:
             loop.begin_again(loop.offset)
+            if self.breaker is not None:
+                self.breaker.forget(loop.partition)
+
+    def paused(self) -> set[int]:
+        """The partitions that are committed as paused."""
+        return {p for p, committed in self._committed.items() if _is_paused(committed.metadata)}
+
+    def check_paused(self) -> None:
+        """After another try, that is. Raises: Violation."""
+        for partition in self.paused():
+            loop, end = self._loops[partition], self._events(partition).stable_end
+            if self.breaker is not None and not self.breaker.may_stay(loop.ahead(end), loop.n):
+                raise Violation(f"partition {partition} stays paused, though no more is refused")
 
     def _events(self, partition: int) -> Partition:
         return self._broker.partition(self._names[Channel.EVENTS], partition)
@@ -297,12 +337,22 @@ class Auditor:
         if offset > end:
             raise Violation(f"{where}: offset {offset} is committed, the stable end is {end}")
         self._committed[partition] = committed
+        before_n = loop.n
         loop.run_to(offset)
         found = _METADATA.fullmatch(committed.metadata)
         said = tuple(map(int, found.groups())) if found else committed.metadata
         right = loop.n, loop.genesis, loop.learned
         if said != right:
             raise Violation(f"{where} at {offset}: n, genesis, learned are {said}, not {right}")
+        if self.breaker is not None:
+            problem = self.breaker.find_problem(
+                loop,
+                before_n=before_n,
+                is_paused=_is_paused(committed.metadata),
+                has_more=any(at in loop.facts for at in range(offset, end)),
+                ahead=lambda: loop.ahead(end),
+            )
+            require(problem is None, f"{where} at {offset}: {problem}")
 
     def _check_logs(self) -> None:
         for loop in self._loops:

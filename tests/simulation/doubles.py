@@ -110,6 +110,16 @@ class PositionedLog(MemoryLog):
         return Polled({}, polled.revoked, polled.assigned, dict(self._positions))
 
 
+class DeafLog(PositionedLog):
+    """A log that does not hear `seek`: a planted mistake."""
+
+    def __init__(self) -> None:
+        """Nothing is needed to be deaf."""
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Ignore it."""
+
+
 class OneReader(MemoryReader):
     """One consumer, as in Kafka: to read on with an older `read` would move the younger one's."""
 

@@ -12,8 +12,8 @@ from stream.ports import Polled
 from stream.runtime import worker as worker_module
 from stream.runtime.settling import Settled, Settling
 from stream.runtime.worker import Worker
-from tests.simulation import planted_log, planted_state
-from tests.simulation.doubles import PositionedLog
+from tests.simulation import planted_breaker, planted_log, planted_state
+from tests.simulation.doubles import DeafLog
 from tests.simulation.world import Parts
 
 Plant = Callable[[pytest.MonkeyPatch], Parts]
@@ -54,21 +54,11 @@ class KeepsWonBackWork(Worker):
         return msgspec.structs.replace(polled, revoked=polled.revoked - polled.assigned)
 
 
-class _Deaf(PositionedLog):
-    """A log that does not hear `seek`."""
-
-    def __init__(self) -> None:
-        """Nothing is needed to be deaf."""
-
-    def seek(self, partition: int, offset: int) -> None:
-        """Ignore it."""
-
-
 class LeavesACutBatch(Worker):
     """Does not rewind the position after a batch was cut by time."""
 
     def _fold(self, batches: Mapping[int, Sequence[Record]]) -> None:
-        log, self._log = self._log, _Deaf()
+        log, self._log = self._log, DeafLog()
         super()._fold(batches)
         self._log = log
 
@@ -154,4 +144,5 @@ BUGS: Mapping[str, Plant] = {
     "a restore forgotten when it fails": _in_settling(ForgetsAFailedRestore),
     **{name: _always(parts) for name, parts in planted_log.BUGS.items()},
     **planted_state.BUGS,
+    **planted_breaker.BUGS,
 }

@@ -11,7 +11,9 @@ from random import Random
 from stream.adapters.memory.broker import no_faults
 from stream.core.event import Channel
 from stream.errors import Fenced, LogLost, Misconfigured
+from stream.runtime.breaker import NEVER, Limit
 from tests.simulation.auditor import Auditor
+from tests.simulation.breaker_audit import BreakerAudit
 from tests.simulation.cache_audit import litter, usable
 from tests.simulation.clock import ManualClock
 from tests.simulation.faults import Crash, Rates, failure
@@ -31,6 +33,7 @@ from tests.simulation.world import (
     rejected,
 )
 
+LIMIT = Limit(window=10, share=0.5)
 WORKERS_MAX = 3
 PARTITIONS_MAX = 5
 
@@ -83,6 +86,7 @@ class Simulation:
             replay_budget_s=rng.choice((0.001, 0.01, 0.03, 0.1)),
             keep=rng.choice((1, 2, 3)),
             retention_s=rng.choice((None, None, 600.0)),
+            limit=rng.choice((NEVER, NEVER, LIMIT)),
         )
         self.clock = ManualClock(rng=rng)
         self.world = World(
@@ -104,6 +108,9 @@ class Simulation:
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE
         )
         self.world.watcher = self.auditor.check
+        if self._options.limit is LIMIT:
+            self.workload.flood = rng.choice((0.1, 0.3))
+            self.auditor.breaker = BreakerAudit(LIMIT, lambda: self.world.acting)
         self._misfortune = Misfortune(self.world, self.workload, self.auditor, rng)
         self._alive: list[Process] = []
         self._dead: list[Process] = []
@@ -166,7 +173,7 @@ class Simulation:
             for _ in range(REFUSAL_ROUNDS_MAX):
                 self.world.turn(process)
                 self.world.run_job(process)
-                if not self.auditor.lag():
+                if not self._has_work(process) and not self.auditor.lag():
                     break
         except LogLost as error:
             self._die(process, f"refuses: {error}")
@@ -180,14 +187,9 @@ class Simulation:
         world = self.world
         self.workload.finish()
         self._bury_all()
-        for _ in range(CALM_ROUNDS_MAX):
-            if not self._alive:
-                self._start()
-            for process in tuple(self._alive):
-                self._turn(process)
-                world.run_job(process)
-            if not self.auditor.lag():
-                break
+        self._work_off()
+        if self.auditor.paused():
+            self._mend_paused()
         lag = self.auditor.lag()
         require(not lag, f"after {CALM_ROUNDS_MAX} calm rounds this lag is left: {lag}")
         for process in tuple(self._alive):
@@ -200,6 +202,33 @@ class Simulation:
             self.clock.sleep(_HOUR_S)
             left = litter(world.cache)
             require(not left, f"left in Redis for ever: {left}")
+
+    def _work_off(self) -> None:
+        """Rounds until nothing is left but what is paused."""
+        for _ in range(CALM_ROUNDS_MAX):
+            if not self._alive:
+                self._start()
+            for process in tuple(self._alive):
+                self._turn(process)
+                self.world.run_job(process)
+            is_busy = any(map(self._has_work, self._alive))
+            if not is_busy and not self.auditor.lag().keys() - self.auditor.paused():
+                break
+
+    def _mend_paused(self) -> None:
+        """What an operator does: start again, and if that is no help, with the breaker off."""
+        self._restart()
+        self._work_off()
+        self.auditor.check_paused()
+        self._options = replace(self._options, limit=NEVER)
+        self.auditor.breaker = None
+        self._restart()
+        self._work_off()
+
+    def _restart(self) -> None:
+        for process in tuple(self._alive):
+            self._stop(process)
+        self._bury_all()
 
     def _bury_all(self) -> None:
         for process in self._dead:
@@ -243,7 +272,7 @@ class Simulation:
 
     def _has_work(self, process: Process) -> bool:
         worker, log = process.worker, process.log
-        if log.member is None or worker._dirty or worker._settling:
+        if log.member is None or worker._dirty or worker._settling or worker._breaker.is_undecided:
             return True
         partitions = self.world.broker.topics[NAMES[Channel.EVENTS]].partitions
         return any(at < partitions[n].stable_end for n, at in log._positions.items())

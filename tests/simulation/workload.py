@@ -29,6 +29,8 @@ _BURSTS = ((1, 1, 2, 3, 5, 8, 13), (5, 13, 34), (1, 8, 64))
 
 _write = msgspec.json.Encoder().encode
 
+_FLOODS = (8, 13, 21, 34)
+
 _FIRST_MS = 1_700_000_000_000
 _PRODUCER = "upstream"
 
@@ -102,11 +104,13 @@ class Workload:
     Attributes:
         facts: partition -> offset -> what lies there; aborted records are taken out again.
         left_n: how many records are still to come.
+        flood: the chance that a burst is a flood of records to refuse: a bad deploy.
     """
 
     def __init__(
         self, broker: MemoryBroker, *, topic: str, rng: Random, partitions_n: int, records_n: int
     ) -> None:
+        self.flood = 0.0
         self._broker = broker
         self._topic = topic
         self._rng = rng
@@ -133,10 +137,11 @@ class Workload:
         if self._open and rng.random() < 0.5:
             self._end(self._open[0], is_committed=rng.random() < 0.6)
             return
-        burst_n = min(self.left_n, rng.choice(self._bursts))
+        is_flood = rng.random() < self.flood
+        burst_n = min(self.left_n, rng.choice(_FLOODS if is_flood else self._bursts))
         self.left_n -= burst_n
         partition = rng.randrange(len(self.facts))
-        facts = [self._any(partition) for _ in range(burst_n)]
+        facts = [self._bad() if is_flood else self._any(partition) for _ in range(burst_n)]
         if rng.random() < 0.6:
             self._append(facts, partition, None)
             return
@@ -199,6 +204,12 @@ class Workload:
         self._broker.abort(begun.producer)
         for partition, offset in begun.sent:
             del self.facts[partition][offset]
+
+    def _bad(self) -> Fact:
+        """Junk, or what the model raises on."""
+        if self._rng.random() < 0.8:
+            return Fact(b"oops", Reason.NOT_JSON)
+        return event(label=True, bomb="learn", x=self._rng.random())
 
     def _any(self, partition: int) -> Fact:
         rng, n = self._rng, self._made_n[partition]
