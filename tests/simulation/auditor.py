@@ -314,13 +314,13 @@ class Auditor:
             if self.breaker is not None:
                 self.breaker.forget(loop.partition)
 
-    def paused(self) -> set[int]:
-        """The partitions that are committed as paused."""
-        return {p for p, committed in self._committed.items() if _is_paused(committed.metadata)}
+    def paused(self) -> dict[int, int]:
+        """The partitions that are committed as paused, and the offsets where they are."""
+        return {p: at.offset for p, at in self._committed.items() if _is_paused(at.metadata)}
 
-    def check_paused(self) -> None:
-        """After another try, that is. Raises: Violation."""
-        for partition in self.paused():
+    def check_tried(self, before: Mapping[int, int]) -> None:
+        """What was paused before a restart, and is so yet, was tried. Raises: Violation."""
+        for partition, _ in before.items() & self.paused().items():
             loop, end = self._loops[partition], self._events(partition).stable_end
             if self.breaker is not None and not self.breaker.may_stay(loop.ahead(end), loop.n):
                 raise Violation(f"partition {partition} stays paused, though no more is refused")

@@ -60,8 +60,10 @@ class Rates:
     def drawn(cls, rng: Random) -> Self:
         """Any mixture, so that rare faults meet each other too."""
         rates = {field.name: rng.choice((0.0, 0.003, 0.01, 0.03)) for field in fields(cls)}
-        for name in ("store_away", "spoil"):
-            rates[name] = rng.choice((0.0, 0.01, 0.05, 0.15))
+        rates["store_away"] = rng.choice((0.0, 0.01, 0.05, 0.15))
+        rates["spoil"] = rng.choice((0.0, 0.0, 0.05, 0.2))
+        for name in ("kill", "drain", "expire"):  # once a turn, of which a short run has a hundred
+            rates[name] = rng.choice((0.0, 0.005, 0.02, 0.06))
         # Whoever deletes events up to the snapshots must be able to rely on these.
         rates["retain"] = 0.0 if rates["spoil"] else rng.choice((0.0, 0.0, 0.1))
         rates["grow"] = rng.choice((0.0, 0.0, 0.0, 0.01))

@@ -140,7 +140,10 @@ class Simulation:
     def _outlive(self, trouble: Trouble) -> bool:
         """What no worker can mend befalls the log. Returns: whether there is a way on."""
         for process in tuple(self._alive):
-            self._die(process, "killed")
+            if self._rng.random() < 0.5:
+                self._stop(process)
+            else:
+                self._die(process, "killed")
         self.workload.settle()
         self._bury_all()
         self.auditor.check()
@@ -212,14 +215,15 @@ class Simulation:
                 self._turn(process)
                 self.world.run_job(process)
             is_busy = any(map(self._has_work, self._alive))
-            if not is_busy and not self.auditor.lag().keys() - self.auditor.paused():
+            if not is_busy and not self.auditor.lag().keys() - self.auditor.paused().keys():
                 break
 
     def _mend_paused(self) -> None:
         """What an operator does: start again, and if that is no help, with the breaker off."""
+        paused = self.auditor.paused()
         self._restart()
         self._work_off()
-        self.auditor.check_paused()
+        self.auditor.check_tried(paused)
         self._options = replace(self._options, limit=NEVER)
         self.auditor.breaker = None
         self._restart()
@@ -280,13 +284,15 @@ class Simulation:
     def _befall(self, ready: list[Process]) -> None:
         """Something happens to a process between two turns, to the store, or to the wall clock."""
         rng, rates = self._rng, self._rates
+        chance = rates.spoil
         if ready and rng.random() < rates.kill:
             self._die(rng.choice(ready), "killed")
+            chance *= 3  # somebody will read what is stored
         elif ready and rng.random() < rates.drain:
             self._stop(rng.choice(ready))
         elif ready and rng.random() < rates.expire:
             self._silence(rng.choice(ready))
-        if rng.random() < rates.spoil:
+        if rng.random() < chance:
             self.auditor.is_cache_spoiled = True
             self._note(f"store: {spoil(self.world.cache, rng, key=KEY)}")
         if rng.random() < rates.jump:
