@@ -37,6 +37,10 @@ class BreakerAudit:
         self._since.pop(partition, None)
         self._paused.pop(partition, None)
 
+    def expect_other_records(self) -> None:
+        """The log was changed: what lies beyond a pause is not what it was."""
+        self._paused = dict.fromkeys(self._paused, False)
+
     def find_problem(
         self,
         loop: Outcomes,

@@ -148,6 +148,8 @@ class Simulation:
         self._bury_all()
         self.auditor.check()
         outlook = self._misfortune.strike(trouble)
+        if self.auditor.breaker is not None:
+            self.auditor.breaker.expect_other_records()
         self._note(f"trouble: {trouble}; whoever starts must {outlook}")
         why = self._refusal()
         if why is None:

@@ -173,8 +173,16 @@ class Workload:
             begun.sent = [place for place in begun.sent if place[0] != partition or place[1] < end]
 
     def refill(self, partition: int, records_n: int) -> None:
-        """Append records that nobody has counted on."""
-        self._append([self._any(partition) for _ in range(records_n)], partition, None)
+        """Append records that nobody has counted on, the first with an outcome like no other's.
+
+        Records with the outcomes of those that were there are as good as these.
+        """
+        if records_n:
+            self._made_n[partition] += 1
+            document = {"features": {"x": 1.0}, "id": f"new-{partition}-{self._made_n[partition]}"}
+            first = Fact(_write(document), document=document)
+            others = [self._any(partition) for _ in range(records_n - 1)]
+            self._append([first, *others], partition, None)
 
     def _begin(self) -> _Open:
         producer = self._broker.producer(f"{_PRODUCER}-{self._broker.serial()}")
