@@ -113,11 +113,15 @@ class PositionedLog(MemoryLog):
 class DeafLog(PositionedLog):
     """A log that does not hear `seek`: a planted mistake."""
 
-    def __init__(self) -> None:
-        """Nothing is needed to be deaf."""
+    def __init__(self, log: MemoryLog) -> None:
+        self._hears = log
 
     def seek(self, partition: int, offset: int) -> None:
         """Ignore it."""
+
+    def pause(self, partition: int) -> None:
+        """See `Log.pause`."""
+        self._hears.pause(partition)
 
 
 class OneReader(MemoryReader):

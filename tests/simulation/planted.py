@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import msgspec
 import pytest
 
+from stream.adapters.memory import MemoryLog
 from stream.core.event import Record
 from stream.errors import Retryable
 from stream.ports import Polled
@@ -58,7 +59,9 @@ class LeavesACutBatch(Worker):
     """Does not rewind the position after a batch was cut by time."""
 
     def _fold(self, batches: Mapping[int, Sequence[Record]]) -> None:
-        log, self._log = self._log, DeafLog()
+        log = self._log
+        assert isinstance(log, MemoryLog)
+        self._log = DeafLog(log)
         super()._fold(batches)
         self._log = log
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 import pytest
 
+from stream.adapters.memory import MemoryLog
 from stream.core.event import Output
 from stream.core.snapshot import Metadata
 from stream.core.task import Task
@@ -79,7 +80,9 @@ class ResumesInPlace(Worker):
     """Does not tell the log to deliver a partition again that was paused."""
 
     def _rehearse(self) -> None:
-        log, self._log = self._log, DeafLog()
+        log = self._log
+        assert isinstance(log, MemoryLog)
+        self._log = DeafLog(log)
         super()._rehearse()
         self._log = log
 
