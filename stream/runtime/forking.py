@@ -19,7 +19,7 @@ from typing import Protocol
 
 from stream.errors import Retryable
 
-DEADLINE_S = 120.0
+DEADLINE_S = 60.0
 """The longest that a child may take; then it is killed, and its parent goes on without the copy."""
 
 CAN_FORK = sys.platform == "linux"
@@ -68,7 +68,7 @@ class ForkedCopy:
             os.close(to_parent)
             raise Retryable(f"no process for a snapshot: {error}") from error
         if self.pid == 0:
-            _be_a_child(pickled, to_parent, deadline_s)
+            ForkedCopy._child(pickled, to_parent, deadline_s)
         os.close(to_parent)
 
     def payload(self) -> tuple[bytes, float]:
@@ -91,10 +91,11 @@ class ForkedCopy:
 
     def _read(self, length: int) -> bytearray:
         data = bytearray(length)
-        view, at = memoryview(data), 0
+        view, at, ready = memoryview(data), 0, select.poll()  # `select` knows 1,024 files at most
+        ready.register(self._from_child, select.POLLIN)
         while at < length:
             left_s = self._deadline_s - time.monotonic()
-            if left_s <= 0 or not select.select([self._from_child], [], [], left_s)[0]:
+            if left_s <= 0 or not ready.poll(left_s * 1000):
                 raise Retryable("the process that pickles a snapshot hangs")
             n = os.readv(self._from_child, [view[at : at + _CHUNK]])
             if not n:
@@ -102,23 +103,23 @@ class ForkedCopy:
             at += n
         return data
 
-
-def _be_a_child(pickled: Callable[[], bytes], to_parent: int, deadline_s: float) -> None:
-    """Never returns, and runs nothing of what the parent would run at its end."""
-    try:
-        # A lock that outlived a killed parent, in here, would keep its successor out.
-        os.closerange(3, to_parent)
-        os.closerange(to_parent + 1, _FDS_MAX)
-        gc.disable()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
-            signal.signal(number, signal.SIG_DFL)
-        signal.alarm(int(deadline_s) + 1)  # should the parent be gone
-        began = time.monotonic()
-        payload = pickled()
-        head = _LENGTH.pack(len(payload), time.monotonic() - began)
-        view, at = memoryview(head + payload), 0
-        while at < len(view):
-            at += os.write(to_parent, view[at : at + _CHUNK])
-    except BaseException:  # noqa: BLE001  # whatever it was, the parent sees a copy that ends early
-        os._exit(1)
-    os._exit(0)
+    @staticmethod
+    def _child(pickled: Callable[[], bytes], to_parent: int, deadline_s: float) -> None:
+        """Never returns, and runs nothing of what the parent would run at its end."""
+        try:
+            # A lock that outlived a killed parent, in here, would keep its successor out.
+            os.closerange(3, to_parent)
+            os.closerange(to_parent + 1, _FDS_MAX)
+            gc.disable()
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+                signal.signal(number, signal.SIG_DFL)
+            signal.alarm(int(deadline_s) + 1)  # should the parent be gone
+            began = time.monotonic()
+            payload = pickled()
+            head = _LENGTH.pack(len(payload), time.monotonic() - began)
+            view, at = memoryview(head + payload), 0
+            while at < len(view):
+                at += os.write(to_parent, view[at : at + _CHUNK])
+        except BaseException:  # noqa: BLE001  # whatever it was, the parent sees a copy that ends early
+            os._exit(1)
+        os._exit(0)

@@ -3,12 +3,13 @@
 import json
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import redis
 
 from stream.core import snapshot
+from stream.runtime.forking import DEADLINE_S
 from tests.faults.hooks import VARIABLE, Hook, variable
 from tests.faults.rows_redis import STATIC_S, prefix, restores, steady, with_snapshots
 from tests.faults.run import Run
@@ -18,6 +19,9 @@ from tests.faults.worker import Broke, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+CHILD = "stream.runtime.forking:ForkedCopy._child"
+"""What the process that pickles a state does, and nobody else."""
 
 STORES, INDEXES = "redis:Redis.set", "redis:Redis.zadd"
 
@@ -32,7 +36,8 @@ def snapshots(table: Table) -> None:
     table.real(34, "a worker is killed while it writes a snapshot", "I10")(half_written)
     table.real(
         40, "what makes the snapshot hangs", "I10 I12",
-        why="No child is forked: storing happens in a thread, which hangs here.",
+        tests=("tests/core/test_forking.py", "tests/simulation/test_copy_scenarios.py"),
+        why="No process to be had: in the tests.",
     )(hanging)  # fmt: skip
 
 
@@ -129,7 +134,37 @@ def half_written(stage: Stage) -> Told:
 
 
 def hanging(stage: Stage) -> Told:
-    """Storing takes for ever; the outputs go on, and memory does not grow with it."""
+    """The child that pickles is killed, or stopped for good; then storing takes for ever."""
+    killed_n = _childless(stage, "kill", within_s=60.0)
+    stopped_n = _childless(stage, "stop", within_s=60.0 + DEADLINE_S)
+    grown, recoveries = _storing_hangs(stage)
+    return Told(
+        f"a child killed ({killed_n} failed copies) and stopped ({stopped_n}), the next in line; "
+        f"storing hangs: {grown / (1 << 20):.0f} MB more memory after 12,000 events.",
+        recoveries,
+    )
+
+
+def _childless(stage: Stage, do: Literal["kill", "stop"], *, within_s: float) -> int:
+    """No child comes back. Returns: how many copies failed; snapshots were taken all the same."""
+    hook = Hook(call=CHILD, do=do)
+    with Run(stage, recovery_time_s=1.0) as run:
+        worker = run.start(instance="w-0", environment={VARIABLE: variable(hook)})
+        run.flowing()
+        run.feeder.burst(3_000)
+        steady(run, f"a child that pickles: {do}")
+        run.until(lambda: "copy_failed" in worker.log, within_s=within_s, what="a copy fails")
+        run.feeder.burst(3_000)
+        run.until(lambda: 'how="in line"' in worker.log, within_s=30, what="a snapshot in line")
+        worker.signal(signal.SIGTERM)
+        worker.ends_with(0, within_s=60, says="snapshot_saved")
+        run.start(instance="w-0")
+        run.finish()
+        return worker.log.count("copy_failed")
+
+
+def _storing_hangs(stage: Stage) -> tuple[int, list[float]]:
+    """The outputs go on, and memory does not grow with it. Returns: bytes more; recoveries."""
     hook = Hook(call=STORES, do="sleep", seconds=600.0, nth=1)
     with Run(stage, recovery_time_s=1.0) as run:
         worker = run.start(instance="w-0", environment={VARIABLE: variable(hook)})
@@ -150,4 +185,4 @@ def hanging(stage: Stage) -> Told:
         run.finish()
         if grown > 30 << 20:
             raise Broke(f"I12: {grown >> 20} MB more while a snapshot is stored")
-        return Told(f"{grown / (1 << 20):.0f} MB more memory after 12,000 events.", run.recoveries)
+        return grown, run.recoveries
