@@ -53,7 +53,8 @@ def test_the_permissions_of_the_redis_user_are_the_adapters() -> None:
 def test_links_between_the_documents_lead_somewhere() -> None:
     """Files that are named in docs/security.md exist."""
     page = (REPOSITORY / "docs" / "security.md").read_text()
-    named = re.findall(r"`((?:tests|stream|docs)/[a-z_/]+\.(?:py|md))`|\((docs/[A-Za-z]+\.md)\)", page)
+    path = r"`((?:tests|stream|docs)/[a-z_/]+\.(?:py|md))`|\((docs/[A-Za-z]+\.md)\)"
+    named = re.findall(path, page)
 
     assert len(named) > 5
     assert [a or b for a, b in named if not (REPOSITORY / (a or b)).is_file()] == []

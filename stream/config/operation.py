@@ -43,7 +43,8 @@ class Worker(Section):
     ] = Field(
         default=None,
         description="A stable name of this process: restarted, it takes its partitions back at "
-        "once instead of waiting for the end of its dead predecessor's session.",
+        "once instead of waiting for the end of its dead predecessor's session. With `--workers` "
+        "each is this and a number: `w-0`, `w-1`.",
     )
 
 
@@ -87,7 +88,7 @@ class Quarantine(Section):
         description="How many of a partition's last records the breaker looks at.",
     )
     breaker_share: float = Field(
-        default=0.5,
+        default=0.9,
         gt=0,
         le=1,
         description="With more than this share of them quarantined the partition is paused until "

@@ -2,10 +2,10 @@
 
 import importlib
 import inspect
-import math
 import operator
 import pickle
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from river import active, base, compose
 from stream.core import pickling
 from stream.core.event import Feature, Kind
 from stream.core.spec import ModelSpec
+from stream.core.unrolled import unrolled
 from stream.errors import Misconfigured
 
 
@@ -35,6 +36,8 @@ class Prediction(msgspec.Struct, gc=False):
 class NotFiniteError(ArithmeticError):
     """A model's answer is NaN or infinite: nothing that could be published as a number."""
 
+
+_BINARY_N = 2  # classes; to compare two takes a third of what `max` with a key does
 
 Predict = Callable[[dict[str, Feature]], Prediction]
 
@@ -104,21 +107,22 @@ def kind_of(model: base.Estimator) -> Kind:
 
 def predictor(model: base.Estimator, kind: Kind) -> Predict:
     """The one function that predicts with `model`; it is bound to this very object."""
+    methods = unrolled(model)
     if kind is Kind.ANOMALY:
-        return _scorer(model)
+        return _scorer(methods)
     if kind is Kind.REGRESSION:
-        return _regressor(model)
+        return _regressor(methods)
     final = _final(model)
     if not _knows_probabilities(final):
-        return _classifier_without_probabilities(model)
+        return _classifier_without_probabilities(methods)
     if type(final).predict_one is base.Classifier.predict_one:
-        return _classifier_by_arg_max(model)
-    return _classifier(model)
+        return _classifier_by_arg_max(methods)
+    return _classifier(methods)
 
 
 def learner(model: base.Estimator, kind: Kind) -> Callable[[dict[str, Feature], Any], None]:
     """The one function that teaches `model`; an anomaly detector's ignores the label."""
-    learn_one: Any = model.learn_one  # type: ignore[attr-defined]  # every kind above has it
+    learn_one = unrolled(model).learn_one
     if kind is Kind.ANOMALY:
         return lambda features, _label: learn_one(features)
     return learn_one  # type: ignore[no-any-return]  # river's differ in what they call y
@@ -187,10 +191,18 @@ def _classifier_by_arg_max(model: Any) -> Predict:
         probabilities = predict_proba_one(features)
         if not probabilities:
             return Prediction(None, probabilities)
-        if not math.isfinite(sum(probabilities.values())):
+        # From here on river's own `Classifier.predict_one`, which would compute them once more.
+        if len(probabilities) == _BINARY_N:
+            (one, p), (other, q) = probabilities.items()
+            likeliest, total = (other if q > p else one), p + q
+        else:
+            likeliest, total = (
+                max(probabilities, key=probabilities.get),
+                sum(probabilities.values()),
+            )
+        if not isfinite(total):
             raise NotFiniteError(f"the probabilities are {probabilities}")
-        # river's own `Classifier.predict_one`, without computing the probabilities once more.
-        return Prediction(max(probabilities, key=probabilities.get), probabilities)
+        return Prediction(likeliest, probabilities)
 
     return predict
 
@@ -201,7 +213,7 @@ def _classifier(model: Any) -> Predict:
     def predict(features: dict[str, Feature]) -> Prediction:
         value = predict_one(features)
         probabilities = predict_proba_one(features)
-        if probabilities and not math.isfinite(sum(probabilities.values())):
+        if probabilities and not isfinite(sum(probabilities.values())):
             raise NotFiniteError(f"the probabilities are {probabilities}")
         return Prediction(_plain(value), probabilities)
 
@@ -219,7 +231,7 @@ def _classifier_without_probabilities(model: Any) -> Predict:
 
 def _finite(value: Any) -> Any:
     value = _plain(value)
-    if value is not None and not math.isfinite(value):
+    if value is not None and not isfinite(value):
         raise NotFiniteError(f"the prediction is {value}")
     return value
 

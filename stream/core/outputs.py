@@ -1,5 +1,6 @@
 """What goes out, as bytes: predictions, alerts, quarantined records (CONTRACT 4)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from stream.core.detectors import Alarm, describe
 from stream.core.event import Channel, Event, Output, Record, Rejection
 from stream.core.learner import Prediction
 
+_BOOLS_N = 2
 _TIMESTAMP_MS_MAX = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last that ISO 8601 writes
 
 
@@ -61,35 +63,42 @@ def _written(value: Any) -> Any:
 _encode = msgspec.json.Encoder(enc_hook=_written).encode
 
 
-def prediction_value(
-    record: Record, event: Event, prediction: Prediction, topic: str, learned: int
-) -> bytes:
-    """The prediction record of an event; floats are written so that they read back exactly.
+def prediction_writer(topic: str, partition: int) -> Callable[..., bytes]:
+    """Make the function that writes a partition's predictions; built once, called for each event.
 
     Args:
-        record: what the event was decoded from.
-        event: its id and label are repeated.
-        prediction: made before learning from the event.
         topic: of the events; a part of the id of an event that brings none.
-        learned: events that the model had learned before.
+        partition: whose events they are; the other part.
 
-    Raises: TypeError: the prediction or one of its classes cannot be written as JSON.
+    Returns: a function of an event's record, the event itself, the prediction made before learning
+        from it, and how many events the model had learned before. It gives the prediction record;
+        floats are written so that they read back exactly. It raises TypeError: the prediction or
+        one of its classes cannot be written as JSON.
     """
-    event_id, label, score = event.id, event.label, prediction.score
-    probabilities = prediction.probabilities
-    return _encode(
-        _PredictionValue(
-            1,
-            f"{topic}-{record.partition}-{record.offset}" if event_id is None else event_id,
-            record.partition,
-            record.offset,
-            prediction.value if score is None else UNSET,
-            UNSET if probabilities is None else probabilities,
-            UNSET if score is None else score,
-            UNSET if label is None else label,
-            learned,
+    place = f"{topic}-{partition}-"
+
+    def write(record: Record, event: Event, prediction: Prediction, learned: int) -> bytes:
+        event_id, label, score = event.id, event.label, prediction.score
+        probabilities = prediction.probabilities
+        if probabilities is not None and len(probabilities) == _BOOLS_N:
+            (one, p), (other, q) = probabilities.items()
+            if one is False and other is True:  # else `_written` is called for each of them
+                probabilities = {"false": p, "true": q}
+        return _encode(
+            _PredictionValue(
+                1,
+                f"{place}{record.offset}" if event_id is None else event_id,
+                partition,
+                record.offset,
+                prediction.value if score is None else UNSET,
+                UNSET if probabilities is None else probabilities,
+                UNSET if score is None else score,
+                UNSET if label is None else label,
+                learned,
+            )
         )
-    )
+
+    return write
 
 
 def alert(record: Record, alarm: Alarm, *, pipeline: str, learned: int) -> Output:

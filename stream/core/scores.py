@@ -36,17 +36,17 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class Window:
-    """The last labelled events: what was predicted, what came."""
+    """The last labelled events: what was predicted, what came.
 
-    __slots__ = ("_pairs",)
+    Attributes:
+        add: remembers one labelled event, as (prediction, label); the deque's own, as it is called
+            for each event.
+    """
+
+    __slots__ = ("_pairs", "add")
 
     def __init__(self) -> None:
-        # One more than the window: the baseline of the oldest event is the label before it.
-        self._pairs: deque[tuple[Any, Any]] = deque(maxlen=WINDOW_N + 1)
-
-    def add(self, prediction: Any, label: Any) -> None:
-        """Remember one labelled event."""
-        self._pairs.append((prediction, label))
+        self.__setstate__([])
 
     def score(self, kind: Kind) -> Score | None:
         """The score over the window; None before two labelled events, and for anomaly scores."""
@@ -56,7 +56,9 @@ class Window:
         return list(self._pairs)
 
     def __setstate__(self, pairs: list[tuple[Any, Any]]) -> None:
+        # One more than the window: the baseline of the oldest event is the label before it.
         self._pairs = deque(pairs, maxlen=WINDOW_N + 1)
+        self.add = self._pairs.append
 
 
 def score(pairs: Iterable[tuple[Any, Any]], kind: Kind) -> Score | None:

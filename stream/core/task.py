@@ -5,6 +5,8 @@ however they were batched and wherever the state was pickled in between.
 """
 
 import pickle
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import xxhash
@@ -12,22 +14,19 @@ import xxhash
 from stream.core import outputs, pickling, unpickling
 from stream.core.checks import one_line
 from stream.core.codec import Codec
-from stream.core.detectors import Detectors
-from stream.core.event import Channel, Event, Feature, Kind, Output, Reason, Record, Rejection
+from stream.core.detectors import Alarm, Detectors
+from stream.core.event import Channel, Feature, Kind, Output, Reason, Record, Rejection
 from stream.core.learner import Prediction, build, kind_of, learner, predictor
 from stream.core.recipe import Recipe
 from stream.core.scores import Score, Window
 from stream.core.snapshot import Header, Metadata
+from stream.core.undo import Counts, Mark, Undo
 from stream.errors import Misconfigured
-
-SINCE_RECORDS_MAX = 20_000
-SINCE_BYTES_MAX = 16 << 20
-"""How much a task keeps for undoing: beyond either it takes a new copy of its state."""
 
 _CRASHES = (MemoryError, RecursionError, OSError)
 """Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
 
-_allowed: dict[str, unpickling.Allowed] = {}
+_begun: dict[str, "_Beginning"] = {}
 """Of the last recipe, by fingerprint: to make it takes longer than to unpickle a small state."""
 
 _hash = xxhash.xxh3_64_intdigest
@@ -82,14 +81,17 @@ class Task:
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
+        begin = _beginning(recipe, self.fingerprint)
         if payload is None:
-            self._copy = _dumps(_untrained(recipe, genesis))
-            self._bind(pickle.loads(self._copy))
+            payload, state = begin.pickled, pickle.loads(begin.pickled)
+            state.genesis = state.next_offset = genesis
         else:
-            self._copy = payload
-            self._bind(_thawed(payload, recipe, self.fingerprint))
-        self._keep()
+            state = begin.thaw(payload)
+        self._bind(state)
+        self._way_back = Undo()
+        self._way_back.keep(payload, self._counts())
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
+        self._write = outputs.prediction_writer(recipe.events_topic, partition)
 
     def _bind(self, state: State) -> None:
         self.state = state
@@ -114,43 +116,43 @@ class Task:
         event = self._decode(record.value)
         if type(event) is Rejection:  # a third of what isinstance costs, for each event
             return self._refuse(record, event)
-        if not state.names.issuperset(event.features):
-            excess = self._admit(event.features)
+        features, label, learned = event.features, event.label, state.learned
+        if not state.names.issuperset(features):
+            excess = self._admit(features)
             if excess is not None:
                 return self._refuse(record, excess)
+        error: float | None = None
         try:
-            published = self._fold(record, event)
+            prediction = self._predict(features)
+            # Written before learning: a model may have given out an object that it goes on using.
+            value = self._write(record, event, prediction, learned)
+            signal = _signal(prediction, self.kind) if self._signals else None
+            if self._unsupervised:
+                self._learn(features, None)
+                state.learned = learned + 1
+            elif label is not None:
+                self._learn(features, label)
+                state.learned = learned + 1
+                error = self._score(prediction.value, label)
+            alarms = state.detectors.update(error, signal, label, features)
         except _CRASHES:
             raise
-        except Exception as error:  # noqa: BLE001  # whatever a model raises on an event is about it
+        except Exception as raised:  # noqa: BLE001  # whatever a model raises on an event is about it
             self._undo()
-            detail = one_line(f"{type(error).__name__}: {error}")
+            detail = one_line(f"{type(raised).__name__}: {raised}")
             return self._refuse(record, Rejection(Reason.MODEL_ERROR, detail))
-        self._remember(record)
-        return published
-
-    def _fold(self, record: Record, event: Event) -> list[Output]:
-        state = self.state
-        features, label, learned = event.features, event.label, state.learned
-        prediction = self._predict(features)
-        # Written down before learning: a model may have given out an object that it goes on using.
-        value = outputs.prediction_value(
-            record, event, prediction, self.recipe.events_topic, learned
-        )
-        signal = _signal(prediction, self.kind) if self._signals else None
-        error = None
-        if self._unsupervised:
-            self._learn(features, None)
-            state.learned = learned + 1
-        elif label is not None:
-            self._learn(features, label)
-            state.learned = learned + 1
-            error = self._score(prediction.value, label)
-        alarms = state.detectors.update(error, signal, label, features)
         state.digest = _hash(value, state.digest)
         state.n += 1
         state.next_offset = record.offset + 1
+        if self._way_back.remember(record):
+            self.freeze()
         published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, record.key, value)]
+        return published if not alarms else self._with_alerts(published, record, alarms, learned)
+
+    def _with_alerts(
+        self, published: list[Output], record: Record, alarms: Sequence[Alarm], learned: int
+    ) -> list[Output]:
+        state = self.state
         for alarm in alarms:
             alert = outputs.alert(record, alarm, pipeline=self.recipe.pipeline, learned=learned)
             state.digest = _hash(alert.value or b"", state.digest)
@@ -164,7 +166,7 @@ class Task:
             error = abs((prediction or 0.0) - label)
         else:
             error = 0 if prediction == label else 1
-        state.window.add(prediction, label)
+        state.window.add((prediction, label))
         state.labelled_n += 1
         state.error_sum += error
         return error
@@ -187,10 +189,10 @@ class Task:
         state.n += 1
         state.next_offset = record.offset + 1
         state.digest = _hash(f"{record.offset}:{rejection.reason.value}".encode(), state.digest)
-        if self._since:
-            self._remember(record)
-        else:  # nothing was learned since the copy, so the counts are all that moved on
-            self._counts = (state.n, state.rejected_n, state.next_offset, state.digest)
+        if not self._way_back.since:  # nothing was learned since the copy: only the counts moved on
+            self._way_back.counts = self._counts()
+        elif self._way_back.remember(record):
+            self.freeze()
         return [
             outputs.quarantined(
                 record,
@@ -201,40 +203,51 @@ class Task:
             )
         ]
 
-    def freeze(self) -> bytes:
-        """The state, pickled: the payload of a snapshot, and the copy that undoing goes back to.
+    def pickled(self) -> bytes:
+        """The state, pickled: the payload of a snapshot; changes nothing, so a fork may do it.
 
         Raises: Misconfigured: the model holds something that cannot be pickled.
         """
-        self._copy = _dumps(self.state)
-        self._keep()
-        return self._copy
+        return _dumps(self.state)
 
-    def _keep(self) -> None:
-        """`_copy` is the state of now; what comes from here on is remembered beside it."""
+    def freeze(self) -> bytes:
+        """The state, pickled; it is also what undoing goes back to. Raises: as `pickled`."""
+        payload = self.pickled()
+        self._way_back.keep(payload, self._counts())
+        return payload
+
+    @property
+    def wants_copy(self) -> bool:
+        """Whether undoing has become long enough for a new `freeze`, or `rebase`."""
+        return self._way_back.is_long
+
+    def mark(self) -> Mark:
+        """The state of now, which somebody else is about to pickle: see `rebase`."""
+        return self._way_back.mark(self._counts())
+
+    def rebase(self, mark: Mark, payload: bytes) -> bool:
+        """`payload` is the state at `mark`: undoing goes back to it from now on.
+
+        Returns: False if there is a later copy already.
+        """
+        return self._way_back.rebase(mark, payload)
+
+    def _counts(self) -> Counts:
         state = self.state
-        self._since: list[Record] = []
-        self._since_bytes = 0
-        self._counts = (state.n, state.rejected_n, state.next_offset, state.digest)
-
-    def _remember(self, record: Record) -> None:
-        self._since.append(record)
-        self._since_bytes += len(record.value or b"") + len(record.key or b"")
-        if record.headers:
-            self._since_bytes += sum(len(name) + len(value) for name, value in record.headers)
-        if len(self._since) >= SINCE_RECORDS_MAX or self._since_bytes >= SINCE_BYTES_MAX:
-            self.freeze()
+        return Counts(state.n, state.rejected_n, state.next_offset, state.digest)
 
     def _undo(self) -> None:
         """A model that raised may be half changed: go back to the copy, and fold again up to here.
 
         Then take a new copy, so that of many such events each costs only the events before it.
         """
-        since, state = self._since, pickle.loads(self._copy)
-        state.n, state.rejected_n, state.next_offset, state.digest = self._counts
+        back = self._way_back
+        since, state = back.since, pickle.loads(back.payload)
+        state.genesis = self.state.genesis  # the copy of an untrained model knows none
+        state.n, state.rejected_n, state.next_offset, state.digest = back.counts
         self._bind(state)
         if since:
-            self._keep()
+            back.keep(back.payload, back.counts)
             for record in since:
                 self.step(record)
             self.freeze()
@@ -280,10 +293,6 @@ class Task:
         )
 
 
-def _untrained(recipe: Recipe, genesis: int) -> State:
-    return State(model=build(recipe.model), detectors=Detectors(recipe.detectors), genesis=genesis)
-
-
 def _dumps(state: State) -> bytes:
     try:
         return pickling.dumps(state)
@@ -294,17 +303,37 @@ def _dumps(state: State) -> bytes:
         ) from error
 
 
-def _thawed(payload: bytes, recipe: Recipe, fingerprint: str) -> State:
-    allowed = _allowed.get(fingerprint)
-    if allowed is None:
-        factory = recipe.model.factory.partition(":")[0]
-        allowed = unpickling.Allowed(_dumps(_untrained(recipe, 0)), factory=factory)
-        _allowed.clear()
-        _allowed[fingerprint] = allowed
-    state = unpickling.loads(payload, allowed)
-    if type(state) is not State:
-        raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
-    return state
+class _Beginning:
+    """Where every fold of a recipe begins.
+
+    Attributes:
+        pickled: the untrained state at offset 0.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        model, detectors = build(recipe.model), Detectors(recipe.detectors)
+        self.pickled = _dumps(State(model=model, detectors=detectors, genesis=0))
+        self._factory = recipe.model.factory.partition(":")[0]
+
+    def thaw(self, payload: bytes) -> State:
+        """A state that `freeze` gave. Raises: pickle.UnpicklingError: it is no such state."""
+        state = unpickling.loads(payload, self._allowed)
+        if type(state) is not State:
+            raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
+        return state
+
+    @cached_property
+    def _allowed(self) -> unpickling.Allowed:
+        return unpickling.Allowed(self.pickled, factory=self._factory)
+
+
+def _beginning(recipe: Recipe, fingerprint: str) -> _Beginning:
+    begin = _begun.get(fingerprint)
+    if begin is None:
+        begin = _Beginning(recipe)
+        _begun.clear()
+        _begun[fingerprint] = begin
+    return begin
 
 
 def _signal(prediction: Prediction, kind: Kind) -> float | None:

@@ -91,7 +91,7 @@ class Follower:
             prediction = _decode_prediction(record.value)
             self.predictions.append(record)
             self.answers.append((prediction.prediction, prediction.label))
-            self._window.add(prediction.prediction, prediction.label)
+            self._window.add((prediction.prediction, prediction.label))
         alarms_n = len(self.alarms)
         for record in self._new(Channel.ALERTS):
             self.alarms.append(_decode_alarm(record.value or b""))

@@ -9,6 +9,7 @@ from stream.core.recipe import Recipe
 from stream.core.snapshot import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
+from stream.runtime.forking import CAN_FORK, ForkedCopy
 from stream.runtime.restore import Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.watchdog import Watchdog
@@ -57,6 +58,7 @@ def assemble(
         topic_id=events.topic_id,
         clock=clock,
         telemetry=telemetry,
+        fork=ForkedCopy if CAN_FORK else None,
     )
     pace = Pace(
         commit_interval_s=settings.delivery.commit_interval_ms / 1000,

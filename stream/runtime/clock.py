@@ -10,9 +10,8 @@ class SystemClock:
     def __init__(self, stopping: threading.Event | None = None) -> None:
         self._stopping = stopping or threading.Event()
 
-    def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    """See `Clock.monotonic`; asked after each event, so without a call in between."""
 
     def now_ms(self) -> int:
         """See `Clock.now_ms`."""

@@ -3,23 +3,37 @@
 Only committed states are snapshotted, so each is the fold of a committed prefix: a late writer, a
 zombie too, does no harm, and no lock is needed. Sealing and storing happen beside the loop; a store
 that is away costs a line a minute, never an event.
+
+    cheap to pickle (predicted from the last time)   here, in line
+    else                                             a forked child pickles, the loop goes on
+    the child failed                                 told and counted; the next time in line
 """
 
 import logging
 from collections.abc import Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from math import inf
+from typing import Any
 
 from stream.core.snapshot import Header, seal
 from stream.core.task import Task
+from stream.core.undo import Mark
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Clock, SnapshotStore, StoredSnapshot
+from stream.runtime.forking import Copy, Fork
 from stream.telemetry import Event, Metric, Telemetry
 
 AGE_S_MAX = 600.0
 """A quiet partition gets a snapshot this long after its last one, if it learned at all."""
 
 SAY_EVERY_S = 60.0
+
+IN_LINE_S_MAX = 0.02
+"""Pickling that is predicted to take longer is left to a child."""
+
+COPY_SHARE_MAX = 0.1
+"""Of the time, that copies for undoing alone may take of a core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +68,49 @@ def superfluous(
     return [s.next_offset for s in older]
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How a state was pickled: in line or by a child, how long it took, how long the loop stood."""
+
+    name: str
+    took_s: float
+    stalled_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Copying:
+    """A copy that a child is making."""
+
+    task: Task
+    mark: Mark
+    learned: int
+    copy: Copy
+
+
+class Costs:
+    """What pickling a partition's state will take, predicted from the last time.
+
+    A model's state grows with what it learned, in the worst case as fast. Nothing is known of one
+    that was never pickled since it came to life.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[int, tuple[float, int]] = {}
+
+    def note(self, partition: int, *, took_s: float, learned: int) -> None:
+        """It took this long, after so many learned events."""
+        self._last[partition] = took_s, learned
+
+    def forget(self, partition: int) -> None:
+        """It has another state, or none."""
+        self._last.pop(partition, None)
+
+    def predicted_s(self, task: Task) -> float:
+        """Seconds; infinite while nothing is known."""
+        took_s, learned = self._last.get(task.partition, (inf, 1))
+        return took_s * max(1.0, task.state.learned / max(1, learned))
+
+
 class Snapshotter:
     """Takes snapshots of a worker's tasks.
 
@@ -61,6 +118,7 @@ class Snapshotter:
         executor: runs one job at a time, in order; storing must not stall the loop.
         key: signs.
         topic_id: of the events topic.
+        fork: begins the copy of a state that is not cheap to pickle; None = that is not possible.
     """
 
     def __init__(
@@ -73,7 +131,9 @@ class Snapshotter:
         topic_id: str,
         clock: Clock,
         telemetry: Telemetry,
+        fork: Fork | None = None,
     ) -> None:
+        self._fork = fork
         self._store = store
         self._executor = executor
         self._policy = policy
@@ -83,7 +143,11 @@ class Snapshotter:
         self._telemetry = telemetry
         self._debt_s: dict[int, float] = {}
         self._taken: dict[int, tuple[int, float]] = {}
-        self._saving: Future[None] | None = None
+        self._saving: Future[Any] | None = None
+        self._copying: _Copying | None = None
+        self._costs = Costs()
+        self._copy_from = 0.0
+        self._must_be_in_line = False
         self._said_at = -SAY_EVERY_S
 
     def adopt(self, partition: int, *, stored_offset: int, debt_s: float = 0.0) -> None:
@@ -101,6 +165,7 @@ class Snapshotter:
         """Stop watching a partition."""
         self._debt_s.pop(partition, None)
         self._taken.pop(partition, None)
+        self._costs.forget(partition)
 
     def spent(self, partition: int, seconds: float) -> None:
         """Folding took this long: a recovery would have to spend it again."""
@@ -114,35 +179,108 @@ class Snapshotter:
         if self._saving is not None:
             if not self._saving.done():
                 return
-            self._saving.result()  # a bug in saving is no failure of the store: let it be seen
-            self._saving = None
+            self._end_saving()
         now = self._clock.monotonic()
         allowed_s = self._policy.replay_budget_s / max(1, len(self._debt_s))
         for task in tasks:
             offset, at = self._taken[task.partition]
             due = self._debt_s[task.partition] >= allowed_s or now - at >= AGE_S_MAX
             if due and task.next_offset > offset:
-                self._take(task)
+                self._take(task, is_stored=True)
+                return
+            if task.wants_copy and now >= self._copy_from:
+                self._take(task, is_stored=False)
                 return
 
     def finish(self, tasks: Iterable[Task], *, timeout_s: float) -> None:
         """The last snapshots, of tasks that are all committed; then wait for the store."""
+        given_up = None
+        if self._copying is not None:
+            given_up = self._copying.task
+            self._copying.copy.cancel()  # it may take longer than a drain does
         for task in tasks:
-            if task.next_offset > self._taken[task.partition][0]:
-                self._take(task)
+            if task is given_up or task.next_offset > self._taken[task.partition][0]:
+                self._take_in_line(task, is_stored=True)
         if self._saving is not None:
             _wait(self._saving, timeout_s)
 
-    def _take(self, task: Task) -> None:
-        header = task.header(topic_id=self._topic_id, taken_at_ms=self._clock.now_ms())
+    def _take(self, task: Task, *, is_stored: bool) -> None:
+        in_line = self._fork is None or self._must_be_in_line
+        if in_line or self._costs.predicted_s(task) <= IN_LINE_S_MAX:
+            self._take_in_line(task, is_stored=is_stored)
+        else:
+            self._take_forked(task, is_stored=is_stored)
+
+    def _take_in_line(self, task: Task, *, is_stored: bool) -> None:
+        header = self._header(task)
         started = self._clock.monotonic()
         payload = task.freeze()
         took_s = self._clock.monotonic() - started
+        self._must_be_in_line = False
+        self._note_cost(task.partition, took_s=took_s, learned=header.learned)
+        if is_stored:
+            self._note_taken(task)
+            how = _How("in line", took_s=took_s, stalled_s=took_s)
+            self._saving = self._executor.submit(self._save, header, payload, how)
+
+    def _take_forked(self, task: Task, *, is_stored: bool) -> None:
+        assert self._fork is not None  # noqa: S101  # `_take` looked
+        header, mark = self._header(task), task.mark()
+        started = self._clock.monotonic()
+        try:
+            copy = self._fork(task.pickled)
+        except Retryable as error:
+            self._say_copy_failed(error)
+            return
+        stalled_s = self._clock.monotonic() - started
+        if is_stored:
+            self._note_taken(task)
+        self._copying = _Copying(task, mark, header.learned, copy)
+        self._saving = self._executor.submit(
+            self._receive, header, copy, stalled_s, is_stored=is_stored
+        )
+
+    def _receive(
+        self, header: Header, copy: Copy, stalled_s: float, *, is_stored: bool
+    ) -> tuple[bytes, float] | Retryable:
+        """Get a child's copy, and store it; runs on the executor. Returns: what came of it."""
+        try:
+            payload, took_s = copy.payload()
+        except Retryable as error:
+            return error
+        if is_stored:
+            self._save(header, payload, _How("forked", took_s=took_s, stalled_s=stalled_s))
+        return payload, took_s
+
+    def _end_saving(self) -> None:
+        """Take in what the executor's last job came to."""
+        assert self._saving is not None  # noqa: S101  # the caller looked
+        received = self._saving.result()  # a bug is no failure of the store: let it be seen
+        copying, self._saving, self._copying = self._copying, None, None
+        if copying is None or received is None:
+            return
+        partition = copying.task.partition
+        if isinstance(received, Retryable):
+            self._say_copy_failed(received)
+            if partition in self._debt_s:
+                self._debt_s[partition] = inf  # what it was for is still to be done
+            return
+        payload, took_s = received
+        copying.task.rebase(copying.mark, payload)
+        self._note_cost(partition, took_s=took_s, learned=copying.learned)
+
+    def _header(self, task: Task) -> Header:
+        return task.header(topic_id=self._topic_id, taken_at_ms=self._clock.now_ms())
+
+    def _note_taken(self, task: Task) -> None:
         self._taken[task.partition] = (task.next_offset, self._clock.monotonic())
         self._debt_s[task.partition] = 0.0
-        self._saving = self._executor.submit(self._save, header, payload, took_s)
 
-    def _save(self, header: Header, payload: bytes, took_s: float) -> None:
+    def _note_cost(self, partition: int, *, took_s: float, learned: int) -> None:
+        self._costs.note(partition, took_s=took_s, learned=learned)
+        self._copy_from = self._clock.monotonic() + took_s / COPY_SHARE_MAX
+
+    def _save(self, header: Header, payload: bytes, how: "_How") -> None:
         """Seal and store; runs on the executor."""
         partition = header.partition
         sealed = seal(header, payload, self._key)
@@ -154,7 +292,9 @@ class Snapshotter:
                 partition=partition,
                 next_offset=header.next_offset,
                 size_bytes=len(sealed),
-                took_ms=took_s * 1000,
+                how=how.name,
+                took_ms=how.took_s * 1000,
+                stalled_ms=how.stalled_s * 1000,
             )
             for offset in superfluous(
                 self._store.stored(partition),
@@ -168,6 +308,13 @@ class Snapshotter:
             self._telemetry.count(Metric.SNAPSHOTS_FAILED)
             self._say_unreachable(error)
 
+    def _say_copy_failed(self, error: Exception) -> None:
+        self._must_be_in_line = True
+        self._telemetry.count(Metric.COPIES_FAILED)
+        self._telemetry.say(
+            Event.COPY_FAILED, level=logging.WARNING, error=error, then="the next one in line"
+        )
+
     def _say_unreachable(self, error: Exception) -> None:
         now = self._clock.monotonic()
         if now - self._said_at >= SAY_EVERY_S:
@@ -177,7 +324,7 @@ class Snapshotter:
             )
 
 
-def _wait(saving: Future[None], timeout_s: float) -> None:
+def _wait(saving: Future[Any], timeout_s: float) -> None:
     try:
         saving.result(timeout=timeout_s)
     except TimeoutError:

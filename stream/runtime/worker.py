@@ -50,7 +50,7 @@ GO_ON = (
 )
 """What a paused partition's owner has to know."""
 
-_QUARANTINE = Channel.QUARANTINE
+_QUARANTINE, _PREDICTIONS = Channel.QUARANTINE, Channel.PREDICTIONS
 _COUNTED = {Channel.ALERTS: Metric.ALERTS, Channel.QUARANTINE: Metric.REJECTED}
 
 
@@ -325,8 +325,8 @@ class Worker:
             self._log.commit(self._outputs, offsets)
         self._telemetry.count(Metric.COMMITS)
         for output in self._outputs:
-            if (metric := _COUNTED.get(output.channel)) is not None:
-                self._telemetry.count(metric)
+            if output.channel is not _PREDICTIONS:
+                self._telemetry.count(_COUNTED[output.channel])
         for partition in sorted(self._tripped):
             # Only now: what is not committed has not happened.
             self._telemetry.count(Metric.PAUSED)

@@ -24,7 +24,9 @@ def written(
 ) -> dict[str, Any]:
     """The published document."""
     event = Event(features={"a": 1}, id=event_id, label=label)
-    value = outputs.prediction_value(RECORD, event, prediction, "power.events", learned)
+    value = outputs.prediction_writer("power.events", RECORD.partition)(
+        RECORD, event, prediction, learned
+    )
     document = json.loads(value)
     assert isinstance(document, dict)
     return document

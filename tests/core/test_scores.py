@@ -38,9 +38,9 @@ def test_there_is_no_score_of_nothing() -> None:
     """Not before two labelled events, and never for anomaly scores."""
     window = Window()
     assert window.score(Kind.BINARY) is None
-    window.add(prediction=True, label=True)
+    window.add((True, True))
     assert window.score(Kind.BINARY) is None
-    window.add(prediction=True, label=True)
+    window.add((True, True))
     assert window.score(Kind.ANOMALY) is None
     assert window.score(Kind.BINARY) == Score("accuracy", 1.0, 1.0, 0.0, 1)
 
@@ -81,7 +81,7 @@ def test_the_window_forgets() -> None:
     rng, window = random.Random(5), Window()
     pairs: Pairs = [(rng.random() < 0.7, rng.random() < 0.7) for _ in range(2 * WINDOW_N + 300)]
     for index, (prediction, label) in enumerate(pairs):
-        window.add(prediction, label)
+        window.add((prediction, label))
         if index % 700 == 699:
             last = pairs[max(0, index - WINDOW_N) : index + 1]
             found = window.score(Kind.BINARY)
@@ -90,8 +90,8 @@ def test_the_window_forgets() -> None:
             assert found.n == min(index, WINDOW_N)
             assert found.value == sum(p == y for p, y in last[1:]) / found.n
     again = pickle.loads(pickle.dumps(window))  # noqa: S301  # our own bytes
-    again.add(prediction=True, label=True)
-    window.add(prediction=True, label=True)
+    again.add((True, True))
+    window.add((True, True))
     assert again.score(Kind.BINARY) == window.score(Kind.BINARY)
 
 

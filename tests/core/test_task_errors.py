@@ -6,7 +6,8 @@ import pytest
 
 from stream.core.event import Channel, Kind, Output, Reason, Record
 from stream.core.spec import Limits
-from stream.core.task import SINCE_BYTES_MAX, SINCE_RECORDS_MAX, Task
+from stream.core.task import Task
+from stream.core.undo import BYTES_MAX, LONG_BYTES
 from tests.folds import ON_PREDICTION, PARTITION, event, fold, recipe, record, workload
 
 FRAGILE = {
@@ -135,11 +136,11 @@ def test_of_many_failures_each_costs_only_what_was_learned_before_it() -> None:
     """After one is undone there is a new copy to go back to, and nothing to fold again."""
     folded = build(Kind.REGRESSION)
     fold(folded, workload(Kind.REGRESSION, 20))
-    assert len(folded._since) == 20
+    assert len(folded._way_back.since) == 20
     folded.step(poison(100, Kind.REGRESSION, "raise in learn"))
-    assert folded._since == []
+    assert folded._way_back.since == []
     folded.step(poison(101, Kind.REGRESSION, "raise in learn"))
-    assert folded._since == []
+    assert folded._way_back.since == []
 
 
 def test_the_reason_is_told_in_one_line() -> None:
@@ -175,14 +176,44 @@ def test_refused_names_stay_unknown() -> None:
 
 
 def test_what_is_kept_for_undoing_is_bounded() -> None:
-    """By number and by size, keys and headers included; then the copy is renewed."""
+    """By its size, keys and headers included: then the copy is renewed, if it was not before."""
     folded = build(Kind.REGRESSION)
     value = b'{"features": {"a": 1}, "label": 2}'
-    for offset in range(SINCE_RECORDS_MAX + 5):
-        folded.step(record(offset, value))
-    assert len(folded._since) == 5
     key, headers = b"k" * 400_000, (("trace", b"h" * 600_000),)
-    for offset in range(SINCE_RECORDS_MAX + 5, SINCE_RECORDS_MAX + 55):
+    lengths, wishes = [], []
+    for offset in range(100):
         folded.step(record(offset, value, key=key, headers=headers))
-        kept = sum(len(each.key or b"") + 600_000 * len(each.headers) for each in folded._since)
-        assert kept <= SINCE_BYTES_MAX
+        lengths.append(len(folded._way_back.since))
+        wishes.append(folded.wants_copy)
+    assert max(lengths) * 1_000_000 <= BYTES_MAX
+    assert lengths.index(0) == max(lengths)
+    assert wishes.index(True) * 1_000_000 <= LONG_BYTES
+    assert not wishes[lengths.index(0)]
+
+
+@pytest.mark.parametrize("refused_before", [0, 2])
+@pytest.mark.parametrize("learned_before", [0, 7])
+@pytest.mark.parametrize("learned_after", [0, 5])
+def test_a_copy_that_comes_late_takes_the_place_of_the_older_one(
+    refused_before: int, learned_before: int, learned_after: int
+) -> None:
+    """Going back to it, and over all that came since, gives what a fold of everything gives."""
+    kind = Kind.REGRESSION
+    good = iter(workload(kind, 30))
+    direct, forked = build(kind), build(kind)
+
+    def both(n: int, *, refused: int = 0) -> None:
+        for value in [b"oops"] * refused + [next(good).value for _ in range(n)]:
+            for each in (direct, forked):
+                each.step(Record(PARTITION, each.next_offset, 5, None, value))
+
+    both(learned_before, refused=refused_before)
+    mark, payload = forked.mark(), forked.pickled()
+    both(learned_after, refused=2)
+    assert forked.rebase(mark, payload)
+    assert not forked.rebase(mark, payload)  # it is no news any more
+    for each in (direct, forked):
+        each.step(poison(each.next_offset, kind, "raise in learn"))
+    both(5)
+    assert forked.metadata() == direct.metadata()
+    assert forked.state.rejected_n == direct.state.rejected_n

@@ -23,6 +23,25 @@ FRAME_BYTES_MAX = 64 << 20
 
 PRODUCE, FETCH, METADATA = 0, 1, 3
 INIT_PRODUCER_ID, ADD_PARTITIONS, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 22, 24, 25, 26, 28
+FLEXIBLE_FROM = {INIT_PRODUCER_ID: 2, ADD_OFFSETS: 3, END_TXN: 3, TXN_OFFSET_COMMIT: 3}
+"""From this version on an answer has a byte of tags before the throttle time."""
+
+
+def error_code_at(api: int, version: int, body: bytes) -> int:
+    """Where an answer (what follows its correlation id) has its first error code."""
+    behind_throttle = 4 + (version >= FLEXIBLE_FROM[api])
+    if api != TXN_OFFSET_COMMIT:
+        return behind_throttle
+    # One topic, then one or more partitions: the lengths, in a byte each, are one more.
+    assert version >= FLEXIBLE_FROM[api], "only compact arrays are known here"
+    name_length = body[behind_throttle + 1] - 1
+    return behind_throttle + 2 + name_length + 1 + 4
+
+
+def error_code(api: int, version: int, body: bytes) -> int:
+    """The first error code of an answer."""
+    (found,) = struct.unpack_from(">h", body, error_code_at(api, version, body))
+    return int(found)
 
 
 @dataclass(slots=True)
@@ -36,6 +55,7 @@ class Rule:
             "delay": it arrives after `delay_s`, even if the client has closed the connection.
             "hold": a request arrives only when `Proxy.release` is called, over the old connection,
             which is closed towards the client. "change": `change` makes another response of it.
+            "wait": a request, and those behind it, arrive when `Proxy.let_go` is called.
             "answer": the broker never sees the request; `change` makes a response of it.
             "release": what is held arrives, and is answered, before this request does.
         side: requests or responses.
@@ -45,7 +65,7 @@ class Rule:
     """
 
     api: int
-    do: Literal["drop", "cut", "hang", "delay", "hold", "change", "answer", "release"]
+    do: Literal["drop", "cut", "hang", "delay", "hold", "wait", "change", "answer", "release"]
     side: Literal["request", "response"] = "response"
     first: int = 1
     last: int = 1 << 60
@@ -87,6 +107,8 @@ class Proxy:
         cut_after_bytes: a connection is closed after so many; None: never.
         frames: requests that came, by API.
         versions: those, by API and version.
+        late: answers to what was held: (api, version, response after the correlation id).
+        cuts_n: connections that were closed on purpose.
     """
 
     def __init__(self, *, port: int, to_port: int) -> None:
@@ -98,8 +120,11 @@ class Proxy:
         self.cut_after_bytes: int | None = None
         self.frames: Counter[int] = Counter()
         self.versions: Counter[tuple[int, int]] = Counter()
+        self.late: list[tuple[int, int, bytes]] = []
+        self.cuts_n = 0
         self._pairs: list[_Pair] = []
         self._held: list[tuple[_Pair, bytes]] = []
+        self._gate = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
@@ -118,14 +143,19 @@ class Proxy:
         """Pass everything on from now on."""
         self.rules, self.latency_s, self.is_half_open = [], 0.0, False
         self.cut_after_bytes = None
+        self.let_go()
 
     def cut(self, share: float = 1.0) -> int:
         """Close this share of the connections, oldest first. Returns: how many."""
         return self._ask(self._cut(share))
 
     def release(self) -> int:
-        """Let the held requests arrive. Returns: how many."""
+        """Let the held requests arrive; returns when they are answered. Returns: how many."""
         return self._ask(self._release())
+
+    def let_go(self) -> None:
+        """Let the waiting requests arrive."""
+        self._loop.call_soon_threadsafe(self._open_gate)
 
     def met(self, rule: Rule, *, within_s: float = 30.0) -> None:
         """Wait until a rule had something to do."""
@@ -137,11 +167,16 @@ class Proxy:
     def _ask(self, coroutine: Coroutine[Any, Any, int]) -> int:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
+    def _open_gate(self) -> None:
+        gate, self._gate = self._gate, asyncio.Event()
+        gate.set()
+
     async def _cut(self, share: float) -> int:
         open_ = [p for p in self._pairs if not p.client.is_closing()]
         chosen = open_[: max(1, round(len(open_) * share))] if open_ else []
         for pair in chosen:
             _close(pair)
+        self.cuts_n += len(chosen)
         return len(chosen)
 
     async def _release(self) -> int:
@@ -198,7 +233,9 @@ class Proxy:
                 pair.is_held = True
                 pair.client.close()
                 return
-            if rule is None:
+            if rule is not None and rule.do == "wait":
+                await self._gate.wait()
+            if rule is None or rule.do == "wait":
                 await self._pass(pair, pair.broker, frame)
             elif rule.do == "cut":
                 break
@@ -211,6 +248,8 @@ class Proxy:
         while (frame := await self._frame(reader)) is not None:
             (correlation,) = CORRELATION.unpack_from(frame, 4)
             api, version = pair.asked.pop(correlation, (-1, 0))
+            if pair.is_held:
+                self.late.append((api, version, frame[8:]))
             rule = self._rule(api, "response")
             if rule is not None:
                 if rule.do == "cut":
@@ -270,6 +309,7 @@ class Proxy:
                 to.write(frame[: len(frame) // 2])
                 await to.drain()
                 _close(pair)
+                self.cuts_n += 1
                 return
             to.write(frame)
             await to.drain()

@@ -11,9 +11,9 @@ from tests.endpoint.matrix import CLIENTS, Outcome, Player
 from tests.endpoint.matrix import Broke as CaseBroke
 from tests.endpoint.spoilings import NAMED_IN_ROW_20, Spoiling, everything
 from tests.endpoint.stands import BrokerStand
-from tests.faults.run import Broke
 from tests.faults.stage import Stage
 from tests.faults.table import Table, Told
+from tests.faults.worker import Broke
 
 JOBS = 6
 ON_KAFKA = ("Produce", "TxnOffsetCommit", "EndTxn")

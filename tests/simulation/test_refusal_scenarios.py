@@ -50,6 +50,7 @@ def _under(
 ) -> list[dict[str, object]]:
     """The predictions that a changed recipe makes of the events after the change."""
     stage = done(SNAPSHOTS)
+    stage.is_audited = False
     stage.world.faults = faults
     options = replace(SNAPSHOTS, recipe=recipe, on_change=on_change)
     process = stage.start(options)
@@ -66,6 +67,7 @@ def _under(
 def test_another_recipe_can_be_rebuilt_from_the_log() -> None:
     """As if the fold had always been under the new one."""
     always = Stage()
+    always.is_audited = False
     always.send([*events(12), *events(3, seed=9)])
     process = always.start(Options(recipe=SLOWER))
     always.turns(process, until=lambda: 0 in always.committed and always.committed[0].offset == 15)
@@ -84,6 +86,7 @@ def test_another_recipe_can_begin_fresh() -> None:
 def test_a_fresh_start_is_restored_from_its_own_snapshots_only() -> None:
     """Of two folds of one recipe the genesis tells which is the committed one."""
     stage = done(SNAPSHOTS)
+    stage.is_audited = False
     for recipe in (SLOWER, RECIPE):
         options = replace(SNAPSHOTS, recipe=recipe, on_change="fresh")
         process = stage.start(options)

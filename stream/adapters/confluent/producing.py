@@ -22,6 +22,7 @@ QUEUED_MAX = 500_000
 UNKNOWN_TOPIC_MS = 2_000
 """So long a topic that no broker knows is waited for; librdkafka's own is 30 s."""
 
+
 _NO_PLACE = frozenset({
     KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION,
 })  # fmt: skip
@@ -103,21 +104,25 @@ class Deliveries:
 
     def send(self, outputs: Sequence[Output]) -> None:
         """Hand over. Raises: KafkaException; CommitLost: the queue stays full."""
-        names, produce = self._connection.names, self.client.produce
-        for output in outputs:
-            if self.client.__len__() >= QUEUED_MAX:
-                self.client.flush(ADMIN_TIMEOUT_S)
-            try:
+        if len(self.client) + len(outputs) > QUEUED_MAX:
+            self.client.flush(ADMIN_TIMEOUT_S)
+        produce, channel, topic = self.client.produce, None, ""
+        try:
+            for output in outputs:
+                if output.channel is not channel:  # a look-up costs as much as half of `produce`
+                    channel = output.channel
+                    topic = self._connection.names[channel]
+                headers: Any = list(output.headers) if output.headers else None
                 produce(
-                    names[output.channel], output.value, output.key, output.partition,
-                    timestamp=output.timestamp_ms or 0, headers=list(output.headers) or None,
+                    topic, output.value, output.key, output.partition,
+                    timestamp=output.timestamp_ms or 0, headers=headers,
                 )  # fmt: skip
-            except KafkaException as error:
-                if error.args[0].code() in _NO_PLACE:
-                    self._failed = error.args[0], names[output.channel], output.partition
-                raise
-            except BufferError as error:
-                raise CommitLost(f"sending: {error}") from error
+        except KafkaException as error:
+            if error.args[0].code() in _NO_PLACE:
+                self._failed = error.args[0], topic, output.partition
+            raise
+        except BufferError as error:
+            raise CommitLost(f"sending: {error}") from error
 
     def deliver(self, outputs: Sequence[Output], *, timeout_s: float) -> None:
         """Hand over, and wait until each is acknowledged. Raises: KafkaException, CommitLost."""

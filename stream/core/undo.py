@@ -1,0 +1,91 @@
+"""What a fold goes back to when a model raises half way: a copy of its state, and all since.
+
+copy ── since[0] ── since[1] ── ... ── now
+│
+mark: a copy of this moment is being made elsewhere (a forked child pickles it); when
+it is there `rebase` puts it in the place of the older copy.
+"""
+
+from typing import NamedTuple
+
+from stream.core.event import Record
+
+LONG_BYTES = 8 << 20
+"""From this much on a new copy is wanted, at a moment that suits."""
+
+BYTES_MAX = 64 << 20
+"""At this much a new copy is taken at once."""
+
+_RECORD_BYTES = 200
+"""What a record takes beside its key, value and headers."""
+
+
+class Counts(NamedTuple):
+    """What a refusal moves on without a change of anything that is learned."""
+
+    n: int
+    rejected_n: int
+    next_offset: int
+    digest: int
+
+
+class Mark(NamedTuple):
+    """A moment that a copy is being made of."""
+
+    epoch: int
+    since_n: int
+    counts: Counts
+
+
+class Undo:
+    """The way back of one fold.
+
+    Attributes:
+        payload: the pickled state.
+        counts: of that state, or moved on from there by refusals alone.
+        since: the records folded in since, in order.
+    """
+
+    __slots__ = ("_bytes_n", "_epoch", "counts", "payload", "since")
+
+    def __init__(self) -> None:
+        self._epoch = 0
+
+    def keep(self, payload: bytes, counts: Counts) -> None:
+        """`payload` is the state of now."""
+        self.payload = payload
+        self.counts = counts
+        self.since: list[Record] = []
+        self._bytes_n = 0
+        self._epoch += 1
+
+    def remember(self, record: Record) -> bool:
+        """One more was folded in. Returns: whether it is more than can be remembered."""
+        self.since.append(record)
+        self._bytes_n += _RECORD_BYTES + len(record.value or b"") + len(record.key or b"")
+        if record.headers:
+            self._bytes_n += sum(len(name) + len(value) for name, value in record.headers)
+        return self._bytes_n >= BYTES_MAX
+
+    @property
+    def is_long(self) -> bool:
+        """Whether going back has become long enough for a new copy."""
+        return self._bytes_n >= LONG_BYTES
+
+    def mark(self, counts: Counts) -> Mark:
+        """This moment, for `rebase`; `counts` are the state's."""
+        return Mark(self._epoch, len(self.since), counts)
+
+    def rebase(self, mark: Mark, payload: bytes) -> bool:
+        """Go back to `payload`, the state at `mark`, from now on.
+
+        Returns: False if the mark means nothing any more: there is a later copy already.
+        """
+        if mark.epoch != self._epoch:
+            return False
+        counts = mark.counts if mark.since_n else self.counts  # refusals moved those on since
+        later = self.since[mark.since_n :]
+        self.keep(payload, counts)
+        for record in later:
+            self.remember(record)
+        return True

@@ -1,0 +1,85 @@
+"""A river pipeline of plain steps, its steps called directly.
+
+`compose.Pipeline` routes extra arguments and tells kinds of steps apart at each event: measured at
+1.6 us, a tenth of what a logistic regression costs. Here the steps are told apart once. What is
+called with what, and in which order, is what river's `Pipeline.learn_one` and `_transform_one` do
+(river 0.26), so every bit of every prediction stays.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from river import base, compose
+
+Features = dict[str, Any]
+
+
+class Unrolled:
+    """The methods of a pipeline that a fold needs.
+
+    Args:
+        pipeline: whose steps `is_plain`.
+    """
+
+    __slots__ = ("learn_one", "predict_one", "predict_proba_one", "score_one")
+
+    def __init__(self, pipeline: compose.Pipeline) -> None:
+        *first, last = pipeline.steps.values()
+        transforms = tuple(step.transform_one for step in first)
+        end: Any = unrolled(last)
+        self.learn_one = _learner(first, end, is_supervised=last._supervised)  # noqa: SLF001
+        self.predict_one = _after(transforms, getattr(end, "predict_one", None))
+        self.predict_proba_one = _after(transforms, getattr(end, "predict_proba_one", None))
+        self.score_one = _after(transforms, getattr(end, "score_one", None))
+
+
+def unrolled(model: Any) -> Any:
+    """`model`, or the same without what a pipeline costs, if it is one of plain steps only."""
+    return Unrolled(model) if is_plain(model) else model
+
+
+def is_plain(model: Any) -> bool:
+    """Whether a model is a pipeline of unsupervised transformers before one estimator.
+
+    Unions, supervised transformers and anomaly filters have rules of their own: theirs stay
+    river's. So do those of a class derived from river's.
+    """
+    if type(model) is not compose.Pipeline or not model.steps:
+        return False
+    *first, last = model.steps.values()
+    return not isinstance(last, base.AnomalyFilter) and all(
+        isinstance(step, base.Transformer)
+        and not isinstance(step, compose.TransformerUnion | base.AnomalyFilter)
+        and not step._supervised  # noqa: SLF001  # river's tag
+        for step in first
+    )
+
+
+def _after(
+    transforms: tuple[Callable[[Features], Features], ...], method: Callable[[Features], Any] | None
+) -> Callable[[Features], Any] | None:
+    if method is None:
+        return None
+
+    def transform_and_call(features: Features) -> Any:
+        for transform in transforms:
+            features = transform(features)
+        return method(features)
+
+    return transform_and_call
+
+
+def _learner(first: list[Any], end: Any, *, is_supervised: bool) -> Callable[..., None]:
+    steps = tuple((step.learn_one, step.transform_one) for step in first)
+    learn_last = end.learn_one
+
+    def learn_one(features: Features, label: Any = None) -> None:
+        for learn, transform in steps:
+            learn(features)
+            features = transform(features)
+        if is_supervised:
+            learn_last(features, label)
+        else:
+            learn_last(features)
+
+    return learn_one

@@ -1,0 +1,88 @@
+"""Our worker over very many events: what an event costs, and the memory, window by window."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.bench.meter import Meter, Spec, Stopwatch, serve
+from tests.bench.peers.ours import Watch, work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Some events in a row.
+
+    Attributes:
+        end: how many events were folded when it ended.
+        events_n: in the window.
+        yardsticks_us: right before and right after it.
+        rss_mib: resident memory at its end.
+    """
+
+    end: int
+    events_n: int
+    wall_s: float
+    cpu_s: float
+    yardsticks_us: tuple[float, float]
+    rss_mib: float
+
+
+class Windows(Watch):
+    """Cuts a run at the marks; the yardstick's own time is in no window."""
+
+    def __init__(self, meter: Meter, marks: list[int]) -> None:
+        super().__init__(meter)
+        self.windows: list[Window] = []
+        self._meter: Meter = meter
+        self._marks = marks
+        self._folded = self._began = 0
+        self._watch = Stopwatch()
+        self._before_us = meter.yardstick.us()
+
+    def on_poll(self) -> None:
+        """The windows are cut here, between two batches."""
+        super().on_poll()
+        if self._marks and self._folded >= self._marks[0]:
+            self._watch.stop()
+            self.cut()
+        self._watch.start()
+
+    def on_fold(self, n: int) -> None:
+        """Count."""
+        self._folded += n
+
+    def on_commit(self) -> None:
+        """The last one ends the last window."""
+        super().on_commit()
+        self._watch.stop()
+
+    def cut(self) -> None:
+        """End a window."""
+        after_us = self._meter.yardstick.us()
+        wall_s, cpu_s, waited_s = self._watch.taken()
+        self.windows.append(
+            Window(
+                end=self._folded, events_n=self._folded - self._began, wall_s=wall_s - waited_s,
+                cpu_s=cpu_s, yardsticks_us=(self._before_us, after_us), rss_mib=_rss_mib(),
+            )
+        )  # fmt: skip
+        self._marks = [mark for mark in self._marks if mark > self._folded]
+        self._before_us, self._began = after_us, self._folded
+        self._watch = Stopwatch()
+
+
+def _rss_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def run(spec: Spec, meter: Meter) -> None:
+    """The worker of `spec.more["config"]`, cut at the events `spec.more["marks"]`."""
+    windows = Windows(meter, [int(mark) for mark in spec.more["marks"].split(",")])
+    work(Path(spec.more["config"]), windows)
+    windows.cut()
+    meter.tell(windows=[asdict(window) for window in windows.windows])
+
+
+if __name__ == "__main__":
+    serve(run)

@@ -1,0 +1,28 @@
+"""Our worker with a model of some size: the longest pause between two events."""
+
+import pickle
+from pathlib import Path
+
+from stream.telemetry import Metric
+from tests.bench.cargo import GAPS, make
+from tests.bench.meter import Meter, Spec, serve
+from tests.bench.peers.ours import Watch, work
+
+
+def run(spec: Spec, meter: Meter) -> None:
+    """The worker of `spec.more["config"]`."""
+    more = spec.more
+    one = len(pickle.dumps(make(more["kind"], copies=1), pickle.HIGHEST_PROTOCOL))
+    watch = Watch(meter)
+    counters = work(Path(more["config"]), watch).counters
+    gaps_ms = sorted(gap_s * 1e3 for gap_s in GAPS.long_s)
+    meter.tell(
+        size_bytes=one * int(more["copies"]),
+        longest_ms=gaps_ms[-1] if gaps_ms else 0.0,
+        gaps_ms=gaps_ms[-20:],
+        snapshots=counters[Metric.SNAPSHOTS],
+    )
+
+
+if __name__ == "__main__":
+    serve(run)

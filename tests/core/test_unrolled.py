@@ -1,0 +1,123 @@
+"""A pipeline's steps called directly give what river's pipeline gives, bit for bit."""
+
+import pickle
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from river import anomaly, base, compose, feature_extraction, linear_model, naive_bayes, stats, tree
+from river import preprocessing as pre
+
+from stream.core import pickling
+from stream.core.learner import kind_of, learner, predictor
+from stream.core.unrolled import Unrolled, is_plain, unrolled
+
+
+def _doubled(x: dict[str, Any]) -> dict[str, Any]:
+    return {name: 2 * value for name, value in x.items()}
+
+
+class _Own(compose.Pipeline):
+    """Somebody's own idea of a pipeline."""
+
+
+_NUMBERS = compose.SelectType(int, float)
+PLAIN: dict[str, Callable[[], base.Estimator]] = {
+    "scaler": lambda: pre.StandardScaler() | linear_model.LogisticRegression(),
+    "three steps": lambda: (
+        compose.SelectType(int, float) | pre.MinMaxScaler() | naive_bayes.GaussianNB()
+    ),
+    "a function": lambda: compose.FuncTransformer(_doubled) | tree.HoeffdingTreeClassifier(),
+    "one step": lambda: compose.Pipeline(linear_model.LogisticRegression()),
+    "nested": lambda: compose.Pipeline(
+        pre.StandardScaler(), compose.Pipeline(pre.MaxAbsScaler(), linear_model.ALMAClassifier())
+    ),
+    "a regressor": lambda: pre.StandardScaler() | linear_model.LinearRegression(),
+    "scores": lambda: pre.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1),
+}
+OTHERS: dict[str, Callable[[], base.Estimator]] = {
+    "a union": lambda: (
+        compose.TransformerUnion(pre.StandardScaler(), pre.Binarizer())
+        | linear_model.LogisticRegression()
+    ),
+    "supervised": lambda: (
+        feature_extraction.TargetAgg(by=["k"], how=stats.Mean()) | linear_model.LinearRegression()
+    ),
+    "a filter": lambda: compose.Pipeline(
+        pre.StandardScaler(),
+        anomaly.QuantileFilter(anomaly.OneClassSVM(), q=0.9),
+        linear_model.LogisticRegression(),
+    ),
+    "derived": lambda: _Own(pre.StandardScaler(), linear_model.LogisticRegression()),
+    "no pipeline": tree.HoeffdingTreeClassifier,
+}
+
+
+def _events(n: int = 300) -> Iterator[tuple[dict[str, Any], Any]]:
+    rng = random.Random(3)
+    for _ in range(n):
+        x = {"a": rng.gauss(0, 1), "b": rng.random(), "k": rng.randrange(3)}
+        yield x, x["a"] + x["b"] > rng.random()
+
+
+def _by_river(model: Any) -> list[Any]:
+    found = []
+    for x, y in _events():
+        if hasattr(model, "score_one") and kind_of(model) == "anomaly":
+            found.append(model.score_one(x))
+            model.learn_one(x)
+        elif kind_of(model) == "regression":
+            found.append(model.predict_one(x))
+            model.learn_one(x, float(y))
+        else:
+            found.append((model.predict_one(x), model.predict_proba_one(x)))
+            model.learn_one(x, y)
+    return found
+
+
+def _by_us(model: Any) -> list[Any]:
+    kind = kind_of(model)
+    predict, learn = predictor(model, kind), learner(model, kind)
+    found: list[Any] = []
+    for x, y in _events():
+        prediction = predict(x)
+        if kind == "anomaly":
+            found.append(prediction.score)
+        elif kind == "regression":
+            found.append(prediction.value)
+        else:
+            found.append((prediction.value, prediction.probabilities))
+        learn(x, float(y) if kind == "regression" else y)
+    return found
+
+
+@pytest.mark.parametrize("make", [*PLAIN.values(), *OTHERS.values()], ids=[*PLAIN, *OTHERS])
+def test_it_gives_what_the_pipeline_gives(make: Callable[[], base.Estimator]) -> None:
+    """Predictions, and the state behind them."""
+    mine, rivers = make(), make()
+
+    found, expected = _by_us(mine), _by_river(rivers)
+
+    if isinstance(expected[-1], tuple) and found[-1][1] is None:  # it has no probabilities
+        expected = [(value, None) for value, _ in expected]
+    assert found == expected
+    assert _by_river(mine) == _by_river(rivers)  # the states behind them, going on
+
+
+@pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN)
+def test_plain_pipelines_are_unrolled(make: Callable[[], base.Estimator]) -> None:
+    """Also after a restore."""
+    model = make()
+
+    assert isinstance(unrolled(model), Unrolled)
+    assert isinstance(unrolled(pickle.loads(pickling.dumps(model))), Unrolled)  # noqa: S301  # ours
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+def test_what_has_rules_of_its_own_stays_rivers(make: Callable[[], base.Estimator]) -> None:
+    """Unions, supervised transformers, filters and derived classes."""
+    model = make()
+
+    assert not is_plain(model)
+    assert unrolled(model) is model
