@@ -26,6 +26,9 @@ APIS = {
 PARTIAL = ("AddPartitionsToTxn", "Produce", "TxnOffsetCommit")
 """Calls for several partitions: one may fail and the others not."""
 
+REPEATED = ("Produce",)
+"""Calls that a commit makes more than once, if its client sends each partition's records apart."""
+
 NAMED_IN_ROW_20 = (48, 49, 47, 90, 120, 25, 22, 82, 27, 14, 16, 51, 7, 53, 30, 12, -1)
 MORE = (3, 6, 10, 15, 19, 20, 29, 45, 50, 55, 59, 88)
 CODES = tuple(Code(code) for code in (*NAMED_IN_ROW_20, *MORE))
@@ -147,6 +150,8 @@ def everything() -> list[Spoiling]:
                 Spoiling(api=api, how="refused", code=code, last=None),
                 Spoiling(api=api, how="told", code=code),
             ]
+            if api in REPEATED:
+                made.append(Spoiling(api=api, how="refused", code=code, first=2, last=2))
             if api in PARTIAL:
                 made.append(Spoiling(api=api, how="told", code=code, one_part=True))
         for how in SILENT:

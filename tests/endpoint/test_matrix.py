@@ -100,7 +100,11 @@ def test_a_name_that_was_taken_over_ends_the_worker(
 
 def test_every_call_meets_every_error_once_and_for_ever() -> None:
     """The matrix is whole: 7 calls x 29 codes, refused once, refused for ever, and told."""
-    made = [(s.api, s.code, s.how, s.is_endless) for s in everything() if not s.one_part]
+    made = [
+        (s.api, s.code, s.how, s.is_endless)
+        for s in everything()
+        if not s.one_part and s.first == 1
+    ]
 
     assert len(made) == len(set(made))
     for api in APIS:

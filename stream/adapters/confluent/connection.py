@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ RECONNECT_BACKOFF_MS_MAX = 1_000
 
 ADMIN_TIMEOUT_S = 4.0
 """One request of an administrator; two of them stay below the watchdog's deadline of a call."""
+
+HEARD_N = 20
 
 METADATA_MAX_AGE_MS = 5_000
 """So soon a new topic or partition is noticed."""
@@ -100,7 +103,7 @@ class Connection:
 
         Raises: Retryable, Misconfigured.
         """
-        heard: list[KafkaError] = []
+        heard: deque[KafkaError] = deque(maxlen=HEARD_N)  # a client may hear of trouble for years
         configured: dict[str, Any] = {
             "bootstrap.servers": self.bootstrap_servers,
             "client.id": self.group,
@@ -120,7 +123,7 @@ class Connection:
         self._reach(made, doing, heard)
         return made
 
-    def _reach(self, client: Any, doing: str, heard: list[KafkaError]) -> None:
+    def _reach(self, client: Any, doing: str, heard: deque[KafkaError]) -> None:
         """Wait for a broker's answer: of a wrong password librdkafka only tells on the side."""
         deadline_s = time.monotonic() + self.bootstrap_timeout_ms / 1000
         while True:

@@ -68,7 +68,7 @@ class KafkaLog:
         self._fenced = False
         self._takes_over = False
         self._producer: KafkaProducer | None = None
-        self._losses: producing.Losses  # of the producer that is there
+        self._watch: producing.Watch  # over the producer that is there
         if exactly_once:
             # Fencing first: it ends what a dead predecessor of this name left open, at once.
             self._ready_producer()
@@ -107,7 +107,7 @@ class KafkaLog:
             except BaseException:
                 producing.discard(producer)
                 raise
-        self._producer, self._losses = producer, producing.Losses(producer)
+        self._producer, self._watch = producer, producing.Watch(producer)
         return producer
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
@@ -213,13 +213,16 @@ class KafkaLog:
         self, outputs: Sequence[Output], positions: Mapping[TopicPartition, OffsetAndMetadata]
     ) -> None:
         producer = self._ready_producer()
-        losses_n = self._losses.n
+        watch = self._watch
+        lost_n = watch.lost_n
         producer.begin_transaction()
         # Later than this the broker has aborted it.
-        deadline_s = time.monotonic() + self._timings.transaction_timeout_ms / 1000
+        watch.deadline_s = time.monotonic() + self._timings.transaction_timeout_ms / 1000
         self._deliver(producer, outputs)
-        producing.end_transaction(producer, positions, self._metadata, deadline_s=deadline_s)
-        if self._losses.n > losses_n:
+        if positions:
+            producer.send_offsets_to_transaction(positions, self._metadata)
+        producer.commit_transaction()
+        if watch.lost_n > lost_n:
             self._discard_producer()  # the next one's epoch fences what may still arrive
 
     def _deliver(self, producer: KafkaProducer, outputs: Sequence[Output]) -> None:

@@ -1,18 +1,14 @@
 """The client's producer, held to what it should do: every delivery looked at, its end an end."""
 
+import math
+import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from kafka import (
-    ConsumerGroupMetadata,
-    KafkaProducer,
-    OffsetAndMetadata,
-    TopicPartition,
-    errors,
-)
+from kafka import KafkaProducer, errors
 from kafka.serializer import Serializer
 
 from stream.adapters.kafka_python.connection import Connection
@@ -164,66 +160,64 @@ def _no_place(key: str, name: str, partition: int, there: Mapping[str, int]) -> 
     )
 
 
-def end_transaction(
-    producer: KafkaProducer,
-    positions: Mapping[TopicPartition, OffsetAndMetadata],
-    metadata: ConsumerGroupMetadata,
-    *,
-    deadline_s: float,
-) -> None:
-    """Send the offsets, if any, and commit.
+class Watch:
+    """What the client leaves out of a transaction: it never gives up, nor tells of a broken line.
 
-    As the client's own calls, but these end in time: the client repeats its requests for as long as
-    a broker is away or says that it is loading, and its calls take no timeout.
-
-    Args:
-        producer: in a transaction, all its deliveries looked at.
-        positions: offsets for the group.
-        metadata: of the member that speaks.
-        deadline_s: on the monotonic clock.
-
-    Raises: errors.KafkaError: nobody knows how the transaction ended.
-    """
-    manager: Any = producer._transaction_manager  # noqa: SLF001
-    if positions:
-        _wait(producer, manager.send_offsets_to_transaction(positions, metadata), deadline_s)
-    _wait(producer, manager.begin_commit(), deadline_s)
-
-
-def _wait(producer: KafkaProducer, result: Any, deadline_s: float) -> None:
-    producer._sender.wakeup()  # noqa: SLF001
-    if not result.wait(timeout_ms=max(0.0, deadline_s - time.monotonic()) * 1000):
-        raise errors.KafkaTimeoutError("the transaction was not ended in time")
-
-
-class Losses:
-    """Counts the connections that one producer lost; the client mends them and tells nobody.
+    It repeats the requests that end a transaction for as long as a broker is away or says that it
+    is loading, and its calls take no timeout. A lost connection it mends and keeps to itself.
 
     Args:
         producer: from now on watched.
+
+    Attributes:
+        deadline_s: on the monotonic clock; the calls that end a transaction then raise
+            `errors.KafkaTimeoutError`, and nobody knows how it ended.
+        lost_n: how many connections it has lost.
     """
 
     def __init__(self, producer: KafkaProducer) -> None:
-        self.n = 0
-        manager: Any = producer._sender._client._manager  # noqa: SLF001  # no public sign of it
-        self._connect = manager.get_connection
+        self.deadline_s = math.inf
+        self.lost_n = 0
+        transactions: Any = producer._transaction_manager  # noqa: SLF001  # nothing public for either
+        if transactions is not None:
+            for call in ("begin_commit", "send_offsets_to_transaction"):
+                setattr(transactions, call, self._in_time(getattr(transactions, call)))
+        connections: Any = producer._sender._client._manager  # noqa: SLF001
+        self._connect = connections.get_connection
         self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
-        manager.get_connection = self._get_connection
-        for connection in list(manager._conns.values()):  # noqa: SLF001
+        connections.get_connection = self._get_connection
+        for connection in list(connections._conns.values()):  # noqa: SLF001
             self._watch(connection)
 
-    def _get_connection(self, *args: Any, **settings: Any) -> Any:
-        connection = self._connect(*args, **settings)
+    def _in_time(self, call: Callable[..., Any]) -> Callable[..., "_InTime"]:
+        return lambda *arguments: _InTime(call(*arguments), self.deadline_s)
+
+    def _get_connection(self, *arguments: Any, **settings: Any) -> Any:
+        connection = self._connect(*arguments, **settings)
         self._watch(connection)
         return connection
 
     def _watch(self, connection: Any) -> None:
         if connection not in self._watched:
             self._watched.add(connection)
-            connection.close_future.add_both(self._closed)
+            connection.close_future.add_both(self._lost)
 
-    def _closed(self, _result: object) -> None:
-        self.n += 1
+    def _lost(self, _result: object) -> None:
+        self.lost_n += 1
+
+
+class _InTime:
+    """The outcome of a call to the coordinator, as the client waits for it: without a timeout."""
+
+    def __init__(self, outcome: Any, deadline_s: float) -> None:
+        self._outcome = outcome
+        self._deadline_s = deadline_s
+
+    def wait(self) -> None:
+        """Raises: errors.KafkaError."""
+        remaining_s = max(0.0, self._deadline_s - time.monotonic())
+        if not self._outcome.wait(timeout_ms=min(remaining_s, threading.TIMEOUT_MAX) * 1000):
+            raise errors.KafkaTimeoutError("the transaction was not ended in time")
 
 
 def cause(producer: KafkaProducer, error: BaseException) -> BaseException:
