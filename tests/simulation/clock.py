@@ -18,14 +18,14 @@ class ManualClock:
     """
 
     def __init__(self, *, tick_s: float = 0.001, rng: Random | None = None) -> None:
-        self._tick_s = tick_s
+        self.tick_s = tick_s
         self._rng = rng
         self._elapsed_s = 0.0
         self._jumped_ms = 0
 
     def monotonic(self) -> float:
         """Seconds since the start."""
-        tick_s = self._tick_s
+        tick_s = self.tick_s
         if self._rng is not None:
             # Mostly quick, sometimes far over the average, as a machine in use is.
             tick_s *= 5.0 * self._rng.random() ** 4

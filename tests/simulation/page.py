@@ -5,6 +5,7 @@ import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 
 from tests.simulation.hunt import Found
 
@@ -50,7 +51,8 @@ def write_seeds(
 
 def _shown(found: Found) -> str:
     """The beginning of a violation, without what a table cannot hold."""
-    return re.sub(r"[|\s]+", " ", found.what.partition(": (")[0])[:70]
+    beginning, *_ = re.split(r": \(|: Record|: \[", found.what)
+    return shorten(beginning.replace("|", " "), width=110, placeholder=" ...")
 
 
 def _write(page: Path, part: str, lines: Sequence[str]) -> None:

@@ -192,6 +192,7 @@ class Simulation:
         world = self.world
         self.workload.finish()
         self._bury_all()
+        self.clock.tick_s /= 10  # nor is the machine busy: what is left comes in larger batches
         self._work_off()
         if self.auditor.paused():
             self._mend_paused()
@@ -213,11 +214,13 @@ class Simulation:
         for _ in range(CALM_ROUNDS_MAX):
             if not self._alive:
                 self._start()
-            for process in tuple(self._alive):
+            busy = list(filter(self._has_work, self._alive))
+            for process in busy or tuple(self._alive):
                 self._turn(process)
                 self.world.run_job(process)
-            is_busy = any(map(self._has_work, self._alive))
-            if not is_busy and not self.auditor.lag().keys() - self.auditor.paused().keys():
+            if busy or any(map(self._has_work, self._alive)):
+                continue
+            if not self.auditor.lag().keys() - self.auditor.paused().keys():
                 break
 
     def _mend_paused(self) -> None:
