@@ -237,6 +237,7 @@ def main() -> None:
 
 
 for _command in (
+    commands.run,
     commands.produce,
     commands.check,
     commands.status,
@@ -245,28 +246,6 @@ for _command in (
     demo,
 ):
     main.add_command(_command)
-
-
-@main.command("run")
-@commands.config
-@click.pass_obj
-@click.option("--until-end", is_flag=True, help="Stop once the events there are at start are done.")
-def run_worker(open_house: "Callable[[Path], House]", path: Path, *, until_end: bool) -> None:
-    """Run a worker until SIGTERM or Ctrl-C.
-
-    \b
-    Example:
-      stream run -c stream.toml
-    """  # noqa: D301  # click reads the \b
-    from stream.runtime import process  # noqa: PLC0415
-
-    house = open_house(path)
-    process.with_hash_seed(house.settings)
-    # Only now: river takes a second to import, and the line above may begin this process anew.
-    from stream.runtime import running  # noqa: PLC0415
-
-    process.stop_on_signals(house.stopping)
-    running.work(house, until_end=until_end)
 
 
 @main.command

@@ -7,7 +7,7 @@ for each move of the life cycle, none for each record. A counter counts since th
 import logging
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import TextIO
 
@@ -38,6 +38,12 @@ class Event(StrEnum):
     LOG_UNREACHABLE = "log_unreachable"  # once a minute at most
     CALL_HUNG = "call_hung"  # a deadline passed; the process ends
     TOPIC_CREATED = "topic_created"
+    SUPERVISOR_STARTED = "supervisor_started"  # how many workers, and its deadlines
+    SUPERVISOR_STOPPED = "supervisor_stopped"
+    SUPERVISOR_BLIND = "supervisor_blind"  # no committed offsets to be had; once a minute at most
+    WORKER_ENDED = "worker_ended"  # under a supervisor: how, and what then
+    WORKER_STUCK = "worker_stuck"  # under a supervisor: alive, and gets nowhere; it is ended
+    WORKERS_DRAINING = "workers_draining"  # all of them stop, and why
 
 
 class Metric(StrEnum):
@@ -86,6 +92,10 @@ class Telemetry:
         self.clean = (scrubber or Scrubber()).clean
         """Makes any text fit to be said."""
         self.counters: Counter[Metric] = Counter()
+        self.always: Mapping[str, object] = {}
+        """Fields that end every line: under a supervisor, which worker speaks."""
+        self.listener: Callable[[Event, Mapping[str, object]], None] | None = None
+        """Is told every event with its fields, in the thread that says it."""
         self._log = logging.getLogger(LOGGER_NAME)
 
     def count(self, metric: Metric, n: int = 1) -> None:
@@ -94,7 +104,10 @@ class Telemetry:
 
     def say(self, event: Event, *, level: int = logging.INFO, **fields: object) -> None:
         """Write one log line."""
-        line = " ".join((event.value, *(f"{k}={_quoted(v)}" for k, v in fields.items())))
+        if self.listener is not None:
+            self.listener(event, fields)
+        shown = {**fields, **self.always}
+        line = " ".join((event.value, *(f"{k}={_quoted(v)}" for k, v in shown.items())))
         line = self.clean(line)
         # One event is one line, whatever a message from elsewhere has in it.
         self._log.log(level, "".join(c if c.isprintable() else "?" for c in line))

@@ -6,6 +6,7 @@
 import os
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
@@ -42,6 +43,18 @@ def running_redis(folder: Path) -> Iterator[LocalRedis]:
         skip_or_fail("redis", error)
     yield server
     server.kill()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the simulation's seeds that ran: `record_property("seeds", (first, stop))`."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, ())]
+    found = [value for r in reports for name, value in r.user_properties if name == "seeds"]
+    ran = sorted({seed for first, stop in found for seed in range(first, stop)})
+    if ran:
+        edges = [n for n in range(1, len(ran)) if ran[n] != ran[n - 1] + 1]
+        spans = [(ran[a], ran[b - 1]) for a, b in pairwise([0, *edges, len(ran)])]
+        told = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in spans)
+        terminalreporter.write_line(f"seeds of the simulation that ran: {told}")
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,7 @@ class RedisSnapshots:
         """See `SnapshotStore.save`."""
         size = self._chunk_bytes
         pieces = [sealed[i : i + size] for i in range(0, len(sealed), size)]
-        write = uuid.uuid4().hex[:12]
+        write = self._name_of_write()
         chunks = [self._chunk(partition, next_offset, write, n) for n in range(len(pieces))]
         whole = self._manifest(partition, next_offset)
         manifest = msgspec.json.encode(
@@ -187,6 +187,9 @@ class RedisSnapshots:
                 # One command: nobody sees a half, and no half is left.
                 self._redis.unlink(whole, *self._chunks(partition, next_offset, raw))
             self._redis.zrem(self._index(partition), str(next_offset))
+
+    def _name_of_write(self) -> str:
+        return uuid.uuid4().hex[:12]
 
     def _persist(self, *keys: str) -> None:
         for key in keys:

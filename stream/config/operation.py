@@ -43,7 +43,8 @@ class Worker(Section):
     ] = Field(
         default=None,
         description="A stable name of this process: restarted, it takes its partitions back at "
-        "once instead of waiting for the end of its dead predecessor's session.",
+        "once instead of waiting for the end of its dead predecessor's session. With `--workers` "
+        "each is this and a number: `w-0`, `w-1`.",
     )
 
 

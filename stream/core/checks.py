@@ -206,7 +206,9 @@ def is_positive(label: Any, positive: Any) -> bool:
 
 def one_line(text: str) -> str:
     """Fit for a header or a log line: printable, no line breaks, at most 200 characters."""
-    clean = "".join(c if c.isprintable() else "?" for c in text[: DETAIL_CHARS_MAX + 1])
+    clean = text[: DETAIL_CHARS_MAX + 1]
+    if not clean.isprintable():
+        clean = "".join(c if c.isprintable() else "?" for c in clean)
     return clean if len(clean) <= DETAIL_CHARS_MAX else clean[: DETAIL_CHARS_MAX - 3] + "..."
 
 

@@ -6,6 +6,7 @@ however they were batched and wherever the state was pickled in between.
 
 import pickle
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import xxhash
@@ -25,7 +26,7 @@ from stream.errors import Misconfigured
 _CRASHES = (MemoryError, RecursionError, OSError)
 """Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
 
-_allowed: dict[str, unpickling.Allowed] = {}
+_begun: dict[str, "_Beginning"] = {}
 """Of the last recipe, by fingerprint: to make it takes longer than to unpickle a small state."""
 
 _hash = xxhash.xxh3_64_intdigest
@@ -80,11 +81,13 @@ class Task:
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
+        begin = _beginning(recipe, self.fingerprint)
         if payload is None:
-            payload = _dumps(_untrained(recipe, genesis))
-            self._bind(pickle.loads(payload))
+            payload, state = begin.pickled, pickle.loads(begin.pickled)
+            state.genesis = state.next_offset = genesis
         else:
-            self._bind(_thawed(payload, recipe, self.fingerprint))
+            state = begin.thaw(payload)
+        self._bind(state)
         self._way_back = Undo()
         self._way_back.keep(payload, self._counts())
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
@@ -240,6 +243,7 @@ class Task:
         """
         back = self._way_back
         since, state = back.since, pickle.loads(back.payload)
+        state.genesis = self.state.genesis  # the copy of an untrained model knows none
         state.n, state.rejected_n, state.next_offset, state.digest = back.counts
         self._bind(state)
         if since:
@@ -289,10 +293,6 @@ class Task:
         )
 
 
-def _untrained(recipe: Recipe, genesis: int) -> State:
-    return State(model=build(recipe.model), detectors=Detectors(recipe.detectors), genesis=genesis)
-
-
 def _dumps(state: State) -> bytes:
     try:
         return pickling.dumps(state)
@@ -303,17 +303,37 @@ def _dumps(state: State) -> bytes:
         ) from error
 
 
-def _thawed(payload: bytes, recipe: Recipe, fingerprint: str) -> State:
-    allowed = _allowed.get(fingerprint)
-    if allowed is None:
-        factory = recipe.model.factory.partition(":")[0]
-        allowed = unpickling.Allowed(_dumps(_untrained(recipe, 0)), factory=factory)
-        _allowed.clear()
-        _allowed[fingerprint] = allowed
-    state = unpickling.loads(payload, allowed)
-    if type(state) is not State:
-        raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
-    return state
+class _Beginning:
+    """Where every fold of a recipe begins.
+
+    Attributes:
+        pickled: the untrained state at offset 0.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        model, detectors = build(recipe.model), Detectors(recipe.detectors)
+        self.pickled = _dumps(State(model=model, detectors=detectors, genesis=0))
+        self._factory = recipe.model.factory.partition(":")[0]
+
+    def thaw(self, payload: bytes) -> State:
+        """A state that `freeze` gave. Raises: pickle.UnpicklingError: it is no such state."""
+        state = unpickling.loads(payload, self._allowed)
+        if type(state) is not State:
+            raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
+        return state
+
+    @cached_property
+    def _allowed(self) -> unpickling.Allowed:
+        return unpickling.Allowed(self.pickled, factory=self._factory)
+
+
+def _beginning(recipe: Recipe, fingerprint: str) -> _Beginning:
+    begin = _begun.get(fingerprint)
+    if begin is None:
+        begin = _Beginning(recipe)
+        _begun.clear()
+        _begun[fingerprint] = begin
+    return begin
 
 
 def _signal(prediction: Prediction, kind: Kind) -> float | None:

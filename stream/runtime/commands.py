@@ -1,4 +1,4 @@
-"""The words of the commands that look at a pipeline or feed it; the command line adds its own.
+"""The words of the commands that run a pipeline, look at it or feed it.
 
 Each gets from it how to open a pipeline, so that only there an adapter is chosen.
 """
@@ -21,6 +21,48 @@ config = click.option(
     "-c", "--config", "path", required=True, type=click.Path(path_type=Path),
     help="The pipeline's TOML file.",
 )  # fmt: skip
+
+
+@click.command
+@config
+@click.pass_obj
+@click.option("--until-end", is_flag=True, help="Stop once the events there are at start are done.")
+@click.option(
+    "--workers",
+    metavar="N",
+    help="N processes under a supervisor, or as many as there are CPUs and partitions: auto.",
+)
+@click.option("--supervised", type=int, hidden=True)
+def run(
+    open_house: OpenHouse, path: Path, *, until_end: bool, workers: str | None,
+    supervised: int | None,
+) -> None:  # fmt: skip
+    """Run a worker until SIGTERM or Ctrl-C; with --workers several, which share the partitions.
+
+    \b
+    Example:
+      stream run -c stream.toml
+      stream run -c stream.toml --workers auto
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime import process  # noqa: PLC0415
+
+    if workers is not None and supervised is None:
+        from stream.runtime import crew, supervising  # noqa: PLC0415
+
+        asked = crew.asked(workers)
+        supervising.supervise(open_house(path), workers=asked, until_end=until_end)
+        return
+    house = open_house(path)
+    process.with_hash_seed(house.settings)
+    process.stop_on_signals(house.stopping)
+    if supervised is not None:
+        from stream.runtime import supervised as line  # noqa: PLC0415
+
+        line.obey(house, supervised)
+    from stream.runtime import running  # noqa: PLC0415  # loads river: the line is up by then
+
+    # Of several workers none can know where the end is: their supervisor does.
+    running.work(house, until_end=until_end and supervised is None)
 
 
 @click.command

@@ -21,6 +21,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         problem: the first thing that is wrong; None: nothing, as far as was looked.
         header: once its signature was verified.
         replayed: records from the snapshot to the committed offset; only after `verify`.
+        first_difference: the offset of the first event whose replayed outcome is not the published
+            one, where the output topics tell.
     """
 
     partition: int
@@ -30,6 +32,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
     header: Header | None = None
     replayed: int | None = None
+    first_difference: int | None = None
 
 
 def show_list(house: House, *, partition: int | None, offset: int | None, as_json: bool) -> None:

@@ -22,12 +22,12 @@ def next_offset(reader: Reader, partition: int) -> int | None:
     found = [
         offset + 1
         for channel in (Channel.PREDICTIONS, Channel.QUARANTINE)
-        for offset in tail.last(reader, channel, partition, n=1, take=_event_offset)
+        for offset in tail.last(reader, channel, partition, n=1, take=event_offset)
     ]
     return max(found, default=None)
 
 
-def _event_offset(record: Record) -> int | None:
+def event_offset(record: Record) -> int | None:
     """The offset of the event that an output tells of; None if it is no output of ours."""
     for name, value in record.headers:
         if name == "stream.offset" and value.isdigit():

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 from stream.config import Settings
 
@@ -18,12 +19,22 @@ def with_hash_seed(settings: Settings) -> None:
         os.execv(sys.executable, [sys.executable, "-m", "stream", *sys.argv[1:]])  # noqa: S606
 
 
-def stop_on_signals(stopping: threading.Event) -> None:
-    """Let SIGTERM and SIGINT set `stopping`; a second one ends the process at once."""
+def stop_on_signals(
+    stopping: threading.Event, *, at_once: Callable[[], object] = lambda: None
+) -> None:
+    """Let SIGTERM and SIGINT set `stopping`; a second one ends the process at once.
+
+    Args:
+        stopping: may be set by others too; that is no signal.
+        at_once: what must still be done before that end.
+    """
+    came: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
-        if stopping.is_set():
+        if came:
+            at_once()
             os._exit(128 + number)
+        came.append(number)
         stopping.set()
 
     signal.signal(signal.SIGTERM, stop)

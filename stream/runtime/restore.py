@@ -83,13 +83,14 @@ class Restore:
         task = self._task
         assert task is not None  # noqa: S101
         target = task.next_offset if self._committed is None else self._committed.offset
-        began = self._sources.clock.monotonic()
+        began, replayed_n = self._sources.clock.monotonic(), task.state.n
         try:
             while task.next_offset < target:
                 if not self._slice(task, target, began + budget_s):
                     return None
         finally:
             self.replayed_s += self._sources.clock.monotonic() - began
+            self._sources.telemetry.count(Metric.REPLAYED, task.state.n - replayed_n)
         self._prove(task)
         return task
 
@@ -278,7 +279,6 @@ class Restore:
         while True:
             for record in self._pending:
                 task.step(record)
-                sources.telemetry.count(Metric.REPLAYED)
                 if sources.clock.monotonic() > deadline:
                     return False
             try:

@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from stream.core import learner
 from stream.core.event import Channel, Kind, Record
 from stream.core.scores import WINDOW_N, Score, score
 from stream.core.snapshot import parse_metadata
 from stream.errors import Misconfigured, Retryable
-from stream.ports import Bounds, Committed, Reader, StoredSnapshot, TopicInfo, Topics
-from stream.runtime import preparation, screen, tail
+from stream.ports import Reader, StoredSnapshot, TopicInfo, Topics
+from stream.runtime import screen, tail
 from stream.runtime.house import House
+from stream.runtime.standing import is_paused, lag
 
 LOOK_EVERY_S = 1.0
 
@@ -130,8 +130,8 @@ def gather(
                 partition=partition,
                 committed_offset=None if at is None else at.offset,
                 end_offset=bounds.end,
-                lag=_lag(house, at, bounds),
-                paused=_is_paused(at),
+                lag=lag(at, bounds, start=house.settings.topics.start),
+                paused=is_paused(at),
                 snapshot_offset=None if snapshot is None else snapshot.next_offset,
                 snapshot_age_s=None if snapshot is None else _age_s(snapshot, now_ms),
                 snapshot_size_bytes=None if snapshot is None else snapshot.size_bytes,
@@ -141,18 +141,6 @@ def gather(
             )
         )
     return Status(pipeline=house.settings.pipeline, partitions=rows)
-
-
-def _lag(house: House, committed: Committed | None, bounds: Bounds) -> int | None:
-    if committed is not None:
-        return max(0, bounds.end - committed.offset)
-    # From "latest" a worker begins at what will be the end when it starts.
-    return bounds.end - bounds.start if house.settings.topics.start == "earliest" else None
-
-
-def _is_paused(committed: Committed | None) -> bool:
-    known = None if committed is None else parse_metadata(committed.metadata)
-    return known is not None and known.is_paused
 
 
 def _age_s(snapshot: StoredSnapshot, now_ms: int) -> float:
@@ -176,6 +164,10 @@ def _newest_snapshots(house: House, partitions: int) -> dict[int, StoredSnapshot
 
 def _kind(house: House) -> Kind | None:
     """What the model does; None with a line on stderr if it cannot be built here."""
+    # They load river, which a health check every few seconds must not.
+    from stream.core import learner  # noqa: PLC0415
+    from stream.runtime import preparation  # noqa: PLC0415
+
     try:
         recipe = preparation.make_recipe(house.settings)
         return learner.kind_of(learner.build(recipe.model))
@@ -269,16 +261,17 @@ def wait_for_progress(house: House, reader: Reader, events: TopicInfo, *, within
     Returns: what was seen, in one line.
     Raises: Retryable: nothing of the kind within the time, or Kafka is away.
     """
-    clock = house.clock()
+    clock, start = house.clock(), house.settings.topics.start
     deadline_s = clock.monotonic() + within_s
     first = reader.committed()
     committed = first
     while True:
-        paused = [p for p in range(events.partitions) if _is_paused(committed.get(p))]
+        paused = [p for p in range(events.partitions) if is_paused(committed.get(p))]
         lags = [
-            0 if p in paused else _lag(house, committed.get(p), reader.bounds(Channel.EVENTS, p))
+            0 if p in paused
+            else lag(committed.get(p), reader.bounds(Channel.EVENTS, p), start=start)
             for p in range(events.partitions)
-        ]
+        ]  # fmt: skip
         if not any(lags) and None not in lags:
             which = ", ".join(str(p) for p in paused)
             return f"no lag, but partition {which} is paused" if paused else "no lag"
@@ -288,7 +281,7 @@ def wait_for_progress(house: House, reader: Reader, events: TopicInfo, *, within
                 return f"partition {partition} moved on to offset {at.offset}"
         left_s = deadline_s - clock.monotonic()
         if left_s <= 0:
-            behind = ", ".join(f"{p}: {lag}" for p, lag in enumerate(lags) if lag != 0)
+            behind = ", ".join(f"{p}: {n}" for p, n in enumerate(lags) if n != 0)
             raise Retryable(
                 f"no progress within {within_s:g} s (lag of partition {behind}); is a worker "
                 "running, and what does it say?"

@@ -2,7 +2,7 @@
 
 import pickle
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -12,7 +12,7 @@ from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
 from stream.core.task import Task
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
-from stream.runtime import preparation, screen, tail
+from stream.runtime import difference, preparation, screen, tail
 from stream.runtime.house import House
 from stream.runtime.inspection import (
     Found,
@@ -67,7 +67,8 @@ def verify(house: House, *, partition: int | None, offset: int | None, as_json: 
                     if not as_json:
                         screen.say(line(verified, f"ok, {verified.replayed} records replayed"))
     if as_json:
-        names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "replayed")
+        names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "replayed",
+                 "first_difference")  # fmt: skip
         say_json(house, found, names)
     _conclude(found, as_json=as_json)
 
@@ -89,13 +90,18 @@ def _offset(committed: dict[int, Committed], partition: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Verifier:
-    """Replays from snapshots of one pipeline."""
+    """Replays from snapshots of one pipeline, of each partition the newest first.
+
+    Attributes:
+        proved: partition -> the metadata at the offsets that replays reached and found right.
+    """
 
     recipe: Recipe
     events: TopicInfo
     store: SnapshotStore
     reader: Reader
     keys: Keys
+    proved: dict[int, dict[int, Metadata]] = field(default_factory=dict)
 
     def verified(
         self, found: Found, *, committed: Committed | None, progress: screen.Progress
@@ -158,23 +164,46 @@ class _Verifier:
         known: Metadata,
         progress: screen.Progress,
     ) -> Found:
-        replayed = 0
+        proved = self.proved.setdefault(found.partition, {})
+        own, began_n = task.metadata(), task.state.n
         try:
-            for record in tail.records_in(
-                self.reader, Channel.EVENTS, found.partition, task.next_offset, committed.offset
-            ):
-                task.step(record)
-                replayed += 1
-                if replayed % REPORT_EVERY == 0:
-                    progress.advance(REPORT_EVERY)
+            # Over each newer snapshot: so a difference is known to lie between two of them.
+            for offset, expected in sorted((proved | {committed.offset: known}).items()):
+                agreed = task.next_offset, task.freeze()
+                self._replay(task, offset, progress)
+                reached = task.metadata()
+                if (reached.n, reached.digest) != (expected.n, expected.digest):
+                    where, first = self._place(found.partition, *agreed, offset)
+                    return replace(
+                        found,
+                        replayed=task.state.n - began_n,
+                        first_difference=first,
+                        problem=f"replayed to {offset} it gives digest {reached.digest} after "
+                        f"{reached.n} records, expected is {expected.digest} after {expected.n}; "
+                        + where,
+                    )
         except LogLost as error:
             return replace(found, problem=f"cannot be replayed: {error}")
-        task.advance(committed.offset)
-        reached = task.metadata()
-        problem = None
-        if (reached.n, reached.digest) != (known.n, known.digest):
-            problem = (
-                f"replayed to {committed.offset} it gives digest {reached.digest} after "
-                f"{reached.n} records, committed is {known.digest} after {known.n}"
-            )
-        return replace(found, replayed=replayed, problem=problem)
+        proved[found.next_offset] = own
+        return replace(found, replayed=task.state.n - began_n)
+
+    def _replay(self, task: Task, stop: int, progress: screen.Progress) -> None:
+        for n, record in enumerate(
+            tail.records_in(self.reader, Channel.EVENTS, task.partition, task.next_offset, stop), 1
+        ):
+            task.step(record)
+            if n % REPORT_EVERY == 0:
+                progress.advance(REPORT_EVERY)
+        task.advance(stop)
+
+    def _place(
+        self, partition: int, start: int, payload: bytes, stop: int
+    ) -> tuple[str, int | None]:
+        """Where between two offsets a replay goes another way: for people, and the offset."""
+        if start == stop:
+            return f"the difference lies before offset {start}", None
+        task = Task(self.recipe, partition=partition, payload=payload)
+        offset = difference.first(task, self.reader, stop=stop)
+        if offset is not None:
+            return f"the first outcome that is not the published one is that of {offset}", offset
+        return f"the difference lies between offsets {start} and {stop - 1}", None

@@ -103,6 +103,50 @@ def test_a_changed_log_is_told(worked: Project) -> None:
     assert "partition 0 offset 300: replayed to 600 it gives digest" in done.out
 
 
+def _change_event(project: Project, offset: int, *, value: bytes) -> None:
+    changed = project.sql(
+        "UPDATE records SET value = ? WHERE position ="
+        " (SELECT id * 1099511627776 + ? FROM partitions WHERE topic = 'commands.events')",
+        value,
+        offset,
+    )
+    assert changed == 1
+
+
+@pytest.mark.parametrize("value", [b'{"features": {"x": 0.25}, "label": false}', b"oops"])
+def test_the_first_offset_that_differs_is_named(worked: Project, value: bytes) -> None:
+    """Of several changed records the first; what was published of each tells."""
+    _change_event(worked, 450, value=value)
+    _change_event(worked, 500, value=value)
+
+    done = worked.stream("snapshots", "verify")
+    document = worked.stream("snapshots", "verify", "--json")
+
+    assert done.code == document.code == 65, (done, document)
+    assert "the first outcome that is not the published one is that of 450" in done.out
+    assert [s["first_difference"] for s in document.json["snapshots"]] == [None, 450]
+
+
+def test_without_the_published_outcomes_the_difference_lies_between_two_snapshots(
+    worked: Project,
+) -> None:
+    """What retention has taken of the outputs cannot tell more; the digests yet do."""
+    assert worked.fed(300).code == 0
+    assert worked.stream("run", "--until-end").code == 0
+    _change_event(worked, 450, value=b"oops")
+    assert worked.sql(
+        "UPDATE partitions SET start_offset = end_offset"
+        " WHERE topic IN ('commands.predictions', 'commands.quarantine')"
+    )
+
+    done = worked.stream("snapshots", "verify")
+
+    assert done.code == 65, done
+    assert "partition 0 offset 600: ok, 300 records replayed" in done.out
+    assert "partition 0 offset 300: replayed to 600 it gives digest" in done.out
+    assert "the difference lies between offsets 300 and 599" in done.out
+
+
 def test_a_log_that_is_too_short_is_told(worked: Project) -> None:
     """What retention has taken cannot be replayed."""
     assert worked.sql("UPDATE partitions SET start_offset = 400 WHERE topic = 'commands.events'")

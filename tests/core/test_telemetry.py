@@ -44,6 +44,20 @@ def test_a_field_cannot_begin_a_line_of_its_own(said: io.StringIO) -> None:
     assert line.endswith('snapshot_rejected why="x?2026 INFO worker_stopped?[2J"')
 
 
+def test_lines_may_end_with_whose_they_are_and_be_listened_to(said: io.StringIO) -> None:
+    """Several workers write to one log; the listener gets what was said, and no more."""
+    configure_logging(scrubber(), said)
+    telemetry = Telemetry()
+    telemetry.always = {"worker": "w-1"}
+    heard: list[tuple[Event, dict[str, object]]] = []
+    telemetry.listener = lambda event, fields: heard.append((event, dict(fields)))
+
+    telemetry.say(Event.PROGRESS, records=1)
+
+    assert said.getvalue().endswith("INFO progress records=1 worker=w-1\n")
+    assert heard == [(Event.PROGRESS, {"records": 1})]
+
+
 def test_lines_and_tracebacks_of_libraries_are_scrubbed_too(said: io.StringIO) -> None:
     """With --debug they are shown, and a client may put its URL into an error."""
     known = scrubber("canary")

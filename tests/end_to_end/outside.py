@@ -84,9 +84,9 @@ class Pipeline:
                 command, cwd=self.folder, env=self.environment(**environment), stderr=log
             )
 
-    def run_until_end(self, *, timeout_s: float = 120, **environment: str) -> None:
+    def run_until_end(self, *words: str, timeout_s: float = 120, **environment: str) -> None:
         """A worker that does all there is, and ends well."""
-        worker = self.start("--until-end", **environment)
+        worker = self.start("--until-end", *words, **environment)
         try:
             code = worker.wait(timeout_s)
         except subprocess.TimeoutExpired:

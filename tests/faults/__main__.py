@@ -1,26 +1,32 @@
 """Run the fault table on real servers; see `scripts/faults --help`."""
 
 import argparse
-import json
+import signal
 import sys
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from tests.endpoint import lanes
 from tests.faults import recovery, report
 from tests.faults.all_rows import table
 from tests.faults.running import run_rows
-from tests.faults.table import Result
+from tests.faults.stage import Client
+from tests.faults.worker import Broke
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGE = REPOSITORY / "docs" / "FAULTS.md"
+PAGES: dict[Client, str] = {"kafka-python": "FAULTS.md", "confluent": "FAULTS-confluent.md"}
 
 
 def main() -> int:
     """Returns: 0, or 1 if a row broke."""
+    if sys.argv[1:2] == ["matrix"]:
+        return lanes.main()
     parser = argparse.ArgumentParser(
         prog="scripts/faults",
         description="Make every fault of the table on a real Kafka and a real Redis, and look on.",
-        epilog="example: scripts/faults 1 15 30",
+        epilog="example: scripts/faults 1 15 30. scripts/faults matrix: row 20 on the scripted "
+        "endpoint, every case of it in a table",
     )
     parser.add_argument("rows", nargs="*", type=int, metavar="ROW", help="default: all of them")
     parser.add_argument("--quick", action="store_true", help="the slice that CI runs")
@@ -29,7 +35,9 @@ def main() -> int:
         "--merge", action="store_true",
         help="keep what FILE says of other rows; the page is written once all rows are there",
     )  # fmt: skip
-    parser.add_argument("--page", type=Path, metavar="FILE", default=PAGE, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write the page there, even if rows are missing"
+    )
     parser.add_argument(
         "--recovery", action="store_true",
         help="instead: kill -9 to the next committed output, 20 times for each of two models",
@@ -39,34 +47,57 @@ def main() -> int:
         "--models", nargs="+", choices=list(recovery.CASES), default=list(recovery.CASES),
         help="for --recovery (default: both)",
     )  # fmt: skip
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the logs of workers")
+    parser.add_argument("--client", choices=list(PAGES), default="kafka-python")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="streamfold-faults-") as folder:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # workers end too
+    client: Client = arguments.client
+    book = report.Book(arguments.json, merge=arguments.merge)
+    rows = table().rows
+    unknown = set(arguments.rows) - rows.keys()
+    if unknown:
+        parser.error(f"no such row: {sorted(unknown)}; there are {min(rows)} to {max(rows)}")
+    with _folder(arguments.keep) as folder:
         if arguments.recovery:
-            return recovery.measure(Path(folder), arguments.models, kills=arguments.kills, say=_say)
-        rows = table().rows
-        unknown = set(arguments.rows) - rows.keys()
-        if unknown:
-            parser.error(f"no such row: {sorted(unknown)}; there are {min(rows)} to {max(rows)}")
-        chosen = [
-            row
-            for number, row in sorted(rows.items())
-            if number in (arguments.rows or rows) and (row.is_quick or not arguments.quick)
-        ]
-        earlier = report.known(arguments.json) if arguments.json and arguments.merge else []
-        book = {r.number: r for r in earlier}
+            is_good = _recover(Path(folder), arguments, book)
+        else:
+            chosen = [
+                row
+                for number, row in sorted(rows.items())
+                if number in (arguments.rows or rows) and (row.is_quick or not arguments.quick)
+            ]
+            results = run_rows(chosen, Path(folder), _say, book.note, client)
+            _say(report.summary(results))
+            is_good = all(r.verdict in {"held", "proven"} for r in results)
+    missing = sorted(rows.keys() - book.rows.keys())
+    if not missing or arguments.page is not None:
+        path = arguments.page or REPOSITORY / "docs" / PAGES[client]
+        path.write_text(report.page(book, client, not_run=missing))
+    return 0 if is_good else 1
 
-        def note(result: Result) -> None:
-            """Written after each row, so that a run that is stopped is not lost."""
-            book[result.number] = result
-            if arguments.json is not None:
-                told = report.as_json([book[n] for n in sorted(book)])
-                arguments.json.write_text(json.dumps(told, indent=1) + "\n")
 
-        results = run_rows(chosen, Path(folder), _say, note)
-    _say(report.summary(results))
-    if book.keys() == rows.keys():
-        arguments.page.write_text(report.page([book[n] for n in sorted(book)]))
-    return 0 if all(r.verdict in {"held", "proven"} for r in results) else 1
+def _recover(folder: Path, arguments: argparse.Namespace, book: report.Book) -> bool:
+    """Whether each recovery was in time."""
+    late_n = 0
+    try:
+        for found in recovery.measure(
+            folder, arguments.models, kills=arguments.kills, client=arguments.client, say=_say
+        ):
+            _say(found.told)
+            book.note(found)
+            late_n += found.late_n
+    except Broke as error:
+        _say(f"broke: {error}")
+        return False
+    _say(f"{late_n} later than recovery_time_s = {recovery.RECOVERY_TIME_S:g}")
+    return not late_n
+
+
+def _folder(keep: Path | None) -> AbstractContextManager[str]:
+    if keep is None:
+        return tempfile.TemporaryDirectory(prefix="streamfold-faults-")
+    keep.mkdir(parents=True, exist_ok=True)
+    return nullcontext(str(keep))
 
 
 def _say(line: str) -> None:

@@ -7,18 +7,19 @@ from tests.faults.rows_codes import codes
 from tests.faults.rows_input import inputs
 from tests.faults.rows_network import network
 from tests.faults.rows_process import processes
-from tests.faults.rows_redis import snapshots
+from tests.faults.rows_redis import cache
+from tests.faults.rows_snapshots import snapshots
 from tests.faults.rows_workers import workers
 from tests.faults.table import Table
 
-QUICK = (3, 9, 15, 16, 18, 21, 24)
+QUICK = (9, 15, 16, 18, 21, 24)
 """What CI runs: about a quarter of a minute each; nothing that waits for a session to end."""
 
 
 def table() -> Table:
     """Every row."""
     whole = Table()
-    for add in (workers, brokers, network, inputs, snapshots, processes, codes):
+    for add in (workers, brokers, network, inputs, cache, snapshots, processes, codes):
         add(whole)
     for number in QUICK:
         whole.rows[number] = replace(whole.rows[number], is_quick=True)

@@ -4,19 +4,21 @@ import base64
 import re
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from kafka import KafkaAdminClient, errors
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from stream.sandbox import LocalKafka, kafka_jars
 from stream.sandbox.ready import free_port
+from tests.faults.proxy import Proxy
 
 NODES = (1, 2, 3)
-WHOLE_WITHIN_S = 90.0
+WHOLE_WITHIN_S = 180.0
 
 
 class Node(LocalKafka):
@@ -37,18 +39,32 @@ class Node(LocalKafka):
 
 
 class Cluster:
-    """Nodes 1, 2 and 3, each killed and started by itself."""
+    """Nodes 1, 2 and 3, each killed and started by itself.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        proxies: one before each node, if `with_proxies`; a client that begins at one of them is
+            led through them ever after.
+    """
+
+    def __init__(self, folder: Path, *, with_proxies: bool = False) -> None:
         self.folder = folder
         ports = {n: (free_port(), free_port()) for n in NODES}
         voters = ",".join(f"{n}@127.0.0.1:{controller}" for n, (_, controller) in ports.items())
         self.nodes: dict[int, Node] = {}
+        self.proxies: dict[int, Proxy] = {}
         for n, (port, controller) in ports.items():
-            self.nodes[n] = Node(
-                folder=folder / str(n), port=port, properties=_properties(n, port, controller)
-            )
-            self.nodes[n]._properties["controller.quorum.voters"] = voters
+            properties = {**_properties(n, port, controller), "controller.quorum.voters": voters}
+            if with_proxies:
+                self.proxies[n] = Proxy(port=free_port(), to_port=free_port())
+                properties |= _via(port, controller, self.proxies[n])
+            self.nodes[n] = Node(folder=folder / str(n), port=port, properties=properties)
+        for proxy in self.proxies.values():
+            proxy.start()
+
+    @property
+    def bootstrap_via(self) -> str:
+        """All three, through their proxies."""
+        return ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.proxies.values())
 
     @property
     def bootstrap_servers(self) -> str:
@@ -124,8 +140,31 @@ class Cluster:
             int(p["leader_id"]) for p in found["partitions"] if p["partition_index"] == partition
         )
 
+    def not_triple(self, topics: Sequence[str]) -> list[str]:
+        """Which of these are not on all three nodes, or need no second acknowledgement."""
+        admin = self.admin()
+        try:
+            described = admin.describe_topics(list(topics))
+            of_topics: Any = admin.describe_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, name) for name in topics],
+                config_filter="all",
+            )
+        finally:
+            admin.close()
+        lacking = {
+            topic["name"]
+            for topic in described
+            if any(set(p["replica_nodes"]) != set(NODES) for p in topic["partitions"])
+        }
+        for name, settings in of_topics["topic"].items():
+            if settings["min.insync.replicas"]["value"] != "2":
+                lacking.add(name)
+        return sorted(lacking)
+
     def kill(self) -> None:
         """SIGKILL all."""
+        for proxy in self.proxies.values():
+            proxy.stop()
         for node in self.nodes.values():
             node.kill()
 
@@ -142,6 +181,16 @@ def _properties(n: int, port: int, controller: int) -> dict[str, str]:
         "replica.lag.time.max.ms": "4000",
         "controller.quorum.election.timeout.ms": "1000",
         "controller.quorum.fetch.timeout.ms": "2000",
+    }
+
+
+def _via(port: int, controller: int, proxy: Proxy) -> dict[str, str]:
+    """A second listener, which tells its clients to come through the proxy."""
+    own, via = f"127.0.0.1:{port}", f"127.0.0.1:{proxy.to_port}"
+    return {
+        "listeners": f"PLAINTEXT://{own},VIA://{via},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://{own},VIA://127.0.0.1:{proxy.port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,VIA:PLAINTEXT,CONTROLLER:PLAINTEXT",
     }
 
 

@@ -4,7 +4,9 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
+from confluent_kafka import Producer
 from kafka import KafkaProducer, errors
 
 from tests.faults.events import stream
@@ -46,15 +48,21 @@ class Feeder:
 
     def burst(self, n: int, partitions: Sequence[int] | None = None) -> None:
         """Append n events to each partition at once, and wait until they are there."""
-        producer = self._producer()
-        sent = [
-            producer.send(self._topic, next(self._bursts[p]), b"k", partition=p)
-            for p in (partitions or range(self.partitions_n))
-            for _ in range(n)
-        ]
-        producer.flush(60)
-        producer.close(timeout=5)
-        assert all(each.succeeded() for each in sent)
+        # librdkafka: a million events in a fifth of the time.
+        failed: list[Any] = []
+        producer = Producer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "linger.ms": 5,
+                "delivery.report.only.error": True,
+                "on_delivery": lambda error, _: failed.append(error),
+            }
+        )
+        for p in partitions or range(self.partitions_n):
+            for _ in range(n):
+                producer.produce(self._topic, next(self._bursts[p]), b"k", p)
+        waiting_n = producer.flush(60)
+        assert not waiting_n + len(failed), f"{waiting_n} events not appended, {failed[:3]}"
 
     def values(self, values: Sequence[bytes], partition: int = 0) -> None:
         """Append these, and wait until they are there."""

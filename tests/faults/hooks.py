@@ -26,13 +26,13 @@ class Hook:
 
     Attributes:
         call: `module:Class.method`.
-        do: die by SIGKILL; sleep for `seconds`; or raise a MemoryError.
+        do: die by SIGKILL; stop by SIGSTOP; sleep for `seconds`; or raise a MemoryError.
         when: before or after the method itself.
         nth: counted from 1.
     """
 
     call: str
-    do: Literal["kill", "sleep", "no_memory"] = "kill"
+    do: Literal["kill", "stop", "sleep", "no_memory"] = "kill"
     when: Literal["before", "after"] = "before"
     nth: int = 1
     seconds: float = 0.0
@@ -50,14 +50,44 @@ def install() -> None:
     max_poll_ms = os.environ.pop(POLL_VARIABLE, None)
     if max_poll_ms is not None:
         # No option of ours: five minutes would be too long to wait for here.
+        _limit_polls(int(max_poll_ms))
+
+
+def _is_confluent() -> bool:
+    return os.environ.get("STREAM__KAFKA__CLIENT") == "confluent"
+
+
+def _limit_polls(max_poll_ms: int) -> None:
+    if _is_confluent():
+        membership: Any = importlib.import_module("stream.adapters.confluent.membership")
+        client = membership.Consumer
+
+        def limited(settings: dict[str, Any]) -> Any:
+            return client({**settings, "max.poll.interval.ms": max_poll_ms})
+
+        membership.Consumer = limited
+    else:
         consumer = importlib.import_module("kafka").KafkaConsumer
-        consumer.DEFAULT_CONFIG["max_poll_interval_ms"] = int(max_poll_ms)
+        consumer.DEFAULT_CONFIG["max_poll_interval_ms"] = max_poll_ms
+
+
+def _owner(module: str, name: str) -> Any:
+    """The class whose method is armed; librdkafka's producer stands in for kafka-python's."""
+    if (module, name) != ("kafka", "KafkaProducer") or not _is_confluent():
+        return getattr(importlib.import_module(module), name)
+    producing: Any = importlib.import_module("stream.adapters.confluent.producing")
+    if producing.Producer.__module__ != __name__:
+        # A class of C takes no new attributes.
+        producing.Producer = type("Producer", (producing.Producer,), {"__module__": __name__})
+    return producing.Producer
 
 
 def _arm(hook: Hook) -> None:
     module, _, path = hook.call.partition(":")
     name, _, method = path.partition(".")
-    owner = getattr(importlib.import_module(module), name)
+    owner = _owner(module, name)
+    if owner.__module__ == __name__:
+        method = {"send": "produce"}.get(method, method)
     original: Callable[..., Any] = getattr(owner, method)
     calls = 0
 
@@ -79,6 +109,8 @@ def _arm(hook: Hook) -> None:
 def _strike(hook: Hook) -> None:
     if hook.do == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if hook.do == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
     if hook.do == "no_memory":
         raise MemoryError("as if there were none left")
     time.sleep(hook.seconds)

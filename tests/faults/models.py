@@ -4,7 +4,7 @@ import random
 import time
 from typing import Any
 
-from river import base, forest, linear_model, preprocessing
+from river import base, drift, forest, linear_model, preprocessing
 
 from tests.faults import clocks, hooks
 
@@ -65,7 +65,14 @@ def unseeded() -> Any:
     return forest.ARFClassifier(n_models=3)
 
 
-def adaptive_forest(*, n_models: int = 10) -> Any:
-    """A seeded adaptive random forest."""
+def adaptive_forest(*, n_models: int = 10, max_depth: int = 10) -> Any:
+    """A seeded adaptive random forest that keeps its trees over the stream's drifts, and is large.
+
+    Its detectors look at every event and do not alarm: trees begun anew every 1,500 events would
+    stay small.
+    """
     hooks.install()
-    return forest.ARFClassifier(n_models=n_models, seed=random.Random(7).randrange(1 << 30))
+    return forest.ARFClassifier(
+        n_models=n_models, max_depth=max_depth, seed=random.Random(7).randrange(1 << 30),
+        drift_detector=drift.ADWIN(delta=1e-300), warning_detector=drift.ADWIN(delta=1e-300),
+    )  # fmt: skip

@@ -16,10 +16,32 @@ from typing import Any, Literal
 
 HEAD = struct.Struct(">hhi")
 CORRELATION = struct.Struct(">i")
+RELEASED_S = 1.0
+"""So long a request that was held may take until it is answered."""
+
 FRAME_BYTES_MAX = 64 << 20
 
 PRODUCE, FETCH, METADATA = 0, 1, 3
 INIT_PRODUCER_ID, ADD_PARTITIONS, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 22, 24, 25, 26, 28
+FLEXIBLE_FROM = {INIT_PRODUCER_ID: 2, ADD_OFFSETS: 3, END_TXN: 3, TXN_OFFSET_COMMIT: 3}
+"""From this version on an answer has a byte of tags before the throttle time."""
+
+
+def error_code_at(api: int, version: int, body: bytes) -> int:
+    """Where an answer (what follows its correlation id) has its first error code."""
+    behind_throttle = 4 + (version >= FLEXIBLE_FROM[api])
+    if api != TXN_OFFSET_COMMIT:
+        return behind_throttle
+    # One topic, then one or more partitions: the lengths, in a byte each, are one more.
+    assert version >= FLEXIBLE_FROM[api], "only compact arrays are known here"
+    name_length = body[behind_throttle + 1] - 1
+    return behind_throttle + 2 + name_length + 1 + 4
+
+
+def error_code(api: int, version: int, body: bytes) -> int:
+    """The first error code of an answer."""
+    (found,) = struct.unpack_from(">h", body, error_code_at(api, version, body))
+    return int(found)
 
 
 @dataclass(slots=True)
@@ -29,21 +51,29 @@ class Rule:
     Attributes:
         api: its key.
         do: "drop": it never arrives. "cut": it never arrives, and the connection is closed.
+            "hang": it never arrives, nor does anything after it on this connection.
+            "delay": it arrives after `delay_s`, even if the client has closed the connection.
             "hold": a request arrives only when `Proxy.release` is called, over the old connection,
             which is closed towards the client. "change": `change` makes another response of it.
+            "wait": a request, and those behind it, arrive when `Proxy.let_go` is called.
+            "answer": the broker never sees the request; `change` makes a response of it.
+            "release": what is held arrives, and is answered, before this request does.
         side: requests or responses.
         first, last: which of them, counted from 1 since the rule was set.
-        change: (api_version, response after the correlation id) -> the same, changed.
+        change: (api_version, frame after its length) -> the response after its length.
+        hits, over: how many frames it met, and what of them is over.
     """
 
     api: int
-    do: Literal["drop", "cut", "hold", "change"]
+    do: Literal["drop", "cut", "hang", "delay", "hold", "wait", "change", "answer", "release"]
     side: Literal["request", "response"] = "response"
     first: int = 1
     last: int = 1 << 60
     change: Callable[[int, bytes], bytes] | None = None
+    delay_s: float = 0.0
     seen: int = 0
     hits: int = 0
+    over: int = 0
 
     def meets(self, api: int, side: str) -> bool:
         """Whether this frame is meant; counts it."""
@@ -64,6 +94,7 @@ class _Pair:
     asked: dict[int, tuple[int, int]] = field(default_factory=dict)
     passed_bytes: int = 0
     is_held: bool = False
+    is_silent: bool = False
 
 
 class Proxy:
@@ -74,7 +105,10 @@ class Proxy:
         latency_s: added to every frame, each way.
         is_half_open: accepts and keeps connections, and passes nothing on.
         cut_after_bytes: a connection is closed after so many; None: never.
-        frames: requests that passed, by API.
+        frames: requests that came, by API.
+        versions: those, by API and version.
+        late: answers to what was held: (api, version, response after the correlation id).
+        cuts_n: connections that were closed on purpose.
     """
 
     def __init__(self, *, port: int, to_port: int) -> None:
@@ -85,8 +119,12 @@ class Proxy:
         self.is_half_open = False
         self.cut_after_bytes: int | None = None
         self.frames: Counter[int] = Counter()
+        self.versions: Counter[tuple[int, int]] = Counter()
+        self.late: list[tuple[int, int, bytes]] = []
+        self.cuts_n = 0
         self._pairs: list[_Pair] = []
         self._held: list[tuple[_Pair, bytes]] = []
+        self._gate = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
@@ -105,14 +143,19 @@ class Proxy:
         """Pass everything on from now on."""
         self.rules, self.latency_s, self.is_half_open = [], 0.0, False
         self.cut_after_bytes = None
+        self.let_go()
 
     def cut(self, share: float = 1.0) -> int:
         """Close this share of the connections, oldest first. Returns: how many."""
         return self._ask(self._cut(share))
 
     def release(self) -> int:
-        """Let the held requests arrive. Returns: how many."""
+        """Let the held requests arrive; returns when they are answered. Returns: how many."""
         return self._ask(self._release())
+
+    def let_go(self) -> None:
+        """Let the waiting requests arrive."""
+        self._loop.call_soon_threadsafe(self._open_gate)
 
     def met(self, rule: Rule, *, within_s: float = 30.0) -> None:
         """Wait until a rule had something to do."""
@@ -124,11 +167,16 @@ class Proxy:
     def _ask(self, coroutine: Coroutine[Any, Any, int]) -> int:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
+    def _open_gate(self) -> None:
+        gate, self._gate = self._gate, asyncio.Event()
+        gate.set()
+
     async def _cut(self, share: float) -> int:
         open_ = [p for p in self._pairs if not p.client.is_closing()]
         chosen = open_[: max(1, round(len(open_) * share))] if open_ else []
         for pair in chosen:
             _close(pair)
+        self.cuts_n += len(chosen)
         return len(chosen)
 
     async def _release(self) -> int:
@@ -138,7 +186,9 @@ class Proxy:
             with suppress(OSError):
                 await pair.broker.drain()
         # The answers come to nobody; until then the broker must not see the connection close.
-        await asyncio.sleep(1.0)
+        deadline = self._loop.time() + RELEASED_S
+        while any(p.asked for p, _ in held) and self._loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
         for pair, _ in held:
             pair.broker.close()
         return len(held)
@@ -165,7 +215,8 @@ class Proxy:
         pair = _Pair(writer, up_writer)
         self._pairs.append(pair)
         try:
-            await asyncio.gather(self._requests(pair, reader), self._responses(pair, up_reader))
+            with suppress(asyncio.CancelledError):  # the proxy is stopped
+                await asyncio.gather(self._requests(pair, reader), self._responses(pair, up_reader))
         finally:
             _close(pair)
             self._pairs.remove(pair)
@@ -175,16 +226,21 @@ class Proxy:
             api, version, correlation = HEAD.unpack_from(frame, 4)
             pair.asked[correlation] = (api, version)
             self.frames[api] += 1
+            self.versions[api, version] += 1
             rule = self._rule(api, "request")
             if rule is not None and rule.do == "hold":
                 self._held.append((pair, frame))
                 pair.is_held = True
                 pair.client.close()
                 return
-            if rule is None:
+            if rule is not None and rule.do == "wait":
+                await self._gate.wait()
+            if rule is None or rule.do == "wait":
                 await self._pass(pair, pair.broker, frame)
             elif rule.do == "cut":
                 break
+            else:
+                await self._met(pair, rule, frame)
         if not pair.is_held:
             _close(pair)
 
@@ -192,17 +248,38 @@ class Proxy:
         while (frame := await self._frame(reader)) is not None:
             (correlation,) = CORRELATION.unpack_from(frame, 4)
             api, version = pair.asked.pop(correlation, (-1, 0))
+            if pair.is_held:
+                self.late.append((api, version, frame[8:]))
             rule = self._rule(api, "response")
-            if rule is not None and rule.do == "change":
-                assert rule.change is not None
-                body = rule.change(version, frame[8:])
-                frame = CORRELATION.pack(len(body) + 4) + frame[4:8] + body
-            elif rule is not None:
+            if rule is not None:
                 if rule.do == "cut":
                     break
-                continue
+                if rule.do not in ("change", "delay"):
+                    pair.is_silent = pair.is_silent or rule.do == "hang"
+                    continue
+                if rule.do == "change":
+                    frame = _changed(rule, version, frame)
+                await asyncio.sleep(rule.delay_s)
             await self._pass(pair, pair.client, frame)
         _close(pair)
+
+    async def _met(self, pair: _Pair, rule: Rule, frame: bytes) -> None:
+        """A request that does not just pass."""
+        _, version, correlation = HEAD.unpack_from(frame, 4)
+        if rule.do in ("delay", "release"):
+            await asyncio.sleep(rule.delay_s)
+            if rule.do == "release":
+                await self._release()
+            await self._pass(pair, pair.broker, frame)
+            rule.over += 1
+            return
+        pair.asked.pop(correlation, None)
+        if rule.do == "hang":
+            pair.is_silent = True
+        elif rule.do == "answer":
+            while pair.asked and not pair.client.is_closing():  # noqa: ASYNC110  # a client expects its answers in their order
+                await asyncio.sleep(0.001)
+            await self._pass(pair, pair.client, _changed(rule, version, frame))
 
     async def _frame(self, reader: asyncio.StreamReader) -> bytes | None:
         try:
@@ -218,6 +295,8 @@ class Proxy:
         return next((rule for rule in self.rules if rule.meets(api, side)), None)
 
     async def _pass(self, pair: _Pair, to: asyncio.StreamWriter, frame: bytes) -> None:
+        if pair.is_silent:
+            return
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         while self.is_half_open:  # noqa: ASYNC110  # set from another thread
@@ -230,9 +309,16 @@ class Proxy:
                 to.write(frame[: len(frame) // 2])
                 await to.drain()
                 _close(pair)
+                self.cuts_n += 1
                 return
             to.write(frame)
             await to.drain()
+
+
+def _changed(rule: Rule, version: int, frame: bytes) -> bytes:
+    assert rule.change is not None
+    body = rule.change(version, frame[4:])
+    return CORRELATION.pack(len(body)) + body
 
 
 def _close(pair: _Pair) -> None:

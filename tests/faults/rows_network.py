@@ -2,13 +2,30 @@
 
 import time
 
-from tests.faults.proxy import END_TXN, PRODUCE, Rule
+from tests.faults.proxy import (
+    ADD_OFFSETS,
+    END_TXN,
+    PRODUCE,
+    TXN_OFFSET_COMMIT,
+    Proxy,
+    Rule,
+    error_code,
+)
 from tests.faults.rows_broker import Supervisor
-from tests.faults.run import Broke, Run
+from tests.faults.run import Run
 from tests.faults.stage import Stage
 from tests.faults.table import Table, Told
+from tests.faults.worker import Broke
 
 LOST_N = 3
+LATE = (
+    (END_TXN, ADD_OFFSETS, False),
+    (TXN_OFFSET_COMMIT, END_TXN, False),
+    (END_TXN, ADD_OFFSETS, True),
+    (TXN_OFFSET_COMMIT, END_TXN, True),
+)
+"""What is late, what of the next transaction waits for it, and whether the worker is killed."""
+
 CUTS = 12
 
 
@@ -17,8 +34,8 @@ def network(table: Table) -> None:
     table.real(15, "the answer to EndTxn is lost after the broker applied it", "I1 I6")(
         end_answer_lost
     )
-    table.real(16, "EndTxn arrives late, over the old connection, while the next transaction runs",
-               "I1 I4")(end_late)  # fmt: skip
+    table.real(16, "EndTxn or TxnOffsetCommit arrives late, over its old connection, while the "
+               "next transaction runs", "I1 I4 I6")(end_late)  # fmt: skip
     table.real(17, "connections cut in the middle of a frame, half-open, 500 ms slow, 10 % cut",
                "I1 I7")(troubled)  # fmt: skip
 
@@ -52,27 +69,55 @@ def end_answer_lost(stage: Stage) -> Told:
 
 
 def end_late(stage: Stage) -> Told:
-    """The old EndTxn must not end the next transaction: the producer's epoch is another one."""
+    """The old request arrives in the next transaction, and must not take effect there.
+
+    Had an EndTxn ended the half transaction, its outputs would stay when the worker is killed just
+    then; had a TxnOffsetCommit been taken, the offset would go back with the next commit.
+    """
     proxy = stage.proxy
     with Run(stage) as run:
+        codes = []
         worker = run.start(behind_proxy=True)
-        run.flowing()
         try:
-            for _ in range(LOST_N):
-                rule = Rule(api=END_TXN, do="hold", side="request", first=2, last=2)
-                proxy.rules = [rule]
-                proxy.met(rule)
+            for held, waits, is_killed in LATE:
+                run.flowing()
+                codes.append(_late(proxy, held, waits))
+                if is_killed:
+                    worker.kill()
                 at = time.monotonic()
-                # Half way through: the next transactions run, or the client tries again.
-                time.sleep(0.3)
-                proxy.release()
+                proxy.heal()
+                if is_killed:
+                    worker = run.start(behind_proxy=True)
                 run.recovered(at)
+                if not worker.running:
+                    raise Broke(f"the worker ended: {worker.log[-600:]}")
         finally:
             proxy.heal()
-        if not worker.running:
-            raise Broke(f"the worker ended: {worker.log[-600:]}")
         run.finish()
-        return Told(f"held {LOST_N} times, released 0.3 s later", run.recoveries)
+        if 0 in codes:
+            raise Broke(f"I4: a late request took effect in the next transaction: {codes}")
+        return Told(f"EndTxn when half of the next one is sent, TxnOffsetCommit before its end, "
+                    f"each with and without a kill just then: refused with "
+                    f"{', '.join(map(str, codes))}", run.recoveries)  # fmt: skip
+
+
+def _late(proxy: Proxy, held: int, waits: int) -> int:
+    """Hold a request back until the next transaction comes to the one that waits.
+
+    Returns: the error code with which the broker answers it.
+    """
+    late = Rule(api=held, do="hold", side="request", first=2, last=2)
+    proxy.rules = [late]
+    proxy.met(late)
+    # TxnOffsetCommit comes before the end of its own transaction, EndTxn is the end.
+    turn = 2 if held == TXN_OFFSET_COMMIT else 1
+    next_one = Rule(api=waits, do="wait", side="request", first=turn)
+    proxy.rules = [next_one]
+    proxy.met(next_one)
+    answered_n = len(proxy.late)
+    if proxy.release() != 1 or len(proxy.late) != answered_n + 1:
+        raise Broke(f"what was held (api {held}) was not answered")
+    return error_code(*proxy.late[-1])
 
 
 def troubled(stage: Stage) -> Told:
@@ -82,9 +127,10 @@ def troubled(stage: Stage) -> Told:
         keeper = Supervisor(run, behind_proxy=True)
         run.flowing()
         try:
-            proxy.cut_after_bytes = 60_000
+            proxy.cut_after_bytes, before = 60_000, proxy.cuts_n
             keeper.for_(4.0)
             proxy.heal()
+            cut_n = proxy.cuts_n - before
             keeper.flowing(time.monotonic())
             for _ in range(CUTS):
                 proxy.cut(0.1)
@@ -99,10 +145,14 @@ def troubled(stage: Stage) -> Told:
             proxy.heal()
             keeper.flowing(time.monotonic())
             # And what is never acknowledged is not committed.
-            proxy.rules = [Rule(api=PRODUCE, do="drop", first=1, last=2)]
+            dropped = Rule(api=PRODUCE, do="drop", first=1, last=2)
+            proxy.rules = [dropped]
             keeper.for_(5.0)
         finally:
             proxy.heal()
+        if not (cut_n and dropped.hits):
+            raise Broke(f"no trouble was made: {cut_n} cuts, {dropped.hits} answers dropped")
         keeper.flowing(time.monotonic())
         run.finish(within_s=90)
-        return Told(f"4 s of each; {keeper.told}", run.recoveries)
+        return Told(f"4 s of each ({cut_n} connections cut in a frame, {CUTS} others); "
+                    f"{keeper.told}", run.recoveries)  # fmt: skip

@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -19,60 +20,14 @@ from tests.faults import expected, models, settled
 from tests.faults.feeder import Feeder
 from tests.faults.stage import Stage
 from tests.faults.verifier import CHANNELS, Verifier
+from tests.faults.worker import LOG_LINES, Broke, Worker
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-LOG_LINES = 12
-
 LATE_S = 0.4
 """What was committed before a fault may be read so late: the verifier looks every 0.2 s."""
 
 
-class Broke(Exception):
-    """Something that must hold did not."""
-
-
-class Worker:
-    """A process that runs `stream run`."""
-
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.process = process
-        self.log_path = log
-        self.began_at = time.time()
-
-    @property
-    def log(self) -> str:
-        """All that it wrote."""
-        return self.log_path.read_text(errors="replace")
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self.process.poll() is None
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
-        if self.running:
-            self.process.kill()
-        self.process.wait()
-
-    def ends(self, *, within_s: float) -> int:
-        """Its exit code. Raises: Broke: it still runs then."""
-        try:
-            return self.process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            tail = " | ".join(self.log.splitlines()[-LOG_LINES:])
-            raise Broke(f"a worker did not end within {within_s:g} s: {tail}") from None
-
-    def ends_with(self, code: int, *, within_s: float, says: str = "") -> None:
-        """Raises: Broke: it ends otherwise, or does not say why."""
-        found = self.ends(within_s=within_s)
-        if found != code or says not in self.log:
-            tail = " | ".join(self.log.splitlines()[-LOG_LINES:])
-            raise Broke(f"exit {found} instead of {code} (with {says!r}): {tail}")
+NO_NODES: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 class Run:
@@ -84,6 +39,8 @@ class Run:
         rate: events a second and partition that the upstream appends all the while; 0: none.
         model: of the plain loop.
         replicas: of the topics.
+        patience_s: of the verifier.
+        nodes: of a topic's partitions, by the topic's channel, the leader first; without: any.
         settings: of the events topic.
     """
 
@@ -100,6 +57,8 @@ class Run:
         model: Callable[[], Any] = models.logistic,
         replicas: int = 1,
         is_dense: bool = True,
+        patience_s: float = 10.0,
+        nodes: Mapping[str, Sequence[int]] = NO_NODES,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.stage = stage
@@ -119,6 +78,7 @@ class Run:
         if "[model]" not in config:
             self.config += '\n[model]\nfactory = "tests.faults.models:logistic"\n'
         self._replicas = replicas
+        self._nodes = nodes
         self._settings = {"retention.ms": "-1", **(settings or {})}
         self.feeder = Feeder(
             bootstrap=self.bootstrap,
@@ -127,11 +87,16 @@ class Run:
             rate=rate,
         )
         self._rate = rate
+        self._variables = {
+            "PYTHONPATH": str(REPOSITORY), "XDG_STATE_HOME": str(self.folder / "state"),
+            "STREAM__KAFKA__CLIENT": stage.client,
+        }  # fmt: skip
         self.verifier = Verifier(
             bootstrap=self.bootstrap,
             pipeline=self.name,
             partitions_n=partitions_n,
             is_dense=is_dense,
+            patience_s=patience_s,
         )
 
     def __enter__(self) -> Self:
@@ -164,18 +129,20 @@ class Run:
         admin = self.admin()
         try:
             admin.create_topics(
-                {
-                    f"{self.name}.{channel}": {
-                        "num_partitions": self.partitions_n,
-                        "replication_factor": self._replicas,
-                        "configs": self._settings if channel == "events" else {},
-                    }
-                    for channel in channels
-                },
+                {f"{self.name}.{channel}": self._new_topic(channel) for channel in channels},
                 wait_for_metadata=True,
             )
         finally:
             admin.close()
+
+    def _new_topic(self, channel: str) -> dict[str, Any]:
+        configs = self._settings if channel == "events" else {}
+        if channel in self._nodes:
+            nodes = list(self._nodes[channel])
+            return {"assignments": dict.fromkeys(range(self.partitions_n), nodes),
+                    "configs": configs}  # fmt: skip
+        return {"num_partitions": self.partitions_n, "replication_factor": self._replicas,
+                "configs": configs}  # fmt: skip
 
     def admin(self) -> KafkaAdminClient:
         """An administrator's client."""
@@ -190,12 +157,7 @@ class Run:
     ) -> Worker:
         """A worker in the background."""
         number = len(self.workers)
-        variables = {
-            "PYTHONPATH": str(REPOSITORY),
-            "PYTHONFAULTHANDLER": "1",
-            "XDG_STATE_HOME": str(self.folder / "state"),
-            **(environment or {}),
-        }
+        variables = {**self._variables, "PYTHONFAULTHANDLER": "1", **(environment or {})}
         if instance is not None:
             variables["STREAM__WORKER__INSTANCE"] = instance
         if behind_proxy:
@@ -213,8 +175,16 @@ class Run:
         self.workers.append(Worker(process, path))
         return self.workers[-1]
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What a user types, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "stream", *arguments], cwd=self.folder,
+            env=os.environ | self._variables,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+
     def flowing(
-        self, *, within_s: float = 40.0, after: float | None = None, partition: int | None = None
+        self, *, within_s: float = 90.0, after: float | None = None, partition: int | None = None
     ) -> float:
         """Wait for the next committed outcome. Returns: how long after `after` (now) it came."""
         began = time.monotonic() if after is None else after
@@ -228,7 +198,7 @@ class Run:
         return at - began
 
     def recovered(
-        self, after: float, *, within_s: float = 60.0, partition: int | None = None
+        self, after: float, *, within_s: float = 90.0, partition: int | None = None
     ) -> float:
         """As `flowing`, and counts as a recovery."""
         took_s = LATE_S + self.flowing(within_s=within_s, after=after + LATE_S, partition=partition)
@@ -268,7 +238,7 @@ class Run:
                 worker.signal(signal.SIGTERM)
         for worker in self.workers:
             with suppress(Broke):
-                worker.ends(within_s=30)
+                worker.ends(within_s=120)
             worker.kill()
         self.judge(records)
 
@@ -288,13 +258,17 @@ class Run:
             raise Broke("; ".join(broken[:4]))
 
     def set_offset(self, offset: int, partition: int = 0, metadata: str = "") -> None:
-        """An operator sets the group's offset while no worker runs."""
+        """An operator sets the group's offset, once no dead worker's session is left."""
+        self.until(self.group_is_empty, within_s=30, what="the group is empty")
+        tp = TopicPartition(f"{self.name}.events", partition)
         admin = self.admin()
         try:
-            tp = TopicPartition(f"{self.name}.events", partition)
-            admin.alter_group_offsets(self.name, {tp: OffsetAndMetadata(offset, metadata, -1)})
+            answers = admin.alter_group_offsets(
+                self.name, {tp: OffsetAndMetadata(offset, metadata, -1)}
+            )
         finally:
             admin.close()
+        assert answers == {tp: errors.NoError}, answers
 
     def group_is_empty(self) -> bool:
         """Whether the dead members' sessions are over."""

@@ -12,9 +12,9 @@ from kafka import errors
 
 from stream.errors import StreamError
 from tests.faults import report
-from tests.faults.run import Broke
-from tests.faults.stage import Stage
+from tests.faults.stage import Client, Stage
 from tests.faults.table import Result, Row, Told, Verdict
+from tests.faults.worker import Broke
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TESTS_WITHIN_S = 600.0
@@ -25,10 +25,11 @@ def run_rows(
     folder: Path,
     say: Callable[[str], None],
     note: Callable[[Result], None],
+    client: Client = "kafka-python",
 ) -> list[Result]:
     """Each row with what came of it; a row that broke gets its servers thrown away."""
     results = []
-    with Stage(folder, say) as stage:
+    with Stage(folder, say, client) as stage:
         for row in rows:
             results.append(run_row(row, stage))
             say(report.line(results[-1]))

@@ -56,6 +56,14 @@ def ends(bootstrap: str, tps: Sequence[TopicPartition], isolation_level: str) ->
     return found
 
 
+def end_offsets(verifier: Verifier) -> dict[int, int]:
+    """How far each partition of the events topic goes now."""
+    tps = [TopicPartition(f"{verifier.pipeline}.events", p) for p in range(verifier.partitions_n)]
+    return {
+        tp.partition: end for tp, end in ends(verifier.bootstrap, tps, "read_committed").items()
+    }
+
+
 def inputs(verifier: Verifier) -> dict[int, list[expected.InputRecord]]:
     """The committed records of the events topic."""
     topic = f"{verifier.pipeline}.events"

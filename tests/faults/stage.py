@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from uuid import uuid4
 
 import redis
@@ -13,6 +13,8 @@ from stream.sandbox import LocalKafka, LocalRedis
 from stream.sandbox.ready import free_port
 from tests.faults.cluster import Cluster
 from tests.faults.proxy import Proxy
+
+Client = Literal["kafka-python", "confluent"]
 
 AS_SHIPPED = {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "10000",
@@ -26,11 +28,15 @@ class Stage:
     Args:
         folder: for all of it.
         say: gets a line when something takes long.
+        client: of the workers.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, say: Callable[[str], None], client: Client = "kafka-python"
+    ) -> None:
         self.folder = folder
         self.say = say
+        self.client: Client = client
         self._kafka: LocalKafka | None = None
         self._shipped: LocalKafka | None = None
         self._proxy: Proxy | None = None

@@ -17,7 +17,7 @@ QUICK_WITHIN_S = 180.0
 @pytest.mark.broker
 @pytest.mark.timeout(600)
 def test_the_quick_slice_holds(kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path) -> None:
-    """Seven faults on real servers of their own, within three minutes."""
+    """Six faults on real servers of their own, within three minutes."""
     assert kafka.running, "the fixtures skip where servers cannot be had"
     assert redis_server.running
     rows = table().rows

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from tests.simulation.hunt import hunt
+from tests.simulation.page import write_planted, write_seeds
 from tests.simulation.planted import BUGS
 from tests.simulation.screen import Screen
 from tests.simulation.seeds import Failed, simulate
@@ -24,6 +26,7 @@ examples:
   scripts/simulate --seeds 20000 --jobs 2     seeds 0 to 19999
   scripts/simulate --seed 1234 --steps 57     one seed again, told move by move
   scripts/simulate --planted                  every deliberate mistake must be found
+  scripts/simulate --planted --page docs/SIMULATION.md
 """
 
 
@@ -43,14 +46,15 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes")
     parser.add_argument("--steps", type=int, metavar="N", help="actions until the faults end")
     parser.add_argument("--events", type=int, metavar="N", help="in every world; else any number")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="where a run's figures go, too")
     arguments = parser.parse_args()
     if arguments.seed is not None:
         return _again(arguments.seed, steps=arguments.steps, records_n=arguments.events)
     if arguments.planted:
-        return _planted(arguments.jobs)
+        return _planted(arguments.jobs, page=arguments.page)
     seeds_n = 1000 if arguments.seeds is None else arguments.seeds
     seeds = range(arguments.first, arguments.first + seeds_n)
-    return _many(seeds, jobs_n=arguments.jobs, records_n=arguments.events)
+    return _many(seeds, jobs_n=arguments.jobs, records_n=arguments.events, page=arguments.page)
 
 
 def _again(seed: int, *, steps: int | None, records_n: int | None) -> int:
@@ -66,25 +70,40 @@ def _again(seed: int, *, steps: int | None, records_n: int | None) -> int:
     return 0
 
 
-def _many(seeds: range, *, jobs_n: int, records_n: int | None) -> int:
+def _many(seeds: range, *, jobs_n: int, records_n: int | None, page: Path | None) -> int:
     failed: list[str] = []
-    began = time.perf_counter()
+    cpu_s = 0.0
     work = partial(_batch, records_n=records_n)
     with Screen(len(seeds), "seeds") as screen:
-        for done_n, texts in _spread(work, _batches(seeds), jobs_n=jobs_n):
+        for done_n, took_s, texts in _spread(work, _batches(seeds), jobs_n=jobs_n):
             for text in texts:
                 screen.tell(text)
+            cpu_s += took_s
             failed += texts
             screen.advance(done_n, f"{len(failed)} failed")
-    rate = len(seeds) / (time.perf_counter() - began)
     sys.stdout.write(
-        f"seeds {seeds.start} to {seeds.stop - 1}: {len(failed)} failed; {rate:.0f} a second\n"
+        f"seeds {seeds.start} to {seeds.stop - 1}: {len(failed)} failed; "
+        f"{len(seeds) / cpu_s:.0f} for each second of a core's time\n"
     )
+    if page is not None:
+        write_seeds(
+            page,
+            _command(),
+            seeds_n=len(seeds),
+            failed_n=len(failed),
+            cpu_s=cpu_s,
+            events=records_n,
+        )
     return 1 if failed else 0
 
 
-def _batch(seeds: Sequence[int], *, records_n: int | None) -> tuple[int, list[str]]:
+def _command() -> str:
+    return " ".join(("scripts/simulate", *sys.argv[1:]))
+
+
+def _batch(seeds: Sequence[int], *, records_n: int | None) -> tuple[int, float, list[str]]:
     failed = []
+    began_s = time.process_time()
     gc.disable()  # a tenth of the time goes into looking for what one collection a batch finds
     for seed in seeds:
         try:
@@ -92,16 +111,21 @@ def _batch(seeds: Sequence[int], *, records_n: int | None) -> tuple[int, list[st
         except Failed as error:
             failed.append(str(error))
     gc.collect()
-    return len(seeds), failed
+    return len(seeds), time.process_time() - began_s, failed
 
 
-def _planted(jobs_n: int) -> int:
+def _planted(jobs_n: int, *, page: Path | None) -> int:
     missed_n = 0
+    every = []
     with Screen(len(BUGS), "planted bugs") as screen:
         for found in _spread(hunt, BUGS, jobs_n=jobs_n):
+            every.append(found)
             missed_n += found.seeds_n is None
             screen.tell(str(found))
             screen.advance(1, f"{missed_n} not found")
+    if page is not None:
+        order = list(BUGS)
+        write_planted(page, _command(), sorted(every, key=lambda each: order.index(each.name)))
     sys.stdout.write(f"{len(BUGS) - missed_n} of {len(BUGS)} planted bugs found\n")
     return 1 if missed_n else 0
 

@@ -5,13 +5,14 @@ that raised is replaced by the copy made before.
 """
 
 import copy
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from river import drift
 
 from stream.adapters.memory.topic import Partition
@@ -24,12 +25,18 @@ from tests.simulation.model import BOMB, Brittle
 from tests.simulation.violation import Violation, require
 from tests.simulation.workload import LIMITS, Fact, Workload
 
+if TYPE_CHECKING:
+    from tests.simulation.breaker_audit import BreakerAudit
+
 DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 1.5}
 
 _METADATA = re.compile(r"v1;n=(\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(\d+);l=(\d+)(?:;p=1)?")
 _Place = tuple[Channel, int]
 _OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
+_Told = tuple[int, bytes | None, Any, Mapping[str, bytes]]
+"""Of a published record: its timestamp, its key, what its value says, its headers."""
 
+_read = msgspec.json.Decoder().decode
 
 _State = tuple[Brittle, Any, set[str]]
 
@@ -45,6 +52,7 @@ class PlainLoop:
     Attributes:
         genesis: where it began.
         history: every offset that it stopped at -> records, events learned by then.
+        refused: the refused records, each by its number, from 1 on.
     """
 
     pipeline: str
@@ -55,8 +63,9 @@ class PlainLoop:
     offset: int = 0
     n: int = 0
     learned: int = 0
+    refused: list[int] = field(default_factory=list)
     history: dict[int, tuple[int, int]] = field(default_factory=dict)
-    outputs: dict[Channel, list[dict[str, Any]]] = field(
+    outputs: dict[Channel, list[_Told]] = field(
         default_factory=lambda: {channel: [] for channel in _OUTPUTS}
     )
     _state: _State = field(default_factory=_untrained)
@@ -77,8 +86,18 @@ class PlainLoop:
         self.genesis = genesis
         self.offset = max(self.offset, genesis)
         self.n = self.learned = 0
+        self.refused.clear()
         self._state = _untrained()
         self.history[genesis] = 0, 0
+
+    def ahead(self, end: int) -> "PlainLoop":
+        """Another that has gone on to an offset; this one stays where it is."""
+        other = PlainLoop(self.pipeline, self.topic, self.partition, self.facts)
+        other.offset, other.n, other.learned = self.offset, self.n, self.learned
+        other.refused = list(self.refused)
+        other._state = copy.deepcopy(self._state)
+        other.run_to(end)
+        return other
 
     def _process(self, offset: int, fact: Fact) -> None:
         if fact.reason is not None:
@@ -142,6 +161,7 @@ class PlainLoop:
         self._expect(Channel.ALERTS, fact, where.encode(), value)
 
     def _refuse(self, offset: int, fact: Fact, reason: str) -> None:
+        self.refused.append(self.n)
         value = fact.value if fact.value is None else fact.value[: LIMITS.value_bytes_max]
         headers = dict(fact.headers) | {
             "stream.reason": reason.encode(),
@@ -158,31 +178,26 @@ class PlainLoop:
         fact: Fact,
         key: bytes | None,
         value: object,
-        headers: Mapping[str, bytes] | None = None,
+        headers: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
-        self.outputs[channel].append(
-            {
-                "timestamp_ms": fact.timestamp_ms,
-                "key": key,
-                "value": value,
-                "headers": headers or {},
-            }
-        )
+        self.outputs[channel].append((fact.timestamp_ms, key, value, headers))
 
 
-def _told(channel: Channel, record: Record) -> dict[str, Any]:
+def _told(channel: Channel, record: Record) -> _Told:
     """A published record as the loop would tell it; the free texts are only looked at here."""
-    headers, value = dict(record.headers), record.value
-    told: Any = value
-    if channel is Channel.QUARANTINE:
-        require(bool(headers.pop("stream.detail", b"")), f"no detail in {record}")
-    else:
-        told = json.loads(value or b"")
-    if channel is Channel.ALERTS:
-        require(told.pop("evidence").keys() == {"before", "after"}, f"evidence of {record}")
-        require(bool(told.pop("message")), f"no message in {record}")
-    return {"timestamp_ms": record.timestamp_ms, "key": record.key, "value": told,
-            "headers": headers}  # fmt: skip
+    headers, told = dict(record.headers), record.value
+    if channel is not Channel.QUARANTINE:
+        told = _read(record.value or b"")
+        if channel is Channel.ALERTS:
+            require(told.pop("evidence").keys() == {"before", "after"}, f"evidence of {record}")
+            require(bool(told.pop("message")), f"no message in {record}")
+    elif not headers.pop("stream.detail", b""):
+        raise Violation(f"no detail in {record}")
+    return record.timestamp_ms, record.key, told, headers
+
+
+def _is_paused(metadata: str) -> bool:
+    return metadata.endswith(";p=1")
 
 
 class Auditor:
@@ -194,6 +209,10 @@ class Auditor:
 
     Args:
         genesis: the offset at which each fold began.
+
+    Attributes:
+        is_cache_spoiled: somebody else has meddled with the snapshots.
+        breaker: knows when partitions may be paused; None = nobody cares.
     """
 
     def __init__(
@@ -223,6 +242,7 @@ class Auditor:
         self._checked = -1
         self._cache_checked = -1
         self.is_cache_spoiled = False
+        self.breaker: BreakerAudit | None = None
         self.grow()
 
     def grow(self) -> None:
@@ -284,27 +304,55 @@ class Auditor:
         require(not passed, f"partition {partition}: {committed.offset} is before {passed}")
         loop.history[committed.offset] = loop.n, loop.learned
         self._committed[partition] = committed
+        if self.breaker is not None:
+            self.breaker.forget(partition)
 
     def begin_again(self) -> None:
         """All folds begin untrained where they stand."""
         for loop in self._loops:
             loop.begin_again(loop.offset)
+            if self.breaker is not None:
+                self.breaker.forget(loop.partition)
+
+    def paused(self) -> dict[int, int]:
+        """The partitions that are committed as paused, and the offsets where they are."""
+        return {p: at.offset for p, at in self._committed.items() if _is_paused(at.metadata)}
+
+    def check_tried(self, before: Mapping[int, int]) -> None:
+        """What was paused before a restart, and is so yet, was tried. Raises: Violation."""
+        for partition, _ in before.items() & self.paused().items():
+            loop, end = self._loops[partition], self._events(partition).stable_end
+            if self.breaker is not None and not self.breaker.may_stay(loop.ahead(end), loop.n):
+                raise Violation(f"partition {partition} stays paused, though no more is refused")
 
     def _events(self, partition: int) -> Partition:
         return self._broker.partition(self._names[Channel.EVENTS], partition)
 
     def _check_offset(self, partition: int, committed: Committed) -> None:
-        where, loop = f"partition {partition}", self._loops[partition]
+        loop, where = self._loops[partition], f"partition {partition}"
         before, offset = self._committed[partition].offset, committed.offset
-        require(offset >= before, f"{where}: the committed offset went back, {before} to {offset}")
         end = self._events(partition).stable_end
-        require(offset <= end, f"{where}: offset {offset} is committed, the stable end is {end}")
+        if offset < before:
+            raise Violation(f"{where}: the committed offset went back, {before} to {offset}")
+        if offset > end:
+            raise Violation(f"{where}: offset {offset} is committed, the stable end is {end}")
         self._committed[partition] = committed
+        before_n = loop.n
         loop.run_to(offset)
         found = _METADATA.fullmatch(committed.metadata)
         said = tuple(map(int, found.groups())) if found else committed.metadata
         right = loop.n, loop.genesis, loop.learned
-        require(said == right, f"{where} at {offset}: n, genesis, learned are {said}, not {right}")
+        if said != right:
+            raise Violation(f"{where} at {offset}: n, genesis, learned are {said}, not {right}")
+        if self.breaker is not None:
+            problem = self.breaker.find_problem(
+                loop,
+                before_n=before_n,
+                is_paused=_is_paused(committed.metadata),
+                has_more=any(at in loop.facts for at in range(offset, end)),
+                ahead=lambda: loop.ahead(end),
+            )
+            require(problem is None, f"{where} at {offset}: {problem}")
 
     def _check_logs(self) -> None:
         for loop in self._loops:
@@ -322,16 +370,16 @@ class Auditor:
         records, self._positions[at] = log.fetch(
             self._positions[at], stop=log.stable_end, records_max=log.end + 1
         )
-        for record in records:
-            n = self._seen_n[at]
-            require(
-                n < len(expected),
-                f"{where}: a record beyond the committed offset {loop.offset}: {record}",
-            )
+        seen_n = self._seen_n[at]
+        for n, record in enumerate(records, seen_n):
+            if n >= len(expected):
+                raise Violation(
+                    f"{where}: a record beyond the committed offset {loop.offset}: {record}"
+                )
             told = _told(channel, record)
             if told != expected[n]:
                 raise Violation(f"{where}, record {n}: {told}, not {expected[n]}")
-            self._seen_n[at] += 1
-        if not log.opened:  # an open transaction hides what was committed after it began
-            missing = expected[self._seen_n[at] :]
-            require(not missing, f"{where}: committed to {loop.offset}, but missing: {missing[:1]}")
+        self._seen_n[at] = seen_n = seen_n + len(records)
+        # An open transaction hides what was committed after it began.
+        if seen_n < len(expected) and not log.opened:
+            raise Violation(f"{where}: committed to {loop.offset}, but missing: {expected[seen_n]}")

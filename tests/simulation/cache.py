@@ -16,8 +16,8 @@ from tests.simulation.clock import ManualClock
 if TYPE_CHECKING:
     import redis
 
-CHUNK_BYTES = 700
-"""Two to four chunks for a state of the simulation's model."""
+CHUNKS_MAX = 3
+"""How many chunks a snapshot has is told by its offset: its length hangs on pickled sets' order."""
 
 _READS = frozenset(("stored", "load"))
 
@@ -33,6 +33,7 @@ class Cache:
         indexes: sorted sets, here of members that are their own scores.
         changes_n: how many commands have changed something so far.
         written_n: how often a snapshot of an offset was begun, by its manifest's key.
+        named_n: how many writes have a name of their own.
     """
 
     clock: ManualClock
@@ -40,6 +41,7 @@ class Cache:
     indexes: dict[str, set[int]] = field(default_factory=dict)
     changes_n: int = 0
     written_n: Counter[str] = field(default_factory=Counter)
+    named_n: int = 0
 
     def get(self, key: str) -> bytes | None:
         """A value that has not expired."""
@@ -63,7 +65,7 @@ class _Connection:
     """The commands that the adapter uses; each is a step of the call that it belongs to."""
 
     def __init__(self, cache: Cache, faults: Faults) -> None:
-        self._cache = cache
+        self.cache = cache
         self._faults = faults
         self.call = ""
 
@@ -71,7 +73,7 @@ class _Connection:
         self, key: str, value: bytes, *, ex: float | None = None, get: bool = False
     ) -> bytes | bool | None:
         self._before()
-        cache = self._cache
+        cache = self.cache
         old = cache.get(key) if get else None
         if key.endswith(":0") and key.count(":") == 5:
             cache.written_n[key.rsplit(":", 2)[0]] += 1
@@ -81,38 +83,38 @@ class _Connection:
 
     def persist(self, key: str) -> None:
         self._before()
-        value = self._cache.get(key)
+        value = self.cache.get(key)
         if value is not None:
-            self._cache.values[key] = value, None
+            self.cache.values[key] = value, None
         self._after()
 
     def unlink(self, *keys: str) -> None:
         self._before()
         for key in keys:
-            self._cache.values.pop(key, None)
+            self.cache.values.pop(key, None)
         self._after()
 
     def zadd(self, key: str, scores: dict[str, int]) -> None:
         self._before()
-        self._cache.indexes.setdefault(key, set()).update(scores.values())
+        self.cache.indexes.setdefault(key, set()).update(scores.values())
         self._after()
 
     def zrem(self, key: str, member: str) -> None:
         self._before()
-        self._cache.indexes.get(key, set()).discard(int(member))
+        self.cache.indexes.get(key, set()).discard(int(member))
         self._after()
 
     def get(self, key: str) -> bytes | None:
         self._look()
-        return self._cache.get(key)
+        return self.cache.get(key)
 
     def mget(self, keys: list[str]) -> list[bytes | None]:
         self._look()
-        return [self._cache.get(key) for key in keys]
+        return [self.cache.get(key) for key in keys]
 
     def zrevrange(self, key: str, _first: int, most: int) -> list[bytes]:
         self._look()
-        members = sorted(self._cache.indexes.get(key, ()), reverse=True)
+        members = sorted(self.cache.indexes.get(key, ()), reverse=True)
         return [b"%d" % member for member in members[: most + 1]]
 
     def close(self) -> None:
@@ -125,7 +127,7 @@ class _Connection:
         self._faults(f"{self.call}:before")
 
     def _after(self) -> None:
-        self._cache.changes_n += 1
+        self.cache.changes_n += 1
         self._faults(f"{self.call}:after")
 
 
@@ -156,6 +158,7 @@ class CachedSnapshots(RedisSnapshots):
     def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
         """See `SnapshotStore.save`."""
         self._connection.call = "save"
+        self._chunk_bytes = -(-len(sealed) // (1 + next_offset % CHUNKS_MAX))
         super().save(partition, next_offset, sealed)
 
     def remove(self, partition: int, next_offset: int) -> None:
@@ -163,9 +166,13 @@ class CachedSnapshots(RedisSnapshots):
         self._connection.call = "remove"
         super().remove(partition, next_offset)
 
+    def _name_of_write(self) -> str:
+        self._connection.cache.named_n += 1
+        return f"{self._connection.cache.named_n:012x}"
+
 
 @cache
 def _blank(pipeline: str) -> RedisSnapshots:
     """What the adapter makes of its arguments; redis-py's part takes longer than a whole start."""
     clock = cast("ManualClock", None)
-    return RedisSnapshots("redis://", pipeline=pipeline, clock=clock, chunk_bytes=CHUNK_BYTES)
+    return RedisSnapshots("redis://", pipeline=pipeline, clock=clock)

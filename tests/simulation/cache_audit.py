@@ -1,8 +1,9 @@
 """What must be so of the snapshots in Redis, at every moment; told from the keys alone."""
 
-import json
 import struct
 from collections.abc import Callable, Mapping
+
+import msgspec
 
 from tests.simulation.cache import Cache
 
@@ -10,6 +11,8 @@ Committed = Mapping[int, Mapping[int, tuple[int, int]]]
 """Partition -> every offset that was ever committed -> records folded, events learned by then."""
 
 _HEADER_AT = 8
+
+_read = msgspec.json.Decoder().decode
 
 
 class CacheAudit:
@@ -46,12 +49,12 @@ class CacheAudit:
             return f"{where}, a state that is not committed"
         if raw is None:
             return None  # its removal began
-        manifest = json.loads(raw)
+        manifest = _read(raw)
         sealed = _whole(cache, index, offset, manifest)
         if sealed is None:
             return f"{where} is told of and not whole"
         (length,) = struct.unpack_from(">I", sealed, 4)
-        header = json.loads(sealed[_HEADER_AT : _HEADER_AT + length])
+        header = _read(sealed[_HEADER_AT : _HEADER_AT + length])
         said = header["next_offset"], header["n"], header["learned"]
         if said != (offset, *committed[partition][offset]):
             return f"{where} says of itself {said}, not {committed[partition][offset]}"
@@ -72,7 +75,7 @@ def litter(cache: Cache) -> list[str]:
             base = index.removesuffix("index") + str(offset)
             raw = cache.get(base)
             if raw is not None:
-                manifest = json.loads(raw)
+                manifest = _read(raw)
                 needed |= {base, *(_chunks(base, manifest))}
     return [
         key
@@ -90,7 +93,7 @@ def usable(cache: Cache, partition: int) -> list[int]:
         for offset in sorted(offsets):
             base = index.removesuffix("index") + str(offset)
             raw = cache.get(base)
-            keys = [] if raw is None else [base, *_chunks(base, json.loads(raw))]
+            keys = [] if raw is None else [base, *_chunks(base, _read(raw))]
             if keys and all(k in cache.values and cache.values[k][1] is None for k in keys):
                 found.append(offset)
     return found

@@ -7,7 +7,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any
 
 from stream.adapters.memory import MemoryBroker, MemoryLog, MemoryReader
@@ -23,6 +24,11 @@ from tests.simulation.clock import ManualClock
 from tests.simulation.violation import Violation
 
 _NOWHERE = logging.NullHandler()
+
+_STEPS = {
+    name: (f"{name}:before", f"{name}:after")
+    for name in ("begin", "send", "flush", "offsets", "end", "save", "remove")
+}
 
 
 class StrictBroker(MemoryBroker):
@@ -71,18 +77,18 @@ class StrictBroker(MemoryBroker):
 class _Step:
     """`MemoryBroker.step` without a generator for each."""
 
-    __slots__ = ("_faults", "_name")
+    __slots__ = ("_after", "_before", "_faults")
 
     def __init__(self, faults: Faults, name: str) -> None:
         self._faults = faults
-        self._name = name
+        self._before, self._after = _STEPS[name]
 
     def __enter__(self) -> None:
-        self._faults(f"{self._name}:before")
+        self._faults(self._before)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is None:
-            self._faults(f"{self._name}:after")
+            self._faults(self._after)
 
 
 def cut(partition: Partition, end: int) -> None:
@@ -104,6 +110,20 @@ class PositionedLog(MemoryLog):
         return Polled({}, polled.revoked, polled.assigned, dict(self._positions))
 
 
+class DeafLog(PositionedLog):
+    """A log that does not hear `seek`: a planted mistake."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._hears = log
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Ignore it."""
+
+    def pause(self, partition: int) -> None:
+        """See `Log.pause`."""
+        self._hears.pause(partition)
+
+
 class OneReader(MemoryReader):
     """One consumer, as in Kafka: to read on with an older `read` would move the younger one's."""
 
@@ -123,32 +143,43 @@ class OneReader(MemoryReader):
 
 
 class Deadlines(Watchdog):
-    """No thread: it only remembers that somebody would watch, and until when."""
+    """No thread: it only remembers that somebody would watch, and until when.
+
+    Attributes:
+        end_s: the deadline on the simulation's clock; None = nobody watches.
+    """
 
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
-        self._end_s: float | None = None
-
-    @property
-    def is_on(self) -> bool:
-        """Whether somebody watches."""
-        return self._end_s is not None
+        self.end_s: float | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether the real one would have ended the process."""
-        return self._end_s is not None and self._clock.elapsed_s > self._end_s
+        return self.end_s is not None and self._clock.elapsed_s > self.end_s
 
-    @contextmanager
-    def watch(self, what: str, seconds: float) -> Iterator[None]:
+    def watch(  # type: ignore[override]  # as a `with` it is the same
+        self, what: str, seconds: float
+    ) -> AbstractContextManager[None]:
         """See `Watchdog.watch`."""
-        if self.is_on or seconds <= 0:
+        if self.end_s is not None or seconds <= 0:
             raise Violation(f"{what}: nested, or no time for it: {seconds}")
-        self._end_s = self._clock.elapsed_s + seconds
-        try:
-            yield
-        finally:
-            self._end_s = None
+        self.end_s = self._clock.elapsed_s + seconds
+        return self._watching
+
+    @cached_property
+    def _watching(self) -> AbstractContextManager[None]:
+        return _Watching(self)
+
+
+class _Watching(AbstractContextManager[None]):
+    """One for all calls, since they are never nested: a generator for each takes ten times that."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._deadlines.end_s = None
 
 
 class Diary(Telemetry):

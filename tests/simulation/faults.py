@@ -8,8 +8,14 @@ import redis
 
 from stream.errors import CommitLost, Retryable
 
-STORE = frozenset(("stored", "load", "save", "remove"))
-"""The steps of the snapshots' store; all others are the log's."""
+_STORE = ("stored", "load", "save:before", "save:after", "remove:before", "remove:after")
+_LOG = (
+    "poll", "committed", "bounds", "read",
+    *(f"{name}:{when}"
+      for name in ("begin", "send", "flush", "offsets", "end") for when in ("before", "after")),
+)  # fmt: skip
+_MANY = ("send", "save")
+"""One commit sends many records; a fault in most commits would hide all later steps."""
 
 _REDIS_IS_AWAY = (redis.ConnectionError("connection refused"), redis.TimeoutError("timed out"))
 _REDIS_SAYS = (
@@ -54,18 +60,28 @@ class Rates:
     def drawn(cls, rng: Random) -> Self:
         """Any mixture, so that rare faults meet each other too."""
         rates = {field.name: rng.choice((0.0, 0.003, 0.01, 0.03)) for field in fields(cls)}
-        for name in ("store_away", "spoil"):
-            rates[name] = rng.choice((0.0, 0.01, 0.05, 0.15))
+        rates["store_away"] = rng.choice((0.0, 0.01, 0.05, 0.15))
+        rates["spoil"] = rng.choice((0.0, 0.0, 0.05, 0.2))
+        for name in ("kill", "drain", "expire"):  # once a turn, of which a short run has a hundred
+            rates[name] = rng.choice((0.0, 0.005, 0.02, 0.06))
         # Whoever deletes events up to the snapshots must be able to rely on these.
         rates["retain"] = 0.0 if rates["spoil"] else rng.choice((0.0, 0.0, 0.1))
         rates["grow"] = rng.choice((0.0, 0.0, 0.0, 0.01))
         return cls(**rates)
 
+    def by_step(self) -> dict[str, tuple[float, float]]:
+        """Step -> the part of its calls that may meet a fault, and the chance of its server's."""
+        return {
+            step: (0.2 if step.startswith(_MANY) else 1.0, away)
+            for steps, away in ((_STORE, self.store_away), (_LOG, self.retryable))
+            for step in steps
+        }
+
 
 def failure(step: str, rng: Random) -> Exception:
     """What a call that fails raises at one of its steps."""
     name, _, when = step.partition(":")
-    if name in STORE:
+    if step in _STORE:
         # An error that Redis answers with means that nothing was done.
         return rng.choice(_REDIS_IS_AWAY if when == "after" else _REDIS_SAYS)
     text = f"injected at {name}"

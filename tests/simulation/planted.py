@@ -6,14 +6,15 @@ from contextlib import nullcontext
 import msgspec
 import pytest
 
+from stream.adapters.memory import MemoryLog
 from stream.core.event import Record
 from stream.errors import Retryable
 from stream.ports import Polled
 from stream.runtime import worker as worker_module
 from stream.runtime.settling import Settled, Settling
 from stream.runtime.worker import Worker
-from tests.simulation import planted_log, planted_state
-from tests.simulation.doubles import PositionedLog
+from tests.simulation import planted_breaker, planted_log, planted_state
+from tests.simulation.doubles import DeafLog
 from tests.simulation.world import Parts
 
 Plant = Callable[[pytest.MonkeyPatch], Parts]
@@ -54,21 +55,13 @@ class KeepsWonBackWork(Worker):
         return msgspec.structs.replace(polled, revoked=polled.revoked - polled.assigned)
 
 
-class _Deaf(PositionedLog):
-    """A log that does not hear `seek`."""
-
-    def __init__(self) -> None:
-        """Nothing is needed to be deaf."""
-
-    def seek(self, partition: int, offset: int) -> None:
-        """Ignore it."""
-
-
 class LeavesACutBatch(Worker):
     """Does not rewind the position after a batch was cut by time."""
 
     def _fold(self, batches: Mapping[int, Sequence[Record]]) -> None:
-        log, self._log = self._log, _Deaf()
+        log = self._log
+        assert isinstance(log, MemoryLog)
+        self._log = DeafLog(log)
         super()._fold(batches)
         self._log = log
 
@@ -154,4 +147,5 @@ BUGS: Mapping[str, Plant] = {
     "a restore forgotten when it fails": _in_settling(ForgetsAFailedRestore),
     **{name: _always(parts) for name, parts in planted_log.BUGS.items()},
     **planted_state.BUGS,
+    **planted_breaker.BUGS,
 }

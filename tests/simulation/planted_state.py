@@ -3,12 +3,10 @@
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
-from uuid import UUID
 
 import msgspec
 import pytest
 
-from stream.adapters import redis as redis_module
 from stream.core import snapshot as snapshot_module
 from stream.core import task as task_module
 from stream.core.event import Channel, Output, Record
@@ -209,7 +207,7 @@ def _newest_removed(patch: pytest.MonkeyPatch) -> Parts:
 
 
 def _writes_mixed(patch: pytest.MonkeyPatch) -> Parts:
-    patch.setattr(redis_module, "uuid", SimpleNamespace(uuid4=lambda: UUID(int=0)))
+    patch.setattr(CachedSnapshots, "_name_of_write", lambda _store: "same")
     return Parts()
 
 

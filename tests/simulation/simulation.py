@@ -11,10 +11,12 @@ from random import Random
 from stream.adapters.memory.broker import no_faults
 from stream.core.event import Channel
 from stream.errors import Fenced, LogLost, Misconfigured
+from stream.runtime.breaker import NEVER, Limit
 from tests.simulation.auditor import Auditor
+from tests.simulation.breaker_audit import BreakerAudit
 from tests.simulation.cache_audit import litter, usable
 from tests.simulation.clock import ManualClock
-from tests.simulation.faults import STORE, Crash, Rates, failure
+from tests.simulation.faults import Crash, Rates, failure
 from tests.simulation.spoiling import spoil
 from tests.simulation.troubles import Misfortune, Outlook, Trouble
 from tests.simulation.violation import Violation, require
@@ -31,6 +33,7 @@ from tests.simulation.world import (
     rejected,
 )
 
+LIMIT = Limit(window=10, share=0.5)
 WORKERS_MAX = 3
 PARTITIONS_MAX = 5
 
@@ -69,7 +72,9 @@ class Simulation:
         self._note = note or (lambda line: None)  # noqa: ARG005  # nobody listens
         self._steps = steps
         self.steps_n = 0
+        self._patience = 0.97
         self._rates = Rates.drawn(rng)
+        self._chances = self._rates.by_step()
         trouble = rng.choice(tuple(Trouble)) if rng.random() < 0.3 else None
         # Without the log's start no refusal has a way on that leads to the same outcomes.
         self._trouble = None if self._rates.retain else trouble
@@ -78,9 +83,10 @@ class Simulation:
             are_jobs_late=rng.random() < 0.5,
             commit_interval_s=rng.choice((0.0, 0.01, 0.05)),
             fold_s_max=rng.choice((0.003, 0.01, 0.1)),
-            replay_budget_s=rng.choice((0.001, 0.01, 0.1)),
+            replay_budget_s=rng.choice((0.001, 0.01, 0.03, 0.1)),
             keep=rng.choice((1, 2, 3)),
             retention_s=rng.choice((None, None, 600.0)),
+            limit=rng.choice((NEVER, NEVER, LIMIT)),
         )
         self.clock = ManualClock(rng=rng)
         self.world = World(
@@ -102,6 +108,9 @@ class Simulation:
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE
         )
         self.world.watcher = self.auditor.check
+        if self._options.limit is LIMIT:
+            self.workload.flood = rng.choice((0.1, 0.3))
+            self.auditor.breaker = BreakerAudit(LIMIT, lambda: self.world.acting)
         self._misfortune = Misfortune(self.world, self.workload, self.auditor, rng)
         self._alive: list[Process] = []
         self._dead: list[Process] = []
@@ -112,7 +121,7 @@ class Simulation:
         """Both phases. Raises: Violation, or whatever a worker should not have raised."""
         self._note(f"{self._rates} {self._options} {self._trouble} {self._has_instances=}")
         self.world.faults = self._fault
-        while self._goes_on() and (self.workload.left_n or self._rng.random() < 0.97):
+        while self._goes_on() and (self.workload.left_n or self._rng.random() < self._patience):
             self._act()
         if not self._goes_on():
             self.workload.left_n = 0
@@ -131,11 +140,16 @@ class Simulation:
     def _outlive(self, trouble: Trouble) -> bool:
         """What no worker can mend befalls the log. Returns: whether there is a way on."""
         for process in tuple(self._alive):
-            self._die(process, "killed")
+            if self._rng.random() < 0.5:
+                self._stop(process)
+            else:
+                self._die(process, "killed")
         self.workload.settle()
         self._bury_all()
         self.auditor.check()
         outlook = self._misfortune.strike(trouble)
+        if self.auditor.breaker is not None:
+            self.auditor.breaker.expect_other_records()
         self._note(f"trouble: {trouble}; whoever starts must {outlook}")
         why = self._refusal()
         if why is None:
@@ -164,6 +178,8 @@ class Simulation:
             for _ in range(REFUSAL_ROUNDS_MAX):
                 self.world.turn(process)
                 self.world.run_job(process)
+                if not self._has_work(process) and not self.auditor.lag():
+                    break
         except LogLost as error:
             self._die(process, f"refuses: {error}")
             self._bury_all()
@@ -176,14 +192,9 @@ class Simulation:
         world = self.world
         self.workload.finish()
         self._bury_all()
-        for _ in range(CALM_ROUNDS_MAX):
-            if not self._alive:
-                self._start()
-            for process in tuple(self._alive):
-                self._turn(process)
-                world.run_job(process)
-            if not self.auditor.lag():
-                break
+        self._work_off()
+        if self.auditor.paused():
+            self._mend_paused()
         lag = self.auditor.lag()
         require(not lag, f"after {CALM_ROUNDS_MAX} calm rounds this lag is left: {lag}")
         for process in tuple(self._alive):
@@ -196,6 +207,34 @@ class Simulation:
             self.clock.sleep(_HOUR_S)
             left = litter(world.cache)
             require(not left, f"left in Redis for ever: {left}")
+
+    def _work_off(self) -> None:
+        """Rounds until nothing is left but what is paused."""
+        for _ in range(CALM_ROUNDS_MAX):
+            if not self._alive:
+                self._start()
+            for process in tuple(self._alive):
+                self._turn(process)
+                self.world.run_job(process)
+            is_busy = any(map(self._has_work, self._alive))
+            if not is_busy and not self.auditor.lag().keys() - self.auditor.paused().keys():
+                break
+
+    def _mend_paused(self) -> None:
+        """What an operator does: start again, and if that is no help, with the breaker off."""
+        paused = self.auditor.paused()
+        self._restart()
+        self._work_off()
+        self.auditor.check_tried(paused)
+        self._options = replace(self._options, limit=NEVER)
+        self.auditor.breaker = None
+        self._restart()
+        self._work_off()
+
+    def _restart(self) -> None:
+        for process in tuple(self._alive):
+            self._stop(process)
+        self._bury_all()
 
     def _bury_all(self) -> None:
         for process in self._dead:
@@ -222,10 +261,13 @@ class Simulation:
         self.steps_n += 1
         rng = self._rng
         ready = self._ready()
+        # A turn of somebody who has nothing to do shows little: there are few of them.
+        busy = ready if rng.random() < 0.15 else list(filter(self._has_work, ready))
+        self._patience = 0.97 if busy else 0.8
         if not self._alive or (len(self._alive) < WORKERS_MAX and rng.random() < 0.03):
             self._start()
-        elif ready and rng.random() < 0.75:
-            self._turn(rng.choice(ready))
+        elif busy and rng.random() < 0.75:
+            self._turn(rng.choice(busy))
         elif self.workload.left_n and rng.random() < 0.7:
             self.workload.feed()
         elif ready:
@@ -234,16 +276,25 @@ class Simulation:
             self.world.bury(self._dead.pop(rng.randrange(len(self._dead))))
         self._befall(self._ready())
 
+    def _has_work(self, process: Process) -> bool:
+        worker, log = process.worker, process.log
+        if log.member is None or worker._dirty or worker._settling or worker._breaker.is_undecided:
+            return True
+        partitions = self.world.broker.topics[NAMES[Channel.EVENTS]].partitions
+        return any(at < partitions[n].stable_end for n, at in log._positions.items())
+
     def _befall(self, ready: list[Process]) -> None:
         """Something happens to a process between two turns, to the store, or to the wall clock."""
         rng, rates = self._rng, self._rates
+        chance = rates.spoil
         if ready and rng.random() < rates.kill:
             self._die(rng.choice(ready), "killed")
+            chance *= 3  # somebody will read what is stored
         elif ready and rng.random() < rates.drain:
             self._stop(rng.choice(ready))
         elif ready and rng.random() < rates.expire:
             self._silence(rng.choice(ready))
-        if rng.random() < rates.spoil:
+        if rng.random() < chance:
             self.auditor.is_cache_spoiled = True
             self._note(f"store: {spoil(self.world.cache, rng, key=KEY)}")
         if rng.random() < rates.jump:
@@ -340,12 +391,11 @@ class Simulation:
 
     def _fault(self, step: str) -> None:
         """At most one of: the process dies here, the call fails here, hangs, everything stops."""
-        rates, process, name = self._rates, self.world.acting, step.partition(":")[0]
+        rates, process = self._rates, self.world.acting
         if process is None:
             return
-        away = rates.store_away if name in STORE else rates.retryable
-        # One commit sends many records; a fault in most commits would hide all later steps.
-        roll = self._rng.random() / (0.2 if name in ("send", "save") else 1.0)
+        share, away = self._chances[step]
+        roll = self._rng.random() / share
         if roll < rates.crash:
             raise Crash.at(step)
         roll -= rates.crash

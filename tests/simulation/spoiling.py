@@ -1,19 +1,28 @@
 """What may become of the snapshots in a Redis: keys get lost, damaged, mixed up, forged."""
 
+import hmac
 import json
+import pickle
 import re
+import struct
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import NoReturn
 
-from stream.core.snapshot import Keys, Rejected, seal, unseal
+import msgspec
+import zstandard
+
+from stream.core.snapshot import MAGIC, Header, Keys, Rejected, seal, unseal
 from tests.simulation.cache import Cache
 from tests.simulation.violation import Violation
 
 FORGERS_KEY = b"x" * 32
 
 _WRITE = re.compile(r":[0-9a-f]{12}:")
-"""The one thing in a key that no seed decides."""
+"""The name of a write in a key, which tells nobody anything."""
+
+_MANIFEST_PARTS = 4
+"""Of a manifest's key, between its colons."""
 
 
 def explode() -> NoReturn:
@@ -54,7 +63,7 @@ def put(cache: Cache, index: str, offset: int, sealed: bytes) -> None:
 
 def spoil(cache: Cache, rng: Random, *, key: bytes) -> str:
     """Something happens to what is stored. Returns: what."""
-    how = rng.choice(tuple(_WAYS))
+    (how,) = rng.choices(tuple(_WAYS), _WEIGHTS)
     cache.changes_n += 1
     what = _WAYS[how](cache, rng, key)
     return f"{how}: {_WRITE.sub(':', what)}"
@@ -86,11 +95,32 @@ def _flip(cache: Cache, rng: Random, _key: bytes) -> str:
     name = _any_value(cache, rng)
     if name:
         value, end_s = cache.values[name]
-        # `randrange` draws more or less often by the length, which hangs on pickled sets' order.
+        # The length hangs on pickled sets' order, and so must nothing else: `randrange` would draw
+        # more or less often, and only the highest bit spoils whatever byte of a manifest it is in.
         where = int(rng.random() * len(value))
-        flipped = bytes((value[where] ^ 1 << rng.randrange(8),))
+        flipped = bytes((value[where] ^ 0x80,))
         cache.values[name] = value[:where] + flipped + value[where + 1 :], end_s
     return name
+
+
+def _garble(cache: Cache, rng: Random, _key: bytes) -> str:
+    """A manifest that can be read and is not true."""
+    names = [name for name in cache.values if len(name.split(":")) == _MANIFEST_PARTS]
+    if not names:
+        return ""
+    name = rng.choice(names)
+    raw, end_s = cache.values[name]
+    try:
+        said = json.loads(raw)
+        wrong = {
+            "write": "spoilt", "chunks": said["chunks"] + rng.choice((-1, 1)),
+            "size_bytes": said["size_bytes"] + rng.choice((-1, 1)),
+        }  # fmt: skip
+    except (ValueError, KeyError, TypeError):
+        return ""
+    what = rng.choice(tuple(wrong))
+    cache.values[name] = json.dumps(said | {what: wrong[what]}).encode(), end_s
+    return f"{what} of {name}"
 
 
 def _cut(cache: Cache, rng: Random, _key: bytes) -> str:
@@ -122,17 +152,30 @@ def _misplace(cache: Cache, rng: Random, _key: bytes) -> str:
 
 
 def _forge(cache: Cache, rng: Random, key: bytes) -> str:
-    """Signed by somebody else; whoever unpickles it before looking runs their code."""
+    """Signed by somebody else: code of theirs, or a state that would do and is not true."""
     found = _any_snapshot(cache, rng)
     if found is None:
         return ""
     index, offset, sealed = found
     try:
-        header, _ = unseal(sealed, Keys(key))
+        header, payload = unseal(sealed, Keys(key))
     except Rejected:
         return ""
-    put(cache, index, offset, seal(header, BOMB_PICKLE, FORGERS_KEY))
+    if rng.random() < 0.3:
+        put(cache, index, offset, seal(header, BOMB_PICKLE, FORGERS_KEY))
+    else:
+        state = pickle.loads(payload)  # noqa: S301  # of a simulated worker
+        state.model.bias += 1.0
+        put(cache, index, offset, _sealed_as_ours(header, pickle.dumps(state)))
     return f"{index} {offset}"
+
+
+def _sealed_as_ours(header: Header, payload: bytes) -> bytes:
+    """As `seal` does it, with the name of our key and without the key."""
+    head = msgspec.json.encode(msgspec.structs.replace(header, raw_bytes=len(payload)))
+    body = zstandard.ZstdCompressor().compress(payload)
+    sealed = b"".join((MAGIC, struct.pack(">I", len(head)), head, body))
+    return sealed + hmac.digest(FORGERS_KEY, sealed, "sha256")
 
 
 _WAYS: Mapping[str, Callable[[Cache, Random, bytes], str]] = {
@@ -140,11 +183,14 @@ _WAYS: Mapping[str, Callable[[Cache, Random, bytes], str]] = {
     "forget index": _forget_index,
     "forget all": _forget_all,
     "flip": _flip,
+    "garble": _garble,
     "cut": _cut,
     "swap": _swap,
     "misplace": _misplace,
     "forge": _forge,
 }
+_WEIGHTS = (2, 1, 1, 2, 2, 2, 2, 6, 8)
+"""What is gone shows little, and hides what else could be wrong with it."""
 
 
 def _any_value(cache: Cache, rng: Random) -> str:
@@ -153,10 +199,12 @@ def _any_value(cache: Cache, rng: Random) -> str:
 
 
 def _any_snapshot(cache: Cache, rng: Random) -> tuple[str, int, bytes] | None:
-    places = [
-        (index, offset, sealed)
-        for index, offsets in cache.indexes.items()
-        for offset in sorted(offsets)
-        if (sealed := load(cache, index, offset)) is not None
-    ]
-    return rng.choice(places) if places else None
+    """Mostly a newest one: the others are rarely looked at."""
+    names = [index for index, offsets in cache.indexes.items() if offsets]
+    if not names:
+        return None
+    index = rng.choice(names)
+    offsets = sorted(cache.indexes[index])
+    offset = offsets[-1] if rng.random() < 0.7 else rng.choice(offsets)
+    sealed = load(cache, index, offset)
+    return None if sealed is None else (index, offset, sealed)

@@ -32,11 +32,15 @@ class Stage:
 
     Args:
         genesis: where the folds begin, for the auditor.
+
+    Attributes:
+        is_audited: off where another recipe goes on: the auditor knows `RECIPE` only.
     """
 
     def __init__(
         self, *, partitions_n: int = 1, parts: Parts | None = None, genesis: int = 0
     ) -> None:
+        self.is_audited = True
         self.clock = ManualClock(tick_s=0.001)
         self.world = World(self.clock, partitions_n=partitions_n, parts=parts or Parts())
         self.workload = Workload(
@@ -65,29 +69,22 @@ class Stage:
         """A new process."""
         return self.world.start(options, instance=instance)
 
-    def turns(
-        self, process: Process, *, until: Callable[[], bool], is_audited: bool = True
-    ) -> None:
+    def turns(self, process: Process, *, until: Callable[[], bool]) -> None:
         """Let a process work until something is so.
-
-        Args:
-            process: the one that works.
-            until: asked before each turn.
-            is_audited: False = what it does follows another recipe than the auditor's.
 
         Raises: Violation: it never was, or the auditor found something on the way.
         """
         for _ in range(TURNS_MAX):
             if until():
                 return
-            self.turn(process, is_audited=is_audited)
+            self.turn(process)
         require(until(), f"not within {TURNS_MAX} turns")
 
-    def turn(self, process: Process, *, is_audited: bool = True) -> None:
+    def turn(self, process: Process) -> None:
         """Let a process work for one turn, and look at what it did. Raises: Violation."""
         self.world.turn(process)
         self.world.run_job(process)
-        if is_audited:
+        if self.is_audited:
             self.auditor.check()
 
     def finish(self, process: Process) -> None:

@@ -50,14 +50,15 @@ def _under(
 ) -> list[dict[str, object]]:
     """The predictions that a changed recipe makes of the events after the change."""
     stage = done(SNAPSHOTS)
+    stage.is_audited = False
     stage.world.faults = faults
     options = replace(SNAPSHOTS, recipe=recipe, on_change=on_change)
     process = stage.start(options)
-    stage.turns(process, until=_is_under(stage, recipe), is_audited=False)
+    stage.turns(process, until=_is_under(stage, recipe))
 
     assert stage.committed[0].offset == 12, "the change is durable before anything else"
     stage.send(events(3, seed=9))
-    stage.turns(process, until=lambda: stage.committed[0].offset == 15, is_audited=False)
+    stage.turns(process, until=lambda: stage.committed[0].offset == 15)
     (changed,) = said(process, Event.RECIPE_CHANGED)
     assert changed["what"] == 'model.params: {} -> {"rate":0.1}'
     return _predictions(stage, since=12)
@@ -66,13 +67,10 @@ def _under(
 def test_another_recipe_can_be_rebuilt_from_the_log() -> None:
     """As if the fold had always been under the new one."""
     always = Stage()
+    always.is_audited = False
     always.send([*events(12), *events(3, seed=9)])
     process = always.start(Options(recipe=SLOWER))
-    always.turns(
-        process,
-        until=lambda: 0 in always.committed and always.committed[0].offset == 15,
-        is_audited=False,
-    )
+    always.turns(process, until=lambda: 0 in always.committed and always.committed[0].offset == 15)
 
     assert _predictions(always, since=12) == _under(SLOWER, "rebuild")
 
@@ -88,14 +86,15 @@ def test_another_recipe_can_begin_fresh() -> None:
 def test_a_fresh_start_is_restored_from_its_own_snapshots_only() -> None:
     """Of two folds of one recipe the genesis tells which is the committed one."""
     stage = done(SNAPSHOTS)
+    stage.is_audited = False
     for recipe in (SLOWER, RECIPE):
         options = replace(SNAPSHOTS, recipe=recipe, on_change="fresh")
         process = stage.start(options)
-        stage.turns(process, until=_is_under(stage, recipe), is_audited=False)
+        stage.turns(process, until=_is_under(stage, recipe))
         stage.kill(process)
 
     restored = stage.start(replace(SNAPSHOTS, on_change="refuse"))
-    stage.turns(restored, until=lambda: bool(said(restored, Event.TASK_RESTORED)), is_audited=False)
+    stage.turns(restored, until=lambda: bool(said(restored, Event.TASK_RESTORED)))
 
     (fields,) = said(restored, Event.TASK_RESTORED)
     assert (fields["origin"], fields["learned"]) == ("untrained model at 12", 0)

@@ -4,11 +4,12 @@ It writes down what it sent (`Fact`), with the reason where it sent something th
 so that the auditor needs no validator of its own.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+
+import msgspec
 
 from stream.adapters.memory import MemoryBroker
 from stream.adapters.memory.broker import Producer
@@ -25,6 +26,10 @@ CONCEPT_N = 25
 
 _BURSTS = ((1, 1, 2, 3, 5, 8, 13), (5, 13, 34), (1, 8, 64))
 """How many events come at once; seeds with large bursts have fewer turns, and are done sooner."""
+
+_write = msgspec.json.Encoder().encode
+
+_FLOODS = (8, 13, 21, 34)
 
 _FIRST_MS = 1_700_000_000_000
 _PRODUCER = "upstream"
@@ -47,8 +52,7 @@ _MALFORMED: Sequence[tuple[bytes | None, Reason]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True):
     """One record that was sent.
 
     Attributes:
@@ -61,7 +65,7 @@ class Fact:
     key: bytes | None = None
     timestamp_ms: int = _FIRST_MS
     headers: Headers = ()
-    document: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    document: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 def event(
@@ -76,7 +80,7 @@ def event(
     if bomb is not None:
         body[BOMB] = bomb
     document = {"features": body, "label": label}
-    return Fact(json.dumps(document).encode(), key=key, document=document)
+    return Fact(msgspec.json.encode(document), key=key, document=document)
 
 
 def events(n: int, *, seed: int = 0) -> list[Fact]:
@@ -100,11 +104,13 @@ class Workload:
     Attributes:
         facts: partition -> offset -> what lies there; aborted records are taken out again.
         left_n: how many records are still to come.
+        flood: the chance that a burst is a flood of records to refuse: a bad deploy.
     """
 
     def __init__(
         self, broker: MemoryBroker, *, topic: str, rng: Random, partitions_n: int, records_n: int
     ) -> None:
+        self.flood = 0.0
         self._broker = broker
         self._topic = topic
         self._rng = rng
@@ -131,10 +137,11 @@ class Workload:
         if self._open and rng.random() < 0.5:
             self._end(self._open[0], is_committed=rng.random() < 0.6)
             return
-        burst_n = min(self.left_n, rng.choice(self._bursts))
+        is_flood = rng.random() < self.flood
+        burst_n = min(self.left_n, rng.choice(_FLOODS if is_flood else self._bursts))
         self.left_n -= burst_n
         partition = rng.randrange(len(self.facts))
-        facts = [self._any(partition) for _ in range(burst_n)]
+        facts = [self._bad() if is_flood else self._any(partition) for _ in range(burst_n)]
         if rng.random() < 0.6:
             self._append(facts, partition, None)
             return
@@ -166,8 +173,16 @@ class Workload:
             begun.sent = [place for place in begun.sent if place[0] != partition or place[1] < end]
 
     def refill(self, partition: int, records_n: int) -> None:
-        """Append records that nobody has counted on."""
-        self._append([self._any(partition) for _ in range(records_n)], partition, None)
+        """Append records that nobody has counted on, the first with an outcome like no other's.
+
+        Records with the outcomes of those that were there are as good as these.
+        """
+        if records_n:
+            self._made_n[partition] += 1
+            document = {"features": {"x": 1.0}, "id": f"new-{partition}-{self._made_n[partition]}"}
+            first = Fact(_write(document), document=document)
+            others = [self._any(partition) for _ in range(records_n - 1)]
+            self._append([first, *others], partition, None)
 
     def _begin(self) -> _Open:
         producer = self._broker.producer(f"{_PRODUCER}-{self._broker.serial()}")
@@ -176,20 +191,18 @@ class Workload:
         return begun
 
     def _append(self, facts: Sequence[Fact], partition: int, begun: _Open | None) -> None:
-        log = self._broker.partition(self._topic, partition)
-        for fact in facts:
-            self.facts[partition][log.end] = fact
-            if begun is not None:
-                begun.sent.append((partition, log.end))
-            self._broker.append(
-                self._topic,
-                partition,
-                value=fact.value,
-                key=fact.key,
+        log, known = self._broker.partition(self._topic, partition), self.facts[partition]
+        for offset, fact in enumerate(facts, log.end):
+            known[offset] = fact
+            log.append(
                 timestamp_ms=fact.timestamp_ms,
+                key=fact.key,
+                value=fact.value,
                 headers=fact.headers,
                 transaction=None if begun is None else begun.transaction,
             )
+        if begun is not None:
+            begun.sent += [(partition, offset) for offset in range(log.end - len(facts), log.end)]
 
     def _end(self, begun: _Open, *, is_committed: bool) -> None:
         self._open.remove(begun)
@@ -199,6 +212,12 @@ class Workload:
         self._broker.abort(begun.producer)
         for partition, offset in begun.sent:
             del self.facts[partition][offset]
+
+    def _bad(self) -> Fact:
+        """Junk, or what the model raises on."""
+        if self._rng.random() < 0.8:
+            return Fact(b"oops", Reason.NOT_JSON)
+        return event(label=True, bomb="learn", x=self._rng.random())
 
     def _any(self, partition: int) -> Fact:
         rng, n = self._rng, self._made_n[partition]
@@ -220,11 +239,4 @@ class Workload:
             document["label"] = is_true
         if rng.random() < 0.5:
             document["id"] = f"e-{partition}-{n}"
-        return Fact(_encode(document), None, key, at_ms, headers, document)
-
-
-_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-
-
-def _encode(document: Mapping[str, object]) -> bytes:
-    return _dumps(document).encode()
+        return Fact(_write(document), None, key, at_ms, headers, document)

@@ -5,8 +5,7 @@ Everything runs in one thread: a process does something only when it is given a 
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,7 +69,7 @@ RECIPE = _Recipe(
 )
 
 _TELLING = frozenset(("flush:after", "end:after", "save:after", "remove:after"))
-_UNWATCHED = frozenset(("save", "remove", "stored"))
+_UNWATCHED = frozenset(("save:before", "save:after", "remove:before", "remove:after", "stored"))
 """The snapshots' steps run beside the loop, on the executor."""
 
 
@@ -216,13 +215,11 @@ class World:
 
     def turn(self, process: Process) -> None:
         """One round of its loop."""
-        with self._as(process):
-            process.worker.turn()
+        self._let(process, process.worker.turn)
 
     def run(self, process: Process) -> None:
         """Its whole life, to the end of `Worker.run`, and the log closed."""
-        with self._as(process):
-            process.worker.run()
+        self._let(process, process.worker.run)
         process.last_member = process.log.member
         process.log.close()
 
@@ -233,8 +230,7 @@ class World:
 
     def run_job(self, process: Process) -> None:
         """Let its executor's thread run one job."""
-        with self._as(process):
-            process.jobs.run_one()
+        self._let(process, process.jobs.run_one)
 
     def bury(self, process: Process) -> None:
         """The session and the open transaction of a dead or silent process end."""
@@ -243,18 +239,16 @@ class World:
             self.broker.expire(PIPELINE, member)
         self.broker.time_out(process.log.transactional_id)
 
-    @contextmanager
-    def _as(self, process: Process) -> Iterator[None]:
+    def _let(self, process: Process, act: Callable[[], None]) -> None:
         before, self.acting = self.acting, process
         try:
-            yield
+            act()
         finally:
             self.acting = before
 
     def _on_step(self, step: str) -> None:
         process = self.acting
-        name = step.partition(":")[0]
-        if process is not None and name not in _UNWATCHED and not process.deadlines.is_on:
+        if process is not None and process.deadlines.end_s is None and step not in _UNWATCHED:
             raise Violation(f"{step}: a call without a deadline")
         if step in _TELLING:
             self.watcher()

@@ -67,7 +67,8 @@ _UNREACHABLE = frozenset({
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
 })  # fmt: skip
-_CLIENT_LOG = logging.getLogger("confluent_kafka")
+_FENCED_MEMBER = "fenced by other consumer with same group.instance.id"
+CLIENT_LOG = logging.getLogger("confluent_kafka")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class Connection:
             "allow.auto.create.topics": False,
             "log.connection.close": False,
             "error_cb": heard.append,
-            "logger": _CLIENT_LOG,
+            "logger": CLIENT_LOG,
             **settings,
             **self.options,
         }
@@ -157,7 +158,8 @@ class Connection:
         """The error of ours that a client's error means."""
         said = f"{doing}: {error.name()} ({' '.join(error.str().split())[:200]})"
         code = error.code()
-        if code == KafkaError.FENCED_INSTANCE_ID or "fenced by group.instance.id" in said:
+        # A member that polls is told _FATAL, and why only in the text.
+        if code == KafkaError.FENCED_INSTANCE_ID or _FENCED_MEMBER in said:
             return Fenced(f"{said}; another worker has this instance name")
         if code in _CONFIGURATION:
             return Misconfigured(f"kafka: {said}; check kafka.options and the permissions")

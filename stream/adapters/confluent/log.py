@@ -7,6 +7,9 @@ so much of what the kafka-python adapter has to mend is right here. What remains
   commit without a generation;
 - after any failure the producer is thrown away, and the next one of its transactional id ends what
   it left open; then the committed offsets decide;
+- so it is after a commit that succeeded although a connection broke: a request was sent again, and
+  the first one may still arrive, in the middle of the next transaction (KAFKA-17754). And there
+  librdkafka 2.16 was seen to hang for good in `send_offsets_to_transaction`;
 - partitions are assigned paused and flow once the worker has told them where to begin.
 """
 
@@ -28,6 +31,7 @@ from stream.ports import Committed, Polled
 
 COMMITTED_TIMEOUT_S = 5.0
 SEEK_S = 5.0
+COMMIT_S_MIN = 0.1
 MISSING_S = 2.0
 """A topic that no broker showed for this long is missing, and not only new."""
 
@@ -170,6 +174,8 @@ class KafkaLog:
             producer = self._ready_producer()
             if self._exactly_once:
                 self._commit_transaction(producer, outputs, positions)
+                if producer.has_lost_a_connection():
+                    self._discard_producer()
             else:
                 producer.deliver(outputs, timeout_s=self._transaction_timeout_s)
                 self._consumer.commit(offsets=positions, asynchronous=False)
@@ -185,22 +191,25 @@ class KafkaLog:
         positions: Sequence[TopicPartition],
     ) -> None:
         timeout_s, client = self._transaction_timeout_s, producer.client
+        deadline_s = time.monotonic() + timeout_s  # later the broker has aborted it
         client.begin_transaction()
         producer.send(outputs)
         if positions:
             client.send_offsets_to_transaction(list(positions), self._metadata, timeout_s)
-        client.commit_transaction(timeout_s)
+        client.commit_transaction(max(COMMIT_S_MIN, deadline_s - time.monotonic()))
 
     def _meaning(self, error: StreamError | KafkaException) -> StreamError:
         """What an error in the middle of a commit says about this worker."""
-        failed = None if self._producer is None else self._producer.failure()
-        first = failed if failed is not None else error
-        if isinstance(first, KafkaException):
-            reason = first.args[0]
-            if self._instance is not None and reason.code() in _FENCING:
-                first = Fenced(f'another worker took over as instance "{self._instance}"')
-            else:
-                first = self._connection.translate(reason, "committing")
+        producer, first = self._producer, error
+        # A delivery may have heard of it before a call did.
+        codes = {None if producer is None else producer.failed_with()}
+        if isinstance(error, KafkaException):
+            codes.add(error.args[0].code())
+            first = self._connection.translate(error.args[0], "committing")
+        if self._instance is not None and codes & _FENCING:
+            first = Fenced(f'another worker took over as instance "{self._instance}"')
+        elif producer is not None:
+            first = producer.failure() or first
         if isinstance(first, Fenced):
             self._fenced = True
         if isinstance(first, CommitLost | Fenced | Misconfigured):

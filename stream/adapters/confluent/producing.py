@@ -1,12 +1,18 @@
 """A producer that remembers the first delivery that failed, and whose end is an end."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection, partitions
+from stream.adapters.confluent.connection import (
+    ADMIN_TIMEOUT_S,
+    CLIENT_LOG,
+    Connection,
+    partitions,
+)
 from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
 
@@ -16,9 +22,13 @@ QUEUED_MAX = 500_000
 UNKNOWN_TOPIC_MS = 2_000
 """So long a topic that no broker knows is waited for; librdkafka's own is 30 s."""
 
+
 _NO_PLACE = frozenset({
     KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION,
 })  # fmt: skip
+
+_LOSSES = ("FAIL", "REQTMOUT")
+"""What librdkafka's log calls a connection that broke and a request that was not answered."""
 
 
 def make(
@@ -50,6 +60,8 @@ def make(
             "topic.metadata.propagation.max.ms": UNKNOWN_TOPIC_MS,
             "delivery.report.only.error": True,
             "on_delivery": deliveries.heard,
+            "logger": deliveries,
+            "log.connection.close": True,
             **settings,
         },
     )
@@ -68,6 +80,22 @@ class Deliveries:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._failed: tuple[KafkaError, str | None, int | None] | None = None
+        self._is_lost = False
+
+    def log(self, level: int, text: str, facility: str, *arguments: object) -> None:
+        """Librdkafka's hook for its log, within `poll` and `flush`.
+
+        Nowhere else does it tell of every connection that was lost.
+        """
+        if facility in _LOSSES:
+            self._is_lost = True
+            level = logging.DEBUG  # it mends that itself
+        CLIENT_LOG.log(level, text, facility, *arguments)
+
+    def has_lost_a_connection(self) -> bool:
+        """Whether a request may have been sent twice, and may still arrive once more."""
+        self.client.poll(0)
+        return self._is_lost
 
     def heard(self, error: KafkaError | None, message: Message) -> None:
         """Librdkafka's hook, within `poll` and `flush`."""
@@ -105,11 +133,15 @@ class Deliveries:
         if waiting_n:
             raise CommitLost(f"{waiting_n} outputs were not acknowledged within {timeout_s:g} s")
 
-    def failure(self) -> StreamError | None:
-        """Why the first delivery failed that did; None: none is known to."""
+    def failed_with(self) -> int | None:
+        """The code of the first delivery that failed; None: none is known to."""
         with suppress(KafkaException):  # a fatal one; the call that failed has said it already
             self.client.poll(0)
-        if self._failed is None:
+        return None if self._failed is None else self._failed[0].code()
+
+    def failure(self) -> StreamError | None:
+        """Why the first delivery failed that did; None: none is known to."""
+        if self.failed_with() is None or self._failed is None:
             return None
         error, topic, partition = self._failed
         if error.code() in _NO_PLACE and topic is not None:

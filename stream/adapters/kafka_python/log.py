@@ -8,6 +8,8 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
   client commits a transaction although a send in it has failed;
 - after any failure the producer is thrown away: it would send the offsets of the aborted
   transaction along with the next one;
+- and after a commit that succeeded although a connection broke: the client has sent a request
+  again, and the first one may still arrive, in the middle of the next transaction (KAFKA-17754);
 - a look-up of committed offsets never takes the answer to an earlier one that timed out: the client
   keeps such an answer, and the offset may have moved since;
 - whoever takes partitions over ends what their dead owner left open (`abandoned.py`);
@@ -16,6 +18,7 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
 - nothing blocks inside a rebalance listener: it runs on the thread that sends the heartbeats.
 """
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -65,6 +68,7 @@ class KafkaLog:
         self._fenced = False
         self._takes_over = False
         self._producer: KafkaProducer | None = None
+        self._losses: producing.Losses  # of the producer that is there
         if exactly_once:
             # Fencing first: it ends what a dead predecessor of this name left open, at once.
             self._ready_producer()
@@ -103,7 +107,7 @@ class KafkaLog:
             except BaseException:
                 producing.discard(producer)
                 raise
-        self._producer = producer
+        self._producer, self._losses = producer, producing.Losses(producer)
         return producer
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
@@ -161,9 +165,8 @@ class KafkaLog:
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
         """See `Log.commit`.
 
-        While the broker is silent it ends by itself, after two request timeouts. While the broker
-        is away (connections refused), kafka-python repeats the calls that end a transaction until
-        it answers, and they take no timeout: the caller's watchdog must end the process then.
+        It ends by itself, whatever the brokers do: when they are silent after two request timeouts,
+        when they are away, or refuse for ever, once the transaction's time is over.
         """
         self._stop_if_fenced()
         if not outputs and not offsets:
@@ -210,11 +213,14 @@ class KafkaLog:
         self, outputs: Sequence[Output], positions: Mapping[TopicPartition, OffsetAndMetadata]
     ) -> None:
         producer = self._ready_producer()
+        losses_n = self._losses.n
         producer.begin_transaction()
+        # Later than this the broker has aborted it.
+        deadline_s = time.monotonic() + self._timings.transaction_timeout_ms / 1000
         self._deliver(producer, outputs)
-        if positions:
-            producer.send_offsets_to_transaction(positions, self._metadata)
-        producer.commit_transaction()
+        producing.end_transaction(producer, positions, self._metadata, deadline_s=deadline_s)
+        if self._losses.n > losses_n:
+            self._discard_producer()  # the next one's epoch fences what may still arrive
 
     def _deliver(self, producer: KafkaProducer, outputs: Sequence[Output]) -> None:
         # Longer than the client tries, so that it says itself what failed.

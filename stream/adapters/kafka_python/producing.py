@@ -1,11 +1,18 @@
 """The client's producer, held to what it should do: every delivery looked at, its end an end."""
 
 import time
+import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from kafka import KafkaProducer, errors
+from kafka import (
+    ConsumerGroupMetadata,
+    KafkaProducer,
+    OffsetAndMetadata,
+    TopicPartition,
+    errors,
+)
 from kafka.serializer import Serializer
 
 from stream.adapters.kafka_python.connection import Connection
@@ -21,6 +28,9 @@ the client then waits its whole back-off: 100 ms, its default, made a commit tak
 it 5."""
 
 SPLIT_BATCH_S = 0.005
+
+TELLING_S = 0.5
+"""So long after a producer's state has changed its deliveries say why."""
 
 
 class _Null:
@@ -72,14 +82,18 @@ def deliver(
         errors.KafkaError: the client's own; `cause` says what it means.
     """
     names, send = connection.names, producer.send
+    deliveries: list[Any] = []
     try:
-        deliveries = [
+        deliveries.extend(
             send(
                 names[o.channel], NULL if o.value is None else o.value, o.key,
                 list(o.headers) or None, o.partition, o.timestamp_ms,
             )
             for o in outputs
-        ]  # fmt: skip
+        )  # fmt: skip
+    except errors.IllegalStateError as error:
+        # A delivery failed meanwhile and took the transaction along: that one says why.
+        raise _first_failure(deliveries) or error from error
     except (errors.KafkaTimeoutError, ValueError) as error:
         # The client looks long for a topic that is not there, and refuses a partition that it does
         # not know: ask a broker, for what the client knows may be minutes old.
@@ -89,6 +103,17 @@ def deliver(
         if not delivery.succeeded():
             why = delivery.exception
             raise why if isinstance(why, errors.KafkaError) else CommitLost(repr(why))
+
+
+def _first_failure(deliveries: Sequence[Any]) -> BaseException | None:
+    deadline_s = time.monotonic() + TELLING_S
+    while time.monotonic() < deadline_s:
+        for delivery in deliveries:
+            if delivery.is_done and not delivery.succeeded():
+                why: BaseException = delivery.exception
+                return why
+        time.sleep(SPLIT_BATCH_S)
+    return None
 
 
 def flush(producer: KafkaProducer, done: Callable[[], bool], *, timeout_s: float) -> None:
@@ -137,6 +162,68 @@ def _no_place(key: str, name: str, partition: int, there: Mapping[str, int]) -> 
         f"{key}: {name} has {there[name]} partitions and needs {partition + 1}: an output goes to "
         "the partition of its event; add partitions"
     )
+
+
+def end_transaction(
+    producer: KafkaProducer,
+    positions: Mapping[TopicPartition, OffsetAndMetadata],
+    metadata: ConsumerGroupMetadata,
+    *,
+    deadline_s: float,
+) -> None:
+    """Send the offsets, if any, and commit.
+
+    As the client's own calls, but these end in time: the client repeats its requests for as long as
+    a broker is away or says that it is loading, and its calls take no timeout.
+
+    Args:
+        producer: in a transaction, all its deliveries looked at.
+        positions: offsets for the group.
+        metadata: of the member that speaks.
+        deadline_s: on the monotonic clock.
+
+    Raises: errors.KafkaError: nobody knows how the transaction ended.
+    """
+    manager: Any = producer._transaction_manager  # noqa: SLF001
+    if positions:
+        _wait(producer, manager.send_offsets_to_transaction(positions, metadata), deadline_s)
+    _wait(producer, manager.begin_commit(), deadline_s)
+
+
+def _wait(producer: KafkaProducer, result: Any, deadline_s: float) -> None:
+    producer._sender.wakeup()  # noqa: SLF001
+    if not result.wait(timeout_ms=max(0.0, deadline_s - time.monotonic()) * 1000):
+        raise errors.KafkaTimeoutError("the transaction was not ended in time")
+
+
+class Losses:
+    """Counts the connections that one producer lost; the client mends them and tells nobody.
+
+    Args:
+        producer: from now on watched.
+    """
+
+    def __init__(self, producer: KafkaProducer) -> None:
+        self.n = 0
+        manager: Any = producer._sender._client._manager  # noqa: SLF001  # no public sign of it
+        self._connect = manager.get_connection
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
+        manager.get_connection = self._get_connection
+        for connection in list(manager._conns.values()):  # noqa: SLF001
+            self._watch(connection)
+
+    def _get_connection(self, *args: Any, **settings: Any) -> Any:
+        connection = self._connect(*args, **settings)
+        self._watch(connection)
+        return connection
+
+    def _watch(self, connection: Any) -> None:
+        if connection not in self._watched:
+            self._watched.add(connection)
+            connection.close_future.add_both(self._closed)
+
+    def _closed(self, _result: object) -> None:
+        self.n += 1
 
 
 def cause(producer: KafkaProducer, error: BaseException) -> BaseException:

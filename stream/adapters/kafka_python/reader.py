@@ -1,7 +1,7 @@
 """The pipeline's topics as any consumer with read_committed sees them, outside the group."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition, errors
 
@@ -18,6 +18,9 @@ STALL_S = 10.0
 """A range that gets nothing for this long asks whether there is something to get."""
 
 BOUNDS_TIMEOUT_MS = 5_000
+ASK_TIMEOUT_MS = 500
+"""Of one question of these; the next one goes to the partition's new leader, if there is one."""
+
 CLOSE_MS = 2_000
 _RECORDS_MAX = 2_000
 
@@ -47,9 +50,24 @@ class KafkaReader:
         """See `Reader.bounds`."""
         tp = self.partition(channel, partition)
         with self._connection.translated(f"asking for the bounds of {tp.topic}"):
-            start = self._consumer.beginning_offsets([tp], timeout_ms=BOUNDS_TIMEOUT_MS)[tp]
-            end = self._consumer.end_offsets([tp], timeout_ms=BOUNDS_TIMEOUT_MS)[tp]
+            start = self._ask(self._consumer.beginning_offsets, tp)
+            end = self._ask(self._consumer.end_offsets, tp)
         return Bounds(start, end)
+
+    def _ask(self, offsets: Callable[..., Mapping[TopicPartition, int]], tp: TopicPartition) -> int:
+        """An offset of a partition, from whoever leads it now. Raises: errors.KafkaError.
+
+        A broker that leads it no more says so, and the client asks it again and again: for minutes,
+        until its metadata is too old.
+        """
+        deadline_s = time.monotonic() + BOUNDS_TIMEOUT_MS / 1000
+        while True:
+            try:
+                return offsets([tp], timeout_ms=ASK_TIMEOUT_MS)[tp]
+            except errors.KafkaTimeoutError:
+                if time.monotonic() > deadline_s:
+                    raise
+                self._consumer._cluster.request_update()  # noqa: SLF001  # no public way
 
     def partition(self, channel: Channel, partition: int) -> TopicPartition:
         """A partition that is there: of one that is not the client asks until it times out."""

@@ -1,0 +1,47 @@
+"""Where a replay first gives another outcome than the one that was published."""
+
+from collections.abc import Iterator
+
+import xxhash
+
+from stream.core.event import Channel, Output, Record
+from stream.core.outputs import QUARANTINE_HEADERS
+from stream.core.task import Task
+from stream.ports import Reader
+from stream.runtime import outcomes, tail
+
+_hash = xxhash.xxh3_64_intdigest
+_REASON = QUARANTINE_HEADERS[0]
+
+
+def first(task: Task, reader: Reader, *, stop: int) -> int | None:
+    """The first offset from `task.next_offset` to `stop` whose outcomes differ.
+
+    None: no prediction and no refusal does, of those that the output topics still hold; of what
+    retention has taken nobody can tell.
+
+    Raises: Retryable, Misconfigured, LogLost.
+    """
+    # All of one topic and then the next: a reader reads one range at a time.
+    published = dict(_published(reader, task.partition, task.next_offset, stop))
+    oldest = min(published, default=stop)
+    for record in tail.records_in(reader, Channel.EVENTS, task.partition, task.next_offset, stop):
+        outcome = _told(task.step(record)[0])
+        if record.offset >= oldest and published.get(record.offset) != outcome:
+            return record.offset
+    return None
+
+
+def _published(reader: Reader, partition: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    for channel in (Channel.PREDICTIONS, Channel.QUARANTINE):
+        bounds = reader.bounds(channel, partition)
+        for record in tail.records_in(reader, channel, partition, bounds.start, bounds.end):
+            offset = outcomes.event_offset(record)
+            if offset is not None and start <= offset < stop:
+                yield offset, _told(record)
+
+
+def _told(outcome: Record | Output) -> int:
+    """A refusal's reason, a prediction's value; as a number, of which memory holds many."""
+    reason = dict(outcome.headers).get(_REASON)
+    return _hash(outcome.value or b"" if reason is None else reason)

@@ -1,0 +1,84 @@
+"""Where `--until-end` ends for several workers: seen in the committed offsets, by their supervisor.
+
+Each worker for itself cannot know: a partition may just be on its way to it from another.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from stream.runtime.standing import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A partition that the breaker on quarantine keeps from its goal."""
+
+    partition: int
+    offset: int
+
+
+class Goals:
+    """Which partitions are not yet where they ended at start.
+
+    A paused one counts as far as it will come once a worker of ours said, since it got it, that it
+    stays paused: a mark from before may be lifted yet. Of another's nobody tells us; then the mark
+    must have stood for a while.
+
+    Args:
+        ends: the goals, by partition; None: nothing is ever reached.
+        patience_s: how long the mark of another's must stand.
+    """
+
+    def __init__(self, ends: Mapping[int, int] | None, *, patience_s: float) -> None:
+        self._ends = ends
+        self._patience_s = patience_s
+        self._said: set[int] = set()
+        self._ours: set[int] = set()
+        self._marked_s: dict[int, float] = {}
+        self._missing: set[int] = set(ends or ())
+        self._paused: dict[int, Paused] = {}
+        self._has_looked = False
+
+    def took(self, partitions: Collection[int]) -> None:
+        """A worker of ours got these."""
+        self._ours |= set(partitions)
+        self._said -= set(partitions)
+
+    def said_paused(self, partitions: Collection[int]) -> None:
+        """The worker of ours that has these looked at what comes next, and keeps them paused."""
+        self._said |= set(partitions)
+
+    def saw(self, standings: Mapping[int, Standing], now_s: float) -> None:
+        """Where the partitions stand now."""
+        self._has_looked = True
+        for partition, end in (self._ends or {}).items():
+            at = standings.get(partition)
+            if at is None:
+                continue
+            offset = at.offset or 0
+            is_final = at.is_paused and self._stays_paused(partition, now_s)
+            if not at.is_paused:
+                self._marked_s.pop(partition, None)
+            self._paused.pop(partition, None)
+            if offset < end and is_final:
+                self._paused[partition] = Paused(partition, offset)
+            if offset < end and not is_final:
+                self._missing.add(partition)
+            else:
+                self._missing.discard(partition)
+
+    @property
+    def are_reached(self) -> bool:
+        """Whether no partition will come further."""
+        return self._ends is not None and self._has_looked and not self._missing
+
+    @property
+    def paused(self) -> list[Paused]:
+        """Those that did not get to their goals."""
+        return [found for _, found in sorted(self._paused.items())]
+
+    def _stays_paused(self, partition: int, now_s: float) -> bool:
+        since_s = self._marked_s.setdefault(partition, now_s)
+        if partition in self._ours:
+            return partition in self._said
+        return now_s - since_s >= self._patience_s

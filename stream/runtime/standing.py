@@ -1,0 +1,57 @@
+"""How far a partition is behind, from what the log holds."""
+
+from dataclasses import dataclass
+
+from stream.core.event import Channel
+from stream.core.snapshot import parse_metadata
+from stream.errors import Misconfigured
+from stream.ports import Bounds, Committed, Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a partition stands.
+
+    Attributes:
+        offset: the committed one; None before a first commit.
+        lag: events not yet committed; None: unknown, for it begins where the end will be.
+        is_paused: whether the breaker on quarantine stopped it there.
+    """
+
+    offset: int | None
+    lag: int | None
+    is_paused: bool = False
+
+
+def lag(committed: Committed | None, bounds: Bounds, *, start: str) -> int | None:
+    """Events not yet committed; before a first commit counted from `start` (`topics.start`)."""
+    if committed is not None:
+        return max(0, bounds.end - committed.offset)
+    # From "latest" a worker begins at what will be the end when it starts.
+    return bounds.end - bounds.start if start == "earliest" else None
+
+
+def is_paused(committed: Committed | None) -> bool:
+    """Whether the breaker on quarantine stopped the partition at its committed offset."""
+    known = None if committed is None else parse_metadata(committed.metadata)
+    return known is not None and known.is_paused
+
+
+def standings(reader: Reader, *, partitions: int, start: str) -> dict[int, Standing]:
+    """The first so many partitions of the events, and those that came since and have a commit.
+
+    Raises: Retryable, Misconfigured.
+    """
+    committed = reader.committed()
+    found = {}
+    for partition in sorted({*range(partitions), *committed}):
+        try:
+            bounds = reader.bounds(Channel.EVENTS, partition)
+        except Misconfigured:
+            if partition < partitions:
+                raise
+            continue  # committed in a topic of this name that had more
+        at = committed.get(partition)
+        behind = lag(at, bounds, start=start)
+        found[partition] = Standing(None if at is None else at.offset, behind, is_paused(at))
+    return found

@@ -1,0 +1,95 @@
+"""A worker's end of the line to its supervisor.
+
+The line is a socket. Its end means: stop, whether the supervisor wants it so or is gone, even by
+SIGKILL; no worker outlives its supervisor. (No signal: a second one would end the worker at once,
+and a service manager sends one to all processes itself.) The other way go the few events that the
+supervisor cannot see from outside: which partitions the worker holds, and how its replay gets on.
+"""
+
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import msgspec
+
+from stream.errors import ExitCode, Usage
+from stream.runtime.house import House
+from stream.telemetry import Event
+
+DRAIN_S = 25.0
+"""From the word to stop to the end: less than the 30 s that service managers wait by default."""
+
+ORPHAN_GRACE_S = 5.0
+"""A living supervisor kills after `DRAIN_S`; without one a worker sees to its own end."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a worker's, as its supervisor gets it."""
+
+    event: Event
+    partitions: tuple[int, ...] = ()
+    replayed: int = 0
+
+
+class Reporter:
+    """Sends reports; a supervisor that does not read, or is gone, costs the worker nothing."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._encode = msgspec.json.Encoder().encode
+
+    def __call__(self, event: Event, fields: Mapping[str, object]) -> None:
+        """Report the event, if the supervisor wants it."""
+        match event:
+            case Event.WORKER_STARTED:
+                report = Report(event=event)
+            case Event.PARTITIONS_ASSIGNED | Event.PARTITIONS_REVOKED:
+                partitions = cast("Iterable[int]", fields["partitions"])
+                report = Report(event=event, partitions=tuple(sorted(partitions)))
+            case Event.TASK_FRESH | Event.TASK_RESTORED | Event.TASK_KEPT | Event.PARTITION_PAUSED:
+                report = Report(event=event, partitions=(cast("int", fields["partition"]),))
+            case Event.PROGRESS:
+                report = Report(event=event, replayed=cast("int", fields["replayed"]))
+            case _:
+                return
+        try:
+            # Reports are short: they go as a whole or, where nobody reads, not at all.
+            self._line.send(self._encode(report) + b"\n", socket.MSG_DONTWAIT)
+        except (BlockingIOError, ConnectionError):
+            return
+
+
+def obey(house: House, descriptor: int) -> None:
+    """Stop when the line ends, and report on it from now on. Raises: Usage: there is none."""
+    try:
+        line = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise Usage(
+            "--supervised: only for `stream run --workers`, which says it itself"
+        ) from error
+    # Not for the processes that a model may start.
+    line.set_inheritable(False)
+    # So that a supervisor can ask a stuck worker where it is. Frames only: no values, no secrets.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    house.telemetry.always = {"worker": house.settings.worker.instance}
+    house.telemetry.listener = Reporter(line)
+    threading.Thread(target=_heed, args=(house, line), name="supervisor", daemon=True).start()
+
+
+def _heed(house: House, line: socket.socket) -> None:
+    try:
+        while line.recv(1):
+            continue
+    except ConnectionError:
+        pass  # it died with reports of ours unread
+    house.stopping.set()
+    if not threading.Event().wait(DRAIN_S + ORPHAN_GRACE_S):
+        house.telemetry.say(
+            Event.CALL_HUNG, level=logging.ERROR, why="it did not stop in time, nor its supervisor"
+        )
+        os._exit(ExitCode.INTERNAL)

@@ -1,0 +1,69 @@
+"""The line between a worker and its supervisor, the worker's end."""
+
+import socket
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from stream.runtime.supervised import Report, Reporter
+from stream.telemetry import Event, Telemetry
+
+Ends = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """The worker's end and the supervisor's."""
+    theirs, ours = socket.socketpair()
+    with theirs, ours:
+        yield theirs, ours
+
+
+def test_what_a_supervisor_cannot_see_from_outside_is_reported(ends: Ends) -> None:
+    """Which partitions, whether they live, how far a replay is; and nothing else."""
+    worker, supervisor = ends
+    telemetry = Telemetry()
+    telemetry.listener = Reporter(worker)
+
+    telemetry.say(Event.WORKER_STARTED, pipeline="p")
+    telemetry.say(Event.PARTITIONS_ASSIGNED, partitions={3, 1})
+    telemetry.say(Event.SNAPSHOT_SAVED, partition=1)
+    telemetry.say(Event.PROGRESS, records=5, replayed=7, alerts=0)
+    telemetry.say(Event.TASK_RESTORED, partition=1, origin="log")
+    telemetry.say(Event.PARTITION_PAUSED, partition=3, why="refused")
+    telemetry.say(Event.PARTITIONS_REVOKED, partitions=frozenset({3}))
+
+    lines = supervisor.recv(65_536).splitlines()
+    assert [msgspec.json.decode(line, type=Report) for line in lines] == [
+        Report(event=Event.WORKER_STARTED),
+        Report(event=Event.PARTITIONS_ASSIGNED, partitions=(1, 3)),
+        Report(event=Event.PROGRESS, replayed=7),
+        Report(event=Event.TASK_RESTORED, partitions=(1,)),
+        Report(event=Event.PARTITION_PAUSED, partitions=(3,)),
+        Report(event=Event.PARTITIONS_REVOKED, partitions=(3,)),
+    ]
+
+
+def test_a_supervisor_that_does_not_read_costs_the_worker_nothing(ends: Ends) -> None:
+    """It may be stopped, or busy: a worker never waits for it, and no report comes in pieces."""
+    worker, supervisor = ends
+    report = Reporter(worker)
+
+    for _ in range(20_000):
+        report(Event.PROGRESS, {"replayed": 1})
+    worker.close()
+    read = b""
+    while received := supervisor.recv(1 << 20):
+        read += received
+    assert {msgspec.json.decode(line, type=Report).replayed for line in read.splitlines()} == {1}
+
+
+def test_a_supervisor_that_is_gone_costs_the_worker_nothing(ends: Ends) -> None:
+    """Its stop comes by the end of the line, not by an error somewhere in the loop."""
+    worker, supervisor = ends
+    supervisor.close()
+
+    Reporter(worker)(Event.PROGRESS, {"replayed": 1})
+
+    assert worker.recv(1) == b""
