@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import comparison, growth, latency, stall, startup, workers
+from stream.sandbox import NotReady, Unavailable
+from tests.bench import comparison, growth, latency, loops, stall, startup, workers
 from tests.bench.loops import CLIENTS, GUARANTEES
+from tests.bench.stage import Failed
 from tests.bench.step import MODELS
 
 MODES: dict[str, Callable[..., int]] = {
@@ -28,12 +30,21 @@ EPILOG = """examples:
 
 
 def main() -> int:
-    """Returns: 0, or 1 if a loop failed or published other predictions than the bare loop."""
-    options = _parser().parse_args()
+    """Returns: 0; 1: a loop failed, published other predictions, or a limit was not held."""
+    parser = _parser()
+    options = parser.parse_args()
+    try:
+        loops.chosen(options.peers)
+    except ValueError as error:
+        parser.error(str(error))
     command = shlex.join(["scripts/bench", *sys.argv[1:]])
     with tempfile.TemporaryDirectory(prefix="streamfold-bench-") as folder:
         mode = next((MODES[name] for name in MODES if getattr(options, name)), comparison.run)
-        return mode(options, Path(folder), command=command, say=_say)
+        try:
+            return mode(options, Path(folder), command=command, say=_say)
+        except (Failed, Unavailable, NotReady) as error:
+            sys.stderr.write(f"bench: {error}\n")
+            return 1
 
 
 def _parser() -> argparse.ArgumentParser:

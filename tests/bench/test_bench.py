@@ -96,6 +96,19 @@ def test_a_peers_name_stands_for_all_that_begin_with_it() -> None:
         loops.chosen(["qui"])
 
 
+def test_an_unknown_word_is_a_usage_error() -> None:
+    """One line that says what there is, before anything is started."""
+    for arguments in (["--peers", "qui"], ["--client", "librdkafka"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench", *arguments],
+            cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+        assert done.returncode == 2
+        assert "confluent" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("loop", loops.PEERS, ids=lambda loop: loop.name)
 def test_every_peers_version_is_pinned(loop: loops.Loop) -> None:
     """What is measured has one version, and the same river as the bare loop."""
