@@ -22,8 +22,8 @@ Written by `scripts/faults --client {client}`, not by hand. Each row is a fault 
 the design is held to. A reader with `read_committed`, which shares no code with the worker, watches
 while the fault lasts, and in the end every output is compared with a plain river loop.
 
-{summary}. {date}, Kafka {kafka}, Python {python}, {cpus} CPUs, shared with other work (load {load:.0f}
-when this page was written); rows may come from several runs (`--json FILE --merge`).
+{summary}. {date}, Kafka {kafka}, Python {python}, {cpus} CPUs, shared with other work (load
+{load:.0f} when this page was written); rows may come from several runs (`--json FILE --merge`).
 
 `held`: made on real servers, and everything that must hold did. `proven`: it cannot be made on real
 servers here, the row says why, and the tests that it names passed. `recovery`: the longest time
