@@ -5,6 +5,7 @@ import signal
 import sys
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from tests.faults import recovery, report
@@ -43,6 +44,9 @@ def main() -> int:
         "--models", nargs="+", choices=list(recovery.CASES), default=list(recovery.CASES),
         help="for --recovery (default: both)",
     )  # fmt: skip
+    parser.add_argument(
+        "--events", type=int, metavar="N", help="for --recovery, instead of 1,000,000 and 100,000"
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the logs of workers")
     parser.add_argument("--client", choices=list(PAGES), default="kafka-python")
     arguments = parser.parse_args()
@@ -74,14 +78,19 @@ def main() -> int:
 
 def _recover(folder: Path, arguments: argparse.Namespace, book: report.Book) -> bool:
     """Whether each recovery was in time."""
+    cases = [
+        replace(case, events_n=arguments.events or case.events_n)
+        for case in map(recovery.CASES.__getitem__, arguments.models)
+    ]
     late_n = 0
     try:
         for found in recovery.measure(
-            folder, arguments.models, kills=arguments.kills, client=arguments.client, say=_say
+            folder, cases, kills=arguments.kills, client=arguments.client, say=_say
         ):
-            _say(found.told)
             book.note(found)
-            late_n += found.late_n
+            if len(found.seconds) == arguments.kills:
+                _say(found.told)
+                late_n += found.late_n
     except Broke as error:
         _say(f"broke: {error}")
         return False

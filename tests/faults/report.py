@@ -49,8 +49,8 @@ with the intervals that it is shipped with. The kills come 0.5 to 3 s after the 
 `start`: how much of it the new process takes until it works (median), which is a matter of the
 machine; in `late` what it takes beyond {start_s:g} s is not counted.
 
-| model | events in the log | state | worker | min | median | max | start | late | all |
-|---|---|---|---|---|---|---|---|---|---|
+| model | events in the log | state | worker | kills | min | median | max | start | late | all |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -139,7 +139,7 @@ def _recovery(found: Sequence[Recoveries]) -> str:
     if not found:
         return ""
     rows = [
-        f"| {r.model} | {r.events_n:,} | {r.model_bytes / 1e6:.2f} MB | {r.who} | "
+        f"| {r.model} | {r.events_n:,} | {r.model_bytes / 1e6:.2f} MB | {r.who} | {len(r.seconds)} | "
         f"{min(r.seconds):.1f} | {statistics.median(r.seconds):.1f} | {max(r.seconds):.1f} | "
         f"{statistics.median(r.started_s):.1f} | {r.late_n} | "
         f"{' '.join(f'{s:.1f}' for s in sorted(r.seconds))} |"
