@@ -140,7 +140,8 @@ def _recovery(found: Sequence[Recoveries]) -> str:
         return ""
     rows = [
         f"| {r.model} | {r.events_n:,} | {r.model_bytes / 1e6:.2f} MB | {r.who} | "
-        f"{len(r.seconds)} | {min(r.seconds):.1f} | {statistics.median(r.seconds):.1f} | {max(r.seconds):.1f} | "
+        f"{len(r.seconds)} | {min(r.seconds):.1f} | "
+        f"{statistics.median(r.seconds):.1f} | {max(r.seconds):.1f} | "
         f"{statistics.median(r.started_s):.1f} | {r.late_n} | "
         f"{' '.join(f'{s:.1f}' for s in sorted(r.seconds))} |"
         for r in found
