@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.faults import recovery, report
-from tests.faults.all_rows import table
+from tests.faults.all_rows import NOT_WITH, table
 from tests.faults.running import run_rows
 from tests.faults.stage import Client
 from tests.faults.worker import Broke
@@ -53,7 +53,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # workers end too
     client: Client = arguments.client
     book = report.Book(arguments.json, merge=arguments.merge)
-    rows = table().rows
+    not_with = NOT_WITH[client]
+    rows = {number: row for number, row in table().rows.items() if number not in not_with}
     unknown = set(arguments.rows) - rows.keys()
     if unknown:
         parser.error(f"no such row: {sorted(unknown)}; there are {min(rows)} to {max(rows)}")
@@ -72,7 +73,7 @@ def main() -> int:
     missing = sorted(rows.keys() - book.rows.keys())
     if not missing or arguments.page is not None:
         path = arguments.page or REPOSITORY / "docs" / PAGES[client]
-        path.write_text(report.page(book, client, not_run=missing))
+        path.write_text(report.page(book, client, not_run=missing, not_with=not_with))
     return 0 if is_good else 1
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,7 +114,7 @@ def summary(results: Sequence[Result]) -> str:
     return f"{len(good)} of {len(results)} rows held or proven in {took_s:.0f} s{tail}"
 
 
-def page(book: Book, client: Client, *, not_run: Sequence[int]) -> str:
+def page(book: Book, client: Client, *, not_run: Sequence[int], not_with: Mapping[int, str]) -> str:
     """docs/FAULTS.md, or the other client's."""
     seen = _circumstances()
     results = [book.rows[n] for n in sorted(book.rows)]
@@ -128,7 +128,13 @@ def page(book: Book, client: Client, *, not_run: Sequence[int]) -> str:
         python=seen["python"], cpus=seen["cpus"], client=client,
         load=os.getloadavg()[0],
     )  # fmt: skip
-    return head + "\n".join(rows) + "\n" + _recovery(list(book.recoveries.values()))
+    never = [
+        f"\nRow {number} cannot be had with this client: {not_with[number]}.\n"
+        for number in not_with
+    ]
+    return (
+        head + "\n".join(rows) + "\n" + "".join(never) + _recovery(list(book.recoveries.values()))
+    )
 
 
 def _missing(not_run: Sequence[int]) -> str:
