@@ -5,11 +5,12 @@ import signal
 import sys
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from tests.endpoint import lanes
 from tests.faults import recovery, report
-from tests.faults.all_rows import table
+from tests.faults.all_rows import NOT_WITH, table
 from tests.faults.running import run_rows
 from tests.faults.stage import Client
 from tests.faults.worker import Broke
@@ -47,13 +48,17 @@ def main() -> int:
         "--models", nargs="+", choices=list(recovery.CASES), default=list(recovery.CASES),
         help="for --recovery (default: both)",
     )  # fmt: skip
+    parser.add_argument(
+        "--events", type=int, metavar="N", help="for --recovery, instead of 1,000,000 and 100,000"
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the logs of workers")
     parser.add_argument("--client", choices=list(PAGES), default="kafka-python")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # workers end too
     client: Client = arguments.client
     book = report.Book(arguments.json, merge=arguments.merge)
-    rows = table().rows
+    not_with = NOT_WITH[client]
+    rows = {number: row for number, row in table().rows.items() if number not in not_with}
     unknown = set(arguments.rows) - rows.keys()
     if unknown:
         parser.error(f"no such row: {sorted(unknown)}; there are {min(rows)} to {max(rows)}")
@@ -72,20 +77,25 @@ def main() -> int:
     missing = sorted(rows.keys() - book.rows.keys())
     if not missing or arguments.page is not None:
         path = arguments.page or REPOSITORY / "docs" / PAGES[client]
-        path.write_text(report.page(book, client, not_run=missing))
+        path.write_text(report.page(book, client, not_run=missing, not_with=not_with))
     return 0 if is_good else 1
 
 
 def _recover(folder: Path, arguments: argparse.Namespace, book: report.Book) -> bool:
     """Whether each recovery was in time."""
+    cases = [
+        replace(case, events_n=arguments.events or case.events_n)
+        for case in map(recovery.CASES.__getitem__, arguments.models)
+    ]
     late_n = 0
     try:
         for found in recovery.measure(
-            folder, arguments.models, kills=arguments.kills, client=arguments.client, say=_say
+            folder, cases, kills=arguments.kills, client=arguments.client, say=_say
         ):
-            _say(found.told)
             book.note(found)
-            late_n += found.late_n
+            if len(found.seconds) == arguments.kills:
+                _say(found.told)
+                late_n += found.late_n
     except Broke as error:
         _say(f"broke: {error}")
         return False

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,8 +49,8 @@ with the intervals that it is shipped with. The kills come 0.5 to 3 s after the 
 `start`: how much of it the new process takes until it works (median), which is a matter of the
 machine; in `late` what it takes beyond {start_s:g} s is not counted.
 
-| model | events in the log | state | worker | min | median | max | start | late | all |
-|---|---|---|---|---|---|---|---|---|---|
+| model | events in the log | state | worker | kills | min | median | max | start | late | all |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -114,7 +114,7 @@ def summary(results: Sequence[Result]) -> str:
     return f"{len(good)} of {len(results)} rows held or proven in {took_s:.0f} s{tail}"
 
 
-def page(book: Book, client: Client, *, not_run: Sequence[int]) -> str:
+def page(book: Book, client: Client, *, not_run: Sequence[int], not_with: Mapping[int, str]) -> str:
     """docs/FAULTS.md, or the other client's."""
     seen = _circumstances()
     results = [book.rows[n] for n in sorted(book.rows)]
@@ -128,7 +128,13 @@ def page(book: Book, client: Client, *, not_run: Sequence[int]) -> str:
         python=seen["python"], cpus=seen["cpus"], client=client,
         load=os.getloadavg()[0],
     )  # fmt: skip
-    return head + "\n".join(rows) + "\n" + _recovery(list(book.recoveries.values()))
+    never = [
+        f"\nRow {number} cannot be had with this client: {not_with[number]}.\n"
+        for number in not_with
+    ]
+    return (
+        head + "\n".join(rows) + "\n" + "".join(never) + _recovery(list(book.recoveries.values()))
+    )
 
 
 def _missing(not_run: Sequence[int]) -> str:
@@ -140,7 +146,8 @@ def _recovery(found: Sequence[Recoveries]) -> str:
         return ""
     rows = [
         f"| {r.model} | {r.events_n:,} | {r.model_bytes / 1e6:.2f} MB | {r.who} | "
-        f"{min(r.seconds):.1f} | {statistics.median(r.seconds):.1f} | {max(r.seconds):.1f} | "
+        f"{len(r.seconds)} | {min(r.seconds):.1f} | "
+        f"{statistics.median(r.seconds):.1f} | {max(r.seconds):.1f} | "
         f"{statistics.median(r.started_s):.1f} | {r.late_n} | "
         f"{' '.join(f'{s:.1f}' for s in sorted(r.seconds))} |"
         for r in found
