@@ -1,6 +1,7 @@
 """One seed, and the shortest way to see it fail again."""
 
-from tests.simulation.simulation import Note, Simulation
+from tests.simulation.safety import Note
+from tests.simulation.simulation import Simulation
 from tests.simulation.world import Parts
 
 COMMAND = "scripts/simulate --seed {seed} --steps {steps}"

@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.hunt import hunt
 from tests.simulation.planted import BUGS
 
-BUGS_N_MIN = 25
+BUGS_N_MIN = 50
 
 SHOWN_BY = {
     "a lost commit sent again": 27,
