@@ -14,6 +14,9 @@ from tests.bench.loops import BARE, Loop
 from tests.bench.meter import Spec
 from tests.bench.stage import Failed, Ran, Stage
 
+FAILURES_MAX = 2
+"""A loop that failed so often is left alone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
@@ -50,7 +53,7 @@ class Row:
     Attributes:
         measured: a round each.
         expected: the digest that its predictions must have.
-        failed: why a run came to nothing; None: all did.
+        failures: why runs came to nothing.
     """
 
     loop: Loop
@@ -58,7 +61,12 @@ class Row:
     events_n: int
     expected: str
     measured: list[Measured] = field(default_factory=list)
-    failed: str | None = None
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> str | None:
+        """Why the last run that came to nothing did; None: all went well."""
+        return self.failures[-1] if self.failures else None
 
     @property
     def is_same(self) -> bool:
@@ -136,7 +144,7 @@ def _expected(stage: Stage, model: str, n: int) -> str:
 
 def _run(stage: Stage, row: Row, bare: dict[str, Ran], *, number: int, rounds: int) -> None:
     """One round of a row; `bare` holds the round's bare loops."""
-    if row.failed is not None:
+    if len(row.failures) >= FAILURES_MAX:
         return
     about = f"round {number + 1} of {rounds}, {row.model}, {row.loop.name}"
     try:
@@ -145,7 +153,7 @@ def _run(stage: Stage, row: Row, bare: dict[str, Ran], *, number: int, rounds: i
     except (Failed, Unavailable, KafkaException, StreamError) as error:
         if row.loop is BARE:
             raise
-        row.failed = str(error)
+        row.failures.append(str(error))
         stage.say(f"{about}: failed: {error}")
         return
     if row.loop is BARE:
