@@ -80,8 +80,10 @@ class Guard:
                 stdin.flush()
             except (BrokenPipeError, ValueError) as error:
                 raise Internal("the sandbox's reaper process is gone") from error
-            ready, _, _ = select.select([stdout], [], [], ANSWER_WITHIN_S)
-            if not ready or os.read(stdout.fileno(), 1) != b"\n":
+            # `select` takes no descriptor beyond 1023, and a long run with many clients has those.
+            answer = select.poll()
+            answer.register(stdout, select.POLLIN)
+            if not answer.poll(ANSWER_WITHIN_S * 1000) or os.read(stdout.fileno(), 1) != b"\n":
                 raise Internal("the sandbox's reaper process does not answer")
 
 

@@ -25,7 +25,7 @@ from stream.adapters.confluent.connection import Connection, partitions, unreada
 from stream.adapters.confluent.membership import Membership
 from stream.adapters.confluent.records import sorted_out
 from stream.config.timings import Timings
-from stream.core.event import Channel, Output
+from stream.core.event import Channel, Output, Record
 from stream.errors import CommitLost, Fenced, Internal, Misconfigured, StreamError
 from stream.ports import Committed, Polled
 
@@ -77,6 +77,7 @@ class KafkaLog:
             raise
         self._consumer: Consumer = self._membership.consumer
         self._metadata: Any = None
+        self._ends: dict[int, int] = {}
 
     def _ready_producer(self) -> producing.Deliveries:
         if self._producer is not None:
@@ -126,10 +127,26 @@ class KafkaLog:
         revoked, assigned = self._membership.take()
         flowing = self._membership.flowing
         records = {p: batch for p, batch in records.items() if p in flowing}
-        if not records:
-            self._check_topic()
-        positions = {p: offset for p, offset in ends.items() if p in flowing and p not in records}
-        return Polled(records, revoked, assigned, {} if records else positions)
+        self._remember_ends(records, ends, gone=revoked | assigned)
+        if records:
+            return Polled(records, revoked, assigned, {})
+        self._check_topic()
+        positions = {p: offset for p, offset in self._ends.items() if p in flowing}
+        return Polled(records, revoked, assigned, positions)
+
+    def _remember_ends(
+        self,
+        records: Mapping[int, Sequence[Record]],
+        ends: Mapping[int, int],
+        *,
+        gone: frozenset[int],
+    ) -> None:
+        """Librdkafka tells once where a partition ends, and that may come along with records."""
+        for partition in (*gone, *records):
+            self._ends.pop(partition, None)
+        for partition, end in ends.items():
+            if partition not in records or end > records[partition][-1].offset:
+                self._ends[partition] = end
 
     def _check_topic(self) -> None:
         """Notice a topic that is not there: the group just has nothing to assign then."""
@@ -149,6 +166,7 @@ class KafkaLog:
         """See `Log.seek`."""
         if partition not in self._membership.owned:
             raise Internal(f"seek in partition {partition}, which is not assigned to this worker")
+        self._ends.pop(partition, None)
         with self._connection.translated(f"seeking to {offset} in partition {partition}"):
             self._membership.flow(partition, offset)
 
