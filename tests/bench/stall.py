@@ -27,7 +27,7 @@ class Case(NamedTuple):
     recovery_time_s: int = 1
 
 
-CASES = (Case("none"), Case("tree", 3), Case("forest"), Case("forest", 10, 25, 20))
+CASES = (Case("none"), Case("tree", 3), Case("forest"), Case("forest", 10, 40, 40))
 """About 2 KiB, 1.4 MiB, 20 MiB and 200 MiB pickled."""
 
 NO_SNAPSHOTS_S = 3_600
