@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ def main() -> int:
         loops.chosen(options.peers)
     except ValueError as error:
         parser.error(str(error))
+    # So that loops and servers are ended, too: loops are sessions of their own.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     command = shlex.join(["scripts/bench", *sys.argv[1:]])
     with tempfile.TemporaryDirectory(prefix="streamfold-bench-") as folder:
         mode = next((MODES[name] for name in MODES if getattr(options, name)), comparison.run)
