@@ -66,6 +66,8 @@ def assemble(
         fold_s_max=timings.transaction_timeout_ms / 4000,
         call_deadline_s=timings.call_deadline_s,
         until_end=until_end,
+        is_ahead=settings.delivery.guarantee == "at-least-once"
+        and settings.kafka.client != "embedded",  # there every commit is one, whatever is asked
     )
     watchdog = Watchdog(lambda why: telemetry.say(Event.CALL_HUNG, level=logging.ERROR, why=why))
     return Worker(

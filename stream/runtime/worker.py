@@ -63,12 +63,14 @@ class Pace:
         fold_s_max: longest time between two polls that folding may take.
         call_deadline_s: a client's call that takes longer hangs.
         until_end: stop once all assigned partitions are committed up to where they ended at start.
+        is_ahead: outputs do not wait for the offsets' commit; after a crash some come again.
     """
 
     commit_interval_s: float
     fold_s_max: float
     call_deadline_s: float
     until_end: bool = False
+    is_ahead: bool = False
 
 
 class Worker:
@@ -142,6 +144,8 @@ class Worker:
             self._pass_gaps(polled)
             if self._dirty and self._clock.monotonic() >= self._commit_due:
                 self._commit()
+            elif self._outputs and self._pace.is_ahead:
+                self._send({})
             self._settle()
             self._rehearse()
         except CommitLost as error:
@@ -321,20 +325,24 @@ class Worker:
             p: Committed(self._live[p].next_offset, self._live[p].metadata().encode())
             for p in sorted(self._dirty)
         }
-        with self._deadlined("committing", self._pace.call_deadline_s):
-            self._log.commit(self._outputs, offsets)
+        self._send(offsets)
         self._telemetry.count(Metric.COMMITS)
-        for output in self._outputs:
-            if output.channel is not _PREDICTIONS:
-                self._telemetry.count(_COUNTED[output.channel])
         for partition in sorted(self._tripped):
             # Only now: what is not committed has not happened.
             self._telemetry.count(Metric.PAUSED)
             self._say_paused(self._live[partition], self._breaker.found(partition))
-        self._outputs.clear()
         self._dirty.clear()
         self._tripped.clear()
         self._back_off.succeeded()
+
+    def _send(self, offsets: Mapping[int, Committed]) -> None:
+        """Publish the outputs in hand, and commit offsets with them."""
+        with self._deadlined("committing", self._pace.call_deadline_s):
+            self._log.commit(self._outputs, offsets)
+        for output in self._outputs:
+            if output.channel is not _PREDICTIONS:
+                self._telemetry.count(_COUNTED[output.channel])
+        self._outputs.clear()
 
     def _say_unreachable(self, error: Retryable) -> None:
         now = self._clock.monotonic()

@@ -196,7 +196,8 @@ class KafkaLog:
                     self._discard_producer()
             else:
                 producer.deliver(outputs, timeout_s=self._transaction_timeout_s)
-                self._consumer.commit(offsets=positions, asynchronous=False)
+                if positions:
+                    self._consumer.commit(offsets=positions, asynchronous=False)
         except (StreamError, KafkaException) as error:
             meaning = self._meaning(error)
             self._discard_producer()

@@ -185,7 +185,8 @@ class KafkaLog:
                 self._commit_transaction(outputs, positions)
             else:
                 self._deliver(self._ready_producer(), outputs)
-                self._commit_offsets(positions)
+                if positions:
+                    self._commit_offsets(positions)
         except (StreamError, errors.KafkaError, OSError) as error:
             meaning = self._meaning(error)
             self._discard_producer()
