@@ -30,7 +30,8 @@ class Delivery(Section):
         default=200,
         ge=1,
         le=60_000,
-        description="Outputs become visible this often, at-least-once ones at once; longer is cheaper.",
+        description="Outputs become visible this often, at-least-once ones at once; longer is "
+        "cheaper.",
     )
 
 
