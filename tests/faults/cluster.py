@@ -44,7 +44,7 @@ def _metadata(bootstrap: str) -> Any:
     By librdkafka: a client of kafka-python that cannot connect leaves a thread and sockets behind,
     and a long soak asks often.
     """
-    silent = {"bootstrap.servers": bootstrap, "log_level": 0}
+    silent: dict[str, Any] = {"bootstrap.servers": bootstrap, "log_level": 0}
     return AdminClient(silent).list_topics(timeout=METADATA_WITHIN_S)
 
 
