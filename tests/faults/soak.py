@@ -85,7 +85,7 @@ def main() -> int:
         "--page",
         type=Path,
         metavar="FILE",
-        help="the summary in Markdown (docs/SOAK.md is a run of 30 minutes)",
+        help="the summary in Markdown, as docs/SOAK.md",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="all that was measured")
     arguments = parser.parse_args()
