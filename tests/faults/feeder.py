@@ -53,6 +53,7 @@ class Feeder:
         producer = Producer(
             {
                 "bootstrap.servers": self._bootstrap,
+                "log_level": 0,
                 "linger.ms": 5,
                 "delivery.report.only.error": True,
                 "on_delivery": lambda error, _: failed.append(error),

@@ -85,7 +85,7 @@ def main() -> int:
         "--page",
         type=Path,
         metavar="FILE",
-        help="the summary in Markdown (docs/SOAK.md is a run of 30 minutes)",
+        help="the summary in Markdown, as docs/SOAK.md",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="all that was measured")
     arguments = parser.parse_args()
@@ -94,16 +94,23 @@ def main() -> int:
     _say(f"seed {seed}, {arguments.minutes:g} minutes, {arguments.client}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # workers end too
     folder = Path(tempfile.mkdtemp(prefix="streamfold-soak-"))
+    found.broken.append("it did not come to its end")
     try:
         soak(found, folder, _say)
+        found.broken.clear()
+        shutil.rmtree(folder, ignore_errors=True)
     except Broke as error:
-        found.broken.append(str(error))
+        found.broken[:] = [str(error)]
     except (AssertionError, errors.KafkaError, OSError) as error:
-        found.broken.append(repr(error))
+        found.broken[:] = [repr(error)]
+    finally:
+        _write(found, arguments)
     if found.broken:
         _say(f"the workers' logs are in {folder}")
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if found.broken else 0
+
+
+def _write(found: Found, arguments: argparse.Namespace) -> None:
     arguments.report.write_text(soak_report.html(found))
     if arguments.json is not None:
         told = {**asdict(replace(found, ended=Counter())), "ended": dict(found.ended)}
@@ -112,7 +119,6 @@ def main() -> int:
     if arguments.page is not None:
         arguments.page.write_text(summary)
     _say(summary)
-    return 1 if found.broken else 0
 
 
 def soak(found: Found, folder: Path, say: Callable[[str], None]) -> None:
