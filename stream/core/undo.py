@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from stream.core.event import Record
 
-LONG_BYTES = 8 << 20
+LONG_BYTES = 4 << 20
 """From this much on a new copy is wanted, at a moment that suits."""
 
-BYTES_MAX = 64 << 20
+BYTES_MAX = 16 << 20
 """At this much a new copy is taken at once."""
 
 _RECORD_BYTES = 200

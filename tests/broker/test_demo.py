@@ -67,6 +67,10 @@ except Internal as error:
 """
 
 
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""What a shell starts in the background does not hear it, nor does anything that it starts."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a demo runs: all that it could leave is below `root`."""
@@ -90,7 +94,7 @@ class Place:
         """The same of any Python program."""
         changes = {"HOME": str(self.root / "home"), "TMPDIR": str(self.root / "tmp")}
         running = subprocess.Popen(
-            [sys.executable, "-c", source, *arguments],
+            [sys.executable, "-c", HEARS_CTRL_C + source, *arguments],
             cwd=self.root / "here",
             env=environment(**changes, **variables),
             stdout=subprocess.PIPE,

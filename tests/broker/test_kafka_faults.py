@@ -215,7 +215,7 @@ def test_a_refused_connection_is_retryable_for_every_client(world: KafkaWorld) -
         world.log()
 
     assert hands.threads() <= threads
-    assert hands.open_files_n() <= files_n
+    eventually(lambda: hands.open_files_n() <= files_n, "the files are closed")
 
 
 def test_options_that_no_client_takes_are_misconfigured(world: KafkaWorld) -> None:

@@ -20,7 +20,7 @@ from tests.end_to_end.outside import REPOSITORY, Pipeline, until, without_place
 
 pytestmark = pytest.mark.broker
 
-EARLIER = "a619172daae53c6c082d992ae3489675f8dc24ac"
+EARLIER = "538e546451a35f593d06505ce05266182b8334da"
 """The commit to upgrade from: the last release, or one that folds as we do (`recipe.FOLD`)."""
 
 PARTITIONS = 4
