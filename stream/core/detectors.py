@@ -111,6 +111,8 @@ class Monitor:
         if not MAGNITUDE_MIN <= value <= MAGNITUDE_MAX:
             self.skipped_n += 1
             return None
+        if value.__class__ is not float:
+            value = float(value)  # KSWIN's test takes no integers of more than 64 bits
         detector = self._detector
         detector.update(value)
         self._n += 1

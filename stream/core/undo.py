@@ -1,9 +1,11 @@
 """What a fold goes back to when a model raises half way: a copy of its state, and all since.
 
-copy ── since[0] ── since[1] ── ... ── now
-│
-mark: a copy of this moment is being made elsewhere (a forked child pickles it); when
-it is there `rebase` puts it in the place of the older copy.
+    copy ── since[0] ── since[1] ── ... ── now
+                        │
+                        mark: a copy of this moment is being made
+
+A mark's copy is made elsewhere (a forked child pickles it); when it is there, `rebase` puts it in
+the place of the older copy.
 """
 
 from typing import NamedTuple

@@ -257,7 +257,7 @@ class Snapshotter:
         assert self._saving is not None  # noqa: S101  # the caller looked
         received = self._saving.result()  # a bug is no failure of the store: let it be seen
         copying, self._saving, self._copying = self._copying, None, None
-        if copying is None or received is None:
+        if copying is None:
             return
         partition = copying.task.partition
         if isinstance(received, Retryable):

@@ -109,8 +109,14 @@ class Place:
 
     def left(self) -> list[str]:
         """The files that there are, but those of the first two levels; and processes."""
-        files = [path for path in self.root.rglob("*") if path.parent != self.root]
-        return [path.name for path in files] + process_lines(str(self.root))
+        # Not rglob: it fails when a directory goes while it looks.
+        files = [
+            name
+            for place, directories, names in os.walk(self.root)
+            if place != str(self.root)
+            for name in (*directories, *names)
+        ]
+        return files + process_lines(str(self.root))
 
 
 def read_until(running: subprocess.Popen[str], word: str) -> None:

@@ -6,7 +6,7 @@ import statistics
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from river import naive_bayes
 
@@ -248,6 +248,7 @@ ANYTHING = st.one_of(st.none(), st.text(max_size=3), NUMBERS)
 
 
 @settings(max_examples=30, deadline=None)
+@example(events=[(2**63, -(2**63) - 1, 10**30, 10**99)], repeats=6)
 @given(
     events=st.lists(st.tuples(st.none() | NUMBERS, st.none() | NUMBERS, ANYTHING, ANYTHING)),
     repeats=st.integers(1, 12),

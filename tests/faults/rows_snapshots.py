@@ -36,7 +36,7 @@ def snapshots(table: Table) -> None:
     table.real(34, "a worker is killed while it writes a snapshot", "I10")(half_written)
     table.real(
         40, "what makes the snapshot hangs", "I10 I12",
-        tests=("tests/core/test_forking.py", "tests/simulation/test_copy_scenarios.py"),
+        tests=("tests/runtime/test_forking.py", "tests/simulation/test_copy_scenarios.py"),
         why="No process to be had: in the tests.",
     )(hanging)  # fmt: skip
 

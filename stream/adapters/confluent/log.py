@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from stream.adapters.confluent import producing
 from stream.adapters.confluent.connection import Connection, partitions, unreadable
 from stream.adapters.confluent.membership import Membership
-from stream.adapters.confluent.records import sorted_out
+from stream.adapters.confluent.records import polled, sorted_out
 from stream.config.timings import Timings
 from stream.core.event import Channel, Output, Record
 from stream.errors import CommitLost, Fenced, Internal, Misconfigured, StreamError
@@ -112,12 +112,7 @@ class KafkaLog:
         self._stop_if_fenced()
         doing = "polling"
         with self._connection.translated(doing):
-            messages = self._consumer.consume(records_max, 0)
-            if not messages:
-                # `consume` would wait for all of `records_max`, not only for the first.
-                first = self._consumer.poll(timeout_s)
-                if first is not None:
-                    messages = [first, *self._consumer.consume(records_max - 1, 0)]
+            messages = polled(self._consumer, timeout_s=timeout_s, records_max=records_max)
             self._metadata = self._membership.metadata()
         try:
             records, ends = sorted_out(messages, self._connection, doing)

@@ -3,12 +3,25 @@
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import KafkaError
+from confluent_kafka import Consumer, KafkaError, Message
 
 from stream.adapters.confluent.connection import Connection
 from stream.core.event import Headers, Record
 
-NO_TIMESTAMP_MS = -1
+
+def polled(
+    consumer: Consumer, *, timeout_s: float, records_max: int
+) -> list["Message[bytes, bytes]"]:
+    """What is there, up to `records_max`; if nothing is, the first within the time, and more.
+
+    `consume` alone would wait for all of `records_max`. Raises: KafkaException.
+    """
+    messages = consumer.consume(records_max, 0)
+    if not messages:
+        first = consumer.poll(timeout_s)
+        if first is not None:
+            messages = [first, *consumer.consume(records_max - 1, 0)]
+    return messages
 
 
 def sorted_out(

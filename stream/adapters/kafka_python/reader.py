@@ -8,14 +8,12 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition, errors
 from stream.adapters.kafka_python.connection import Connection, from_metadata
 from stream.adapters.kafka_python.records import converted
 from stream.core.event import Channel, Record
-from stream.errors import LogLost, Misconfigured, Retryable
+from stream.errors import Misconfigured
 from stream.ports import Bounds, Committed
+from stream.ranges import Range
 
 POLL_MS = 500
 """How long a batch is waited for before an empty one says so."""
-
-STALL_S = 10.0
-"""A range that gets nothing for this long asks whether there is something to get."""
 
 BOUNDS_TIMEOUT_MS = 5_000
 ASK_TIMEOUT_MS = 500
@@ -32,7 +30,7 @@ class KafkaReader:
         self._connection = connection
         self._partitions: dict[str, int] = {}
         self._admin: KafkaAdminClient | None = None
-        self._reading: _Range | None = None
+        self._reading: Range | None = None
         self._consumer: KafkaConsumer = connection.make(
             KafkaConsumer,
             "connecting",
@@ -84,11 +82,14 @@ class KafkaReader:
         self, channel: Channel, partition: int, start: int, stop: int
     ) -> Iterator[Sequence[Record]]:
         """See `Reader.read`. A range that raised Retryable may be asked again: it goes on."""
-        return _Range(self, channel, partition, position=start, stop=stop)
+        topic = self._connection.names[channel]
+        return Range(
+            self, topic=topic, channel=channel, partition=partition, position=start, stop=stop
+        )
 
-    def next_batch(self, wanted: "_Range") -> list[Record]:
+    def next_batch(self, wanted: Range) -> list[Record]:
         """The next records of a range; moves its position. Raises: as `Reader.read`."""
-        consumer, tp = self._consumer, wanted.tp
+        consumer, tp = self._consumer, self.partition(wanted.channel, wanted.partition)
         with self._connection.translated(f"reading {tp.topic}"):
             if self._reading is not wanted:  # at first, and after another range was read
                 self._reading = None
@@ -124,52 +125,3 @@ class KafkaReader:
             return  # it is no member of any group: there is nothing to tell anybody
         finally:
             self._consumer._client.close()  # noqa: SLF001
-
-
-class _Range:
-    """Records with position <= offset < stop, in batches; of several, any one may be read next."""
-
-    def __init__(
-        self, reader: KafkaReader, channel: Channel, partition: int, *, position: int, stop: int
-    ) -> None:
-        self._reader = reader
-        self._channel = channel
-        self._partition = partition
-        self._begun = False
-        self._stalled_at = 0.0
-        self.position = position
-        self.stop = stop
-        self.tp = TopicPartition("", partition)
-
-    def __iter__(self) -> Iterator[Sequence[Record]]:
-        return self
-
-    def __next__(self) -> Sequence[Record]:
-        # By position, never by "saw stop - 1": the last offsets may be a transaction's marker.
-        if self.position >= self.stop:
-            raise StopIteration
-        if not self._begun:
-            self._begin()
-        before = self.position
-        batch = self._reader.next_batch(self)
-        now = time.monotonic()
-        if self.position > before:
-            self._stalled_at = now + STALL_S
-        elif now > self._stalled_at:
-            self._stalled_at = now + STALL_S
-            if self._reader.bounds(self._channel, self._partition).end > self.position:
-                raise Retryable(
-                    f"{self.tp.topic}-{self._partition}: nothing came after offset {self.position}"
-                )
-        return batch
-
-    def _begin(self) -> None:
-        bounds = self._reader.bounds(self._channel, self._partition)
-        self.tp = self._reader.partition(self._channel, self._partition)
-        if self.position < bounds.start:
-            raise LogLost(
-                f"{self.tp.topic}-{self._partition}: offset {self.position} is asked for, the log "
-                f"starts at {bounds.start}: retention has taken what lies before"
-            )
-        self._stalled_at = time.monotonic() + STALL_S
-        self._begun = True
