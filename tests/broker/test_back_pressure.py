@@ -9,14 +9,19 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream.sandbox import LocalKafka, LocalRedis
+from tests.broker import kafka_hands as hands
 from tests.broker.checks import eventually, make_topic
 from tests.commands.project import MODEL, Project
+from tests.contract.kafka_world import KafkaWorld
+from tests.contract.worlds import create
 
 pytestmark = pytest.mark.broker
 
 VALUE_BYTES = 60_000
 BACKLOG_N = 6_000  # 360 MB: far more than a worker may hold
 STALL_S = 8.0
+OVERDUE_S = 0.5
+POLLED_S = 2.0
 DIGEST_S = 4.0  # what was fetched before the stall is folded meanwhile
 MIB = 1 << 20
 
@@ -63,6 +68,7 @@ def test_a_stalled_broker_costs_no_memory(
         pid = worker.process.pid
         idle = _memory(pid, "VmRSS")
         eventually(lambda: published() > 0, "the first are predicted")
+        before = published()
         own_kafka.pause()
         time.sleep(DIGEST_S)
         samples = []
@@ -71,11 +77,31 @@ def test_a_stalled_broker_costs_no_memory(
             samples.append(_memory(pid, "VmRSS"))
             time.sleep(0.1)
         own_kafka.resume()
-        during = published()
         eventually(lambda: published() >= BACKLOG_N, "all is predicted", within_s=120)
         most = _memory(pid, "VmHWM")
         assert worker.stop().code == 0
 
-    assert during < BACKLOG_N, "the stall came too late to show anything"
+    assert before < BACKLOG_N // 2, "the stall came too late to show anything"
     assert max(samples) - samples[0] <= GROWTH_MAX, [s // MIB for s in samples]
     assert most - idle <= HELD_MAX, (idle // MIB, most // MIB)
+
+
+def test_polling_a_stalled_broker_rests(own_kafka: LocalKafka) -> None:
+    """kafka-python would go round without a pause, and grow, while a heartbeat is overdue."""
+    with closing(KafkaWorld(own_kafka)) as world:
+        create(world)
+        log = world.log()
+        hands.assigned(log, {0})
+        log.seek(0, 0)
+        hands.poll(log)
+        own_kafka.pause()
+        try:
+            time.sleep(OVERDUE_S)
+            rounds_from, until = time.thread_time(), time.monotonic() + POLLED_S
+            while time.monotonic() < until:
+                assert not hands.poll(log).records
+            used_s = time.thread_time() - rounds_from
+        finally:
+            own_kafka.resume()
+
+    assert used_s < POLLED_S / 4
