@@ -118,6 +118,8 @@ class Simulation(Safety):
     def _work_off(self) -> None:
         """Rounds until nothing is left but what is paused."""
         for _ in range(CALM_ROUNDS_MAX):
+            if self._dead:
+                self._bury_all()  # overtaken by retention just now: its session ends too
             if not self._alive:
                 self._start()
             busy = list(filter(self._has_work, self._alive))

@@ -19,6 +19,9 @@ from tests.simulation.troubles import Trouble
 
 SEEDS_N = 150
 
+FOUND_SOMETHING = (5851,)
+"""Failed once: a worker that retention overtook in the calm phase kept its partitions for ever."""
+
 # What a fair share of the schedules must come to; else they prove little.
 SIGHTS = (
     "fails at poll", "fails at committed", "fails at bounds", "fails at read", "fails at load",
@@ -40,7 +43,7 @@ SIGHTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(SEEDS_N))
+@pytest.mark.parametrize("seed", [*range(SEEDS_N), *FOUND_SOMETHING])
 def test_a_schedule_of_faults_changes_nothing(
     seed: int, record_property: Callable[[str, object], None]
 ) -> None:
