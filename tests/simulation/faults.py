@@ -17,13 +17,17 @@ _LOG = (
 _MANY = ("send", "save")
 """One commit sends many records; a fault in most commits would hide all later steps."""
 
-_REDIS_IS_AWAY = (redis.ConnectionError("connection refused"), redis.TimeoutError("timed out"))
+# To be made anew each time: an exception keeps all frames that it was ever raised in.
+_REDIS_IS_AWAY = (
+    (redis.ConnectionError, "connection refused"),
+    (redis.TimeoutError, "timed out"),
+)
 _REDIS_SAYS = (
     *_REDIS_IS_AWAY,
-    redis.ResponseError("OOM command not allowed when used memory > 'maxmemory'"),
-    redis.ReadOnlyError("you can't write against a read only replica"),
-    redis.BusyLoadingError("loading the dataset in memory"),
-    redis.exceptions.NoPermissionError("this user has no permissions"),
+    (redis.ResponseError, "OOM command not allowed when used memory > 'maxmemory'"),
+    (redis.ReadOnlyError, "you can't write against a read only replica"),
+    (redis.BusyLoadingError, "loading the dataset in memory"),
+    (redis.exceptions.NoPermissionError, "this user has no permissions"),
 )
 
 
@@ -83,7 +87,8 @@ def failure(step: str, rng: Random) -> Exception:
     name, _, when = step.partition(":")
     if step in _STORE:
         # An error that Redis answers with means that nothing was done.
-        return rng.choice(_REDIS_IS_AWAY if when == "after" else _REDIS_SAYS)
+        error, text = rng.choice(_REDIS_IS_AWAY if when == "after" else _REDIS_SAYS)
+        return error(text)
     text = f"injected at {name}"
     if name == "committed" and rng.random() < 0.3:
         return CommitLost(text)

@@ -1,5 +1,6 @@
 """Random schedules of faults; `scripts/simulate --seeds 10000` runs more of them."""
 
+import gc
 import os
 import re
 import subprocess
@@ -64,6 +65,17 @@ def test_the_schedules_come_to_everything_they_are_for() -> None:
 
     assert not missing
     assert alerts_n > SEEDS_N / 2
+
+
+def test_a_world_is_gone_when_its_seed_is_done() -> None:
+    """Of tens of thousands in a row, each would slow the next ones down."""
+    for seed in range(30):
+        simulate(seed)
+    gc.collect()
+
+    left = [each for each in gc.get_objects() if isinstance(each, Simulation)]
+
+    assert not left
 
 
 def test_a_seed_decides_everything() -> None:
