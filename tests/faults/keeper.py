@@ -50,7 +50,8 @@ class Keeper:
     def terminate(self) -> None:
         """SIGTERM; `look` starts a new one once it ended."""
         with self._hold:
-            if self.worker.running:
+            # A second SIGTERM means "at once", and no drain would be seen.
+            if self.worker.running and self._terminated_at is None:
                 # Before it works, Python's own answer to the signal is the right one.
                 is_early = "worker_started" not in self.worker.log
                 self._wanted |= {0, -signal.SIGTERM} if is_early else {0}
