@@ -9,7 +9,8 @@ committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
 
 import logging
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,16 @@ from stream.runtime import outcomes
 from stream.telemetry import Event, Metric, Telemetry
 
 OnChange = Literal["refuse", "rebuild", "fresh"]
+
+Deadlined = Callable[[str, float], AbstractContextManager[None]]
+"""`Watchdog.watch`: what is done, and the seconds it may take."""
+
+MAKE_S_MAX = 300.0
+"""To make an untrained model: a factory may load one that was trained before."""
+
+TAKE_IN_S_MIN, TAKE_IN_BYTES_S = 10.0, 1 << 20
+"""To take a stored state in: so long, and at so many bytes a second. A forest of 200 MB is
+unpickled at 20 MB a second; the slowest network that a state of that size makes sense on has 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +63,16 @@ class Restore:
     So that a worker with much to replay still polls, and its other partitions go on.
     """
 
-    def __init__(self, sources: Sources, partition: int, committed: Committed | None) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        partition: int,
+        committed: Committed | None,
+        *,
+        deadlined: Deadlined,
+    ) -> None:
         self._sources = sources
+        self._deadlined = deadlined
         self.partition = partition
         self._committed = committed
         self._task: Task | None = None
@@ -201,7 +220,8 @@ class Restore:
 
     def _untrained(self, genesis: int) -> Task:
         self._origin, self.stored_offset = f"untrained model at {genesis}", genesis
-        return Task(self._sources.recipe, partition=self.partition, genesis=genesis)
+        with self._deadlined("making the model", MAKE_S_MAX):
+            return Task(self._sources.recipe, partition=self.partition, genesis=genesis)
 
     def _from_store(self, committed: Committed, known: Metadata, log_start: int) -> Task:
         try:
@@ -230,7 +250,8 @@ class Restore:
         for stored in sources.store.stored(self.partition):
             if stored.next_offset > offset:
                 continue
-            sealed = sources.store.load(self.partition, stored.next_offset)
+            with self._taking_in("loading a snapshot", stored.size_bytes):
+                sealed = sources.store.load(self.partition, stored.next_offset)
             if sealed is None:
                 self._reject(stored.next_offset, "parts of it are gone")
                 continue
@@ -254,10 +275,17 @@ class Restore:
 
     def _unpickled(self, header: Header, payload: bytes) -> Task | None:
         try:
-            return Task(self._sources.recipe, partition=self.partition, payload=payload)
+            # The first task of a recipe makes the untrained model too.
+            with self._taking_in("unpickling a snapshot", len(payload), more_s=MAKE_S_MAX):
+                return Task(self._sources.recipe, partition=self.partition, payload=payload)
         except pickle.UnpicklingError as error:
             self._reject(header.next_offset, f"it does not unpickle: {error}")
             return None
+
+    def _taking_in(
+        self, what: str, size_bytes: int, *, more_s: float = 0.0
+    ) -> AbstractContextManager[None]:
+        return self._deadlined(what, TAKE_IN_S_MIN + size_bytes / TAKE_IN_BYTES_S + more_s)
 
     def _reject(self, next_offset: int, why: str) -> None:
         self._sources.telemetry.count(Metric.SNAPSHOTS_REJECTED)

@@ -5,19 +5,15 @@ looked at yet) or *restoring* (one at a time). Beside them lie *held* states, of
 or given away. One lives again only if the committed offset, with its metadata, is exactly its own.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from stream.core.task import Task
 from stream.ports import Committed, Log
-from stream.runtime.restore import Restore, Sources
+from stream.runtime.restore import Deadlined, Restore, Sources
 from stream.telemetry import Event
 
 RESTORE_SLICE_S = 0.2
-
-Deadlined = Callable[[str, float], AbstractContextManager[None]]
-"""`Watchdog.watch`: what is done, and the seconds it may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,4 +122,6 @@ class Settling:
         if self._restore is None and self._unsettled:
             partition = min(self._unsettled)
             self._unsettled.discard(partition)
-            self._restore = Restore(self._sources, partition, committed.get(partition))
+            self._restore = Restore(
+                self._sources, partition, committed.get(partition), deadlined=self._deadlined
+            )

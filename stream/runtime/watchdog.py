@@ -34,12 +34,18 @@ class Watchdog:
 
     @contextmanager
     def watch(self, what: str, seconds: float) -> Iterator[None]:
-        """Give the calls inside `seconds` to return; not nested."""
-        self._watched = (what, time.monotonic() + seconds)
+        """Give the calls inside `seconds` to return.
+
+        Within another watch the time of that one stands still meanwhile.
+        """
+        outer, began = self._watched, time.monotonic()
+        self._watched = (what, began + seconds)
         try:
             yield
         finally:
-            self._watched = None
+            if outer is not None:
+                outer = (outer[0], outer[1] + time.monotonic() - began)
+            self._watched = outer
 
     def close(self) -> None:
         """Stop looking."""

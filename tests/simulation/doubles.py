@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager
-from functools import cached_property
 from typing import Any
 
 from stream.adapters.memory import MemoryBroker, MemoryLog, MemoryReader
@@ -162,24 +161,26 @@ class Deadlines(Watchdog):
         self, what: str, seconds: float
     ) -> AbstractContextManager[None]:
         """See `Watchdog.watch`."""
-        if self.end_s is not None or seconds <= 0:
-            raise Violation(f"{what}: nested, or no time for it: {seconds}")
+        if seconds <= 0:
+            raise Violation(f"{what}: no time for it: {seconds}")
+        watching = _Watching(self)
         self.end_s = self._clock.elapsed_s + seconds
-        return self._watching
-
-    @cached_property
-    def _watching(self) -> AbstractContextManager[None]:
-        return _Watching(self)
+        return watching
 
 
 class _Watching(AbstractContextManager[None]):
-    """One for all calls, since they are never nested: a generator for each takes ten times that."""
+    """A class, as a generator takes several times as long."""
+
+    __slots__ = ("_deadlines", "_left_s")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
+        outer_s = deadlines.end_s
+        self._left_s = None if outer_s is None else outer_s - deadlines._clock.elapsed_s
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._deadlines.end_s = None
+        deadlines, left_s = self._deadlines, self._left_s
+        deadlines.end_s = None if left_s is None else deadlines._clock.elapsed_s + left_s
 
 
 class Diary(Telemetry):

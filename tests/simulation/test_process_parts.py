@@ -46,6 +46,21 @@ def test_a_call_that_returns_in_time_ends_nothing() -> None:
     assert not ended
 
 
+def test_the_time_of_a_call_stands_still_within_another_watch() -> None:
+    """Restoring is watched as calls of clients; to unpickle a large state may take far longer."""
+    said: list[str] = []
+    watchdog = Watchdog(said.append, lambda _: None)
+    with watchdog.watch("restoring", 0.4):
+        with watchdog.watch("unpickling", 60.0):
+            time.sleep(0.8)
+        time.sleep(0.1)
+        assert not said
+        _wait_for(lambda: bool(said))
+    watchdog.close()
+
+    assert said == ["restoring did not return within its deadline"]
+
+
 def test_a_stop_signal_ends_a_sleep() -> None:
     """A worker that backs off must still stop at once."""
     stopping = threading.Event()
