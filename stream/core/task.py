@@ -165,7 +165,7 @@ class Task:
         if self._numeric:
             error = abs((prediction or 0.0) - label)
         else:
-            error = 0 if prediction == label else 1
+            error = 0.0 if prediction == label else 1.0
         state.window.add((prediction, label))
         state.labelled_n += 1
         state.error_sum += error
