@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 VARIABLE = "FAULTS"
 POLL_VARIABLE = "FAULTS_MAX_POLL_MS"
 
+_OF_CONFLUENT = {"send": "produce", "flush": "send_offsets_to_transaction"}
+"""What librdkafka's producer has instead; it flushes within `commit_transaction`, after those."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
@@ -87,7 +90,7 @@ def _arm(hook: Hook) -> None:
     name, _, method = path.partition(".")
     owner = _owner(module, name)
     if owner.__module__ == __name__:
-        method = {"send": "produce"}.get(method, method)
+        method = _OF_CONFLUENT.get(method, method)
     original: Callable[..., Any] = getattr(owner, method)
     calls = 0
 
