@@ -1,6 +1,8 @@
 """Real servers for the tests: skipped on a laptop that lacks them, missed loudly in CI.
 
 `STREAM_TESTS_EXPECT=kafka,redis,docker` names what must be there: then its absence is a failure.
+Properties are tried on the same examples every time, so that a red run says something about the
+change; `--hypothesis-profile explore` draws others.
 """
 
 import os
@@ -12,8 +14,13 @@ from typing import NoReturn
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from stream.sandbox import LocalKafka, LocalRedis, Unavailable, containers
+
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore", derandomize=False, print_blob=True)
+settings.load_profile("repeatable")
 
 
 def skip_or_fail(what: str, reason: object) -> NoReturn:
