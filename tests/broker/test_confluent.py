@@ -1,13 +1,15 @@
 """librdkafka against a broker that hangs, is away, or lacks what is needed: every call ends."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 from stream.adapters import confluent
-from stream.adapters.confluent import KafkaLog
+from stream.adapters.confluent import KafkaLog, membership
 from stream.core.event import Channel
 from stream.errors import CommitLost, Misconfigured, Retryable
 from stream.ports import Committed
@@ -16,7 +18,7 @@ from tests.broker import kafka_hands as hands
 from tests.broker.checks import eventually
 from tests.conftest import running_kafka
 from tests.contract.confluent_world import ConfluentWorld
-from tests.contract.worlds import at, create, output, patiently, values
+from tests.contract.worlds import at, create, output, patiently, raws, values
 
 pytestmark = pytest.mark.broker
 
@@ -90,6 +92,37 @@ def test_a_member_that_was_thrown_out_commits_nothing(world: ConfluentWorld) -> 
 
     assert heir.committed({0}) == {0: at(100)}
     assert values(world.reader(), Channel.PREDICTIONS) == []
+
+
+def test_a_log_that_starts_late_is_not_read_before_the_worker_says_where(
+    world: ConfluentWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An assigned partition is paused at once, but the client's own thread may be quicker."""
+
+    class SlowToPause(Consumer):
+        def pause(self, partitions: list[TopicPartition]) -> None:
+            time.sleep(1.0)
+            super().pause(partitions)
+
+    monkeypatch.setattr(membership, "Consumer", SlowToPause)
+    create(world)
+    world.append(raws(b"gone", b"gone", b"kept"))
+    world.delete_before(Channel.EVENTS, 0, 2)
+
+    log = joined(world)
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        assert not log.poll(timeout_s=0.05, records_max=10).records
+    log.seek(0, 2)
+
+    seen: list[bytes | None] = []
+
+    def came() -> bool:
+        seen.extend(r.value for r in log.poll(timeout_s=0.1, records_max=9).records.get(0, ()))
+        return bool(seen)
+
+    eventually(came, "the record that is left")
+    assert seen == [b"kept"]
 
 
 def test_a_missing_output_topic_is_misconfigured(world: ConfluentWorld) -> None:

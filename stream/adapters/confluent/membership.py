@@ -4,7 +4,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 
 from stream.adapters.confluent.connection import Connection
 from stream.config.timings import Timings
@@ -67,8 +73,11 @@ class Membership:
         )
 
     def _on_assign(self, consumer: Consumer, assigned: Sequence[TopicPartition]) -> None:
-        """Hold the new ones back until the worker seeks; any offset will do while paused."""
-        held = [TopicPartition(tp.topic, tp.partition, 0) for tp in assigned]
+        """Hold the new ones back until the worker seeks.
+
+        Its own thread may fetch before they are paused, and at the end nothing is out of range.
+        """
+        held = [TopicPartition(tp.topic, tp.partition, OFFSET_END) for tp in assigned]
         consumer.incremental_assign(held)
         if held:
             consumer.pause(held)
