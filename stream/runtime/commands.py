@@ -53,7 +53,7 @@ def run(
         supervising.supervise(open_house(path), workers=asked, until_end=until_end)
         return
     house = open_house(path)
-    process.with_hash_seed(house.settings)
+    process.start_again_with(process.environment(house.settings))
     process.stop_on_signals(house.stopping)
     if supervised is not None:
         from stream.runtime import supervised as line  # noqa: PLC0415
@@ -159,7 +159,7 @@ def snapshots(
 
     house = open_house(path)
     if what == "verify":
-        process.with_hash_seed(house.settings)
+        process.start_again_with(process.environment(house.settings))
     command = {
         "list": inspection.show_list, "inspect": inspection.inspect, "verify": verification.verify,
     }[what]  # fmt: skip

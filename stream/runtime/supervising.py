@@ -94,8 +94,7 @@ def _work(
     """The supervisor's life. Returns: its exit code."""
     # A name that came from a file would be a second source of the one that we give.
     inherited = {k: v for k, v in house.environ.items() if not k.upper().startswith(_INSTANCE)}
-    # Spares each a start of its own, see `process.with_hash_seed`.
-    inherited["PYTHONHASHSEED"] = str(house.settings.effective_hash_seed)
+    inherited |= process.environment(house.settings)  # spares each a second start
 
     def hire(name: str) -> WorkerProcess:
         return WorkerProcess(sys.argv[1:], environment={**inherited, _INSTANCE: name})
