@@ -47,20 +47,26 @@ def _look(verifier: Verifier, admin: _Admin, times: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offsets", "committed", "broken"),
+    ("offsets", "committed", "stable", "broken"),
     [
-        ([0, 1, 2], [3, 3, 3], ""),
-        ([0, 1, 1], [2, 2, 2], "I1: input offset 0:1 has two outcomes"),
-        ([0, 2, 1], [3, 3, 3], "I3"),
-        ([0, 1, 2], [3, 2, 3], "I6"),
-        ([0, 2], [3, 3, 3], "I1: 3 is committed in partition 0, and offset 1"),
-        ([0, 1, 2], [2, 2, 2], "I4"),
+        ([0, 1, 2], [3, 3, 3], 3, ""),
+        ([0, 1, 1], [2, 2, 2], 2, "I1: input offset 0:1 has two outcomes"),
+        ([0, 2, 1], [3, 3, 3], 3, "I3"),
+        ([0, 1, 2], [3, 2, 3], 2, "I6"),
+        ([0, 1, 2], [3, 2, 3], 3, ""),  # a coordinator that just took over
+        ([0, 2], [3, 3, 3], 3, "I1: 3 is committed in partition 0, and offset 1"),
+        ([0, 1, 2], [2, 2, 2], 2, "I4"),
     ],
 )
 def test_what_breaks_an_invariant_is_seen(
-    offsets: list[int], committed: list[int], broken: str
+    offsets: list[int],
+    committed: list[int],
+    stable: int,
+    broken: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And what does not, is not."""
+    monkeypatch.setattr(Verifier, "_stable_offset", lambda *_: stable)
     verifier = _verifier()
     verifier._take(PREDICTIONS, [_prediction(o) for o in offsets])
 
