@@ -11,7 +11,7 @@ from stream.config import Settings
 
 MALLOC_ARENAS = "2"
 """The client makes threads for each new producer, and glibc gives threads heaps of their own, from
-which little comes back: over 30 minutes of faults a worker grew by 32 MB."""
+which little comes back: in 23 minutes of faults a worker grew by 32 MB, with two heaps by 14."""
 
 
 def environment(settings: Settings) -> dict[str, str]:
