@@ -115,7 +115,9 @@ class KafkaLog:
             messages = polled(self._consumer, timeout_s=timeout_s, records_max=records_max)
             self._metadata = self._membership.metadata()
         try:
-            records, ends = sorted_out(messages, self._connection, doing)
+            records, ends = sorted_out(
+                messages, self._connection, doing, starts=self._membership.flowing
+            )
         except Fenced:
             self._fenced = True
             raise

@@ -4,13 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from confluent_kafka import (
-    OFFSET_END,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.adapters.confluent.connection import Connection
 from stream.config.timings import Timings
@@ -22,6 +16,7 @@ QUEUED_KBYTES_MAX = 16 << 10
 
 MAX_POLL_INTERVAL_MS = 300_000
 SEEK_S = 5.0
+STOPPED_S = 1.0
 
 
 class Membership:
@@ -40,7 +35,7 @@ class Membership:
         self._revoked: set[int] = set()
         self._assigned: set[int] = set()
         self.owned: set[int] = set()
-        self.flowing: set[int] = set()
+        self.flowing: dict[int, int] = {}  # partition -> the offset that it flows from
         static = {} if instance is None else {"group.instance.id": instance}
         self.consumer: Consumer = connection.make(
             Consumer,
@@ -73,16 +68,16 @@ class Membership:
         )
 
     def _on_assign(self, consumer: Consumer, assigned: Sequence[TopicPartition]) -> None:
-        """Hold the new ones back until the worker seeks.
+        """Hold the new ones back until the worker seeks; any offset will do while paused.
 
-        Its own thread may fetch before they are paused, and at the end nothing is out of range.
+        Librdkafka's own thread may fetch before they are: see `sorted_out` about `starts`.
         """
-        held = [TopicPartition(tp.topic, tp.partition, OFFSET_END) for tp in assigned]
+        held = [TopicPartition(tp.topic, tp.partition, 0) for tp in assigned]
         consumer.incremental_assign(held)
         if held:
             consumer.pause(held)
         for tp in assigned:
-            self.flowing.discard(tp.partition)
+            self.flowing.pop(tp.partition, None)
             self.owned.add(tp.partition)
             self._assigned.add(tp.partition)
 
@@ -99,7 +94,8 @@ class Membership:
     def _gone(self, partitions: Sequence[TopicPartition]) -> None:
         gone = {tp.partition for tp in partitions}
         self.owned -= gone
-        self.flowing -= gone
+        for partition in gone:
+            self.flowing.pop(partition, None)
         self._assigned -= gone
         self._revoked |= gone
 
@@ -121,22 +117,28 @@ class Membership:
     def flow(self, partition: int, offset: int) -> None:
         """Deliver from `offset` on. Raises: KafkaException."""
         tp = TopicPartition(self._topic, partition, offset)
-        deadline_s = time.monotonic() + SEEK_S
+        began_s, is_assigned_again = time.monotonic(), False
         while True:
             try:
                 self.consumer.seek(tp)
             except KafkaException as error:
                 # Right after the assignment the fetcher is not there yet.
                 early = error.args[0].code() in (KafkaError._STATE, KafkaError._UNKNOWN_PARTITION)
-                if not early or time.monotonic() > deadline_s:
+                waited_s = time.monotonic() - began_s
+                if not early or waited_s > SEEK_S:
                     raise
+                if waited_s > STOPPED_S and not is_assigned_again:
+                    # It was there, and what lies at offset 0 was not: that stopped it for good.
+                    self.consumer.incremental_unassign([tp])
+                    self.consumer.incremental_assign([tp])
+                    is_assigned_again = True
                 time.sleep(0.01)
             else:
                 break
         self.consumer.resume([tp])
-        self.flowing.add(partition)
+        self.flowing[partition] = offset
 
     def hold(self, partition: int) -> None:
         """Deliver nothing more until `flow`. Raises: KafkaException."""
         self.consumer.pause([TopicPartition(self._topic, partition)])
-        self.flowing.discard(partition)
+        self.flowing.pop(partition, None)

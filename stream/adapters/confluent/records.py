@@ -1,6 +1,6 @@
 """librdkafka's messages as our records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message
@@ -25,9 +25,20 @@ def polled(
 
 
 def sorted_out(
-    messages: Iterable[Any], connection: Connection, doing: str
+    messages: Iterable[Any],
+    connection: Connection,
+    doing: str,
+    *,
+    starts: Mapping[int, int] | None = None,
 ) -> tuple[dict[int, list[Record]], dict[int, int]]:
     """Records by partition in their order, and where partitions stand that have no more.
+
+    Args:
+        messages: as the client gave them.
+        connection: translates errors.
+        doing: what was done, for their messages.
+        starts: the partitions that are wanted, and from where. That the log does not hold what
+            lies before, or another partition's offset, is nobody's concern then.
 
     Raises: Fenced, LogLost, Misconfigured, Retryable: what a message says instead of being one.
     """
@@ -49,9 +60,16 @@ def sorted_out(
                 found.append(record)
         elif error.code() == KafkaError._PARTITION_EOF:
             ends[message.partition()] = message.offset()
-        elif error.code() not in _PASSING:
+        elif error.code() not in _PASSING and not _is_unwanted(message, starts):
             raise connection.translate(error, doing)
     return records, ends
+
+
+def _is_unwanted(message: Any, starts: Mapping[int, int] | None) -> bool:
+    if starts is None or message.error().code() != KafkaError._AUTO_OFFSET_RESET:
+        return False
+    start = starts.get(message.partition())
+    return start is None or message.offset() < start
 
 
 # What librdkafka tells and then mends by itself; a topic that stays away is looked for elsewhere.
