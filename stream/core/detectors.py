@@ -111,8 +111,6 @@ class Monitor:
         if not MAGNITUDE_MIN <= value <= MAGNITUDE_MAX:
             self.skipped_n += 1
             return None
-        if value.__class__ is not float:
-            value = float(value)  # KSWIN's test takes no integers of more than 64 bits
         detector = self._detector
         detector.update(value)
         self._n += 1
@@ -233,6 +231,8 @@ class Detectors:
         """
         alarms: tuple[Alarm, ...] = ()
         if error is not None:  # as `_update` does, which a call would slow down
+            if type(error) is not float:
+                error = _as_float(error)
             for monitor in self._on_error:
                 alarm = monitor.update(error)
                 if alarm is not None:
@@ -254,8 +254,13 @@ def _update(monitors: tuple[Monitor, ...], value: Feature | None) -> tuple[Alarm
     if type(value) is not float:
         if not isinstance(value, (int, float)):
             return ()
-        value = float(value) if MAGNITUDE_MIN <= value <= MAGNITUDE_MAX else inf
+        value = _as_float(value)
     return tuple([alarm for each in monitors if (alarm := each.update(value)) is not None])
+
+
+def _as_float(value: float) -> float:
+    """A number of any size; KSWIN's test, for one, takes no integers of more than 64 bits."""
+    return float(value) if MAGNITUDE_MIN <= value <= MAGNITUDE_MAX else inf
 
 
 def default_specs(kind: Kind) -> tuple[DetectorSpec, ...]:

@@ -125,15 +125,7 @@ class Verifier:
             self._over.wait(LOOK_EVERY_S)
 
     def _watch_with_clients(self) -> None:
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.bootstrap,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            bootstrap_timeout_ms=CALL_MS,
-            request_timeout_ms=CALL_MS,
-            fetch_max_wait_ms=50,
-        )
+        consumer = self._consumer(auto_offset_reset="none", fetch_max_wait_ms=50)
         admin = None
         try:
             admin = KafkaAdminClient(
@@ -152,6 +144,16 @@ class Verifier:
             consumer.close(autocommit=False, timeout_ms=1_000)
             if admin is not None:
                 admin.close()
+
+    def _consumer(self, **more: Any) -> Any:
+        return KafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            bootstrap_timeout_ms=CALL_MS,
+            request_timeout_ms=CALL_MS,
+            **more,
+        )
 
     def _assign(self, consumer: Any) -> None:
         wanted = self.topic_partitions()
@@ -214,14 +216,7 @@ class Verifier:
         over, which may be older; whoever asks for stable offsets waits until all of it is
         (KAFKA-14499).
         """
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.bootstrap,
-            group_id=self.pipeline,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            bootstrap_timeout_ms=CALL_MS,
-            request_timeout_ms=CALL_MS,
-        )
+        consumer = self._consumer(group_id=self.pipeline)
         try:
             found = consumer.committed(tp, timeout_ms=CALL_MS)
         finally:

@@ -17,6 +17,7 @@ QUEUED_KBYTES_MAX = 16 << 10
 MAX_POLL_INTERVAL_MS = 300_000
 SEEK_S = 5.0
 STOPPED_S = 1.0
+"""A fetcher that is not there for this long was stopped; a new one is there within milliseconds."""
 
 
 class Membership:
