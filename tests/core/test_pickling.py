@@ -1,12 +1,20 @@
 """States come back equal and independent, by our pickler as by the standard library's."""
 
+import gc
 import pickle
+import random
 import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from river import forest, tree
 
 from stream.core import pickling
 
@@ -150,3 +158,112 @@ def test_unpicklable_values_raise_as_ever() -> None:
         pickling.dumps({"function": lambda: 1})
     with pytest.raises(TypeError):
         pickling.dumps(each for each in (1, 2))
+
+
+class Pair:
+    """Two attributes."""
+
+    def __init__(self, left: Any) -> None:
+        self.left, self.right = left, 0
+
+
+class Default:
+    """An attribute that only some objects have as their own."""
+
+    shown: int | None = None
+
+    def __init__(self, **attributes: Any) -> None:
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+
+class Asked:
+    """Answers for what it does not have."""
+
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def is_slow(value: Any) -> bool:
+    """Whether an object's attributes are in a dict; asking for that puts them there."""
+    held = {id(each) for each in gc.get_referents(value)}
+    return id(vars(value)) in held
+
+
+def test_what_was_pickled_stays_fast() -> None:
+    """All but the first of each kind, from which the names are learned."""
+    values = [Pair(1), Pair([2])]
+    pickling.dumps(Pair(0))
+
+    found = [back(value) for value in values]
+
+    assert [vars(each) for each in found] == [{"left": 1, "right": 0}, {"left": [2], "right": 0}]
+    assert not any(is_slow(value) for value in values)
+    assert all(is_slow(value) for value in values)  # since it was asked: it would have been seen
+
+
+MODELS = {
+    "tree": tree.HoeffdingTreeClassifier,
+    "forest": lambda: forest.ARFClassifier(n_models=3, seed=1),
+}
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_a_model_that_was_pickled_stays_fast(make: Callable[[], Any]) -> None:
+    """Whatever it has grown meanwhile; but for what river itself puts into dicts."""
+    rivers, ours = slow_ones(grown(make(), pickled=False)), slow_ones(grown(make(), pickled=True))
+
+    assert sum(rivers.values()) + sum(ours.values()) > 0  # the roots, at least
+    assert all(n <= rivers[cls] + 3 for cls, n in ours.items())
+
+
+def grown(model: Any, *, pickled: bool) -> Any:
+    """A model that has learned, and was pickled now and then."""
+    rng = random.Random(1)
+    for at in range(3):
+        for _ in range(1_500):
+            x = {"a": rng.random(), "b": rng.random(), "c": rng.random()}
+            model.learn_one(x, x["a"] + x["b"] * at > rng.random())
+        if pickled:
+            pickling.dumps(model)
+    return model
+
+
+def slow_ones(model: Any) -> Counter[type]:
+    """How many of a model's objects have their attributes in dicts, by class."""
+    return Counter(
+        type(each)
+        for each in list(parts(model))
+        if type(each).__module__.startswith("river") and type(each).__dictoffset__ and is_slow(each)
+    )
+
+
+def parts(root: Any) -> Iterator[Any]:
+    """All objects that a model holds."""
+    seen, todo = {id(root)}, [root]
+    while todo:
+        each = todo.pop()
+        yield each
+        for held in gc.get_referents(each):
+            if not isinstance(held, type | ModuleType | FunctionType) and id(held) not in seen:
+                seen.add(id(held))
+                todo.append(held)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "shown", "c"]), st.none()), max_size=9))
+def test_objects_of_one_class_may_have_different_attributes(sets: list[dict[str, None]]) -> None:
+    """Also where the class has a value of its own, or answers for what is not there."""
+    for cls in (Default, Asked):
+        found = back([cls(**attributes) for attributes in sets])
+
+        assert [vars(each) for each in found] == sets
+
+
+def test_names_that_are_remembered_have_a_bound() -> None:
+    """A class may give each of its objects others."""
+    for i in range(100):
+        assert vars(back(Default(**{f"own_{i}": i}))) == {f"own_{i}": i}
