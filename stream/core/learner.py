@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from river import active, base, compose
 
-from stream.core import pickling
+from stream.core import fused, pickling
 from stream.core.event import Feature, Kind
 from stream.core.spec import ModelSpec
 from stream.core.unrolled import unrolled
@@ -122,10 +122,10 @@ def predictor(model: base.Estimator, kind: Kind) -> Predict:
 
 def learner(model: base.Estimator, kind: Kind) -> Callable[[dict[str, Feature], Any], None]:
     """The one function that teaches `model`; an anomaly detector's ignores the label."""
-    learn_one = unrolled(model).learn_one
+    learn_one = fused.learner(unrolled(model))
     if kind is Kind.ANOMALY:
         return lambda features, _label: learn_one(features)
-    return learn_one  # type: ignore[no-any-return]  # river's differ in what they call y
+    return learn_one
 
 
 def unseeded(model: base.Estimator) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from river import base, compose
 
+from stream.core import fused
+
 Features = dict[str, Any]
 
 
@@ -70,13 +72,12 @@ def _after(
 
 
 def _learner(first: list[Any], end: Any, *, is_supervised: bool) -> Callable[..., None]:
-    steps = tuple((step.learn_one, step.transform_one) for step in first)
-    learn_last = end.learn_one
+    steps = tuple(fused.learn_and_transform(step) for step in first)
+    learn_last = fused.learner(end)
 
     def learn_one(features: Features, label: Any = None) -> None:
-        for learn, transform in steps:
-            learn(features)
-            features = transform(features)
+        for learn_and_transform in steps:
+            features = learn_and_transform(features)
         if is_supervised:
             learn_last(features, label)
         else:
