@@ -19,9 +19,17 @@ _LINEAR = (linear_model.LogisticRegression, linear_model.LinearRegression)
 
 
 def learn_and_transform(step: Any) -> Callable[[Features], Features]:
-    """`step.learn_one`, then `step.transform_one`, as a pipeline does before its last step."""
+    """`step.learn_one`, then `step.transform_one`, as a pipeline does before its last step.
+
+    A transformer may bring that as its own `learn_and_transform_one`.
+    """
     if type(step) is preprocessing.StandardScaler and step.with_std and step.window_size is None:
         return _scaler(step)
+    in_one_go: Callable[[Features], Features] | None = getattr(
+        step, "learn_and_transform_one", None
+    )
+    if in_one_go is not None:
+        return in_one_go
     learn, transform = step.learn_one, step.transform_one
 
     def one_after_the_other(features: Features) -> Features:

@@ -127,6 +127,31 @@ class MixedScaler(base.Transformer):
                 scaled[name] = 0.0
                 continue
             scaled[name] = (value - mean) / variance**0.5 if variance else 0.0
+        return self._finished(scaled)
+
+    def learn_and_transform_one(self, x: Features) -> Features:
+        """`learn_one`, then `transform_one`, in one go: see `stream.core.fused`."""
+        moments = self._moments
+        scaled: Features = {}
+        for name, value in x.items():
+            if value.__class__ is str:
+                self._vocabulary.learn(name, value)
+                self._encode(name, value, scaled)
+                continue
+            try:
+                moment = moments[name]
+            except KeyError:
+                moment = moments[name] = [0, 0.0, 0.0]
+            n, before, variance = moment
+            n += 1
+            offset = value - before
+            mean = before + offset / n
+            variance += (offset * (value - mean) - variance) / n
+            moment[:] = n, mean, variance
+            scaled[name] = (value - mean) / variance**0.5 if variance else 0.0
+        return self._finished(scaled)
+
+    def _finished(self, scaled: Features) -> Features:
         if self.clip is not None:
             self._limit(scaled, self.clip)
         if self.constant:

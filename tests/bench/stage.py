@@ -12,6 +12,7 @@ from typing import Literal
 
 from stream.cli import House
 from stream.core.event import Channel
+from stream.runtime import process
 from stream.sandbox import start
 from tests.bench import digest, environments
 from tests.bench.events import KEY, encoded
@@ -177,24 +178,27 @@ class Stage:
         command = [str(python), "-m", f"tests.bench.peers.{loop.module}", spec.dumps()]
         log = self.folder / f"{spec.name}.log"
         with log.open("wb") as errors:
-            process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=self.environment(), stdout=subprocess.PIPE,
+            child = subprocess.Popen(
+                command, cwd=REPOSITORY, env=self.environment(spec), stdout=subprocess.PIPE,
                 stderr=errors, text=True, start_new_session=True,
             )  # fmt: skip
             try:
-                output, _ = process.communicate(timeout=within_s)
+                output, _ = child.communicate(timeout=within_s)
             except subprocess.TimeoutExpired as error:
                 raise Failed(f"{loop.name}: no end within {within_s:.0f} s") from error
             finally:
-                _end(process)
+                _end(child)
         figures = read_figures(output)
         if figures is None:
             lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise Failed(f"{loop.name}: exit {process.returncode}: {lines[-1]}")
+            raise Failed(f"{loop.name}: exit {child.returncode}: {lines[-1]}")
         return figures
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, spec: Spec | None = None) -> dict[str, str]:
         """Of a loop's process. `STREAM__KAFKA__CLIENT` is each configuration's own."""
+        config = None if spec is None else spec.more.get("config")
+        # What `stream run` begins anew with, before it works.
+        workers = {} if config is None else process.environment(House.of(Path(config)).settings)
         servers = {
             name: value
             for name, value in self.servers.items()
@@ -202,7 +206,7 @@ class Stage:
         }
         return {
             **os.environ, **servers, "PYTHONHASHSEED": "0", "PYTHONPATH": str(REPOSITORY),
-            "XDG_STATE_HOME": str(self.folder),
+            "XDG_STATE_HOME": str(self.folder), **workers,
         }  # fmt: skip
 
     def _predictions(self, name: str, config: str | None) -> Iterator[bytes]:

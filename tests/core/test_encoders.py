@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,6 +44,28 @@ def numeric_events(count: int) -> list[dict[str, Any]]:
             event["rare"] = rng.random()
         events.append(event)
     return events
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        MixedScaler,
+        lambda: MixedScaler(categories_max=2, clip=2.0, constant=True),
+        lambda: MixedScaler(nominal=True),
+    ],
+    ids=["plain", "clipped", "nominal"],
+)
+def test_learning_and_scaling_in_one_go_changes_nothing(make: Callable[[], MixedScaler]) -> None:
+    """Not a bit of what comes out, nor of what is kept."""
+    both, one_by_one = make(), make()
+    rng = random.Random(7)
+    for event in numeric_events(500):
+        mixed = {**event, "color": rng.choice(["red", "green", "blue"])}
+        found = both.learn_and_transform_one(mixed)
+        one_by_one.learn_one(mixed)
+
+        assert repr(found) == repr(one_by_one.transform_one(mixed))
+        assert pickle.dumps(both) == pickle.dumps(one_by_one)
 
 
 @pytest.mark.parametrize(
