@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack, closing
 
-from stream.runtime import preparation, process
+from stream.runtime import memory, preparation, process
 from stream.runtime.assembly import assemble
 from stream.runtime.house import House
 from stream.telemetry import Event
@@ -34,5 +34,6 @@ def work(house: House, *, until_end: bool) -> None:
             fingerprint=recipe.fingerprint(),
         )
         process.collect_rarely()
+        memory.watch()
         worker.run()
     telemetry.say(Event.WORKER_STOPPED, **{m.value: n for m, n in telemetry.counters.items()})

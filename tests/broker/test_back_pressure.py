@@ -14,6 +14,7 @@ from tests.broker.checks import eventually, make_topic
 from tests.commands.project import MODEL, Project
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.worlds import create
+from tests.faults.stage import Stage
 
 pytestmark = pytest.mark.broker
 
@@ -30,6 +31,12 @@ HELD_MAX = 180 * MIB
 buffer and decoded, outputs; the rest is what malloc does not give back."""
 
 GROWTH_MAX = 8 * MIB
+
+CUT_AFTER_BYTES = 30_000
+BROKEN_S = 6.0
+BROKEN_N = 600
+BROKEN_MAX = 160 * MIB
+"""Measured: 85 MiB; 830 if nobody collects."""
 
 
 def _memory(pid: int, what: str) -> int:
@@ -51,11 +58,7 @@ def test_a_stalled_broker_costs_no_memory(
     make_topic(own_kafka, f"{pipeline}.events")
     events = TopicPartition(f"{pipeline}.events", 0)
     predictions = TopicPartition(f"{pipeline}.predictions", 0)
-    body = {"features": {"x": 0.5}, "label": True, "note": "." * VALUE_BYTES}
-    with closing(KafkaProducer(bootstrap_servers=own_kafka.bootstrap_servers)) as producer:
-        for _ in range(BACKLOG_N):
-            producer.send(events.topic, json.dumps(body).encode())
-        producer.flush()
+    _fill(own_kafka, events.topic, BACKLOG_N)
     with (
         closing(KafkaConsumer(bootstrap_servers=own_kafka.bootstrap_servers)) as looking,
         project.running("run", "-c", "stream.toml") as worker,
@@ -84,6 +87,51 @@ def test_a_stalled_broker_costs_no_memory(
     assert before < BACKLOG_N // 2, "the stall came too late to show anything"
     assert max(samples) - samples[0] <= GROWTH_MAX, [s // MIB for s in samples]
     assert most - idle <= HELD_MAX, (idle // MIB, most // MIB)
+
+
+def test_connections_that_break_inside_of_answers_cost_no_memory(
+    redis_server: LocalRedis, tmp_path: Path, pipeline: str
+) -> None:
+    """kafka-python leaves a cycle behind for each, with the answer that was under way."""
+    with Stage(tmp_path / "stage", print, "kafka-python") as stage:
+        kafka, proxy = stage.kafka, stage.proxy
+        project = Project(tmp_path)
+        servers = (
+            f'[kafka]\nbootstrap_servers = "127.0.0.1:{proxy.port}"\n'
+            f'[redis]\nurl = "{redis_server.url}"\n[events]\nextra = "ignore"\n'
+        )
+        project.configure(servers + MODEL, pipeline=pipeline)
+        make_topic(kafka, f"{pipeline}.events")
+        predictions = TopicPartition(f"{pipeline}.predictions", 0)
+        with (
+            closing(KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers)) as looking,
+            project.running("run", "-c", "stream.toml") as worker,
+        ):
+            worker.line("task_fresh")
+            pid = worker.process.pid
+            idle = _memory(pid, "VmRSS")
+            proxy.cut_after_bytes = CUT_AFTER_BYTES
+            _fill(kafka, f"{pipeline}.events", BROKEN_N)
+            time.sleep(BROKEN_S)
+            cuts_n, most = proxy.cuts_n, _memory(pid, "VmHWM")
+            proxy.heal()
+            eventually(
+                lambda: looking.end_offsets([predictions])[predictions] >= BROKEN_N,
+                "all is predicted",
+            )
+            assert worker.stop().code == 0
+
+    assert cuts_n > 50, cuts_n
+    assert most - idle <= BROKEN_MAX, (idle // MIB, most // MIB)
+
+
+def _fill(kafka: LocalKafka, topic: str, n: int) -> None:
+    body = {"features": {"x": 0.5}, "label": True, "note": "." * VALUE_BYTES}
+    value = json.dumps(body).encode()
+    with closing(KafkaProducer(bootstrap_servers=kafka.bootstrap_servers)) as producer:
+        for _ in range(n):
+            producer.send(topic, value)
+        producer.flush()
 
 
 def test_polling_a_stalled_broker_rests(own_kafka: LocalKafka) -> None:
