@@ -52,6 +52,20 @@ def running_redis(folder: Path) -> Iterator[LocalRedis]:
     server.kill()
 
 
+_SERVERS_FIRST = ("broker", "end_to_end", "faults", "endpoint", "commands", "bench", "simulation")
+"""Folders of tests that wait for servers and clocks, the longest files among them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: one that begins last keeps a processor waiting for minutes."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return _SERVERS_FIRST.index(folder) if folder in _SERVERS_FIRST else len(_SERVERS_FIRST)
+
+    items.sort(key=place)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the simulation's seeds that ran: `record_property("seeds", (first, stop))`."""
     reports = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, ())]
