@@ -217,9 +217,9 @@ class Task:
         return payload
 
     @property
-    def wants_copy(self) -> bool:
-        """Whether undoing has become long enough for a new `freeze`, or `rebase`."""
-        return self._way_back.is_long
+    def undo_length(self) -> float:
+        """From 0 to 1, where `step` takes a new copy; `freeze`, or `rebase`, before that."""
+        return self._way_back.length
 
     def mark(self) -> Mark:
         """The state of now, which somebody else is about to pickle: see `rebase`."""

@@ -12,9 +12,6 @@ from typing import NamedTuple
 
 from stream.core.event import Record
 
-LONG_BYTES = 4 << 20
-"""From this much on a new copy is wanted, at a moment that suits."""
-
 BYTES_MAX = 16 << 20
 """At this much a new copy is taken at once."""
 
@@ -70,9 +67,9 @@ class Undo:
         return self._bytes_n >= BYTES_MAX
 
     @property
-    def is_long(self) -> bool:
-        """Whether going back has become long enough for a new copy."""
-        return self._bytes_n >= LONG_BYTES
+    def length(self) -> float:
+        """Of the way back: from 0 to 1, where a new copy is taken at once."""
+        return self._bytes_n / BYTES_MAX
 
     def mark(self, counts: Counts) -> Mark:
         """This moment, for `rebase`; `counts` are the state's."""

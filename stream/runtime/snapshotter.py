@@ -32,8 +32,11 @@ SAY_EVERY_S = 60.0
 IN_LINE_S_MAX = 0.02
 """Pickling that is predicted to take longer is left to a child."""
 
-COPY_SHARE_MAX = 0.1
+COPY_SHARE_MAX = 0.02
 """Of the time, that copies for undoing alone may take of a core."""
+
+UNDO_LONG, UNDO_TOO_LONG = 0.25, 0.75
+"""From here on a copy for undoing is taken, as far as its share allows; and whatever it costs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +191,8 @@ class Snapshotter:
             if due and task.next_offset > offset:
                 self._take(task, is_stored=True)
                 return
-            if task.wants_copy and now >= self._copy_from:
+            enough = UNDO_LONG if now >= self._copy_from else UNDO_TOO_LONG
+            if task.undo_length >= enough:
                 self._take(task, is_stored=False)
                 return
 

@@ -7,7 +7,7 @@ import pytest
 from stream.core.event import Channel, Kind, Output, Reason, Record
 from stream.core.spec import Limits
 from stream.core.task import Task
-from stream.core.undo import BYTES_MAX, LONG_BYTES
+from stream.core.undo import BYTES_MAX
 from tests.folds import ON_PREDICTION, PARTITION, event, fold, recipe, record, workload
 
 FRAGILE = {
@@ -180,15 +180,16 @@ def test_what_is_kept_for_undoing_is_bounded() -> None:
     folded = build(Kind.REGRESSION)
     value = b'{"features": {"a": 1}, "label": 2}'
     key, headers = b"k" * 400_000, (("trace", b"h" * 600_000),)
-    lengths, wishes = [], []
+    lengths, told = [], []
     for offset in range(100):
         folded.step(record(offset, value, key=key, headers=headers))
         lengths.append(len(folded._way_back.since))
-        wishes.append(folded.wants_copy)
+        told.append(folded.undo_length)
     assert max(lengths) * 1_000_000 <= BYTES_MAX
     assert lengths.index(0) == max(lengths)
-    assert wishes.index(True) * 1_000_000 <= LONG_BYTES
-    assert not wishes[lengths.index(0)]
+    assert told[: max(lengths)] == sorted(told[: max(lengths)])
+    assert 0.9 < max(told) < 1
+    assert told[lengths.index(0)] == 0
 
 
 @pytest.mark.parametrize("refused_before", [0, 2])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from stream.core.task import Task
 from stream.core.undo import Undo
 from stream.errors import Retryable
-from stream.runtime import snapshotter
 from stream.runtime.snapshotter import Snapshotter
 from stream.telemetry import Event, Metric
 from tests.simulation.stage import SNAPSHOTS, Stage, said
@@ -106,8 +104,7 @@ def test_undoing_goes_back_to_the_child_s_copy(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_copy_for_undoing_alone_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long before a snapshot is due, what came since the last copy is long."""
-    monkeypatch.setattr(Undo, "is_long", property(lambda undo: len(undo.since) >= 5))
-    monkeypatch.setattr(snapshotter, "COPY_SHARE_MAX", inf)
+    monkeypatch.setattr(Undo, "length", property(lambda undo: len(undo.since) / 5))
     longest = 0
     stage = Stage(parts=Parts(snapshotter=Forking))
     stage.send([*events(60), BOMB])
