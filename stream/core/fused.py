@@ -2,18 +2,22 @@
 
 `StandardScaler` walks through the features once to learn and once more to transform what it just
 learned; a linear model's `learn_one` takes a dozen calls, to serve every optimizer, penalty and
-size of batch. The functions here do the same arithmetic in the same order (river 0.26, to which
-the package is pinned), on the attributes of the very objects: their state stays river's own, and
-so does every bit of it. What is not plainly one of those classes keeps its own methods.
+size of batch. The functions here do the same arithmetic in the same order, on the attributes of
+the very objects: their state stays river's own, and so does every bit of it. What is not plainly
+one of those classes, or comes from a river whose bits were not compared, keeps its own methods.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from river import linear_model, optim, preprocessing
+from river.__version__ import __version__ as river_version
 from river.utils import VectorDict
 
 Features = dict[str, Any]
+
+COMPARED = frozenset({"0.26.1"})
+"""Versions of river with which tests/core/test_fused.py held."""
 
 _LINEAR = (linear_model.LogisticRegression, linear_model.LinearRegression)
 
@@ -23,13 +27,11 @@ def learn_and_transform(step: Any) -> Callable[[Features], Features]:
 
     A transformer may bring that as its own `learn_and_transform_one`.
     """
-    if type(step) is preprocessing.StandardScaler and step.with_std and step.window_size is None:
+    if hasattr(step, "learn_and_transform_one"):
+        return step.learn_and_transform_one  # type: ignore[no-any-return]
+    is_scaler = type(step) is preprocessing.StandardScaler and _is_compared()
+    if is_scaler and step.with_std and step.window_size is None:
         return _scaler(step)
-    in_one_go: Callable[[Features], Features] | None = getattr(
-        step, "learn_and_transform_one", None
-    )
-    if in_one_go is not None:
-        return in_one_go
     learn, transform = step.learn_one, step.transform_one
 
     def one_after_the_other(features: Features) -> Features:
@@ -41,10 +43,14 @@ def learn_and_transform(step: Any) -> Callable[[Features], Features]:
 
 def learner(last: Any) -> Callable[..., None]:
     """`last.learn_one`."""
-    is_plain = type(last) in _LINEAR and not last.l1 and not last.l2
-    if is_plain and type(last.optimizer) is optim.SGD:
+    is_linear = type(last) in _LINEAR and _is_compared()
+    if is_linear and type(last.optimizer) is optim.SGD and not last.l1 and not last.l2:
         return _linear(last)
     return last.learn_one  # type: ignore[no-any-return]  # river's differ in what they call y
+
+
+def _is_compared() -> bool:
+    return river_version in COMPARED
 
 
 def _scaler(scaler: Any) -> Callable[[Features], Features]:

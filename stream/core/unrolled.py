@@ -60,8 +60,10 @@ def is_plain(model: Any) -> bool:
 def _after(
     transforms: tuple[Callable[[Features], Features], ...], method: Callable[[Features], Any] | None
 ) -> Callable[[Features], Any] | None:
-    if method is None:
-        return None
+    if method is None or not transforms:
+        return method
+    if len(transforms) == 1:
+        return _after_one(transforms[0], method)
 
     def transform_and_call(features: Features) -> Any:
         for transform in transforms:
@@ -69,6 +71,12 @@ def _after(
         return method(features)
 
     return transform_and_call
+
+
+def _after_one(
+    transform: Callable[[Features], Features], method: Callable[[Features], Any]
+) -> Callable[[Features], Any]:
+    return lambda features: method(transform(features))
 
 
 def _learner(first: list[Any], end: Any, *, is_supervised: bool) -> Callable[..., None]:

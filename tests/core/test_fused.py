@@ -118,6 +118,15 @@ def test_these_are_fused(make: Callable[[], Any]) -> None:
             assert "scale" in fused.learn_and_transform(step).__name__
 
 
+def test_another_river_keeps_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until somebody has compared the bits, and said so."""
+    monkeypatch.setattr(fused, "river_version", "0.26.9")
+    scaler, linear = pre.StandardScaler(), linear_model.LogisticRegression()
+
+    assert fused.learner(linear) == linear.learn_one
+    assert fused.learn_and_transform(scaler).__name__ == "one_after_the_other"
+
+
 @pytest.mark.parametrize("make", RIVERS.values(), ids=RIVERS)
 def test_what_has_more_to_it_stays_rivers(make: Callable[[], Any]) -> None:
     """Penalties, other optimizers, and other models."""
