@@ -17,7 +17,7 @@ from river.utils import VectorDict
 Features = dict[str, Any]
 
 COMPARED = frozenset({"0.26.1"})
-"""Versions of river with which tests/core/test_fused.py held."""
+"""Versions of river with which tests/core/test_fused.py and test_fused_tree.py held."""
 
 _LINEAR = (linear_model.LogisticRegression, linear_model.LinearRegression)
 
@@ -29,7 +29,7 @@ def learn_and_transform(step: Any) -> Callable[[Features], Features]:
     """
     if hasattr(step, "learn_and_transform_one"):
         return step.learn_and_transform_one  # type: ignore[no-any-return]
-    is_scaler = type(step) is preprocessing.StandardScaler and _is_compared()
+    is_scaler = type(step) is preprocessing.StandardScaler and is_compared()
     if is_scaler and step.with_std and step.window_size is None:
         return _scaler(step)
     learn, transform = step.learn_one, step.transform_one
@@ -43,13 +43,14 @@ def learn_and_transform(step: Any) -> Callable[[Features], Features]:
 
 def learner(last: Any) -> Callable[..., None]:
     """`last.learn_one`."""
-    is_linear = type(last) in _LINEAR and _is_compared()
+    is_linear = type(last) in _LINEAR and is_compared()
     if is_linear and type(last.optimizer) is optim.SGD and not last.l1 and not last.l2:
         return _linear(last)
     return last.learn_one  # type: ignore[no-any-return]  # river's differ in what they call y
 
 
-def _is_compared() -> bool:
+def is_compared() -> bool:
+    """Whether the bits of this river were compared."""
     return river_version in COMPARED
 
 

@@ -6,7 +6,7 @@ import operator
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -40,6 +40,7 @@ class NotFiniteError(ArithmeticError):
 _BINARY_N = 2  # classes; to compare two takes a third of what `max` with a key does
 
 Predict = Callable[[dict[str, Feature]], Prediction]
+Learn = Callable[[dict[str, Feature], Any], None]
 
 
 def build(spec: ModelSpec) -> base.Estimator:
@@ -105,9 +106,25 @@ def kind_of(model: base.Estimator) -> Kind:
     )
 
 
-def predictor(model: base.Estimator, kind: Kind) -> Predict:
-    """The one function that predicts with `model`; it is bound to this very object."""
+class Methods(NamedTuple):
+    """What a fold calls for each event; bound to one very model.
+
+    Attributes:
+        predict: before it learns.
+        learn: teaches; an anomaly detector's ignores the label.
+    """
+
+    predict: Predict
+    learn: Learn
+
+
+def methods_of(model: base.Estimator, kind: Kind) -> Methods:
+    """Found once; they may share what they work out of an event."""
     methods = unrolled(model)
+    return Methods(_predictor(model, methods, kind), _learner(methods, kind))
+
+
+def _predictor(model: base.Estimator, methods: Any, kind: Kind) -> Predict:
     if kind is Kind.ANOMALY:
         return _scorer(methods)
     if kind is Kind.REGRESSION:
@@ -120,9 +137,8 @@ def predictor(model: base.Estimator, kind: Kind) -> Predict:
     return _classifier(methods)
 
 
-def learner(model: base.Estimator, kind: Kind) -> Callable[[dict[str, Feature], Any], None]:
-    """The one function that teaches `model`; an anomaly detector's ignores the label."""
-    learn_one = fused.learner(unrolled(model))
+def _learner(methods: Any, kind: Kind) -> Learn:
+    learn_one = fused.learner(methods)
     if kind is Kind.ANOMALY:
         return lambda features, _label: learn_one(features)
     return learn_one
@@ -143,11 +159,12 @@ def trial(model: base.Estimator, kind: Kind, features: dict[str, Feature], label
         that cannot be pickled.
     """
     copy = pickle.loads(pickling.dumps(model))
-    predictor(copy, kind)(dict(features))
+    methods = methods_of(copy, kind)
+    methods.predict(dict(features))
     if label is not None or kind is Kind.ANOMALY:
-        learner(copy, kind)(dict(features), label)
+        methods.learn(dict(features), label)
     copy = pickle.loads(pickling.dumps(copy))
-    predictor(copy, kind)(dict(features))
+    methods_of(copy, kind).predict(dict(features))
 
 
 def _final(model: Any) -> Any:

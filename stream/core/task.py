@@ -16,7 +16,7 @@ from stream.core.checks import one_line
 from stream.core.codec import Codec
 from stream.core.detectors import Alarm, Detectors
 from stream.core.event import Channel, Feature, Kind, Output, Reason, Record, Rejection
-from stream.core.learner import Prediction, build, kind_of, learner, predictor
+from stream.core.learner import Prediction, build, kind_of, methods_of
 from stream.core.recipe import Recipe
 from stream.core.scores import Score, Window
 from stream.core.snapshot import Header, Metadata
@@ -98,8 +98,7 @@ class Task:
         self.kind: Kind = kind_of(state.model)
         self._unsupervised = self.kind is Kind.ANOMALY
         self._numeric = self.kind is Kind.REGRESSION
-        self._predict = predictor(state.model, self.kind)
-        self._learn = learner(state.model, self.kind)
+        self._predict, self._learn = methods_of(state.model, self.kind)
 
     @property
     def next_offset(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from river import base, compose
 
 from stream.core import fused
+from stream.core.fused_tree import FusedTree, is_fused_tree
 
 Features = dict[str, Any]
 
@@ -36,8 +37,10 @@ class Unrolled:
 
 
 def unrolled(model: Any) -> Any:
-    """`model`, or the same without what a pipeline costs, if it is one of plain steps only."""
-    return Unrolled(model) if is_plain(model) else model
+    """`model`, or its methods without what a pipeline, or a tree's second count of votes, costs."""
+    if is_plain(model):
+        return Unrolled(model)
+    return FusedTree(model) if is_fused_tree(model) else model
 
 
 def is_plain(model: Any) -> bool:

@@ -12,7 +12,7 @@ from river import base, linear_model, optim, tree
 from river import preprocessing as pre
 
 from stream.core import fused, pickling
-from stream.core.learner import kind_of, learner
+from stream.core.learner import kind_of, methods_of
 from stream.core.unrolled import unrolled
 
 _NUMBERS = st.one_of(
@@ -75,7 +75,7 @@ def test_every_bit_is_rivers(
     rivers: Any = make()
     mine: Any = make()
     kind = kind_of(mine)
-    learn = learner(mine, kind)
+    learn = methods_of(mine, kind).learn
     for features, flag, number in events:
         label = number if kind == "regression" else flag
         method = "predict_one" if kind == "regression" else "predict_proba_one"

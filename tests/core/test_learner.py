@@ -25,7 +25,7 @@ from river import (
 )
 
 from stream.core.event import Kind
-from stream.core.learner import NotFiniteError, kind_of, learner, predictor
+from stream.core.learner import NotFiniteError, kind_of, methods_of
 from stream.errors import Misconfigured
 from tests import fragile
 
@@ -93,7 +93,7 @@ def test_a_filter_as_last_step_scores_as_its_detector_does() -> None:
     """And it goes on filtering: the detector learns only from what is no anomaly."""
     rng = random.Random(3)
     ours, plain = (preprocessing.MinMaxScaler() | quantile_filter() for _ in range(2))
-    predict, learn = predictor(ours, Kind.ANOMALY), learner(ours, Kind.ANOMALY)
+    predict, learn = methods_of(ours, Kind.ANOMALY)
     for _ in range(200):
         features: dict[str, Any] = {"a": rng.gauss(0, 1), "b": rng.random()}
         assert predict(features).score == plain.score_one(features)
@@ -105,7 +105,7 @@ def test_a_filter_in_the_middle_keeps_anomalies_from_the_classifier() -> None:
     """As in the plain pipeline, bit for bit."""
     rng = random.Random(3)
     ours, plain = (quantile_filter() | linear_model.LogisticRegression() for _ in range(2))
-    predict, learn = predictor(ours, Kind.BINARY), learner(ours, Kind.BINARY)
+    predict, learn = methods_of(ours, Kind.BINARY)
     for _ in range(200):
         features: dict[str, Any] = {"a": rng.gauss(0, 1), "b": rng.random()}
         label = rng.random() < 0.5
@@ -133,7 +133,7 @@ def test_one_call_predicts_what_the_plain_model_does(make: Any) -> None:
     """The prediction of `predict_one` and the probabilities of `predict_proba_one`."""
     rng, ours, plain = random.Random(5), make(), make()
     kind = kind_of(ours)
-    predict, learn = predictor(ours, kind), learner(ours, kind)
+    predict, learn = methods_of(ours, kind)
     for index in range(150):
         features: dict[str, Any] = {"a": rng.gauss(0, 1), "b": index % 5}
         label = rng.random() < 0.4
@@ -153,7 +153,7 @@ def test_a_sampler_over_a_classifier_without_probabilities_has_none() -> None:
     model = imblearn.RandomUnderSampler(fragile.votes(), {False: 0.5, True: 0.5}, seed=1)
     for index in range(50):
         model.learn_one({"a": 1.0}, index % 2 == 0)
-    found = predictor(model, kind_of(model))({"a": 1.0})
+    found = methods_of(model, kind_of(model)).predict({"a": 1.0})
 
     assert found.value in (True, False)
     assert found.probabilities is None
@@ -180,7 +180,7 @@ class Answers(base.Regressor):
 )
 def test_numpy_answers_become_plain_numbers(answer: Any, plain: Any) -> None:
     """Detectors, digests and JSON see Python's own."""
-    found = predictor(Answers(answer), Kind.REGRESSION)({}).value
+    found = methods_of(Answers(answer), Kind.REGRESSION).predict({}).value
 
     assert found == plain
     assert type(found) is type(plain)
@@ -190,4 +190,4 @@ def test_numpy_answers_become_plain_numbers(answer: Any, plain: Any) -> None:
 def test_an_answer_that_is_no_number_is_an_error(answer: Any) -> None:
     """It must not be published as null, nor stay in the error's mean for ever."""
     with pytest.raises(NotFiniteError):
-        predictor(Answers(answer), Kind.REGRESSION)({})
+        methods_of(Answers(answer), Kind.REGRESSION).predict({})

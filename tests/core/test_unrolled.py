@@ -10,7 +10,7 @@ from river import anomaly, base, compose, feature_extraction, linear_model, naiv
 from river import preprocessing as pre
 
 from stream.core import pickling
-from stream.core.learner import kind_of, learner, predictor
+from stream.core.learner import kind_of, methods_of
 from stream.core.unrolled import Unrolled, is_plain, unrolled
 
 
@@ -50,7 +50,7 @@ OTHERS: dict[str, Callable[[], base.Estimator]] = {
         linear_model.LogisticRegression(),
     ),
     "derived": lambda: _Own(pre.StandardScaler(), linear_model.LogisticRegression()),
-    "no pipeline": tree.HoeffdingTreeClassifier,
+    "no pipeline": naive_bayes.GaussianNB,
 }
 
 
@@ -78,7 +78,7 @@ def _by_river(model: Any) -> list[Any]:
 
 def _by_us(model: Any) -> list[Any]:
     kind = kind_of(model)
-    predict, learn = predictor(model, kind), learner(model, kind)
+    predict, learn = methods_of(model, kind)
     found: list[Any] = []
     for x, y in _events():
         prediction = predict(x)
