@@ -60,7 +60,7 @@ class FusedTree:
         """As `HoeffdingTreeClassifier.learn_one`."""
         asked, self._asked = self._asked, None
         model = self._tree
-        if asked is None or asked[0] is not features or self._may_grow(asked[1]):
+        if asked is None or not _same(asked[0], features) or self._may_grow(asked[1]):
             model.learn_one(features, label)
             return
         _, leaf, votes, is_bayes = asked
@@ -93,6 +93,12 @@ class FusedTree:
             return True
         since = leaf.total_weight - leaf.last_split_attempt_at + 2.0
         return bool(leaf.depth >= model.max_depth or since >= model.grace_period)
+
+
+def _same(asked: Features, learned: Features) -> bool:
+    # A transformer before the tree makes other features for learning than it did for predicting,
+    # and they are equal if what it learned meanwhile changed nothing.
+    return asked is learned or asked == learned
 
 
 def _by_bayes(leaf: Any, features: Features) -> Votes:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from river import compose, tree
 from river import preprocessing as pre
-from river import tree
 
 from stream.core import fused, fused_tree
 from stream.core.fused_tree import FusedTree
@@ -35,6 +35,9 @@ TREES: dict[str, Callable[[], Any]] = {
     "majority only": lambda: Tree(grace_period=10, tau=0.5, leaf_prediction="mc"),
     "bayes only": lambda: Tree(grace_period=10, tau=0.5, leaf_prediction="nb"),
     "poor features dropped": lambda: Tree(grace_period=10, tau=0.5, remove_poor_attrs=True),
+    "numbers selected": lambda: (
+        compose.SelectType(int, float) | Tree(grace_period=10, delta=0.2, tau=0.5)
+    ),
     "behind a scaler": lambda: pre.StandardScaler() | Tree(grace_period=10, delta=0.2, tau=0.5),
 }
 ONLY_NUMBERS = {"behind a scaler"}
