@@ -20,9 +20,6 @@ from river.tree.utils import do_naive_bayes_prediction
 
 from stream.core.fused import is_compared
 
-_WEIGHT: float = (tree.HoeffdingTreeClassifier.learn_one.__kwdefaults__ or {})["w"]
-"""Of an event. River's own object: a tree estimates its size by what its parts do not share."""
-
 Features = dict[str, Any]
 Votes = dict[Any, float]
 
@@ -39,11 +36,11 @@ class FusedTree:
         model: a `tree.HoeffdingTreeClassifier`.
     """
 
-    def __init__(self, model: tree.HoeffdingTreeClassifier) -> None:
-        self._tree: Any = model
+    def __init__(self, model: Any) -> None:
+        self._tree = model
         self._asked: tuple[Features, Any, Votes, bool] | None = None
-        self.predict_one = model.predict_one
-        self.score_one = None
+        # River's own object: a tree estimates its size by what its parts do not share.
+        self._weight: float = model.learn_one.__kwdefaults__["w"]
 
     def predict_proba_one(self, features: Features) -> Votes:
         """As `HoeffdingTreeClassifier.predict_proba_one`."""
@@ -59,21 +56,21 @@ class FusedTree:
     def learn_one(self, features: Features, label: Any) -> None:
         """As `HoeffdingTreeClassifier.learn_one`."""
         asked, self._asked = self._asked, None
-        model = self._tree
+        model, weight = self._tree, self._weight
         if asked is None or not _same(asked[0], features) or self._may_grow(asked[1]):
             model.learn_one(features, label)
             return
         _, leaf, votes, is_bayes = asked
         model.classes.add(label)
-        model._train_weight_seen_by_model += _WEIGHT  # noqa: SLF001
+        model._train_weight_seen_by_model += weight  # noqa: SLF001
         by_majority = _by_majority(leaf) if is_bayes else votes
         if not leaf.stats or _first(by_majority) == label:
-            leaf._mc_correct_weight += _WEIGHT  # noqa: SLF001
+            leaf._mc_correct_weight += weight  # noqa: SLF001
         by_bayes = votes if is_bayes else _by_bayes(leaf, features)
         if by_bayes and _first(by_bayes) == label:
-            leaf._nb_correct_weight += _WEIGHT  # noqa: SLF001
-        leaf.update_stats(label, _WEIGHT)
-        leaf.update_splitters(features, label, _WEIGHT, model.nominal_attributes)
+            leaf._nb_correct_weight += weight  # noqa: SLF001
+        leaf.update_stats(label, weight)
+        leaf.update_splitters(features, label, weight, model.nominal_attributes)
 
     def _leaf(self, features: Features) -> Any | None:
         """Where the features lead; None if that is not the plain case."""
@@ -88,7 +85,7 @@ class FusedTree:
     def _may_grow(self, leaf: Any) -> bool:
         """Whether river has more to do than to teach the leaf, with some to spare."""
         model = self._tree
-        seen = model._train_weight_seen_by_model + _WEIGHT  # noqa: SLF001
+        seen = model._train_weight_seen_by_model + self._weight  # noqa: SLF001
         if seen % model.memory_estimate_period == 0:
             return True
         since = leaf.total_weight - leaf.last_split_attempt_at + 2.0

@@ -65,8 +65,6 @@ def _after(
 ) -> Callable[[Features], Any] | None:
     if method is None or not transforms:
         return method
-    if len(transforms) == 1:
-        return _after_one(transforms[0], method)
 
     def transform_and_call(features: Features) -> Any:
         for transform in transforms:
@@ -74,12 +72,6 @@ def _after(
         return method(features)
 
     return transform_and_call
-
-
-def _after_one(
-    transform: Callable[[Features], Features], method: Callable[[Features], Any]
-) -> Callable[[Features], Any]:
-    return lambda features: method(transform(features))
 
 
 def _learner(first: list[Any], end: Any, *, is_supervised: bool) -> Callable[..., None]:

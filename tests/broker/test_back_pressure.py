@@ -45,16 +45,31 @@ def _memory(pid: int, what: str) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{what}:"))
 
 
+def _project(folder: Path, pipeline: str, bootstrap: str, redis_server: LocalRedis) -> Project:
+    """One whose events may carry a long note."""
+    project = Project(folder)
+    servers = (
+        f'[kafka]\nbootstrap_servers = "{bootstrap}"\n'
+        f'[redis]\nurl = "{redis_server.url}"\n[events]\nextra = "ignore"\n'
+    )
+    project.configure(servers + MODEL, pipeline=pipeline)
+    return project
+
+
+def _fill(kafka: LocalKafka, topic: str, n: int) -> None:
+    body = {"features": {"x": 0.5}, "label": True, "note": "." * VALUE_BYTES}
+    value = json.dumps(body).encode()
+    with closing(KafkaProducer(bootstrap_servers=kafka.bootstrap_servers)) as producer:
+        for _ in range(n):
+            producer.send(topic, value)
+        producer.flush()
+
+
 def test_a_stalled_broker_costs_no_memory(
     own_kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path, pipeline: str
 ) -> None:
     """In the middle of a backlog the broker stops for seconds: no growth, and then all of it."""
-    project = Project(tmp_path)
-    servers = (
-        f'[kafka]\nbootstrap_servers = "{own_kafka.bootstrap_servers}"\n'
-        f'[redis]\nurl = "{redis_server.url}"\n[events]\nextra = "ignore"\n'
-    )
-    project.configure(servers + MODEL, pipeline=pipeline)
+    project = _project(tmp_path, pipeline, own_kafka.bootstrap_servers, redis_server)
     make_topic(own_kafka, f"{pipeline}.events")
     events = TopicPartition(f"{pipeline}.events", 0)
     predictions = TopicPartition(f"{pipeline}.predictions", 0)
@@ -95,12 +110,7 @@ def test_connections_that_break_inside_of_answers_cost_no_memory(
     """kafka-python leaves a cycle behind for each, with the answer that was under way."""
     with Stage(tmp_path / "stage", print, "kafka-python") as stage:
         kafka, proxy = stage.kafka, stage.proxy
-        project = Project(tmp_path)
-        servers = (
-            f'[kafka]\nbootstrap_servers = "127.0.0.1:{proxy.port}"\n'
-            f'[redis]\nurl = "{redis_server.url}"\n[events]\nextra = "ignore"\n'
-        )
-        project.configure(servers + MODEL, pipeline=pipeline)
+        project = _project(tmp_path, pipeline, f"127.0.0.1:{proxy.port}", redis_server)
         make_topic(kafka, f"{pipeline}.events")
         predictions = TopicPartition(f"{pipeline}.predictions", 0)
         with (
@@ -123,15 +133,6 @@ def test_connections_that_break_inside_of_answers_cost_no_memory(
 
     assert cuts_n > 50, cuts_n
     assert most - idle <= BROKEN_MAX, (idle // MIB, most // MIB)
-
-
-def _fill(kafka: LocalKafka, topic: str, n: int) -> None:
-    body = {"features": {"x": 0.5}, "label": True, "note": "." * VALUE_BYTES}
-    value = json.dumps(body).encode()
-    with closing(KafkaProducer(bootstrap_servers=kafka.bootstrap_servers)) as producer:
-        for _ in range(n):
-            producer.send(topic, value)
-        producer.flush()
 
 
 def test_polling_a_stalled_broker_rests(own_kafka: LocalKafka) -> None:

@@ -1,7 +1,6 @@
 """The steps of scaled linear models in one go: river's own, to every bit and byte of the state."""
 
 import pickle
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from river import preprocessing as pre
 from stream.core import fused, pickling
 from stream.core.learner import kind_of, methods_of
 from stream.core.unrolled import unrolled
+from tests.bits import bits
 
 _NUMBERS = st.one_of(
     st.floats(-1e100, 1e100), st.floats(-9, 9), st.integers(-(2**70), 2**70), st.booleans()
@@ -59,13 +59,6 @@ SCALERS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _bits(answer: Any) -> Any:
-    """Floats by their bits: 0.0 and -0.0 are different, NaN equals itself."""
-    if isinstance(answer, dict):
-        return {key: _bits(value) for key, value in answer.items()}
-    return struct.pack("<d", answer) if isinstance(answer, float) else answer
-
-
 @pytest.mark.parametrize("make", FUSED.values(), ids=FUSED)
 @given(events=_EVENTS)
 def test_every_bit_is_rivers(
@@ -95,7 +88,7 @@ def _state(model: Any) -> bytes:
 
 def _answer(predict: Callable[[dict[str, Any]], Any], features: dict[str, Any]) -> Any:
     try:
-        return _bits(predict(features))
+        return bits(predict(features))
     except ArithmeticError as error:
         return repr(error)
 

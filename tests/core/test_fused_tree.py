@@ -3,7 +3,6 @@
 import io
 import pickle
 import random
-import struct
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -18,6 +17,7 @@ from stream.core import fused, fused_tree
 from stream.core.fused_tree import FusedTree
 from stream.core.learner import kind_of, methods_of
 from stream.core.unrolled import unrolled
+from tests.bits import bits
 
 Tree = tree.HoeffdingTreeClassifier
 
@@ -74,7 +74,7 @@ def test_a_stream_gives_rivers_tree(name: str, seed: int) -> None:
             y = {"a": "b", "b": "c", "c": "a"}[y]
         if rng.random() < 0.9:
             expected = rivers.predict_proba_one(x)
-            assert _bits(predict(x).probabilities) == _bits(expected)
+            assert bits(predict(x).probabilities) == bits(expected)
         if rng.random() < 0.9:
             rivers.learn_one(x, y)
             learn(x, y)
@@ -156,15 +156,9 @@ def _tree(model: Any) -> Any:
     return list(model.steps.values())[-1] if hasattr(model, "steps") else model
 
 
-def _bits(answer: Any) -> Any:
-    if isinstance(answer, dict):
-        return [(key, _bits(value)) for key, value in answer.items()]
-    return struct.pack("<d", answer) if isinstance(answer, float) else answer
-
-
 def _told(method: Callable[..., Any], *arguments: Any) -> Any:
     """Its answer's bits, or the text of its error."""
     try:
-        return _bits(method(*arguments))
+        return bits(method(*arguments))
     except Exception as error:  # noqa: BLE001  # whatever river raises
         return repr(error)

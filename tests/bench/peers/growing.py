@@ -1,9 +1,9 @@
 """Our worker over very many events: what an event costs, and the memory, window by window."""
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stream.runtime.memory import resident_bytes
 from tests.bench.meter import Meter, Spec, Stopwatch, serve
 from tests.bench.peers.ours import Watch, work
 
@@ -60,20 +60,16 @@ class Windows(Watch):
         """End a window."""
         after_us = self._meter.yardstick.us()
         wall_s, cpu_s, waited_s = self._watch.taken()
+        rss_mib = (resident_bytes() or 0) / (1 << 20)
         self.windows.append(
             Window(
                 end=self._folded, events_n=self._folded - self._began, wall_s=wall_s - waited_s,
-                cpu_s=cpu_s, yardsticks_us=(self._before_us, after_us), rss_mib=_rss_mib(),
+                cpu_s=cpu_s, yardsticks_us=(self._before_us, after_us), rss_mib=rss_mib,
             )
         )  # fmt: skip
         self._marks = [mark for mark in self._marks if mark > self._folded]
         self._before_us, self._began = after_us, self._folded
         self._watch = Stopwatch()
-
-
-def _rss_mib() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def run(spec: Spec, meter: Meter) -> None:
