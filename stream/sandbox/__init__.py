@@ -12,7 +12,7 @@ is gone at the end, also when this process is killed. Tests that torment a serve
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -91,6 +91,7 @@ def start(
     say: Say,
     kafka: Literal["auto", "docker", "jvm", "embedded"] = "auto",
     folder: Path | None = None,
+    jvm: Sequence[str] | None = None,
 ) -> Sandbox:
     """Bring up the first kind that can be had, or the one that is asked for.
 
@@ -98,20 +99,21 @@ def start(
         say: gets each line that a person wants to read.
         kafka: the kind; "auto": Docker, else a local JVM, else embedded.
         folder: where to put the sandbox's own folder; None: the system's temporary folder.
+        jvm: the options of Kafka's Java; None: those of a small broker that is up soon.
 
     Raises: Unavailable, NotReady: the kind that was asked for cannot be had (never with "auto").
     """
     if kafka != "auto":
-        return _start(kafka, reason="as asked", say=say, folder=folder)
+        return _start(kafka, reason="as asked", say=say, folder=folder, jvm=jvm)
     refused: list[str] = []
     kinds: tuple[Kind, ...] = ("docker", "jvm")
     for kind in kinds:
         try:
             reason = "; ".join(refused) or "a Docker engine answers"
-            return _start(kind, reason=reason, say=say, folder=folder)
+            return _start(kind, reason=reason, say=say, folder=folder, jvm=jvm)
         except (Unavailable, NotReady) as error:
             refused.append(str(error))
-    return _start("embedded", reason="; ".join(refused), say=say, folder=folder)
+    return _start("embedded", reason="; ".join(refused), say=say, folder=folder, jvm=jvm)
 
 
 def serve(
@@ -135,17 +137,19 @@ def serve(
     say("sandbox: removed")
 
 
-def _start(kind: Kind, *, reason: str, say: Say, folder: Path | None) -> Sandbox:
+def _start(
+    kind: Kind, *, reason: str, say: Say, folder: Path | None, jvm: Sequence[str] | None
+) -> Sandbox:
     with ExitStack() as stack:
         if kind == "docker":
             containers.require_engine()
             say(f"sandbox: Kafka and Redis in Docker containers ({reason})")
-            servers = stack.enter_context(containers.servers(say=say))
+            servers = stack.enter_context(containers.servers(say=say, jvm=jvm))
         elif kind == "jvm":
             kafka_jars.require()
             redis_server()
             say(f"sandbox: Kafka in a local JVM, Redis as a local process ({reason})")
-            servers = stack.enter_context(_local(say, folder))
+            servers = stack.enter_context(_local(say, folder, jvm))
         else:
             say(f"sandbox: no servers, log and snapshots in one SQLite file ({reason})")
             servers = Servers(log_path=stack.enter_context(own_folder(folder)) / "log.sqlite3")
@@ -153,9 +157,9 @@ def _start(kind: Kind, *, reason: str, say: Say, folder: Path | None) -> Sandbox
 
 
 @contextmanager
-def _local(say: Say, folder: Path | None) -> Iterator[Servers]:
+def _local(say: Say, folder: Path | None, jvm: Sequence[str] | None) -> Iterator[Servers]:
     with own_folder(folder) as own:
-        kafka = LocalKafka(folder=own / "kafka", say=say)
+        kafka = LocalKafka(folder=own / "kafka", say=say, jvm=jvm)
         redis = LocalRedis(folder=own / "redis")
         servers = (kafka, redis)
         try:

@@ -1,6 +1,6 @@
 """Kafka and Redis in containers of a Docker engine on this machine, through testcontainers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -54,8 +54,12 @@ def require_engine() -> None:
 
 
 @contextmanager
-def servers(*, say: Callable[[str], None]) -> Iterator[Servers]:
+def servers(*, say: Callable[[str], None], jvm: Sequence[str] | None = None) -> Iterator[Servers]:
     """A Kafka and a Redis; both are removed at the end.
+
+    Args:
+        say: told when an image has to be pulled first.
+        jvm: the options of Kafka's Java; None: its image's.
 
     Raises: Unavailable: the engine does not run the images. NotReady: one did not come up.
     """
@@ -63,7 +67,10 @@ def servers(*, say: Callable[[str], None]) -> Iterator[Servers]:
     kafka_port, redis_port = free_port(), free_port()
     with Guard() as guard:
         guard.add("containers", name)
-        kafka = _run(KAFKA_IMAGE, say=say, name=name, port=(9092, kafka_port))
+        kafka = _run(
+            KAFKA_IMAGE, say=say, name=name, port=(9092, kafka_port),
+            variables=container_variables(port=kafka_port, jvm=jvm),
+        )  # fmt: skip
         redis = _run(REDIS_IMAGE, say=say, name=name, port=(6379, redis_port))
         # Redis first: it tells soon whether the engine's ports are ours at all. They are not when
         # we run in a container ourselves and only the engine's socket was handed in.
@@ -94,7 +101,12 @@ def servers(*, say: Callable[[str], None]) -> Iterator[Servers]:
 
 
 def _run(
-    image: str, *, say: Callable[[str], None], name: str, port: tuple[int, int]
+    image: str,
+    *,
+    say: Callable[[str], None],
+    name: str,
+    port: tuple[int, int],
+    variables: Mapping[str, str] | None = None,
 ) -> "DockerContainer":
     from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415  # an extra
     from testcontainers.core.config import testcontainers_config  # noqa: PLC0415
@@ -107,7 +119,7 @@ def _run(
         image,
         name=f"streamfold-sandbox-{name}-{inside}",
         labels={CONTAINER_LABEL: name},
-        env=container_variables(port=outside) if image == KAFKA_IMAGE else None,
+        env=None if variables is None else dict(variables),
     )
     # docker-py takes (address, port) too; a bare port would listen on every interface.
     container.ports[f"{inside}/tcp"] = (LOOPBACK, outside)  # type: ignore[assignment]  # see above

@@ -14,7 +14,12 @@ from uuid import uuid4
 
 from stream.sandbox.failures import Unavailable
 from stream.sandbox.guard import own_folder
-from stream.sandbox.kafka_settings import KAFKA_VERSION, properties_text, server_properties
+from stream.sandbox.kafka_settings import (
+    JVM_BRIEF,
+    KAFKA_VERSION,
+    properties_text,
+    server_properties,
+)
 from stream.sandbox.process import ServerProcess
 
 JAVA_MIN = 17  # Kafka 4's brokers need it
@@ -39,8 +44,6 @@ POM = f"""<project>
 """
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # Maven's start script sets them even in batch mode
 COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
-
-JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
 def java() -> str:
@@ -153,7 +156,7 @@ def _format(java_path: str, *, folder: Path, jars: Path, data: Path) -> None:
     tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)]
     _run(
         "format",
-        [java_path, *JVM_OPTIONS, "-cp", f"{jars}/*", *tool],
+        [java_path, *JVM_BRIEF, "-cp", f"{jars}/*", *tool],
         folder=folder,
         timeout_s=FORMATTED_WITHIN_S,
     )

@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -27,6 +27,7 @@ class LocalKafka(LocalServer):
         properties: lines of server.properties on top of ours.
         port: where it listens, over every restart; None: a free one.
         say: told when the jars have to be fetched first.
+        jvm: Java's options; None: those of a small broker that is up soon.
     """
 
     name = "Kafka"
@@ -38,6 +39,7 @@ class LocalKafka(LocalServer):
         properties: Mapping[str, str] = NO_PROPERTIES,
         port: int | None = None,
         say: Callable[[str], None] = ignore,
+        jvm: Sequence[str] | None = None,
     ) -> None:
         super().__init__(folder=folder, port=port)
         self._controller_port = free_port()
@@ -46,6 +48,7 @@ class LocalKafka(LocalServer):
         self._properties = dict(properties)
         self._passwords: dict[str, str] = {}
         self._say = say
+        self._jvm = kafka_settings.JVM_BRIEF if jvm is None else tuple(jvm)
 
     @classmethod
     def secured(
@@ -99,8 +102,7 @@ class LocalKafka(LocalServer):
         settings.write_text(kafka_settings.properties_text({**properties, **self._properties}))
         logging = self.folder / "log4j2.properties"
         logging.write_text(kafka_settings.LOG4J2)
-        heap = ("-Xms128m", "-Xmx384m", *kafka_jars.JVM_OPTIONS)
-        options = [*heap, f"-Dlog4j2.configurationFile=file:{logging}"]
+        options = [*self._jvm, f"-Dlog4j2.configurationFile=file:{logging}"]
         classes = ["-cp", f"{installed / 'jars'}/*", "kafka.Kafka", str(settings)]
         return ServerProcess(
             name="kafka", command=[kafka_jars.java(), *options, *classes], folder=self.folder

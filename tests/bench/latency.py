@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from stream.sandbox.kafka_settings import JVM_STEADY
 from tests.bench import loops, summary
 from tests.bench.events import KEY, encoded
 from tests.bench.stage import REPOSITORY, Failed, Say, Stage, opened
@@ -26,6 +27,8 @@ RATE_PER_S = 1_000
 SECONDS = 15
 WARM_S = 2
 """At the beginning, and not looked at."""
+
+BROKER_WARM_S = 40
 
 INTERVALS_MS = (200, 5)
 READY_WITHIN_S = 60.0
@@ -65,9 +68,12 @@ def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
     clients = [c for c in options.client or loops.CLIENTS if c != "embedded"]
     guarantees = options.guarantee or loops.GUARANTEES
     n = options.events or RATE_PER_S * SECONDS
-    with opened(folder, kafka=options.kafka, say=say) as stage:
+    with opened(folder, kafka=options.kafka, say=say, jvm=JVM_STEADY) as stage:
         if stage.topics is None:
             raise SystemExit("bench: latency wants a Kafka: --kafka docker or jvm")
+        say(f"warming the broker up, {BROKER_WARM_S} s: Java compiles what it often runs")
+        warmer = next(loops.ours(clients[:1], ["exactly-once"]))
+        _case(stage, warmer, min(INTERVALS_MS), min(3 * n, RATE_PER_S * BROKER_WARM_S))
         cases = [_case(stage, None, 0, n)]
         say(_line(cases[0]))
         for loop, interval_ms in product(loops.ours(clients, guarantees), INTERVALS_MS):

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,10 +222,14 @@ class Stage:
 
 @contextmanager
 def opened(
-    folder: Path, *, kafka: Literal["auto", "docker", "jvm", "embedded"], say: Say
+    folder: Path,
+    *,
+    kafka: Literal["auto", "docker", "jvm", "embedded"],
+    say: Say,
+    jvm: Sequence[str] | None = None,
 ) -> Iterator[Stage]:
     """A throw-away Kafka and Redis for the time of a bench. Raises: Unavailable, NotReady."""
-    with start(say=say, kafka=kafka, folder=folder) as sandbox:
+    with start(say=say, kafka=kafka, folder=folder, jvm=jvm) as sandbox:
         address = sandbox.bootstrap_servers
         yield Stage(
             kind=sandbox.kind,

@@ -4,9 +4,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient
+from kafka.consumer import group
 
 from stream.adapters.kafka_python import KafkaLog
 from stream.config.timings import Timings
@@ -311,3 +313,44 @@ def joined(log: KafkaLog) -> bool:
     """Whether one more poll makes it a member of the group, of whatever partitions."""
     hands.poll(log)
     return bool(log._consumer._coordinator.stable())
+
+
+def test_an_answer_that_comes_between_two_looks_is_given_at_once(
+    world: KafkaWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client looks, then asks; what arrives in between it would leave lying for 100 ms."""
+    create(world)
+    member = world.log()
+    hands.assigned(member, {0})
+    member.seek(0, 0)
+    fetcher = member._consumer._fetcher
+    look, looks = fetcher.fetched_records, 0
+
+    def too_early(*args: Any, **named: Any) -> Any:
+        """The first look of a poll that finds something sees what was there just before."""
+        nonlocal looks
+        if not fetcher._completed_fetches or looks:
+            return look(*args, **named)
+        looks += 1
+        return {}, False
+
+    eventually(
+        lambda: poll(member) == [] and bool(fetcher.in_flight_fetches()), "a fetch is under way"
+    )
+    monkeypatch.setattr(fetcher, "fetched_records", too_early)
+    world.append(raws(b"one"))
+    eventually(lambda: bool(fetcher._completed_fetches), "its answer is there")
+    naps_s: list[float] = []
+    monkeypatch.setattr(group.time, "sleep", naps_s.append)
+
+    assert poll(member, timeout_s=5.0) == [b"one"]
+
+    assert looks == 1
+    assert naps_s == []
+    member.close()
+
+
+def poll(log: KafkaLog, *, timeout_s: float = 0.0) -> list[bytes | None]:
+    """The values of what comes."""
+    polled = log.poll(timeout_s=timeout_s, records_max=10)
+    return [record.value for record in polled.records.get(0, ())]

@@ -1,6 +1,8 @@
 """The worker's loop in named situations; each says what must come of it."""
 
+import statistics
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NoReturn
 
 import pytest
@@ -11,7 +13,7 @@ from stream.errors import CommitLost, Fenced, LogLost, Misconfigured, Retryable,
 from stream.ports import Committed
 from stream.runtime import worker
 from stream.runtime.backoff import MOST_S, NAP_S
-from stream.runtime.worker import IDLE_POLL_S
+from stream.runtime.worker import BREATH_S, IDLE_POLL_S
 from stream.telemetry import Event
 from tests.simulation.planted import LeavesACutBatch
 from tests.simulation.stage import Stage
@@ -94,6 +96,50 @@ def test_a_batch_cut_by_time_is_delivered_again_from_where_it_was_cut() -> None:
     spoilt.send(events(30))
     with pytest.raises(AssertionError):
         spoilt.finish(spoilt.start(options))
+
+
+def test_commits_begin_an_interval_apart_however_long_each_takes() -> None:
+    """What came during a commit has waited already."""
+    stage = Stage()
+    began_s: list[float] = []
+
+    def slow(step: str) -> None:
+        if step == "flush:before":
+            began_s.append(stage.clock.elapsed_s)
+            stage.clock.sleep(0.1)
+
+    stage.world.faults = slow
+    process = stage.start(Options(commit_interval_s=0.2))
+    for seed in range(150):
+        stage.send(events(1, seed=seed))
+        stage.turn(process)
+
+    gaps_s = [later - earlier for earlier, later in pairwise(began_s)]
+    assert len(gaps_s) > 5
+    assert statistics.median(gaps_s) == pytest.approx(0.2, abs=0.03), gaps_s
+
+
+def test_commits_in_a_row_leave_the_broker_time_for_its_marks() -> None:
+    """Although each takes longer than the interval."""
+    stage = Stage()
+    ended_s: list[float] = []
+    rests_s: list[float] = []
+
+    def slow(step: str) -> None:
+        if step == "flush:before":
+            rests_s.extend(stage.clock.elapsed_s - at for at in ended_s[-1:])
+            stage.clock.sleep(0.1)
+        elif step == "end:after":
+            ended_s.append(stage.clock.elapsed_s)
+
+    stage.world.faults = slow
+    process = stage.start(Options(commit_interval_s=0.05))
+    for seed in range(60):
+        stage.send(events(1, seed=seed))
+        stage.turn(process)
+
+    assert len(rests_s) > 5
+    assert min(rests_s) >= BREATH_S
 
 
 def test_records_that_come_while_a_commit_is_in_doubt_are_delivered_again() -> None:

@@ -19,6 +19,10 @@ from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
 BATCH_BYTES = 512 << 10
 MESSAGE_BYTES_MAX = 8 << 20
 QUEUED_MAX = 500_000
+IN_TRANSACTION_BACKOFF_MS = 5
+"""The broker sends a transaction away whose predecessor's marks it still writes: for milliseconds,
+and librdkafka's own 100 would be the latency. It doubles with each failure, up to a second."""
+
 UNKNOWN_TOPIC_MS = 2_000
 """So long a topic that no broker knows is waited for; librdkafka's own is 30 s."""
 
@@ -51,6 +55,7 @@ def make(
             "acks": "all",
             "enable.idempotence": True,
             "linger.ms": 5,
+            "retry.backoff.ms": IN_TRANSACTION_BACKOFF_MS,
             "batch.size": BATCH_BYTES,
             "message.max.bytes": MESSAGE_BYTES_MAX,
             "queue.buffering.max.messages": QUEUED_MAX,
