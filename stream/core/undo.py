@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from stream.core.event import Record
 
-BYTES_MAX = 16 << 20
-"""At this much a new copy is taken at once."""
+BYTES_MAX = 64 << 20
+"""At this much a new copy is taken at once, and the fold stands still meanwhile."""
 
 _RECORD_BYTES = 200
 """What a record takes beside its key, value and headers."""
@@ -33,6 +33,7 @@ class Mark(NamedTuple):
 
     epoch: int
     since_n: int
+    bytes_n: int
     counts: Counts
 
 
@@ -73,7 +74,7 @@ class Undo:
 
     def mark(self, counts: Counts) -> Mark:
         """This moment, for `rebase`; `counts` are the state's."""
-        return Mark(self._epoch, len(self.since), counts)
+        return Mark(self._epoch, len(self.since), self._bytes_n, counts)
 
     def rebase(self, mark: Mark, payload: bytes) -> bool:
         """Go back to `payload`, the state at `mark`, from now on.
@@ -83,8 +84,7 @@ class Undo:
         if mark.epoch != self._epoch:
             return False
         counts = mark.counts if mark.since_n else self.counts  # refusals moved those on since
-        later = self.since[mark.since_n :]
+        later, bytes_n = self.since[mark.since_n :], self._bytes_n - mark.bytes_n
         self.keep(payload, counts)
-        for record in later:
-            self.remember(record)
+        self.since, self._bytes_n = later, bytes_n
         return True

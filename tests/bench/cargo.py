@@ -21,25 +21,43 @@ GAP_S_MIN = 0.001
 
 
 class Gaps:
-    """The pauses between events, as the model sees them; no part of any state."""
+    """The pauses between events, as the model sees them; no part of any state.
+
+    Time without a core is taken out, and so is what the worker waited for its log.
+    """
 
     def __init__(self) -> None:
         self.long_s: list[float] = []
-        """Those of at least `GAP_S_MIN`, less the time without a core."""
+        """Those of at least `GAP_S_MIN`."""
         self._last: float | None = None
+        self._called_s = 0.0
         self._waited_s = 0.0
 
     def event(self) -> None:
         """An event was learned."""
         now = time.perf_counter()
         if self._last is None:
-            self._waited_s = waited_s(threading.get_native_id())
+            self._without_core_s()
         elif now - self._last >= GAP_S_MIN:
             # Looked at only here: whoever stands without a core for long has such a gap.
-            waited = waited_s(threading.get_native_id())
-            self.long_s.append(max(0.0, now - self._last - (waited - self._waited_s)))
-            self._waited_s = waited
+            gap_s = now - self._last - self._called_s - self._without_core_s()
+            if gap_s >= GAP_S_MIN:
+                self.long_s.append(gap_s)
         self._last = now
+        self._called_s = 0.0
+
+    def called(self, seconds: float) -> None:
+        """The worker was in a call of its log."""
+        if self._last is not None:
+            without_s = self._without_core_s() if seconds >= GAP_S_MIN else 0.0
+            self._called_s += max(0.0, seconds - without_s)
+            self._last += min(seconds, without_s)
+
+    def _without_core_s(self) -> float:
+        """What this thread stood in the run queue since the last look."""
+        waited = waited_s(threading.get_native_id())
+        took_s, self._waited_s = waited - self._waited_s, waited
+        return took_s
 
 
 GAPS = Gaps()

@@ -84,7 +84,7 @@ def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
             say(_line(stalls[-1]))
         told = summary.about(command, stage.kind)
     lines = [
-        f"{client}, {n:,} events; pauses between two events, time without a core taken out:\n",
+        f"{client}, {n:,} events; pauses between two events, without waiting for log and core:\n",
         "| state, pickled | snapshots | longest pause, ms | without snapshots, ms | limit, ms |",
         "|---|---|---|---|---|",
         *map(_line, stalls),

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from stream.core.event import Record
 from stream.core.task import Task
-from stream.core.undo import Undo
+from stream.core.undo import Counts, Undo
 from stream.errors import Retryable
-from stream.runtime.snapshotter import Snapshotter
+from stream.runtime.snapshotter import UNDO_TOO_LONG, Snapshotter
 from stream.telemetry import Event, Metric
 from tests.simulation.stage import SNAPSHOTS, Stage, said
 from tests.simulation.workload import Fact, event, events
@@ -57,6 +58,19 @@ class Refusing(Forking):
 
     def _begin(self, pickled: Callable[[], bytes]) -> _Copy:
         raise Retryable(f"no process to call {pickled.__name__}")
+
+
+def test_there_is_room_for_what_is_folded_while_a_child_makes_a_copy() -> None:
+    """Seconds, for a state of 20 MB; without room the fold would stand still."""
+    undo, counts = Undo(), Counts(0, 0, 0, 0)
+    undo.keep(b"", counts)
+    event_of_225_bytes = Record(0, 0, 0, b"one", b"." * 225)
+    while undo.length < UNDO_TOO_LONG:
+        undo.remember(event_of_225_bytes)
+    mark = undo.mark(counts)
+
+    assert not any(undo.remember(event_of_225_bytes) for _ in range(100_000))
+    assert undo.rebase(mark, b"")
 
 
 def test_a_child_s_snapshot_is_of_the_moment_it_was_made() -> None:

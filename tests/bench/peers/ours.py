@@ -1,11 +1,14 @@
 """Our worker as `stream run --until-end` runs it, from its configuration to its last commit."""
 
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from stream.cli import House
-from stream.ports import Log, Polled
+from stream.core.event import Output
+from stream.ports import Committed, Log, Polled
 from stream.runtime import running
 from stream.telemetry import Metric, Telemetry
 from tests.bench.meter import Meter, Spec, Stopwatch, serve
@@ -20,6 +23,9 @@ class Watch:
     def on_poll(self) -> None:
         """A poll gave records; all of the polls before are folded."""
         self._meter.start()
+
+    def on_call(self, seconds: float) -> None:
+        """A poll or a commit took this long."""
 
     def on_fold(self, n: int) -> None:
         """So many records were folded."""
@@ -40,10 +46,17 @@ class _WatchedLog:
         self._watch = watch
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
+        began = time.perf_counter()
         polled = self._log.poll(timeout_s=timeout_s, records_max=records_max)
+        self._watch.on_call(time.perf_counter() - began)
         if polled.records:
             self._watch.on_poll()
         return polled
+
+    def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
+        began = time.perf_counter()
+        self._log.commit(outputs, offsets)
+        self._watch.on_call(time.perf_counter() - began)
 
     def close(self) -> None:
         self._watch.on_close()

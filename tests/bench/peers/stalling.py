@@ -9,11 +9,18 @@ from tests.bench.meter import Meter, Spec, serve
 from tests.bench.peers.ours import Watch, work
 
 
+class _Stalls(Watch):
+    """Takes the log's calls out of the pauses."""
+
+    def on_call(self, seconds: float) -> None:
+        GAPS.called(seconds)
+
+
 def run(spec: Spec, meter: Meter) -> None:
     """The worker of `spec.more["config"]`."""
     more = spec.more
     one = len(pickle.dumps(make(more["kind"], copies=1), pickle.HIGHEST_PROTOCOL))
-    watch = Watch(meter)
+    watch = _Stalls(meter)
     counters = work(Path(more["config"]), watch).counters
     gaps_ms = sorted(gap_s * 1e3 for gap_s in GAPS.long_s)
     meter.tell(
