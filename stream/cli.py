@@ -125,7 +125,20 @@ class House:
             # Of two redrives the younger takes over at once, and a dead one's transaction ends.
             instance="redrive" if self.is_backwards else settings.worker.instance,
             exactly_once=exactly_once or self.is_backwards,
+            end_abandoned=self._end_abandoned,
         )
+
+    def _end_abandoned(self, own_id: str) -> None:
+        """What dead nameless workers left open, with the only client that can ask for it."""
+        from stream.adapters import kafka_python  # noqa: PLC0415
+
+        connection = kafka_python.Connection(
+            bootstrap_servers=self.settings.kafka.bootstrap_servers,
+            options=self.settings.kafka.for_kafka_python(),
+            names=self._names(),
+            group=self._group,
+        )
+        kafka_python.end_abandoned(connection, self.settings.timings, own_id=own_id)
 
     def reader(self) -> "Reader":
         """The topics as an outsider sees them."""

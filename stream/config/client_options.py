@@ -7,6 +7,7 @@ from typing import Any
 
 from stream.config.checks import Entry, RefusedError
 from stream.config.secrets import is_secret_option
+from stream.errors import Misconfigured
 
 _OWN_KEY = "it has a key of its own"
 _DERIVED = "it follows from snapshots.recovery_time_s"
@@ -59,6 +60,22 @@ RESERVED: dict[str, str] = {
     "enable_partition_eof": _CYCLE,
 }
 
+# Where librdkafka has other words, or values, than kafka-python, but means the same.
+_TRANSLATED: dict[str, str] = {
+    "security.protocol": "security_protocol",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.mechanisms": "sasl_mechanism",
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+    "ssl.ca.location": "ssl_cafile",
+    "ssl.certificate.location": "ssl_certfile",
+    "ssl.key.location": "ssl_keyfile",
+    "ssl.key.password": "ssl_password",
+    "ssl.crl.location": "ssl_crlfile",
+    "ssl.endpoint.identification.algorithm": "ssl_check_hostname",
+}
+_SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.")
+
 
 def normalised(options: dict[str, Any], *, client: str) -> dict[str, Any]:
     """Write librdkafka's names with dots, however they were written.
@@ -96,3 +113,23 @@ def check(options: dict[str, Any], *, client: str) -> None:
             entries.append((key, "must be a string; write it in quotes"))
     if entries and client != "embedded":
         raise RefusedError(*entries)
+
+
+def for_kafka_python(options: dict[str, Any]) -> dict[str, Any]:
+    """What librdkafka's options for reaching a cluster are called by kafka-python.
+
+    What only concerns speed is left out.
+
+    Raises: Misconfigured: kafka-python cannot reach a cluster that is secured in this way.
+    """
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        if name in _TRANSLATED:
+            found[_TRANSLATED[name]] = value
+        elif name.startswith(_SECURITY):
+            raise Misconfigured(f'kafka.options."{name}": kafka-python has no such option')
+    if "security_protocol" in found:
+        found["security_protocol"] = str(found["security_protocol"]).upper()
+    if "ssl_check_hostname" in found:
+        found["ssl_check_hostname"] = found["ssl_check_hostname"] != "none"
+    return found

@@ -73,6 +73,12 @@ class Kafka(Section):
             raise ValueError('only for client = "embedded"; remove it, or write that client')
         return value
 
+    def for_kafka_python(self) -> dict[str, Any]:
+        """The options in kafka-python's words. Raises: Misconfigured: it has none for one."""
+        if self.client != "confluent":
+            return self.options
+        return client_options.for_kafka_python(self.options)
+
     def shown(self) -> dict[str, Any]:
         """As every section; secret options are masked."""
         return super().shown() | {"options": mask_options(self.options)}

@@ -19,10 +19,21 @@ from river import linear_model, preprocessing
 def make():
     return preprocessing.StandardScaler() | linear_model.LogisticRegression()
 """
+LIBRDKAFKAS = {
+    "security_protocol": "security.protocol",
+    "sasl_mechanism": "sasl.mechanism",
+    "sasl_plain_username": "sasl.username",
+    "sasl_plain_password": "sasl.password",
+    "ssl_cafile": "ssl.ca.location",
+}
+"""librdkafka's words for kafka-python's options."""
 
 
 class Guarded:
     """One pipeline, its user's permissions, its secrets.
+
+    Args:
+        client: `kafka.client`.
 
     Attributes:
         events: all that was fed so far.
@@ -30,7 +41,13 @@ class Guarded:
     """
 
     def __init__(
-        self, name: str, folder: Path, kafka: EncryptedKafka, redis: EncryptedRedis
+        self,
+        name: str,
+        folder: Path,
+        kafka: EncryptedKafka,
+        redis: EncryptedRedis,
+        *,
+        client: str = "kafka-python",
     ) -> None:
         self.name = name
         self.kafka = kafka
@@ -45,10 +62,15 @@ class Guarded:
         contents = {"signing": signing, "older": older, "kafka": kafka.password, "url": redis.url()}
         for file, content in contents.items():
             (self._files / file).write_text(content + "\n")
-        options = "".join(f'{key} = "{value}"\n' for key, value in kafka.options().items())
+        words = {} if client == "kafka-python" else LIBRDKAFKAS
+        options = {words.get(key, key): value for key, value in kafka.options().items()}
+        lines = "".join(f'"{key}" = "{value}"\n' for key, value in options.items())
+        password = words.get("sasl_plain_password", "sasl_plain_password")
+        self._password = f"STREAM__KAFKA__OPTIONS__{password.upper().replace('.', '_')}_FILE"
         self.project.write("own_model.py", MODEL)
         self.project.configure(
-            f'[kafka]\nbootstrap_servers = "127.0.0.1:{kafka.port}"\n[kafka.options]\n{options}'
+            f'[kafka]\nclient = "{client}"\nbootstrap_servers = "127.0.0.1:{kafka.port}"\n'
+            f"[kafka.options]\n{lines}"
             '[topics]\ncreate = false\n[model]\nfactory = "own_model:make"\n'
             f'[snapshots]\nsigning_key_file = "{self._files / "signing"}"\n'
             f'older_key_files = ["{self._files / "older"}"]\n',
@@ -77,12 +99,31 @@ class Guarded:
     def stream(self, *arguments: str, **environment: str) -> Done:
         """Run a command; its secrets come from files, unless `environment` says otherwise."""
         given = {
-            "STREAM__KAFKA__OPTIONS__SASL_PLAIN_PASSWORD_FILE": str(self._files / "kafka"),
+            self._password: str(self._files / "kafka"),
             "STREAM__REDIS__URL_FILE": str(self._files / "url"),
         }
         for name in environment:
             given.pop(f"{name}_FILE", None)
         return self.project.stream(*arguments, timeout_s=90, **(given | environment))
+
+    def leave_open(self) -> KafkaProducer:
+        """A transaction as a worker without a name leaves it that is killed inside its commit."""
+        dead = KafkaProducer(
+            **self.kafka.administrators(),
+            transactional_id=f"{self.name}-0123456789ab",
+            transaction_timeout_ms=60_000,
+        )
+        dead.init_transactions()
+        dead.begin_transaction()
+        dead.send(f"{self.name}.predictions", b"never", partition=0)
+        dead.flush(30)
+        return dead
+
+    def ongoing(self) -> list[str]:
+        """The ids of the transactions that are open."""
+        with closing(self.kafka.admin()) as admin:
+            listed = admin.list_transactions(state_filters=["Ongoing"])
+        return [each.transactional_id for of_broker in listed.values() for each in of_broker]
 
     def records(self, channel: Channel) -> Sequence[Any]:
         """All of a topic, aborted transactions too."""

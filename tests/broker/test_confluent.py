@@ -75,6 +75,30 @@ def test_a_commit_into_a_broker_that_hangs_is_lost_and_found_again(world: Conflu
     assert values(world.reader(), Channel.PREDICTIONS) == [b"first", b"second"]
 
 
+def test_what_a_dead_nameless_worker_left_open_is_ended_by_its_successor(
+    world: ConfluentWorld,
+) -> None:
+    """Its id is known to nobody, and its transaction would stay for a minute."""
+    world.timings = replace(world.timings, transaction_timeout_ms=60_000)
+    create(world)
+    dead = joined(world)
+    client = dead._ready_producer().client
+    client.begin_transaction()
+    dead._ready_producer().send([output(b"never")])
+    offsets = [TopicPartition(world.connection.names[Channel.EVENTS], 0, 5)]
+    client.send_offsets_to_transaction(offsets, dead._metadata, 5.0)
+    world.kill(dead)
+    time.sleep(world.timings.session_timeout_ms / 2000 + 0.1)
+    world.expire(dead)
+    heir = joined(world)
+
+    with hands.takes(3.0):
+        assert heir.committed({0}) == {}
+
+    heir.commit([output(b"mine")], {0: at(1)})
+    assert values(world.reader(), Channel.PREDICTIONS) == [b"mine"]
+
+
 def test_a_member_that_was_thrown_out_commits_nothing(world: ConfluentWorld) -> None:
     """Kafka does not fence a commit without a generation: the zombie must not send one."""
     create(world)

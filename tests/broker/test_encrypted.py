@@ -1,6 +1,8 @@
 """Between guarded servers: TLS, SCRAM-SHA-512 and permissions on Kafka, TLS and an ACL on Redis."""
 
 import json
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,21 @@ def guarded(
     return Guarded(pipeline, tmp_path, encrypted_kafka, encrypted_redis)
 
 
-def test_a_worker_runs_end_to_end(guarded: Guarded) -> None:
+@pytest.fixture(params=["kafka-python", "confluent"])
+def guarded_client(
+    request: pytest.FixtureRequest,
+    pipeline: str,
+    tmp_path: Path,
+    encrypted_kafka: EncryptedKafka,
+    encrypted_redis: EncryptedRedis,
+) -> Guarded:
+    """The same with each client."""
+    return Guarded(pipeline, tmp_path, encrypted_kafka, encrypted_redis, client=request.param)
+
+
+def test_a_worker_runs_end_to_end(guarded_client: Guarded) -> None:
     """It predicts as the plain loop does, snapshots, and comes back from its snapshot."""
+    guarded = guarded_client
     guarded.feed(300)
     checked = guarded.stream("check")
     assert checked.code == 0, checked
@@ -45,6 +60,20 @@ def test_a_worker_runs_end_to_end(guarded: Guarded) -> None:
     verified = guarded.stream("snapshots", "verify")
     assert verified.code == 0, verified
     assert "2 snapshots verified" in verified.out
+
+
+def test_a_dead_nameless_workers_transaction_is_ended(guarded_client: Guarded) -> None:
+    """The permissions that are documented are enough for it, and so are the client's options."""
+    guarded = guarded_client
+    guarded.feed(20)
+    with closing(guarded.leave_open()):
+        time.sleep(3.2)  # half of a session, or its owner might live
+        assert guarded.ongoing() == [f"{guarded.name}-0123456789ab"]
+
+        ran = guarded.stream("run", "--until-end")
+
+        assert ran.code == 0, ran
+        assert guarded.ongoing() == []
 
 
 def test_a_broker_of_another_authority_gets_no_password(guarded: Guarded, tmp_path: Path) -> None:

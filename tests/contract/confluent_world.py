@@ -40,7 +40,11 @@ class ConfluentWorld(KafkaWorld):
     ) -> Log:
         """See `World.log`."""
         log = confluent.KafkaLog(
-            self.confluent, timings=self.timings, instance=instance, exactly_once=exactly_once
+            self.confluent,
+            timings=self.timings,
+            instance=instance,
+            exactly_once=exactly_once,
+            end_abandoned=self._end_abandoned,
         )
         self._clients.append(log)
         return log

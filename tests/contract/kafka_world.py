@@ -17,6 +17,7 @@ from stream.adapters.kafka_python import (
     KafkaLog,
     KafkaReader,
     KafkaTopics,
+    end_abandoned,
 )
 from stream.config.timings import Timings
 from stream.core.event import Channel
@@ -74,10 +75,17 @@ class KafkaWorld:
     def log(self, *, instance: str | None = None, exactly_once: bool = True) -> KafkaLog:
         """See `World.log`."""
         log = KafkaLog(
-            self.connection, timings=self.timings, instance=instance, exactly_once=exactly_once
+            self.connection,
+            timings=self.timings,
+            instance=instance,
+            exactly_once=exactly_once,
+            end_abandoned=self._end_abandoned,
         )
         self._made.append(log)
         return log
+
+    def _end_abandoned(self, own_id: str) -> None:
+        end_abandoned(self.connection, self.timings, own_id=own_id)
 
     def reader(self) -> KafkaReader:
         """See `World.reader`."""

@@ -293,6 +293,36 @@ def test_librdkafka_options_have_dots_however_they_are_written(loaded: Load) -> 
     assert settings.secrets() == {"b"}
 
 
+def test_librdkafka_options_in_the_words_of_kafka_python(loaded: Load) -> None:
+    """What reaches a cluster is translated; the rest is of no use; what cannot be is refused."""
+    text = (
+        PLAIN
+        + """
+[kafka]
+client = "confluent"
+[kafka.options]
+security.protocol = "sasl_ssl"
+sasl.mechanisms = "SCRAM-SHA-512"
+sasl.username = "u"
+sasl.password = "p"
+"ssl.ca.location" = "/ca.pem"
+"ssl.endpoint.identification.algorithm" = "none"
+"socket.keepalive.enable" = true
+"""
+    )
+    assert loaded(text).kafka.for_kafka_python() == {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "u",
+        "sasl_plain_password": "p",
+        "ssl_cafile": "/ca.pem",
+        "ssl_check_hostname": False,
+    }
+    kerberos = loaded(text + 'sasl.kerberos.keytab = "/k"\n').kafka
+    with pytest.raises(Misconfigured, match=r'"sasl.kerberos.keytab": kafka-python has no such'):
+        kerberos.for_kafka_python()
+
+
 def test_settings_cannot_be_changed(loaded: Load) -> None:
     """Frozen, so what was checked stays."""
     settings = loaded()

@@ -110,7 +110,9 @@ class Player:
             group=self.group,
         )
         deadline_s = time.monotonic() + self._settled_within_s
-        log: Log = module.KafkaLog(connection, timings=TIMINGS, instance=self.instance)
+        log: Log = module.KafkaLog(
+            connection, timings=TIMINGS, instance=self.instance, end_abandoned=self._end_abandoned
+        )
         owned: set[int] = set()
         while owned != set(range(PARTITIONS_N)):
             if time.monotonic() > deadline_s:
@@ -118,6 +120,14 @@ class Player:
             polled = log.poll(timeout_s=0.05, records_max=1)
             owned = (owned - polled.revoked) | polled.assigned
         return log
+
+    def _end_abandoned(self, own_id: str) -> None:
+        connection = kafka_python.Connection(
+            bootstrap_servers=f"127.0.0.1:{self.stand.proxy.port}",
+            names=self._names,
+            group=self.group,
+        )
+        kafka_python.end_abandoned(connection, TIMINGS, own_id=own_id)
 
     @property
     def transactional_id(self) -> str:

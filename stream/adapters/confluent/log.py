@@ -10,12 +10,14 @@ so much of what the kafka-python adapter has to mend is right here. What remains
 - so it is after a commit that succeeded although a connection broke: a request was sent again, and
   the first one may still arrive, in the middle of the next transaction (KAFKA-17754). And there
   librdkafka 2.16 was seen to hang for good in `send_offsets_to_transaction`;
-- partitions are assigned paused and flow once the worker has told them where to begin.
+- partitions are assigned paused and flow once the worker has told them where to begin;
+- it cannot ask a cluster for its open transactions: `end_abandoned` comes from outside.
 """
 
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -26,7 +28,7 @@ from stream.adapters.confluent.membership import Membership
 from stream.adapters.confluent.records import polled, sorted_out
 from stream.config.timings import Timings
 from stream.core.event import Channel, Output, Record
-from stream.errors import CommitLost, Fenced, Internal, Misconfigured, StreamError
+from stream.errors import CommitLost, Fenced, Internal, Misconfigured, Retryable, StreamError
 from stream.ports import Committed, Polled
 
 COMMITTED_TIMEOUT_S = 5.0
@@ -46,6 +48,9 @@ class KafkaLog:
     Args:
         instance: stable name of this process: static membership and a stable transactional id.
         exactly_once: False = at-least-once: an idempotent producer, offsets committed after it.
+        end_abandoned: given our transactional id, ends what the group's dead nameless workers left
+            open. Called by a nameless worker that takes partitions over; those with a name need not
+            pay for another client. None: the broker does it, up to ten seconds later.
 
     Raises: Retryable, Misconfigured.
     """
@@ -57,13 +62,17 @@ class KafkaLog:
         timings: Timings,
         instance: str | None = None,
         exactly_once: bool = True,
+        end_abandoned: Callable[[str], object] | None = None,
     ) -> None:
         self._connection = connection
         self._timings = timings
         self._instance = instance
         self._exactly_once = exactly_once
         self._events = connection.names[Channel.EVENTS]
+        # A nameless one's is known by its form: kafka_python/abandoned.py.
         self._transactional_id = f"{connection.group}-{instance or uuid.uuid4().hex[:12]}"
+        self._end_abandoned = end_abandoned
+        self._takes_over = False
         self._fenced = False
         self._seen_at = time.monotonic()
         self._producer: producing.Deliveries | None = None
@@ -122,6 +131,7 @@ class KafkaLog:
             self._fenced = True
             raise
         revoked, assigned = self._membership.take()
+        self._takes_over = self._takes_over or bool(assigned)
         flowing = self._membership.flowing
         records = {p: batch for p, batch in records.items() if p in flowing}
         self._remember_ends(records, ends, gone=revoked | assigned)
@@ -241,6 +251,10 @@ class KafkaLog:
         self._stop_if_fenced()  # or a fenced worker's new producer would fence its younger twin
         if self._exactly_once:
             self._ready_producer()
+            if self._takes_over and self._instance is None and self._end_abandoned is not None:
+                # Where that cannot be done the broker does it, later: the look-up waits for it.
+                with suppress(Retryable, Misconfigured):
+                    self._end_abandoned(self._transactional_id)
         wanted = [TopicPartition(self._events, partition) for partition in partitions]
         if not wanted:
             return {}
@@ -253,6 +267,7 @@ class KafkaLog:
         for each in found:
             if each.error is not None:
                 raise self._connection.translate(each.error, doing)
+        self._takes_over = False
         return {
             each.partition: Committed(each.offset, each.metadata or "")
             for each in found

@@ -44,7 +44,9 @@ class KafkaReader:
             Consumer,
             "connecting",
             {
-                "group.id": f"{connection.group}-reader",  # librdkafka wants one; it never joins
+                # librdkafka wants one, and asks for its coordinator, which takes permission to
+                # read that group: the worker's is permitted. It never joins.
+                "group.id": connection.group,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kafka import KafkaAdminClient
 
 from stream.adapters.kafka_python import producing
-from stream.adapters.kafka_python.connection import Connection
+from stream.adapters.kafka_python.connection import ADMIN_TIMEOUT_MS, Connection
 from stream.config.timings import Timings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def end_abandoned(connection: Connection, timings: Timings, *, own_id: str) -> l
 
     Raises: Retryable, Misconfigured: also where brokers are too old to be asked (before 3.8).
     """
-    admin: KafkaAdminClient = connection.admin()
+    admin: KafkaAdminClient = connection.admin(bootstrap_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
         with connection.translated("listing open transactions"):
             listed = admin.list_transactions(

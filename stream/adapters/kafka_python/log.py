@@ -19,14 +19,14 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition, errors
 
 from stream.adapters.kafka_python import producing
-from stream.adapters.kafka_python.abandoned import anonymous, end_abandoned
+from stream.adapters.kafka_python.abandoned import anonymous
 from stream.adapters.kafka_python.connection import Connection, from_metadata, to_metadata
 from stream.adapters.kafka_python.membership import Membership
 from stream.adapters.kafka_python.records import converted
@@ -47,6 +47,9 @@ class KafkaLog:
     Args:
         instance: stable name of this process: static membership and a stable transactional id.
         exactly_once: False = at-least-once: an idempotent producer, offsets committed after it.
+        end_abandoned: given our transactional id, ends what the group's dead nameless workers left
+            open. Called when partitions are taken over. None: the broker does it, up to ten seconds
+            later.
 
     Raises: Retryable, Misconfigured.
     """
@@ -58,6 +61,7 @@ class KafkaLog:
         timings: Timings,
         instance: str | None = None,
         exactly_once: bool = True,
+        end_abandoned: Callable[[str], object] | None = None,
     ) -> None:
         self._connection = connection
         self._timings = timings
@@ -65,6 +69,7 @@ class KafkaLog:
         self._exactly_once = exactly_once
         self._events = connection.names[Channel.EVENTS]
         self._transactional_id = f"{connection.group}-{instance or anonymous()}"
+        self._end_abandoned = end_abandoned
         self._fenced = False
         self._takes_over = False
         self._producer: KafkaProducer | None = None
@@ -243,8 +248,10 @@ class KafkaLog:
         self._stop_if_fenced()  # or a fenced worker's new producer would fence its younger twin
         if self._exactly_once:
             self._ready_producer()
-            if self._takes_over:
-                self._end_abandoned()
+            if self._takes_over and self._end_abandoned is not None:
+                # Where that cannot be done the broker does it, later: the look-up waits for it.
+                with suppress(Retryable, Misconfigured):
+                    self._end_abandoned(self._transactional_id)
         found = {}
         # The client hands out the answer to a look-up that timed out to the next one that asks for
         # the same partition, however much later.
@@ -260,12 +267,6 @@ class KafkaLog:
                     found[partition] = Committed(offset.offset, from_metadata(offset.metadata))
         self._takes_over = False
         return found
-
-    def _end_abandoned(self) -> None:
-        """End what the last owner of our partitions may have left open."""
-        # Where that cannot be done the broker does it, only later: a look-up waits for it.
-        with suppress(Retryable, Misconfigured):
-            end_abandoned(self._connection, self._timings, own_id=self._transactional_id)
 
     def close(self) -> None:
         """See `Log.close`."""
