@@ -1,5 +1,6 @@
 """The values that flow: a record comes in, an outcome goes out."""
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, final
 
@@ -7,6 +8,9 @@ import msgspec
 
 Feature = float | int | str | bool
 """One feature's value; numbers are finite."""
+
+_TIMESTAMP_MS_MAX = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last that ISO 8601 writes
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC all through, which is written as "Z"
 
 
 class Channel(StrEnum):
@@ -93,3 +97,13 @@ class Kind(StrEnum):
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
     ANOMALY = "anomaly"
+
+
+def iso(timestamp_ms: int) -> str:
+    """Event time as ISO 8601 in UTC, between 1970 (no time is -1 in Kafka) and the year 9999.
+
+    >>> iso(1337)
+    '1970-01-01T00:00:01.337Z'
+    """
+    since = timedelta(milliseconds=min(max(timestamp_ms, 0), _TIMESTAMP_MS_MAX))
+    return f"{(_EPOCH + since).isoformat(timespec='milliseconds')}Z"

@@ -8,18 +8,11 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from stream.core.detectors import Alarm, describe
-from stream.core.event import Channel, Event, Output, Record, Rejection
+from stream.core.event import Channel, Event, Output, Record, Rejection, iso
 from stream.core.learner import Prediction
+from stream.core.quarantine import QUARANTINE_HEADERS
 
 _BOOLS_N = 2
-_TIMESTAMP_MS_MAX = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last that ISO 8601 writes
-
-
-QUARANTINE_HEADERS = (
-    "stream.reason", "stream.detail", "stream.topic", "stream.partition", "stream.offset",
-    "stream.pipeline",
-)  # fmt: skip
-"""What a quarantined record gets, after the headers it came with."""
 
 
 class _PredictionValue(msgspec.Struct, gc=False):
@@ -145,12 +138,3 @@ def quarantined(
     return Output(
         Channel.QUARANTINE, record.partition, record.timestamp_ms, record.key, value, headers
     )
-
-
-def iso(timestamp_ms: int) -> str:
-    """Event time as ISO 8601 in UTC, between 1970 (no time is -1 in Kafka) and the year 9999.
-
-    >>> iso(1337)
-    '1970-01-01T00:00:01.337Z'
-    """
-    return f"{np.datetime64(min(max(timestamp_ms, 0), _TIMESTAMP_MS_MAX), 'ms')}Z"

@@ -7,11 +7,15 @@ from typing import Self
 import msgspec
 
 from stream.core.event import Headers, Record
-from stream.core.outputs import QUARANTINE_HEADERS
 
 _CUT = re.compile(r"; the value was cut to its first \d+ bytes\Z")
 _PROGRESS = re.compile(r"v1((?:;[a-z0-9_]+=\d{1,18})*)", re.ASCII)
 
+QUARANTINE_HEADERS = (
+    "stream.reason", "stream.detail", "stream.topic", "stream.partition", "stream.offset",
+    "stream.pipeline",
+)  # fmt: skip
+"""What a quarantined record gets, after the headers it came with."""
 
 REDRIVEN = "stream.redriven"
 """The header of an event that was sent again: where it was refused. Tells it for ever, while a

@@ -52,8 +52,7 @@ def run(
         asked = crew.asked(workers)
         supervising.supervise(open_house(path), workers=asked, until_end=until_end)
         return
-    house = open_house(path)
-    process.start_again_with(process.environment(house.settings))
+    house = process.opened_in_its_environment(open_house, path)
     process.stop_on_signals(house.stopping)
     if supervised is not None:
         from stream.runtime import supervised as line  # noqa: PLC0415
@@ -155,14 +154,14 @@ def snapshots(
     Example:
       stream snapshots -c stream.toml verify --partition 0
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import inspection, process, verification  # noqa: PLC0415
+    from stream.runtime import inspection, process  # noqa: PLC0415
 
-    house = open_house(path)
     if what == "verify":
-        process.start_again_with(process.environment(house.settings))
-    command = {
-        "list": inspection.show_list, "inspect": inspection.inspect, "verify": verification.verify,
-    }[what]  # fmt: skip
+        house = process.opened_in_its_environment(open_house, path)
+        from stream.runtime.verification import verify as command  # noqa: PLC0415  # loads river
+    else:
+        house = open_house(path)
+        command = inspection.show_list if what == "list" else inspection.inspect
     command(house, partition=partition, offset=offset, as_json=as_json)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import xxhash
 
 from stream.core.event import Channel, Output, Record
-from stream.core.outputs import QUARANTINE_HEADERS
+from stream.core.quarantine import QUARANTINE_HEADERS
 from stream.core.task import Task
 from stream.ports import Reader
 from stream.runtime import outcomes, tail

@@ -18,7 +18,9 @@ from stream.runtime import preparation, tail
 from stream.runtime.findings import Findings
 from stream.runtime.house import House
 from stream.runtime.inspection import existing_keys
+from stream.runtime.keys import key_path
 from stream.runtime.log_checks import LogChecks
+from stream.runtime.topics import partition_problems
 
 TRIED_RECORDS_MAX = 100
 """From the log's start, to find one event that the model can be tried with."""
@@ -74,7 +76,7 @@ def _build(house: House, findings: Findings) -> _Built:
 
 
 def _ask_snapshots(house: House, findings: Findings) -> None:
-    if preparation.key_path(house.settings, house.environ).exists():
+    if key_path(house.settings, house.environ).exists():
         # Read now what a worker would refuse; a missing one is made by the first worker.
         existing_keys(house)
     note = house.ask_snapshots()
@@ -124,7 +126,7 @@ def _look_at_topics(
             findings.ok(f"topics.{channel}: {info.name}, partitions: {info.partitions}")
     events = infos[Channel.EVENTS]
     if events is not None:
-        for problem in preparation.partition_problems(infos, events):
+        for problem in partition_problems(infos, events):
             findings.problem(problem)
         if events.cleanup_policy is None:
             findings.note(f"topics.events: the settings of {events.name} may not be read")

@@ -8,10 +8,11 @@ from pathlib import Path
 from stream.core.event import Channel
 from stream.errors import Usage
 from stream.ports import Clock, Feed
-from stream.runtime import preparation, rows
+from stream.runtime import rows
 from stream.runtime.house import House
 from stream.runtime.rows import Columns, Outgoing
 from stream.runtime.screen import Progress, say
+from stream.runtime.topics import ready_topics
 
 FLUSH_TIMEOUT_S = 75.0
 """Longer than a client tries to deliver, so that it says itself what failed."""
@@ -47,7 +48,7 @@ def produce(house: House, path: Path, *, columns: Columns, rate: str | None) -> 
     with closing(house.topics()) as topics:
         # An upstream needs one topic only; the outputs are the worker's business.
         if topics.describe()[Channel.EVENTS] is None:
-            preparation.ready_topics(topics, settings, house.telemetry)
+            ready_topics(topics, settings, house.telemetry)
     outgoing = _until_stopped(house, rows.read(path, shape=shape, columns=columns))
     started_s = clock.monotonic()
     with closing(house.feed()) as feed, Progress("events sent", total=total, clock=clock) as shown:

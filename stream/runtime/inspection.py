@@ -9,8 +9,9 @@ from stream.core.recipe import Recipe
 from stream.core.snapshot import Header, Keys, Rejected, unseal
 from stream.errors import BadInput, Misconfigured
 from stream.ports import SnapshotStore
-from stream.runtime import preparation, screen
+from stream.runtime import screen
 from stream.runtime.house import House
+from stream.runtime.keys import key_path, snapshot_keys
 from stream.runtime.status import partitions_of
 
 
@@ -78,13 +79,13 @@ def existing_keys(house: House) -> Keys:
 
     Raises: Misconfigured: there is none here. BadInput: it is damaged.
     """
-    path = preparation.key_path(house.settings, house.environ)
+    path = key_path(house.settings, house.environ)
     if house.settings.signing_key_bytes() is None and not path.exists():
         raise Misconfigured(
             f"snapshots.signing_key_file: not set, and this machine has no key of its own "
             f"({path}); run this where the workers run, or set the key that they have"
         )
-    return preparation.snapshot_keys(house.settings, house.environ, house.telemetry)
+    return snapshot_keys(house.settings, house.environ, house.telemetry)
 
 
 def stored(

@@ -6,8 +6,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
-from stream.config import Settings
+from stream.config import Settings, load
+from stream.errors import Misconfigured
+from stream.runtime.house import House
+
+OpenHouse = Callable[[Path], House]
 
 MALLOC_ARENAS = "2"
 """The client makes threads for each new producer, and glibc gives threads heaps of their own, from
@@ -21,6 +27,20 @@ def environment(settings: Settings) -> dict[str, str]:
         "PYTHONHASHSEED": str(settings.effective_hash_seed),
         "MALLOC_ARENA_MAX": os.environ.get("MALLOC_ARENA_MAX", MALLOC_ARENAS),
     }
+
+
+def opened_in_its_environment(open_house: OpenHouse, path: Path) -> House:
+    """A pipeline, in an interpreter that was started with its `environment`: perhaps a new one.
+
+    Raises: Misconfigured.
+    """
+    with suppress(Misconfigured):  # the other look says all that is wrong at once
+        # Before river is loaded, or a new interpreter would load it again.
+        settings = load(path, environ=os.environ, without=("detectors",))
+        start_again_with(environment(settings))
+    house = open_house(path)
+    start_again_with(environment(house.settings))
+    return house
 
 
 def start_again_with(variables: Mapping[str, str]) -> None:

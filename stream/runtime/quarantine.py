@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from stream.core.event import Channel, Record
-from stream.core.outputs import iso
+from stream.core.event import Channel, Record, iso
 from stream.core.quarantine import REDRIVEN, Redriven, Refused, parse
 from stream.errors import LogLost, Misconfigured
 from stream.ports import Bounds, Committed, Reader

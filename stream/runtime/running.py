@@ -5,6 +5,8 @@ from contextlib import ExitStack, closing
 from stream.runtime import memory, preparation, process
 from stream.runtime.assembly import assemble
 from stream.runtime.house import House
+from stream.runtime.keys import snapshot_keys
+from stream.runtime.topics import ready_topics
 from stream.telemetry import Event
 
 
@@ -15,10 +17,10 @@ def work(house: House, *, until_end: bool) -> None:
     """
     settings, telemetry = house.settings, house.telemetry
     recipe = preparation.make_recipe(settings)
-    keys = preparation.snapshot_keys(settings, house.environ, telemetry)
+    keys = snapshot_keys(settings, house.environ, telemetry)
     with ExitStack() as stack:
         with closing(house.topics()) as topics:
-            events = preparation.ready_topics(topics, settings, telemetry)
+            events = ready_topics(topics, settings, telemetry)
         reader = stack.enter_context(closing(house.reader()))
         store = stack.enter_context(closing(house.snapshots()))
         log = stack.enter_context(closing(house.log()))

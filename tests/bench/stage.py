@@ -13,6 +13,7 @@ from typing import Literal
 from stream.cli import House
 from stream.core.event import Channel
 from stream.runtime import process
+from stream.runtime.topics import ready_topics
 from stream.sandbox import start
 from tests.bench import digest, environments
 from tests.bench.events import KEY, encoded
@@ -92,11 +93,9 @@ class Stage:
 
     def fill_embedded(self, config: Path, values: Iterable[bytes]) -> None:
         """Write events into the SQLite file of a configuration. Raises: StreamError."""
-        from stream.runtime import preparation  # noqa: PLC0415  # imports river
-
         house = House.of(config)
         with closing(house.topics()) as topics:
-            preparation.ready_topics(topics, house.settings, house.telemetry)
+            ready_topics(topics, house.settings, house.telemetry)
         with closing(house.feed()) as feed:
             for value in values:
                 feed.send(value, key=KEY, timestamp_ms=None)

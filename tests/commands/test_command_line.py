@@ -57,6 +57,41 @@ def test_a_missing_configuration_is_78(project: Project, command: str) -> None:
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("produce", "events.csv"),
+        ("status", "--progress-within", "9"),
+        ("snapshots", "list"),
+        ("snapshots", "inspect"),
+        ("quarantine", "list"),
+        ("quarantine", "redrive"),
+    ],
+)
+def test_what_needs_no_model_does_not_load_river(project: Project, words: tuple[str, ...]) -> None:
+    """To load it takes a second or two, which a person at a terminal waits for."""
+    assert project.fed(5).code == 0
+    assert project.stream("run", "--until-end").code == 0
+
+    done = project.stream(*words, PYTHONPROFILEIMPORTTIME="1")  # says each module
+
+    assert done.code == 0, done
+    assert "stream.cli" in done.err
+    assert "river.base" not in done.err
+
+
+def test_a_worker_with_detectors_loads_river_once(project: Project) -> None:
+    """It starts again with the hash seed of its own before that, not after: a recovery waits."""
+    project.configure(EMBEDDED + MODEL + '[[detectors]]\ntype = "ADWIN"\n')
+    assert project.fed(5).code == 0
+
+    done = project.stream("run", "--until-end", PYTHONPROFILEIMPORTTIME="1")
+
+    assert done.code == 0, done
+    loaded = [line.rpartition("|")[2].strip() for line in done.err.splitlines()]
+    assert (loaded.count("stream.cli"), loaded.count("river.drift")) == (2, 1)
+
+
 def test_debug_shows_the_traceback(project: Project) -> None:
     """Anywhere among the words."""
     done = project.bare("status", "--debug", "-c", "nowhere.toml")
