@@ -128,23 +128,35 @@ class EncryptedKafka:
 
     def permit(self, pipeline: str) -> None:
         """All that a pipeline's user needs; to read the outputs is for `stream status`."""
-
-        def allow(operation: ACLOperation, resource: ResourcePattern) -> ACL:
-            return ACL("User:worker", "*", operation, ACLPermissionType.ALLOW, resource)
-
-        topics = {c: ResourcePattern(ResourceType.TOPIC, f"{pipeline}.{c}") for c in Channel}
         ids = ResourcePattern(
             ResourceType.TRANSACTIONAL_ID, f"{pipeline}-", ACLResourcePatternType.PREFIXED
         )
-        acls = [allow(ACLOperation.READ, topic) for topic in topics.values()]
-        acls += [
-            allow(ACLOperation.WRITE, topic)
-            for c, topic in topics.items()
-            if c is not Channel.EVENTS
-        ]
-        acls += [
-            allow(ACLOperation.READ, ResourcePattern(ResourceType.GROUP, pipeline)),
-            allow(ACLOperation.WRITE, ids),
+        topics = {c: ResourcePattern(ResourceType.TOPIC, f"{pipeline}.{c}") for c in Channel}
+        outputs = [topic for c, topic in topics.items() if c is not Channel.EVENTS]
+        self._allow(
+            *((ACLOperation.READ, topic) for topic in topics.values()),
+            *((ACLOperation.WRITE, topic) for topic in outputs),
+            (ACLOperation.READ, ResourcePattern(ResourceType.GROUP, pipeline)),
+            (ACLOperation.WRITE, ids),
+        )
+
+    def permit_quarantine(self, pipeline: str) -> None:
+        """What `stream quarantine list` needs besides."""
+        group = ResourcePattern(ResourceType.GROUP, f"{pipeline}.redrive")
+        self._allow((ACLOperation.READ, group))
+
+    def permit_redrive(self, pipeline: str) -> None:
+        """And what `stream quarantine redrive` does."""
+        id_ = f"{pipeline}.redrive-redrive"
+        self._allow(
+            (ACLOperation.WRITE, ResourcePattern(ResourceType.TOPIC, f"{pipeline}.events")),
+            (ACLOperation.WRITE, ResourcePattern(ResourceType.TRANSACTIONAL_ID, id_)),
+        )
+
+    def _allow(self, *allowed: tuple[ACLOperation, ResourcePattern]) -> None:
+        acls = [
+            ACL("User:worker", "*", operation, ACLPermissionType.ALLOW, resource)
+            for operation, resource in allowed
         ]
         with closing(self.admin()) as admin:
             admin.create_acls(acls)

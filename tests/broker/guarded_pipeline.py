@@ -87,13 +87,19 @@ class Guarded:
     def feed(self, n: int) -> None:
         """Append events, as another program would."""
         random = Random(len(self.events))
-        producer = KafkaProducer(**self.kafka.administrators())
-        with closing(producer):
-            for _ in range(n):
-                x = random.uniform(-1, 1)
-                event = {"features": {"x": x, "noise": random.random()}, "label": x > 0}
-                self.events.append(event)
-                producer.send(f"{self.name}.events", json.dumps(event).encode(), partition=0)
+        values = []
+        for _ in range(n):
+            x = random.uniform(-1, 1)
+            event = {"features": {"x": x, "noise": random.random()}, "label": x > 0}
+            self.events.append(event)
+            values.append(json.dumps(event).encode())
+        self.append(*values)
+
+    def append(self, *values: bytes) -> None:
+        """Append records, whatever they hold."""
+        with closing(KafkaProducer(**self.kafka.administrators())) as producer:
+            for value in values:
+                producer.send(f"{self.name}.events", value, partition=0)
             producer.flush(30)
 
     def stream(self, *arguments: str, **environment: str) -> Done:

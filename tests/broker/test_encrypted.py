@@ -11,6 +11,7 @@ from river import linear_model, preprocessing
 from stream.core.event import Channel
 from tests.broker.encrypted import Authority, EncryptedKafka, EncryptedRedis
 from tests.broker.guarded_pipeline import Guarded
+from tests.canaries import leaks
 from tests.end_to_end import plain_loop
 from tests.end_to_end.outside import without_place
 
@@ -60,6 +61,31 @@ def test_a_worker_runs_end_to_end(guarded_client: Guarded) -> None:
     verified = guarded.stream("snapshots", "verify")
     assert verified.code == 0, verified
     assert "2 snapshots verified" in verified.out
+
+
+def test_what_was_refused_can_be_listed_and_sent_again(guarded_client: Guarded) -> None:
+    """Each with the permissions that are documented for it, and no less."""
+    guarded = guarded_client
+    guarded.feed(20)
+    guarded.append(b"oops")
+    ran = guarded.stream("run", "--until-end", "--debug")
+    assert ran.code == 0, ran
+    guarded.kafka.permit_quarantine(guarded.name)
+    listed = guarded.stream("quarantine", "list", "--debug")
+    assert listed.code == 0, listed
+    forbidden = guarded.stream("quarantine", "redrive", "--debug")
+    assert forbidden.code == 78, forbidden
+    guarded.kafka.permit_redrive(guarded.name)
+
+    tried = guarded.stream("quarantine", "redrive", "--dry-run", "--debug")
+    sent = guarded.stream("quarantine", "redrive", "--debug")
+
+    assert tried.said("1 records (1 not_json) would be sent"), tried
+    assert sent.said("1 records (1 not_json) sent"), sent
+    assert [each.value for each in guarded.records(Channel.EVENTS)].count(b"oops") == 2
+    for done in (ran, listed, forbidden, tried, sent):
+        said = {"stdout": done.out.encode(), "stderr": done.err.encode()}
+        assert leaks(said, guarded.secrets) == []
 
 
 def test_a_dead_nameless_workers_transaction_is_ended(guarded_client: Guarded) -> None:
