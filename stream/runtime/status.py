@@ -1,7 +1,8 @@
 """The command `status`: one row a partition, from what log and store hold; no worker is asked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -53,7 +54,17 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 class _PredictionValue(msgspec.Struct):
     offset: int
     prediction: Any = None
+    probabilities: dict[str, float] | None = None
+    score: float | None = None
     label: Any = None
+
+    @property
+    def kind(self) -> Kind | None:
+        """What must have made it; None: numbers may be a regressor's, or classes."""
+        if self.score is not None:
+            return Kind.ANOMALY
+        is_class = self.probabilities is not None or isinstance(self.label, bool | str)
+        return Kind.MULTICLASS if is_class else None
 
 
 _prediction = msgspec.json.Decoder(_PredictionValue).decode
@@ -117,7 +128,7 @@ def gather(
     """Look at everything. Raises: Retryable, Misconfigured."""
     committed = reader.committed()
     snapshots = _newest_snapshots(house, events.partitions)
-    kind = _kind(house)
+    kind = cache(partial(_kind, house))
     now_ms = house.clock().now_ms()
     rows = []
     for partition in range(events.partitions):
@@ -162,9 +173,28 @@ def _newest_snapshots(house: House, partitions: int) -> dict[int, StoredSnapshot
     return found
 
 
+def _score(
+    reader: Reader,
+    predictions: TopicInfo | None,
+    partition: int,
+    kind: Callable[[], Kind | None],
+) -> Score | None:
+    """Of the last predictions that have a label; `kind` is asked only where they don't tell."""
+    if predictions is None or partition >= predictions.partitions:
+        return None
+    # One more than the window: the first only gives the baseline its last label.
+    found = tail.last(reader, Channel.PREDICTIONS, partition, n=WINDOW_N + 1, take=_labelled)
+    # At least once may repeat a record, byte for byte.
+    once = {p.offset: (p.prediction, p.label) for p in found}
+    known = next((p.kind for p in found if p.kind is not None), None)
+    if known is None and found:
+        known = kind()
+    return None if known is None else score(once.values(), known)
+
+
 def _kind(house: House) -> Kind | None:
     """What the model does; None with a line on stderr if it cannot be built here."""
-    # They load river, which a health check every few seconds must not.
+    # They load river: a second or two, which a look at the log need not take.
     from stream.core import learner  # noqa: PLC0415
     from stream.runtime import preparation  # noqa: PLC0415
 
@@ -175,19 +205,6 @@ def _kind(house: House) -> Kind | None:
         text = f"stream: scores unknown: {error.problems[0]}"
         screen.say(house.telemetry.clean(text), error=True)
         return None
-
-
-def _score(
-    reader: Reader, predictions: TopicInfo | None, partition: int, kind: Kind | None
-) -> Score | None:
-    if predictions is None or partition >= predictions.partitions or kind in (None, Kind.ANOMALY):
-        return None
-    # One more than the window: the first only gives the baseline its last label.
-    found = tail.last(reader, Channel.PREDICTIONS, partition, n=WINDOW_N + 1, take=_labelled)
-    # At least once may repeat a record, byte for byte.
-    once = {p.offset: (p.prediction, p.label) for p in found}
-    assert kind is not None  # noqa: S101  # returned above
-    return score(once.values(), kind)
 
 
 def _labelled(record: Record) -> _PredictionValue | None:

@@ -44,7 +44,7 @@ def test_what_a_model_says_of_secrets_is_cut_out(
     project.write("talkative.py", TALKATIVE)
     project.configure(EMBEDDED + '[model]\nfactory = "talkative:make"\n')
 
-    for words in ("check", "run --until-end", "status"):
+    for words in ("check", "run --until-end", "snapshots verify"):
         done = project.stream(*words.split(), "--debug", timeout_s=60, **given)
         assert done.said("***"), done
         if words == "run --until-end":

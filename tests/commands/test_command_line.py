@@ -61,7 +61,7 @@ def test_a_missing_configuration_is_78(project: Project, command: str) -> None:
     "words",
     [
         ("produce", "events.csv"),
-        ("status", "--progress-within", "9"),
+        ("status",),
         ("snapshots", "list"),
         ("snapshots", "inspect"),
         ("quarantine", "list"),

@@ -63,12 +63,45 @@ def test_nothing_committed_yet_is_null(project: Project) -> None:
     assert set(row.values()) == {None}
 
 
-def test_a_model_that_cannot_be_built_costs_the_score_only(worked: Project) -> None:
-    """Where the model's code is missing, the rest is said, with one line on stderr."""
-    worked.configure(EMBEDDED + '[model]\nfactory = "not_here:make"\n')
+MISSING = EMBEDDED + '[model]\nfactory = "not_here:make"\n'
+
+
+def test_a_classifiers_score_needs_no_model(worked: Project) -> None:
+    """Its predictions tell what they are, also where the model's code is missing."""
+    known = worked.stream("status", "--json").json["partitions"][0]["score"]
+    worked.configure(MISSING)
 
     done = worked.stream("status", "--json")
 
+    assert (done.code, done.err) == (0, ""), done
+    assert known["metric"] == "accuracy"
+    assert done.json["partitions"][0]["score"] == known
+
+
+def test_labels_beside_anomaly_scores_are_no_score(project: Project) -> None:
+    """How often it is right cannot be said of a detector that only says how odd an event is."""
+    project.configure(EMBEDDED + '[model]\nfactory = "stream.models:half_space_trees"\n')
+    assert project.fed(20).code == 0
+    assert project.stream("run", "--until-end").code == 0
+
+    (row,) = project.stream("status", "--json").json["partitions"]
+
+    assert (row["lag"], row["score"]) == (0, None)
+
+
+def test_numbers_whose_model_cannot_be_built_cost_the_score_only(project: Project) -> None:
+    """They may be classes or values; the rest is said, with one line on stderr."""
+    project.configure(EMBEDDED + '[model]\nfactory = "stream.models:linear_regression"\n')
+    lines = [json.dumps({"features": {"x": n}, "label": n / 2}) + "\n" for n in range(20)]
+    project.write("events.jsonl", "".join(lines))
+    assert project.stream("produce", "events.jsonl").code == 0
+    assert project.stream("run", "--until-end").code == 0
+    known = project.stream("status", "--json").json["partitions"][0]["score"]
+    project.configure(MISSING)
+
+    done = project.stream("status", "--json")
+
+    assert known["metric"] == "mae"
     assert done.code == 0, done
     assert (done.json["partitions"][0]["score"], done.json["partitions"][0]["lag"]) == (None, 0)
     assert done.err.startswith("stream: scores unknown: model.factory: cannot import")
