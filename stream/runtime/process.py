@@ -13,8 +13,6 @@ from stream.config import Settings, load
 from stream.errors import Misconfigured
 from stream.runtime.house import House
 
-OpenHouse = Callable[[Path], House]
-
 MALLOC_ARENAS = "2"
 """The client makes threads for each new producer, and glibc gives threads heaps of their own, from
 which little comes back: in 23 minutes of faults a worker grew by 32 MB, with two heaps by 14."""
@@ -29,7 +27,7 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def opened_in_its_environment(open_house: OpenHouse, path: Path) -> House:
+def opened_in_its_environment(open_house: Callable[[Path], House], path: Path) -> House:
     """A pipeline, in an interpreter that was started with its `environment`: perhaps a new one.
 
     Raises: Misconfigured.
