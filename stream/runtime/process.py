@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 
 from stream.config import Settings, load
 from stream.errors import Misconfigured
@@ -59,17 +60,20 @@ def stop_on_signals(
         stopping: may be set by others too; that is no signal.
         at_once: what must still be done before that end.
     """
-    came: list[int] = []
+    # A handler runs between two steps of the main thread. If that one waits for `stopping`, it may
+    # have the lock that `set` takes: only another thread may set it. And `put` takes no lock.
+    came = SimpleQueue[int]()
 
-    def stop(number: int, _frame: object) -> None:
-        if came:
-            at_once()
-            os._exit(128 + number)
-        came.append(number)
+    def listen() -> None:
+        came.get()
         stopping.set()
+        number = came.get()
+        at_once()
+        os._exit(128 + number)
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: came.put(number))
 
 
 GC_ALLOCATIONS = 50_000

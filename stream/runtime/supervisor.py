@@ -127,8 +127,9 @@ class Supervisor:
     def kill(self) -> None:
         """End every worker at once."""
         for post in self._posts:
-            if post.process is not None:
-                post.process.kill()
+            process = post.process  # asked once: this is called while the loop goes on
+            if process is not None:
+                process.kill()
 
     # -- one worker -------------------------------------------------------------------------------
 
