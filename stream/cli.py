@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 import click
 
@@ -63,6 +63,9 @@ def _ending(error: Exception) -> tuple[int, str]:
         return 128 + signal.SIGINT, "interrupted"
     text = f"internal failure: {type(error).__name__}: {error} (--debug shows where)"
     return ExitCode.INTERNAL, text
+
+
+_Made = TypeVar("_Made")
 
 
 class _Kafka(Protocol):
@@ -132,12 +135,8 @@ class House:
         """What dead nameless workers left open, with the only client that can ask for it."""
         from stream.adapters import kafka_python  # noqa: PLC0415
 
-        connection = kafka_python.Connection(
-            bootstrap_servers=self.settings.kafka.bootstrap_servers,
-            options=self.settings.kafka.for_kafka_python(),
-            names=self._names(),
-            group=self._group,
-        )
+        options = self.settings.kafka.for_kafka_python()
+        connection = self._connection(kafka_python.Connection, options)
         kafka_python.end_abandoned(connection, self.settings.timings, own_id=own_id)
 
     def reader(self) -> "Reader":
@@ -231,13 +230,15 @@ class House:
                 f'kafka.client: "{kafka.client}" needs {error.name}, which is not installed '
                 f"(pip install 'streamfold[{kafka.client}]')"
             ) from error
-        connection = client.Connection(
-            bootstrap_servers=kafka.bootstrap_servers,
-            options=kafka.options,
+        return client, self._connection(client.Connection, kafka.options)
+
+    def _connection(self, make: Callable[..., _Made], options: Mapping[str, object]) -> _Made:
+        return make(
+            bootstrap_servers=self.settings.kafka.bootstrap_servers,
+            options=options,
             names=self._names(),
             group=self._group,
         )
-        return client, connection
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
 from stream.adapters import confluent, kafka_python
@@ -104,11 +104,7 @@ class Player:
     def _started(self) -> Log:
         """A worker, until it has all partitions."""
         module = CLIENTS[self.client]
-        connection = module.Connection(
-            bootstrap_servers=f"127.0.0.1:{self.stand.proxy.port}",
-            names=self._names,
-            group=self.group,
-        )
+        connection = self._connection(module)
         deadline_s = time.monotonic() + self._settled_within_s
         log: Log = module.KafkaLog(
             connection, timings=TIMINGS, instance=self.instance, end_abandoned=self._end_abandoned
@@ -122,12 +118,14 @@ class Player:
         return log
 
     def _end_abandoned(self, own_id: str) -> None:
-        connection = kafka_python.Connection(
+        kafka_python.end_abandoned(self._connection(kafka_python), TIMINGS, own_id=own_id)
+
+    def _connection(self, module: ModuleType) -> Any:
+        return module.Connection(
             bootstrap_servers=f"127.0.0.1:{self.stand.proxy.port}",
             names=self._names,
             group=self.group,
         )
-        kafka_python.end_abandoned(connection, TIMINGS, own_id=own_id)
 
     @property
     def transactional_id(self) -> str:

@@ -15,7 +15,6 @@ so much of what the kafka-python adapter has to mend is right here. What remains
 """
 
 import time
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -30,6 +29,7 @@ from stream.config.timings import Timings
 from stream.core.event import Channel, Output, Record
 from stream.errors import CommitLost, Fenced, Internal, Misconfigured, Retryable, StreamError
 from stream.ports import Committed, Polled
+from stream.transactional_ids import transactional_id
 
 COMMITTED_TIMEOUT_S = 5.0
 SEEK_S = 5.0
@@ -69,8 +69,7 @@ class KafkaLog:
         self._instance = instance
         self._exactly_once = exactly_once
         self._events = connection.names[Channel.EVENTS]
-        # A nameless one's is known by its form: kafka_python/abandoned.py.
-        self._transactional_id = f"{connection.group}-{instance or uuid.uuid4().hex[:12]}"
+        self._transactional_id = transactional_id(connection.group, instance)
         self._end_abandoned = end_abandoned
         self._takes_over = False
         self._fenced = False

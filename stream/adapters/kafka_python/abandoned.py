@@ -7,25 +7,15 @@ reads on. The broker ends it after the transaction's timeout, and looks only eve
 10 were promised. So whoever takes its partitions over ends it, by taking its id.
 """
 
-import re
-import uuid
 from typing import TYPE_CHECKING
-
-from kafka import KafkaAdminClient
 
 from stream.adapters.kafka_python import producing
 from stream.adapters.kafka_python.connection import ADMIN_TIMEOUT_MS, Connection
 from stream.config.timings import Timings
+from stream.transactional_ids import is_nameless
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaProducer
-
-_NAME = re.compile(r"[0-9a-f]{12}")
-
-
-def anonymous() -> str:
-    """What a worker without an instance name is called, in its transactional id."""
-    return uuid.uuid4().hex[:12]
 
 
 def end_abandoned(connection: Connection, timings: Timings, *, own_id: str) -> list[str]:
@@ -52,7 +42,7 @@ def end_abandoned(connection: Connection, timings: Timings, *, own_id: str) -> l
     finally:
         admin.close()
     found = [t.transactional_id for of_broker in listed.values() for t in of_broker]
-    abandoned = [t for t in found if t != own_id and _is_nameless(t, connection.group)]
+    abandoned = [t for t in found if t != own_id and is_nameless(t, connection.group)]
     for transactional_id in abandoned:
         producer: KafkaProducer = producing.make(
             connection,
@@ -70,8 +60,3 @@ def end_abandoned(connection: Connection, timings: Timings, *, own_id: str) -> l
         finally:
             producing.discard(producer)
     return abandoned
-
-
-def _is_nameless(transactional_id: str, group: str) -> bool:
-    begins, _, name = transactional_id.rpartition("-")
-    return begins == group and _NAME.fullmatch(name) is not None

@@ -26,7 +26,6 @@ from typing import Any
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition, errors
 
 from stream.adapters.kafka_python import producing
-from stream.adapters.kafka_python.abandoned import anonymous
 from stream.adapters.kafka_python.connection import Connection, from_metadata, to_metadata
 from stream.adapters.kafka_python.membership import Membership
 from stream.adapters.kafka_python.records import converted
@@ -34,6 +33,7 @@ from stream.config.timings import Timings
 from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Fenced, Internal, Misconfigured, Retryable, StreamError
 from stream.ports import Committed, Polled
+from stream.transactional_ids import transactional_id
 
 BATCH_BYTES = 512 << 10
 REQUEST_BYTES_MAX = 8 << 20
@@ -68,7 +68,7 @@ class KafkaLog:
         self._instance = instance
         self._exactly_once = exactly_once
         self._events = connection.names[Channel.EVENTS]
-        self._transactional_id = f"{connection.group}-{instance or anonymous()}"
+        self._transactional_id = transactional_id(connection.group, instance)
         self._end_abandoned = end_abandoned
         self._fenced = False
         self._takes_over = False
