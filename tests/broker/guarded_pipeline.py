@@ -12,6 +12,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream.core.event import Channel
 from tests.broker.encrypted import EncryptedKafka, EncryptedRedis
+from tests.canaries import leaks
 from tests.commands.project import Done, Project
 
 MODEL = """
@@ -111,6 +112,11 @@ class Guarded:
         for name in environment:
             given.pop(f"{name}_FILE", None)
         return self.project.stream(*arguments, timeout_s=90, **(given | environment))
+
+    def leaked(self, done: Done, *more: str) -> list[str]:
+        """Which secret a command said, of ours and of `more`; [] = none."""
+        places = {"stdout": done.out.encode(), "stderr": done.err.encode()}
+        return leaks(places, [*self.secrets, *more])
 
     def leave_open(self) -> KafkaProducer:
         """A transaction as a worker without a name leaves it that is killed inside its commit."""

@@ -10,7 +10,7 @@ from stream.core.event import Channel
 from tests.broker.encrypted import EncryptedKafka, EncryptedRedis
 from tests.broker.guarded_pipeline import Guarded
 from tests.canaries import leaks
-from tests.commands.project import Done, closed_port
+from tests.commands.project import closed_port
 
 pytestmark = pytest.mark.broker
 
@@ -31,13 +31,8 @@ def guarded(
     made.feed(100)
     ran = made.stream("run", "--until-end", "--debug")
     assert ran.code == 0, ran
-    assert _leaks(made, ran) == []
+    assert made.leaked(ran) == []
     return made
-
-
-def _leaks(guarded: Guarded, done: Done, *more: str) -> list[str]:
-    places = {"stdout": done.out.encode(), "stderr": done.err.encode()}
-    return leaks(places, [*guarded.secrets, *more])
 
 
 @pytest.mark.parametrize(
@@ -50,7 +45,7 @@ def test_no_command_says_a_secret(guarded: Guarded, words: str) -> None:
     done = guarded.stream(*words.split(), "--debug")
 
     assert done.code == 0, done
-    assert _leaks(guarded, done) == []
+    assert guarded.leaked(done) == []
 
 
 @pytest.mark.parametrize("words", ["check", "run --until-end", "status", "snapshots verify"])
@@ -73,7 +68,7 @@ def test_no_failure_says_a_secret(guarded: Guarded, words: str, wrong: str) -> N
 
     may_go_on = wrong == "redis' password" and words != "snapshots verify"
     assert done.code in ({0, 69, 78} if may_go_on else {69, 78}), done
-    assert _leaks(guarded, done, tried) == []
+    assert guarded.leaked(done, tried) == []
 
 
 def test_no_record_holds_a_secret(guarded: Guarded) -> None:
