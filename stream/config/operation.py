@@ -24,14 +24,15 @@ class Delivery(Section):
 
     guarantee: Literal["exactly-once", "at-least-once"] = Field(
         default="exactly-once",
-        description="`exactly-once`, or `at-least-once`: a crash may repeat outputs byte for byte.",
+        description="`exactly-once`, or `at-least-once`: a crash may repeat outputs byte for "
+        "byte, those of two seconds or a commit interval.",
     )
     commit_interval_ms: int = Field(
         default=200,
         ge=1,
         le=60_000,
-        description="Outputs become visible this often, at-least-once ones at once; longer is "
-        "cheaper.",
+        description="Outputs become visible within this time, at-least-once ones at once; longer "
+        "is cheaper.",
     )
 
 

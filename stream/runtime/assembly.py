@@ -10,10 +10,11 @@ from stream.core.snapshot import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
 from stream.runtime.forking import CAN_FORK, ForkedCopy
+from stream.runtime.pace import Pace
 from stream.runtime.restore import Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.watchdog import Watchdog
-from stream.runtime.worker import Pace, Worker
+from stream.runtime.worker import Worker
 from stream.telemetry import Event, Telemetry
 
 

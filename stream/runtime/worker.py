@@ -14,7 +14,6 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stream.core.event import Channel, Output, Record
@@ -22,6 +21,7 @@ from stream.errors import BadInput, CommitLost, Retryable
 from stream.ports import Committed, Log, Polled
 from stream.runtime.backoff import BackOff
 from stream.runtime.breaker import NEVER, Breaker, Limit
+from stream.runtime.pace import RECORDS_MAX, Pace, Rhythm
 from stream.runtime.restore import Sources
 from stream.runtime.settling import Settling
 from stream.runtime.snapshotter import SAY_EVERY_S, Snapshotter
@@ -34,15 +34,8 @@ if TYPE_CHECKING:
 IDLE_POLL_S = 0.25
 """The longest a worker waits in `poll`: how late it may notice a stop signal."""
 
-RECORDS_MAX = 10_000
-"""Most records in one poll, and most outputs in hand before a commit is due anyway: about 5 MB."""
-
 GAP_AFTER_S = 1.0
 """Quiet this long, a partition's offset moves past markers, so that lag reaches 0."""
-
-BREATH_S = 0.005
-"""Between two commits: while the broker still writes the marks of one transaction it sends the next
-one away, to come again later (after 20 ms, with librdkafka)."""
 
 PROGRESS_EVERY_S = 10.0
 DRAIN_SNAPSHOT_S = 10.0
@@ -56,25 +49,6 @@ GO_ON = (
 
 _QUARANTINE, _PREDICTIONS = Channel.QUARANTINE, Channel.PREDICTIONS
 _COUNTED = {Channel.ALERTS: Metric.ALERTS, Channel.QUARANTINE: Metric.REJECTED}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """The worker's timings.
-
-    Attributes:
-        commit_interval_s: outputs become visible this often.
-        fold_s_max: longest time between two polls that folding may take.
-        call_deadline_s: a client's call that takes longer hangs.
-        until_end: stop once all assigned partitions are committed up to where they ended at start.
-        is_ahead: outputs do not wait for the offsets' commit; after a crash some come again.
-    """
-
-    commit_interval_s: float
-    fold_s_max: float
-    call_deadline_s: float
-    until_end: bool = False
-    is_ahead: bool = False
 
 
 class Worker:
@@ -116,9 +90,8 @@ class Worker:
         self._outputs: list[Output] = []
         self._dirty: set[int] = set()
         self._goals: dict[int, int] = {}
-        self._commit_due = 0.0
+        self._rhythm = Rhythm(pace, self._clock)
         self._quiet_since = self._clock.monotonic()
-        self._record_s = 0.0
         self._back_off = BackOff(self._clock, jitter)
         self._said_at = -SAY_EVERY_S
         self._progress_at = self._clock.monotonic()
@@ -146,7 +119,7 @@ class Worker:
             self._adopt(polled.assigned)
             self._fold(polled.records)
             self._pass_gaps(polled)
-            if self._dirty and self._clock.monotonic() >= self._commit_due:
+            if self._dirty and self._rhythm.is_commit_due():
                 self._commit()
             elif self._outputs and self._pace.is_ahead:
                 self._send({})
@@ -165,18 +138,19 @@ class Worker:
         self._say_progress()
 
     def _poll(self) -> Polled:
-        pace, now = self._pace, self._clock.monotonic()
-        timeout_s = IDLE_POLL_S
+        rhythm, timeout_s = self._rhythm, IDLE_POLL_S
         if self._settling:
             timeout_s = min(timeout_s, self._back_off.left_s())
         if self._dirty:
-            timeout_s = min(timeout_s, max(0.0, self._commit_due - now))
-        records_max = RECORDS_MAX - min(len(self._outputs), RECORDS_MAX - 1)
-        if self._record_s:
-            # Poll what can be folded in time, so that a batch is rarely cut.
-            records_max = max(1, min(records_max, int(pace.fold_s_max / self._record_s)))
-        with self._deadlined("polling Kafka", timeout_s + pace.call_deadline_s):
-            return self._log.poll(timeout_s=timeout_s, records_max=records_max)
+            rest_s = min(rhythm.rest_s(), rhythm.left_s())
+            if rest_s:
+                self._clock.sleep(rest_s)
+            timeout_s = min(timeout_s, rhythm.left_s())
+        records_max = rhythm.records_max(outputs_n=len(self._outputs))
+        with self._deadlined("polling Kafka", timeout_s + self._pace.call_deadline_s):
+            polled = self._log.poll(timeout_s=timeout_s, records_max=records_max)
+        rhythm.polled(sum(map(len, polled.records.values())))
+        return polled
 
     def _release(self, revoked: Iterable[int]) -> None:
         gone = set(revoked)
@@ -292,11 +266,9 @@ class Worker:
         if not folded:
             return
         if len(self._outputs) >= RECORDS_MAX or self._tripped:
-            self._commit_due = now
+            self._rhythm.hurry()
         self._quiet_since = now
-        # A running mean that follows a change of the model's cost within a few batches.
-        cost = (now - started) / folded
-        self._record_s = cost if not self._record_s else 0.7 * self._record_s + 0.3 * cost
+        self._rhythm.folded(folded, took_s=now - started)
         self._telemetry.count(Metric.RECORDS, folded)
 
     def _fold_some(self, task: "Task", records: Sequence[Record], deadline: float) -> int:
@@ -330,9 +302,7 @@ class Worker:
         }
         self._send(offsets)
         self._telemetry.count(Metric.COMMITS)
-        # From begin to begin: what came during the commit has waited already.
-        ended, interval_s = self._clock.monotonic(), self._pace.commit_interval_s
-        self._commit_due = max(began + interval_s, ended + min(interval_s, BREATH_S))
+        self._rhythm.committed(began=began)
         for partition in sorted(self._tripped):
             # Only now: what is not committed has not happened.
             self._telemetry.count(Metric.PAUSED)

@@ -11,9 +11,10 @@ from stream.adapters.memory.broker import no_faults
 from stream.core.event import Channel
 from stream.errors import CommitLost, Fenced, LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Committed
-from stream.runtime import worker
+from stream.runtime import pace, worker
 from stream.runtime.backoff import MOST_S, NAP_S
-from stream.runtime.worker import BREATH_S, IDLE_POLL_S
+from stream.runtime.pace import BREATH_S
+from stream.runtime.worker import IDLE_POLL_S
 from stream.telemetry import Event
 from tests.simulation.planted import LeavesACutBatch
 from tests.simulation.stage import Stage
@@ -98,15 +99,16 @@ def test_a_batch_cut_by_time_is_delivered_again_from_where_it_was_cut() -> None:
         spoilt.finish(spoilt.start(options))
 
 
-def test_commits_begin_an_interval_apart_however_long_each_takes() -> None:
-    """What came during a commit has waited already."""
+@pytest.mark.parametrize(("takes_s", "gap_s"), [(0.03, 0.17), (0.1, 0.15)])
+def test_a_commit_ends_an_interval_after_the_last_one_began(takes_s: float, gap_s: float) -> None:
+    """What came during a commit has waited already; a slow broker is not asked ever more often."""
     stage = Stage()
     began_s: list[float] = []
 
     def slow(step: str) -> None:
         if step == "flush:before":
             began_s.append(stage.clock.elapsed_s)
-            stage.clock.sleep(0.1)
+            stage.clock.sleep(takes_s)
 
     stage.world.faults = slow
     process = stage.start(Options(commit_interval_s=0.2))
@@ -116,7 +118,26 @@ def test_commits_begin_an_interval_apart_however_long_each_takes() -> None:
 
     gaps_s = [later - earlier for earlier, later in pairwise(began_s)]
     assert len(gaps_s) > 5
-    assert statistics.median(gaps_s) == pytest.approx(0.2, abs=0.03), gaps_s
+    assert statistics.median(gaps_s) == pytest.approx(gap_s, abs=0.015), gaps_s
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "n", "rests_s"), [(0.2, 1, {0.2 / 64}), (0.2, 200, set()), (0.005, 1, set())]
+)
+def test_a_worker_rests_after_a_poll_of_few_records(
+    monkeypatch: pytest.MonkeyPatch, interval_s: float, n: int, rests_s: set[float]
+) -> None:
+    """But not while there is much to do, nor if that would be late; and a commit is as soon."""
+    stage = Stage()
+    process = stage.start(Options(commit_interval_s=interval_s, fold_s_max=10.0))
+    stage.turns(process, until=lambda: 0 in stage.committed)
+    slept_s: list[float] = []
+    monkeypatch.setattr(stage.clock, "sleep", slept_s.append)
+    for seed in range(20):
+        stage.send(events(n, seed=seed))
+        stage.turn(process)
+
+    assert set(slept_s[:3]) == rests_s
 
 
 def test_commits_in_a_row_leave_the_broker_time_for_its_marks() -> None:
@@ -307,7 +328,8 @@ def test_what_is_in_hand_is_bounded_however_late_a_commit_is(
     monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     """A commit that is not due, or that fails for long, lets no more than a bound pile up."""
-    monkeypatch.setattr(worker, "RECORDS_MAX", 50)
+    for module in (pace, worker):
+        monkeypatch.setattr(module, "RECORDS_MAX", 50)
     stage = Stage()
     stage.send(events(300))
     process = stage.start(Options(commit_interval_s=60.0, fold_s_max=10.0))

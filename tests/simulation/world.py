@@ -17,9 +17,10 @@ from stream.core.recipe import Recipe
 from stream.core.snapshot import Keys
 from stream.core.spec import DetectorSpec, EventShape, ModelSpec
 from stream.runtime.breaker import NEVER, Limit
+from stream.runtime.pace import Pace
 from stream.runtime.restore import OnChange, Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
-from stream.runtime.worker import Pace, Worker
+from stream.runtime.worker import Worker
 from stream.telemetry import Event
 from tests.simulation.auditor import DETECTOR
 from tests.simulation.cache import Cache, CachedSnapshots

@@ -1,0 +1,92 @@
+"""When a worker polls, and when it commits: on a clock that only the test moves."""
+
+import pytest
+
+from stream.runtime.pace import FEW_N, RECORDS_MAX, Pace, Rhythm
+from tests.simulation.clock import ManualClock
+
+
+def _rhythm(
+    *, interval_s: float = 0.2, is_ahead: bool = False, commit_s: float = 0.01
+) -> tuple[Rhythm, ManualClock]:
+    """One whose commit has just ended."""
+    clock = ManualClock(tick_s=0.0)
+    pace = Pace(
+        commit_interval_s=interval_s, fold_s_max=1.0, call_deadline_s=10.0, is_ahead=is_ahead
+    )
+    rhythm = Rhythm(pace, clock)
+    began = clock.monotonic()
+    clock.sleep(commit_s)
+    rhythm.polled(5)
+    rhythm.committed(began=began)
+    return rhythm, clock
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "commit_s", "left_s"),
+    [(0.2, 0.01, 0.18), (0.2, 0.5, 0.005), (0.005, 0.004, 0.005), (0.001, 0.0, 0.001)],
+)
+def test_the_next_commit_is_to_end_in_time(
+    interval_s: float, commit_s: float, left_s: float
+) -> None:
+    """An interval after the last one began, with a breath for the broker."""
+    rhythm, clock = _rhythm(interval_s=interval_s, commit_s=commit_s)
+
+    assert rhythm.left_s() == pytest.approx(left_s)
+    assert not rhythm.is_commit_due()
+    clock.sleep(left_s + 1e-9)
+    assert rhythm.is_commit_due()
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "commit_s", "left_s"),
+    [(0.2, 0.01, 1.5), (0.005, 0.01, 1.5), (0.2, 0.1, 2.0), (60.0, 0.01, 59.98)],
+)
+def test_offsets_alone_are_committed_seldom_while_there_is_work(
+    interval_s: float, commit_s: float, left_s: float
+) -> None:
+    """It would hold outputs up that wait for nothing else; a worker at rest commits as ever."""
+    rhythm, _ = _rhythm(interval_s=interval_s, commit_s=commit_s, is_ahead=True)
+
+    assert rhythm.left_s() == pytest.approx(left_s)
+    rhythm.polled(0)
+    assert rhythm.left_s() <= interval_s
+    rhythm.polled(5)
+    rhythm.hurry()
+    assert rhythm.is_commit_due()
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "is_ahead", "polled_n", "rest_s"),
+    [
+        (0.2, False, 1, 0.2 / 64),
+        (0.2, False, FEW_N - 1, 0.2 / 64),
+        (0.2, False, FEW_N, 0.0),
+        (0.2, False, 0, 0.0),
+        (0.2, True, 1, 0.0),
+        (0.005, False, 1, 0.0),
+        (60.0, False, 1, 0.02),
+    ],
+)
+def test_a_rest_is_short_and_only_after_few(
+    interval_s: float, is_ahead: bool, polled_n: int, rest_s: float
+) -> None:
+    """None that anybody waits for, none after an empty poll: that one waited itself."""
+    rhythm, _ = _rhythm(interval_s=interval_s, is_ahead=is_ahead)
+    rhythm.polled(polled_n)
+
+    assert rhythm.rest_s() == rest_s
+
+
+def test_as_much_is_polled_as_can_be_folded_and_held() -> None:
+    """It follows what an event costs."""
+    rhythm, _ = _rhythm()
+
+    assert rhythm.records_max(outputs_n=0) == RECORDS_MAX
+    assert rhythm.records_max(outputs_n=RECORDS_MAX - 7) == 7
+    assert rhythm.records_max(outputs_n=RECORDS_MAX) == 1
+    rhythm.folded(10, took_s=0.1)
+    assert rhythm.records_max(outputs_n=0) == 100
+    for _ in range(20):
+        rhythm.folded(10, took_s=20.0)
+    assert rhythm.records_max(outputs_n=0) == 1
