@@ -27,10 +27,9 @@ def learn_and_transform(step: Any) -> Callable[[Features], Features]:
 
     A transformer may bring that as its own `learn_and_transform_one`.
     """
-    if hasattr(step, "learn_and_transform_one"):
+    if brings(step, "learn_and_transform_one"):
         return step.learn_and_transform_one  # type: ignore[no-any-return]
-    is_scaler = type(step) is preprocessing.StandardScaler and is_compared()
-    if is_scaler and step.with_std and step.window_size is None:
+    if is_plain_scaler(step):
         return _scaler(step)
     learn, transform = step.learn_one, step.transform_one
 
@@ -43,10 +42,26 @@ def learn_and_transform(step: Any) -> Callable[[Features], Features]:
 
 def learner(last: Any) -> Callable[..., None]:
     """`last.learn_one`."""
-    is_linear = type(last) in _LINEAR and is_compared()
-    if is_linear and type(last.optimizer) is optim.SGD and not last.l1 and not last.l2:
+    if is_plain_linear(last):
         return _linear(last)
     return last.learn_one  # type: ignore[no-any-return]  # river's differ in what they call y
+
+
+def brings(step: Any, name: str) -> bool:
+    """Whether a step's very class says so: one derived from it may learn in its own way."""
+    return name in vars(type(step))
+
+
+def is_plain_scaler(step: Any) -> bool:
+    """Whether it is river's, over all events, and divides by the deviation."""
+    is_scaler = type(step) is preprocessing.StandardScaler and is_compared()
+    return bool(is_scaler and step.with_std and step.window_size is None)
+
+
+def is_plain_linear(last: Any) -> bool:
+    """Whether it is river's, and learns by gradient descent without a penalty."""
+    is_linear = type(last) in _LINEAR and is_compared()
+    return bool(is_linear and type(last.optimizer) is optim.SGD and not last.l1 and not last.l2)
 
 
 def is_compared() -> bool:
@@ -74,19 +89,36 @@ def _scaler(scaler: Any) -> Callable[[Features], Features]:
     return learn_and_scale
 
 
-def _linear(model: Any) -> Callable[..., None]:
-    """Stochastic gradient descent without a penalty. Measured: 2.6 us, river's own 3.4."""
+def descent(model: Any) -> Callable[[Any, float], tuple[float, float]]:
+    """What an event's label says to a linear model, given its features' weighted sum.
+
+    The function moves the intercept and counts the event; each weight is to move by the first of
+    its two numbers (the rate) times the second (the slope) times its feature.
+    """
     optimizer, gradient = model.optimizer, model.loss.gradient
     most: float = model.clip_gradient
 
-    def learn_one(features: Features, label: Any) -> None:
+    def descend(label: Any, dot: float) -> tuple[float, float]:
         n = optimizer.n_iterations
+        slope = gradient(label, dot + model.intercept)
+        if not -most <= slope <= most:  # to ask first takes a third of what it takes to clip
+            slope = max(min(slope, most), -most)
+        slope = float(slope)
+        model.intercept -= model.intercept_lr.get(n) * slope
+        optimizer.n_iterations = n + 1
+        return float(optimizer.lr.get(n)), slope
+
+    return descend
+
+
+def _linear(model: Any) -> Callable[..., None]:
+    """Stochastic gradient descent without a penalty. Measured: 2.6 us, river's own 3.4."""
+    descend = descent(model)
+
+    def learn_one(features: Features, label: Any) -> None:
         # A view of the weights; it makes those that an event brings along for the first time.
         weights: Any = VectorDict(model._weights, model.initializer, features)  # noqa: SLF001
-        slope = gradient(label, weights.dot(features) + model.intercept)
-        slope = float(max(min(slope, most), -most))
-        model.intercept -= model.intercept_lr.get(n) * slope
-        weights.isub_scaled(VectorDict.from_scaled(features, slope), optimizer.lr.get(n))
-        optimizer.n_iterations = n + 1
+        rate, slope = descend(label, weights.dot(features))
+        weights.isub_scaled(VectorDict.from_scaled(features, slope), rate)
 
     return learn_one

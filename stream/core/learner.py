@@ -15,7 +15,7 @@ from river import active, base, compose
 from stream.core import fused, pickling
 from stream.core.event import Feature, Kind
 from stream.core.spec import ModelSpec
-from stream.core.unrolled import unrolled
+from stream.core.unrolled import settler, unrolled
 from stream.errors import Misconfigured
 
 
@@ -112,16 +112,18 @@ class Methods(NamedTuple):
     Attributes:
         predict: before it learns.
         learn: teaches; an anomaly detector's ignores the label.
+        settle: to be called before anybody looks at the model, pickles it, or asks it himself.
     """
 
     predict: Predict
     learn: Learn
+    settle: Callable[[], None]
 
 
 def methods_of(model: base.Estimator, kind: Kind) -> Methods:
     """Found once; they may share what they work out of an event."""
     methods = unrolled(model)
-    return Methods(_predictor(model, methods, kind), _learner(methods, kind))
+    return Methods(_predictor(model, methods, kind), _learner(methods, kind), settler(methods))
 
 
 def _predictor(model: base.Estimator, methods: Any, kind: Kind) -> Predict:
@@ -163,6 +165,7 @@ def trial(model: base.Estimator, kind: Kind, features: dict[str, Feature], label
     methods.predict(dict(features))
     if label is not None or kind is Kind.ANOMALY:
         methods.learn(dict(features), label)
+    methods.settle()
     copy = pickle.loads(pickling.dumps(copy))
     methods_of(copy, kind).predict(dict(features))
 

@@ -98,7 +98,7 @@ class Task:
         self.kind: Kind = kind_of(state.model)
         self._unsupervised = self.kind is Kind.ANOMALY
         self._numeric = self.kind is Kind.REGRESSION
-        self._predict, self._learn = methods_of(state.model, self.kind)
+        self._predict, self._learn, self._settle = methods_of(state.model, self.kind)
 
     @property
     def next_offset(self) -> int:
@@ -203,10 +203,11 @@ class Task:
         ]
 
     def pickled(self) -> bytes:
-        """The state, pickled: the payload of a snapshot; changes nothing, so a fork may do it.
+        """The state, pickled: the payload of a snapshot; no step sees it, so a fork may do it.
 
         Raises: Misconfigured: the model holds something that cannot be pickled.
         """
+        self._settle()
         return _dumps(self.state)
 
     def freeze(self) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 from river import base, compose
 
 from stream.core import fused
+from stream.core.fused_linear import FusedLinear, is_fused_linear
 from stream.core.fused_tree import FusedTree, is_fused_tree
 
 Features = dict[str, Any]
@@ -24,16 +25,19 @@ class Unrolled:
         pipeline: whose steps `is_plain`.
     """
 
-    __slots__ = ("learn_one", "predict_one", "predict_proba_one", "score_one")
+    __slots__ = ("learn_one", "predict_one", "predict_proba_one", "score_one", "settle")
 
     def __init__(self, pipeline: compose.Pipeline) -> None:
         *first, last = pipeline.steps.values()
-        transforms = tuple(step.transform_one for step in first)
         end: Any = unrolled(last)
+        if first and is_fused_linear(first[-1], last):
+            end = FusedLinear(first.pop(), last)
+        transforms = tuple(step.transform_one for step in first)
         self.learn_one = _learner(first, end, is_supervised=last._supervised)  # noqa: SLF001
         self.predict_one = _after(transforms, getattr(end, "predict_one", None))
         self.predict_proba_one = _after(transforms, getattr(end, "predict_proba_one", None))
         self.score_one = _after(transforms, getattr(end, "score_one", None))
+        self.settle: Callable[[], None] = settler(end)
 
 
 def unrolled(model: Any) -> Any:
@@ -41,6 +45,15 @@ def unrolled(model: Any) -> Any:
     if is_plain(model):
         return Unrolled(model)
     return FusedTree(model) if is_fused_tree(model) else model
+
+
+def settler(methods: Any) -> Callable[[], None]:
+    """What `unrolled` gave keeps some of the model's state elsewhere: this writes it back."""
+    return methods.settle if isinstance(methods, Unrolled | FusedLinear) else _nothing
+
+
+def _nothing() -> None:
+    pass
 
 
 def is_plain(model: Any) -> bool:
@@ -76,7 +89,9 @@ def _after(
 
 def _learner(first: list[Any], end: Any, *, is_supervised: bool) -> Callable[..., None]:
     steps = tuple(fused.learn_and_transform(step) for step in first)
-    learn_last = fused.learner(end)
+    learn_last: Callable[..., None] = fused.learner(end)
+    if is_supervised and not steps:
+        return learn_last
 
     def learn_one(features: Features, label: Any = None) -> None:
         for learn_and_transform in steps:

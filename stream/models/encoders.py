@@ -45,6 +45,11 @@ class Vocabulary:
             self._values_n += 1
         return code
 
+    def codes(self, name: str) -> tuple[dict[str, int], bool]:
+        """Of all values learned; and whether any other one will never get a code."""
+        codes = self._codes.get(name, {})
+        return codes, len(codes) >= self.categories_max or self._values_n >= VALUES_MAX
+
     def code(self, name: str, value: str) -> int:
         """The value's code; 0 if it has none."""
         codes = self._codes.get(name)
@@ -150,6 +155,25 @@ class MixedScaler(base.Transformer):
             moment[:] = n, mean, variance
             scaled[name] = (value - mean) / variance**0.5 if variance else 0.0
         return self._finished(scaled)
+
+    @property
+    def scales_plainly(self) -> bool:
+        """Whether it only scales numbers and makes columns: see `stream.core.fused_linear`."""
+        return self.clip is None and not self.constant and not self.nominal
+
+    def moments(self, name: str) -> tuple[int, float, float]:
+        """How often a number was learned, its mean and its variance."""
+        n, mean, variance = self._moments[name]
+        return n, mean, variance
+
+    def keep_moments(self, name: str, n: int, mean: float, variance: float) -> None:
+        """Go on from these."""
+        self._moments[name][:] = n, mean, variance
+
+    def columns(self, name: str) -> tuple[dict[str, str], str | None]:
+        """The column of each string learned; that of any other, None: it would be a new one."""
+        codes, is_full = self._vocabulary.codes(name)
+        return {value: f"{name}={value}" for value in codes}, f"{name}≠" if is_full else None
 
     def _finished(self, scaled: Features) -> Features:
         if self.clip is not None:

@@ -1,19 +1,18 @@
 """The steps of scaled linear models in one go: river's own, to every bit and byte of the state."""
 
-import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from river import base, linear_model, optim, tree
+from river import linear_model, optim, tree
 from river import preprocessing as pre
 
-from stream.core import fused, pickling
-from stream.core.learner import kind_of, methods_of
-from stream.core.unrolled import unrolled
-from tests.bits import bits
+from stream.core import fused
+from stream.core.learner import kind_of
+from stream.core.unrolled import settler, unrolled
+from tests.core.linear_models import SCALED, restored, state, told
 
 _NUMBERS = st.one_of(
     st.floats(-1e100, 1e100), st.floats(-9, 9), st.integers(-(2**70), 2**70), st.booleans()
@@ -21,31 +20,7 @@ _NUMBERS = st.one_of(
 _FEATURES = st.dictionaries(st.sampled_from("abcdefgh"), _NUMBERS, min_size=1)
 _EVENTS = st.lists(st.tuples(_FEATURES, st.booleans(), st.floats(-1e100, 1e100)), max_size=40)
 
-FUSED: dict[str, Callable[[], base.Estimator]] = {
-    "river's defaults": lambda: pre.StandardScaler() | linear_model.LogisticRegression(),
-    "not scaled": linear_model.LogisticRegression,
-    "a regressor": lambda: pre.StandardScaler() | linear_model.LinearRegression(),
-    "rates that fall": lambda: (
-        pre.StandardScaler()
-        | linear_model.LogisticRegression(
-            optimizer=optim.SGD(optim.schedulers.InverseScaling(0.3)),
-            intercept_lr=optim.schedulers.InverseScaling(0.1),
-        )
-    ),
-    "own weights, loss and clipping": lambda: (
-        pre.StandardScaler()
-        | linear_model.LinearRegression(
-            loss=optim.losses.Absolute(),
-            initializer=optim.initializers.Constant(0.5),
-            clip_gradient=0.25,
-            intercept_init=3,
-        )
-    ),
-    "weighted classes": lambda: (
-        pre.StandardScaler()
-        | linear_model.LogisticRegression(loss=optim.losses.Log(weight_pos=3, weight_neg=0.2))
-    ),
-}
+FUSED: dict[str, Callable[[], Any]] = {"not scaled": linear_model.LogisticRegression, **SCALED}
 RIVERS: dict[str, Callable[[], Any]] = {
     "another optimizer": lambda: linear_model.LogisticRegression(optimizer=optim.Adam()),
     "l1": lambda: linear_model.LogisticRegression(l1=0.1),
@@ -62,49 +37,29 @@ SCALERS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("make", FUSED.values(), ids=FUSED)
 @given(events=_EVENTS)
 def test_every_bit_is_rivers(
-    make: Callable[[], base.Estimator], events: list[tuple[dict[str, Any], bool, float]]
+    make: Callable[[], Any], events: list[tuple[dict[str, Any], bool, float]]
 ) -> None:
     """Predictions, the state's bytes, and errors with their texts; with numbers of every size."""
-    rivers: Any = make()
-    mine: Any = make()
-    kind = kind_of(mine)
-    learn = methods_of(mine, kind).learn
+    rivers, mine = make(), make()
+    kind, methods = kind_of(mine), unrolled(mine)
+    learn, settle = fused.learner(methods), settler(methods)
     for features, flag, number in events:
         label = number if kind == "regression" else flag
         method = "predict_one" if kind == "regression" else "predict_proba_one"
-        predict, expect = getattr(unrolled(mine), method), getattr(rivers, method)
-        assert _answer(predict, features) == _answer(expect, features)
-        expected = _told(rivers.learn_one, features, label)
-        assert _told(learn, features, label) == expected
+        predict, expect = getattr(methods, method), getattr(rivers, method)
+        assert told(predict, features) == told(expect, features)
+        expected = told(rivers.learn_one, features, label)
+        assert told(learn, features, label) == expected
         if expected is not None:
             return  # what is left is half changed, and undone by whoever asked for it
-        assert _state(mine) == _state(rivers)
-
-
-def _state(model: Any) -> bytes:
-    """Of the steps: a pipeline that was called itself keeps a cache beside them."""
-    return pickling.dumps(getattr(model, "steps", model))
-
-
-def _answer(predict: Callable[[dict[str, Any]], Any], features: dict[str, Any]) -> Any:
-    try:
-        return bits(predict(features))
-    except ArithmeticError as error:
-        return repr(error)
-
-
-def _told(learn: Callable[..., None], features: dict[str, Any], label: Any) -> str | None:
-    try:
-        learn(features, label)
-    except (ArithmeticError, TypeError) as error:
-        return repr(error)
-    return None
+        settle()
+        assert state(mine) == state(rivers)
 
 
 @pytest.mark.parametrize("make", FUSED.values(), ids=FUSED)
 def test_these_are_fused(make: Callable[[], Any]) -> None:
     """Also after a restore; or the test above would compare river with itself."""
-    for model in (make(), pickle.loads(pickling.dumps(make()))):  # noqa: S301  # ours
+    for model in (make(), restored(make())):
         last = list(model.steps.values())[-1] if hasattr(model, "steps") else model
         assert fused.learner(last) != last.learn_one
         for step in list(getattr(model, "steps", {}).values())[:-1]:

@@ -66,7 +66,7 @@ def _event(rng: random.Random, *, texts: bool) -> tuple[dict[str, Any], Any]:
 def test_a_stream_gives_rivers_tree(name: str, seed: int) -> None:
     """With drift, missing features, events without a label, and labels without a prediction."""
     rivers, mine = TREES[name](), TREES[name]()
-    predict, learn = methods_of(mine, kind_of(mine))
+    predict, learn, _ = methods_of(mine, kind_of(mine))
     rng = random.Random(seed)
     for n in range(1_200):
         x, y = _event(rng, texts=name not in ONLY_NUMBERS)

@@ -78,7 +78,7 @@ def _by_river(model: Any) -> list[Any]:
 
 def _by_us(model: Any) -> list[Any]:
     kind = kind_of(model)
-    predict, learn = methods_of(model, kind)
+    predict, learn, settle = methods_of(model, kind)
     found: list[Any] = []
     for x, y in _events():
         prediction = predict(x)
@@ -89,6 +89,7 @@ def _by_us(model: Any) -> list[Any]:
         else:
             found.append((prediction.value, prediction.probabilities))
         learn(x, float(y) if kind == "regression" else y)
+    settle()
     return found
 
 

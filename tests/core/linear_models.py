@@ -1,0 +1,68 @@
+"""Linear models whose steps are fused, and what of them must be river's own."""
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from river import compose, linear_model, optim
+from river import preprocessing as pre
+
+from stream.core import pickling
+from tests.bits import bits
+
+
+def _own_weights(first: float) -> Any:
+    return pre.StandardScaler() | linear_model.LinearRegression(
+        loss=optim.losses.Absolute(),
+        initializer=optim.initializers.Constant(first),
+        clip_gradient=0.25,
+        intercept_init=3,
+    )
+
+
+SCALED: dict[str, Callable[[], Any]] = {
+    "river's defaults": lambda: pre.StandardScaler() | linear_model.LogisticRegression(),
+    "a regressor": lambda: pre.StandardScaler() | linear_model.LinearRegression(),
+    "rates that fall": lambda: (
+        pre.StandardScaler()
+        | linear_model.LogisticRegression(
+            optimizer=optim.SGD(optim.schedulers.InverseScaling(0.3)),
+            intercept_lr=optim.schedulers.InverseScaling(0.1),
+        )
+    ),
+    "whole rates": lambda: (
+        pre.StandardScaler()
+        | linear_model.LogisticRegression(optimizer=optim.SGD(1), intercept_lr=1)
+    ),
+    "own weights, loss and clipping": lambda: _own_weights(0.5),
+    "whole weights": lambda: _own_weights(1),
+    "weighted classes": lambda: (
+        pre.StandardScaler()
+        | linear_model.LogisticRegression(loss=optim.losses.Log(weight_pos=3, weight_neg=0.2))
+    ),
+}
+"""Behind river's scaler; to learn by plain gradient descent."""
+
+
+def told(method: Callable[..., Any], *arguments: Any) -> Any:
+    """What it answers, to every bit; an error with its text."""
+    try:
+        return bits(method(*arguments))
+    except (ArithmeticError, TypeError) as error:
+        return repr(error)
+
+
+def state(model: Any) -> bytes:
+    """Of the steps, also of a pipeline inside: one that was called itself keeps a cache."""
+    return pickling.dumps([_steps(model)])
+
+
+def _steps(model: Any) -> Any:
+    if not isinstance(model, compose.Pipeline):
+        return model
+    return {name: _steps(step) for name, step in model.steps.items()}
+
+
+def restored(model: Any) -> Any:
+    """Another one, from the pickled state."""
+    return pickle.loads(pickling.dumps(model))  # noqa: S301  # ours
