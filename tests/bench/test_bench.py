@@ -145,8 +145,8 @@ def test_a_machine_that_slows_down_changes_no_ratio() -> None:
 
 def _window(end: int, *, cpu_us: float, rss_mib: float) -> Window:
     return Window(
-        end=end, events_n=100_000, wall_s=0, cpu_s=cpu_us / 10, yardsticks_us=(15, 15),
-        rss_mib=rss_mib,
+        end=end, events_n=100_000, wall_s=0, cpu_s=9, calm_us=cpu_us, rss_mib=rss_mib,
+        yardsticks_us=(15, 15),
     )  # fmt: skip
 
 

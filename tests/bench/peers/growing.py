@@ -1,11 +1,16 @@
 """Our worker over very many events: what an event costs, and the memory, window by window."""
 
+import statistics
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stream.runtime.memory import resident_bytes
 from tests.bench.meter import Meter, Spec, Stopwatch, serve
 from tests.bench.peers.ours import Watch, work
+
+SLICE_N = 10_000
+"""Events in a slice of a window: long enough for a commit in each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +20,8 @@ class Window:
     Attributes:
         end: how many events were folded when it ended.
         events_n: in the window.
+        calm_us: CPU an event of the slice that a quarter of its slices stay below: what who
+            shares the core made slow is not in it. None: the window is too short for slices.
         yardsticks_us: right before and right after it.
         rss_mib: resident memory at its end.
     """
@@ -23,6 +30,7 @@ class Window:
     events_n: int
     wall_s: float
     cpu_s: float
+    calm_us: float | None
     yardsticks_us: tuple[float, float]
     rss_mib: float
 
@@ -37,6 +45,8 @@ class Windows(Watch):
         self._marks = marks
         self._folded = self._began = 0
         self._watch = Stopwatch()
+        self._slices_us: list[float] = []
+        self._slice_began = 0, 0.0
         self._before_us = meter.yardstick.us()
 
     def on_poll(self) -> None:
@@ -46,6 +56,16 @@ class Windows(Watch):
             self._watch.stop()
             self.cut()
         self._watch.start()
+        self._slice()
+
+    def _slice(self) -> None:
+        (folded, began_s), now_s = self._slice_began, time.process_time()
+        n = self._folded - folded
+        if not began_s:
+            self._slice_began = self._folded, now_s
+        elif n >= SLICE_N:
+            self._slices_us.append((now_s - began_s) / n * 1e6)
+            self._slice_began = self._folded, now_s
 
     def on_fold(self, n: int) -> None:
         """Count."""
@@ -64,12 +84,20 @@ class Windows(Watch):
         self.windows.append(
             Window(
                 end=self._folded, events_n=self._folded - self._began, wall_s=wall_s - waited_s,
-                cpu_s=cpu_s, yardsticks_us=(self._before_us, after_us), rss_mib=rss_mib,
+                cpu_s=cpu_s, calm_us=_calm(self._slices_us), rss_mib=rss_mib,
+                yardsticks_us=(self._before_us, after_us),
             )
         )  # fmt: skip
         self._marks = [mark for mark in self._marks if mark > self._folded]
         self._before_us, self._began = after_us, self._folded
         self._watch = Stopwatch()
+        self._slices_us.clear()
+        self._slice_began = 0, 0.0
+
+
+def _calm(slices_us: list[float]) -> float | None:
+    few = 4
+    return statistics.quantiles(slices_us, n=4)[0] if len(slices_us) >= few else None
 
 
 def run(spec: Spec, meter: Meter) -> None:
