@@ -9,15 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+import river
 from hypothesis import given
 from hypothesis import strategies as st
-from river import forest, tree
+from river import forest, proba, tree
 
-from stream.core import pickling
+from stream.core import fused, pickling
 
 
 class Plain:
@@ -275,3 +277,81 @@ def test_names_that_are_remembered_have_a_bound() -> None:
     """A class may give each of its objects others."""
     for i in range(100):
         assert vars(back(Default(**{f"own_{i}": i}))) == {f"own_{i}": i}
+
+
+DISTRIBUTIONS = {
+    "gaussian": proba.Gaussian,
+    "multinomial": proba.Multinomial,
+    "beta": proba.Beta,
+}
+
+
+def learned(make: Callable[..., Any], seed: int | None) -> Any:
+    """A distribution of some numbers."""
+    distribution = make(seed=seed)
+    for number in (0, 1, 1, 0, 1):
+        distribution.update(number)
+    return distribution
+
+
+@pytest.mark.parametrize("make", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+def test_a_generator_without_a_seed_is_not_kept(make: Callable[..., Any]) -> None:
+    """It takes 2.5 KB in each of a forest's thousands of distributions; nobody draws from it."""
+    distribution = learned(make, None)
+    found = back(distribution)
+
+    assert len(pickling.dumps(distribution)) < 400
+    assert [found(n) for n in (0, 1, 2)] == [distribution(n) for n in (0, 1, 2)]
+    assert found._rng is not distribution._rng
+    assert found.sample() is not None  # and yet one may
+
+
+@pytest.mark.parametrize("make", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+def test_a_generator_with_a_seed_goes_on_where_it_was(make: Callable[..., Any]) -> None:
+    """Beside one without, and as one that nobody knows the seed of."""
+    seeded, other = learned(make, 3), random.Random()
+    seeded.sample(), other.random()
+    found, _, found_other = back([seeded, learned(make, None), other])
+
+    assert [found.sample() for _ in range(9)] == [seeded.sample() for _ in range(9)]
+    assert found_other.random() == other.random()
+
+
+def test_nothing_in_river_draws_from_a_distribution_without_a_seed() -> None:
+    """Of all that learns, Thompson's bandit alone draws, and gives each of its own a seed."""
+    root = Path(river.__file__).parent
+    drawing = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if re.search(r"\.sample\(\)", line) and not line.lstrip().startswith((">>>", "..."))
+    }
+
+    assert drawing == {"bandit/thompson.py"}
+    assert 'clone({"seed":' in (root / "bandit/thompson.py").read_text()
+
+
+def test_another_rivers_generators_are_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until somebody has looked who draws from them."""
+    monkeypatch.setattr(fused, "river_version", "0.26.9")
+    pickling._is_distribution.cache_clear()
+    distribution = learned(proba.Gaussian, None)
+    found = back(distribution)
+    pickling._is_distribution.cache_clear()
+
+    assert found.sample() == distribution.sample()
+
+
+def test_a_forest_that_was_pickled_learns_on_as_if_it_had_not_been() -> None:
+    """To the last bit, though it lacks nine tenths of what it was."""
+    before = grown(forest.ARFClassifier(n_models=3, seed=1), pickled=False)
+    after = back(before)
+
+    assert len(pickling.dumps(before)) < len(pickle.dumps(before)) / 4
+    rng = random.Random(2)
+    for _ in range(1_500):
+        x = {"a": rng.random(), "b": rng.random(), "c": rng.random()}
+        y = x["a"] > x["b"]
+        assert after.predict_proba_one(x) == before.predict_proba_one(x)
+        before.learn_one(x, y)
+        after.learn_one(x, y)
