@@ -45,7 +45,7 @@ class Scaler(Protocol):
 
 def is_fused_linear(scaler: Any, last: Any) -> bool:
     """Whether `FusedLinear` is for these last two steps of a pipeline."""
-    return _scaler(scaler) is not None and fused.is_plain_linear(last)
+    return _scaler(scaler) is not None and fused.is_plain_linear(last) and not last.l2
 
 
 class FusedLinear:
@@ -53,7 +53,7 @@ class FusedLinear:
 
     Args:
         scaler: a `preprocessing.StandardScaler`, or a transformer that is a `Scaler`.
-        model: a linear model that learns by plain gradient descent.
+        model: a linear model that learns by plain gradient descent, without a penalty.
     """
 
     def __init__(self, scaler: Any, model: Any) -> None:

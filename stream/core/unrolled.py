@@ -11,7 +11,7 @@ from typing import Any
 
 from river import base, compose
 
-from stream.core import fused
+from stream.core import fused, steps
 from stream.core.fused_linear import FusedLinear, is_fused_linear
 from stream.core.fused_tree import FusedTree, is_fused_tree
 
@@ -32,7 +32,7 @@ class Unrolled:
         end: Any = unrolled(last)
         if first and is_fused_linear(first[-1], last):
             end = FusedLinear(first.pop(), last)
-        transforms = tuple(step.transform_one for step in first)
+        transforms = tuple(map(steps.transform, first))
         self.learn_one = _learner(first, end, is_supervised=last._supervised)  # noqa: SLF001
         self.predict_one = _after(transforms, getattr(end, "predict_one", None))
         self.predict_proba_one = _after(transforms, getattr(end, "predict_proba_one", None))
@@ -57,20 +57,15 @@ def _nothing() -> None:
 
 
 def is_plain(model: Any) -> bool:
-    """Whether a model is a pipeline of unsupervised transformers before one estimator.
+    """Whether a model is a pipeline of plain transformers before one estimator.
 
-    Unions, supervised transformers and anomaly filters have rules of their own: theirs stay
-    river's. So do those of a class derived from river's.
+    Supervised transformers and anomaly filters have rules of their own: theirs stay river's. So do
+    those of a class derived from river's.
     """
     if type(model) is not compose.Pipeline or not model.steps:
         return False
     *first, last = model.steps.values()
-    return not isinstance(last, base.AnomalyFilter) and all(
-        isinstance(step, base.Transformer)
-        and not isinstance(step, compose.TransformerUnion | base.AnomalyFilter)
-        and not step._supervised  # noqa: SLF001  # river's tag
-        for step in first
-    )
+    return not isinstance(last, base.AnomalyFilter) and all(map(steps.is_plain, first))
 
 
 def _after(
@@ -88,13 +83,13 @@ def _after(
 
 
 def _learner(first: list[Any], end: Any, *, is_supervised: bool) -> Callable[..., None]:
-    steps = tuple(fused.learn_and_transform(step) for step in first)
+    before = tuple(map(steps.learn_and_transform, first))
     learn_last: Callable[..., None] = fused.learner(end)
-    if is_supervised and not steps:
+    if is_supervised and not before:
         return learn_last
 
     def learn_one(features: Features, label: Any = None) -> None:
-        for learn_and_transform in steps:
+        for learn_and_transform in before:
             features = learn_and_transform(features)
         if is_supervised:
             learn_last(features, label)

@@ -28,7 +28,7 @@ class Case(NamedTuple):
 
 
 CASES = (Case("none"), Case("tree", 3), Case("forest"), Case("forest", 10, 40, 40))
-"""About 2 KiB, 1.4 MiB, 20 MiB and 200 MiB pickled."""
+"""About 2 KiB, 1.4 MiB, 20 MiB and 200 MiB as river's objects are pickled."""
 
 NO_SNAPSHOTS_S = 3_600
 """A recovery time that no run reaches."""
@@ -49,7 +49,7 @@ class Stall(NamedTuple):
 
     @property
     def size_mib(self) -> float:
-        """Of the pickled state."""
+        """Of the state as `pickle` makes it; snapshots leave out what nothing draws from."""
         size: int = self.snapshotting.more["size_bytes"]
         return size / (1 << 20)
 
@@ -85,8 +85,8 @@ def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
         told = summary.about(command, stage.kind)
     lines = [
         f"{client}, {n:,} events; pauses between two events, without waiting for log and core:\n",
-        "| state, pickled | snapshots | longest pause, ms | without snapshots, ms | limit, ms |",
-        "|---|---|---|---|---|",
+        "| state by `pickle` | as kept | snapshots | longest pause, ms | without any | limit |",
+        "|---|---|---|---|---|---|",
         *map(_line, stalls),
         *(f"\nFailed: {why}." for why in failed),
     ]
@@ -106,12 +106,15 @@ def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
 def _line(stall: Stall) -> str:
     with_them, without = stall.snapshotting.more, stall.quiet.more
     limit = f"{STALL_MS_MAX:.0f}" if stall.size_mib <= SIZE_MIB_MAX else "-"
-    size = stall.size_mib
-    told = f"{size:.1f} MiB" if size >= 1 else f"{size * 1024:.1f} KiB"
     return (
-        f"| {told} | {with_them['snapshots']} | {with_them['longest_ms']:.0f} | "
+        f"| {_size(with_them['size_bytes'])} | {_size(with_them['kept_bytes'])} | "
+        f"{with_them['snapshots']} | {with_them['longest_ms']:.0f} | "
         f"{without['longest_ms']:.0f} | {limit} |"
     )
+
+
+def _size(n: int) -> str:
+    return f"{n / 1024:.1f} KiB" if n < 1 << 20 else f"{n / (1 << 20):.1f} MiB"
 
 
 def _run(stage: Stage, client: str, case: Case, n: int) -> Figures:

@@ -48,16 +48,18 @@ def told(method: Callable[..., Any], *arguments: Any) -> Any:
     """What it answers, to every bit; an error with its text."""
     try:
         return bits(method(*arguments))
-    except (ArithmeticError, TypeError) as error:
+    except (ArithmeticError, TypeError, ValueError, KeyError) as error:
         return repr(error)
 
 
 def state(model: Any) -> bytes:
-    """Of the steps, also of a pipeline inside: one that was called itself keeps a cache."""
+    """Of the steps, also of pipelines inside: one that was called itself keeps a cache."""
     return pickling.dumps([_steps(model)])
 
 
 def _steps(model: Any) -> Any:
+    if isinstance(model, compose.TransformerUnion):
+        return {name: _steps(part) for name, part in model.transformers.items()}
     if not isinstance(model, compose.Pipeline):
         return model
     return {name: _steps(step) for name, step in model.steps.items()}

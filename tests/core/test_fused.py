@@ -20,11 +20,14 @@ _NUMBERS = st.one_of(
 _FEATURES = st.dictionaries(st.sampled_from("abcdefgh"), _NUMBERS, min_size=1)
 _EVENTS = st.lists(st.tuples(_FEATURES, st.booleans(), st.floats(-1e100, 1e100)), max_size=40)
 
-FUSED: dict[str, Callable[[], Any]] = {"not scaled": linear_model.LogisticRegression, **SCALED}
+FUSED: dict[str, Callable[[], Any]] = {
+    "not scaled": linear_model.LogisticRegression,
+    "l2": lambda: pre.StandardScaler() | linear_model.LogisticRegression(l2=0.1),
+    **SCALED,
+}
 RIVERS: dict[str, Callable[[], Any]] = {
     "another optimizer": lambda: linear_model.LogisticRegression(optimizer=optim.Adam()),
     "l1": lambda: linear_model.LogisticRegression(l1=0.1),
-    "l2": lambda: linear_model.LogisticRegression(l2=0.1),
     "no linear model": tree.HoeffdingTreeClassifier,
 }
 SCALERS: dict[str, Callable[[], Any]] = {
@@ -77,7 +80,7 @@ def test_another_river_keeps_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("make", RIVERS.values(), ids=RIVERS)
 def test_what_has_more_to_it_stays_rivers(make: Callable[[], Any]) -> None:
-    """Penalties, other optimizers, and other models."""
+    """Other penalties and optimizers, and other models."""
     model = make()
 
     assert fused.learner(model) == model.learn_one

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from river import anomaly, base, compose, feature_extraction, linear_model, naive_bayes, stats, tree
 from river import preprocessing as pre
 
 from stream.core import pickling
 from stream.core.learner import kind_of, methods_of
-from stream.core.unrolled import Unrolled, is_plain, unrolled
+from stream.core.unrolled import Unrolled, is_plain, settler, unrolled
+from tests.core.linear_models import state, told
 
 
 def _doubled(x: dict[str, Any]) -> dict[str, Any]:
@@ -22,7 +25,44 @@ class _Own(compose.Pipeline):
     """Somebody's own idea of a pipeline."""
 
 
+class _OwnUnion(compose.TransformerUnion):
+    """Somebody's own idea of a union."""
+
+
+def _twice(transformer: base.Transformer) -> compose.TransformerUnion:
+    union = compose.TransformerUnion(transformer, transformer)  # it clones each
+    union.transformers = dict.fromkeys(("one", "two"), transformer)
+    return union
+
+
 _NUMBERS = compose.SelectType(int, float)
+_WORDS = compose.SelectType(str)
+UNIONS: dict[str, Callable[[], Any]] = {
+    "numbers and words": lambda: (
+        (_NUMBERS | pre.StandardScaler()) + (_WORDS | pre.OneHotEncoder())
+        | linear_model.LogisticRegression(l2=0.01)
+    ),
+    "names in common": lambda: (
+        pre.StandardScaler() + pre.MinMaxScaler() + compose.Select("a")
+        | linear_model.LogisticRegression()
+    ),
+    "between steps": lambda: (
+        _NUMBERS
+        | pre.MaxAbsScaler()
+        | compose.TransformerUnion(pre.StandardScaler(), feature_extraction.PolynomialExtender())
+        | pre.StandardScaler()
+        | linear_model.LinearRegression()
+    ),
+    "one part": lambda: (
+        compose.TransformerUnion(_NUMBERS | pre.StandardScaler()) | tree.HoeffdingTreeClassifier()
+    ),
+}
+FAILING: dict[str, Callable[[], Any]] = {
+    "words that fail, and numbers": lambda: (
+        (_WORDS | pre.OneHotEncoder(drop_first=True)) + (_NUMBERS | pre.StandardScaler())
+        | linear_model.LogisticRegression()
+    ),
+}
 PLAIN: dict[str, Callable[[], base.Estimator]] = {
     "scaler": lambda: pre.StandardScaler() | linear_model.LogisticRegression(),
     "three steps": lambda: (
@@ -35,11 +75,26 @@ PLAIN: dict[str, Callable[[], base.Estimator]] = {
     ),
     "a regressor": lambda: pre.StandardScaler() | linear_model.LinearRegression(),
     "scores": lambda: pre.MinMaxScaler() | anomaly.HalfSpaceTrees(seed=1),
+    **UNIONS,
 }
 OTHERS: dict[str, Callable[[], base.Estimator]] = {
-    "a union": lambda: (
-        compose.TransformerUnion(pre.StandardScaler(), pre.Binarizer())
+    "a derived union": lambda: (
+        _OwnUnion(pre.StandardScaler(), pre.Binarizer()) | linear_model.LogisticRegression()
+    ),
+    "a union in a union's part": lambda: (
+        compose.TransformerUnion(
+            compose.Pipeline(compose.TransformerUnion(pre.StandardScaler()), pre.Binarizer()),
+        )
         | linear_model.LogisticRegression()
+    ),
+    "a union with a supervised part": lambda: (
+        compose.TransformerUnion(
+            pre.StandardScaler(), feature_extraction.TargetAgg(by=["k"], how=stats.Mean())
+        )
+        | linear_model.LinearRegression()
+    ),
+    "a union of one transformer with itself": lambda: (
+        _twice(pre.StandardScaler()) | linear_model.LogisticRegression()
     ),
     "supervised": lambda: (
         feature_extraction.TargetAgg(by=["k"], how=stats.Mean()) | linear_model.LinearRegression()
@@ -106,6 +161,34 @@ def test_it_gives_what_the_pipeline_gives(make: Callable[[], base.Estimator]) ->
     assert _by_river(mine) == _by_river(rivers)  # the states behind them, going on
 
 
+_VALUES = st.one_of(
+    st.floats(-9, 9), st.booleans(), st.sampled_from(["s", "t", ""]), st.just(10**400)
+)
+_EVENTS = st.lists(
+    st.tuples(st.dictionaries(st.sampled_from("abc"), _VALUES), st.booleans()), max_size=12
+)
+
+
+@pytest.mark.parametrize("make", [*UNIONS.values(), *FAILING.values()], ids=[*UNIONS, *FAILING])
+@given(events=_EVENTS)
+def test_a_union_fails_as_rivers_does(
+    make: Callable[[], Any], events: list[tuple[dict[str, Any], bool]]
+) -> None:
+    """Where several parts could fail, the same one does; else the states are the same bytes."""
+    mine, rivers = make(), make()
+    kind, methods = kind_of(mine), unrolled(mine)
+    method = "predict_one" if kind == "regression" else "predict_proba_one"
+    for features, label in events:
+        predict, expect = getattr(methods, method), getattr(rivers, method)
+        assert told(predict, features) == told(expect, features)
+        expected = told(rivers.learn_one, features, label)
+        assert told(methods.learn_one, features, label) == expected
+        if expected is not None:
+            return  # what is left is half changed, and undone by whoever asked for it
+        settler(methods)()
+        assert state(mine) == state(rivers)
+
+
 @pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN)
 def test_plain_pipelines_are_unrolled(make: Callable[[], base.Estimator]) -> None:
     """Also after a restore."""
@@ -117,7 +200,7 @@ def test_plain_pipelines_are_unrolled(make: Callable[[], base.Estimator]) -> Non
 
 @pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
 def test_what_has_rules_of_its_own_stays_rivers(make: Callable[[], base.Estimator]) -> None:
-    """Unions, supervised transformers, filters and derived classes."""
+    """Supervised transformers, filters, derived classes, and unions with such parts."""
     model = make()
 
     assert not is_plain(model)

@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+from stream.core.pickling import dumps
 from stream.telemetry import Metric
 from tests.bench.cargo import GAPS, make
 from tests.bench.meter import Meter, Spec, serve
@@ -19,12 +20,15 @@ class _Stalls(Watch):
 def run(spec: Spec, meter: Meter) -> None:
     """The worker of `spec.more["config"]`."""
     more = spec.more
-    one = len(pickle.dumps(make(more["kind"], copies=1), pickle.HIGHEST_PROTOCOL))
+    one, copies = make(more["kind"], copies=1), int(more["copies"])
+    size_bytes, kept_bytes = len(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)), len(dumps(one))
+    del one
     watch = _Stalls(meter)
     counters = work(Path(more["config"]), watch).counters
     gaps_ms = sorted(gap_s * 1e3 for gap_s in GAPS.long_s)
     meter.tell(
-        size_bytes=one * int(more["copies"]),
+        size_bytes=size_bytes * copies,
+        kept_bytes=kept_bytes * copies,
         longest_ms=gaps_ms[-1] if gaps_ms else 0.0,
         gaps_ms=gaps_ms[-20:],
         snapshots=counters[Metric.SNAPSHOTS],
