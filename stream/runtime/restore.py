@@ -32,8 +32,8 @@ MAKE_S_MAX = 300.0
 """To make an untrained model: a factory may load one that was trained before."""
 
 TAKE_IN_S_MIN, TAKE_IN_BYTES_S = 10.0, 1 << 20
-"""To take a stored state in: so long, and at so many bytes a second. A forest of 200 MB is
-unpickled at 20 MB a second; the slowest network that a state of that size makes sense on has 1."""
+"""To take a stored state in: so long, and at so many bytes a second. A forest is unpickled at 8 MB
+a second; the slowest network that a state of hundreds of MB makes sense on has 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
