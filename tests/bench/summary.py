@@ -115,8 +115,9 @@ def tables(rows: Iterable[Row], *, rounds: int) -> str:
     parts = []
     for model, of_model in by_model(rows).items():
         what = f"**{MODELS[model].capitalize()}**, {of_model[0].events_n:,} events"
+        scaled = ", scaled by the yardstick" if of_model[0].is_scaled else ""
         lines = [
-            f"{what}, medians of {rounds} rounds (min to max)\n",
+            f"{what}, medians of {rounds} rounds (min to max){scaled}\n",
             "| loop | guarantee | state after a crash | wall | CPU | events/s | predictions |",
             "|---|---|---|---|---|---|---|",
         ]

@@ -11,9 +11,10 @@ import pytest
 from tests.bench import digest, environments, growth, loops, page
 from tests.bench.__main__ import MODES
 from tests.bench.digest import Predicted
+from tests.bench.loops import BARE
 from tests.bench.meter import Figures
 from tests.bench.peers.growing import Window
-from tests.bench.rounds import compare
+from tests.bench.rounds import Row, Spread, compare, judge
 from tests.bench.stage import REPOSITORY, Ran
 
 
@@ -129,18 +130,40 @@ def test_every_measurement_has_its_place_on_the_page(section: str) -> None:
 
 
 def _ran(*, wall_s: float, cpu_s: float, yardstick_us: float) -> Ran:
-    yardsticks = (yardstick_us, yardstick_us)
+    yardsticks = (yardstick_us, yardstick_us * 1.5)  # the second met a slow moment
     figures = Figures(wall_s=wall_s, cpu_s=cpu_s, waited_s=0, yardsticks_us=yardsticks)
     return Ran(figures=figures, digest="", outputs_n=0)
 
 
+def _row(*runs: Ran) -> Row:
+    bare = _ran(wall_s=1.0, cpu_s=1.0, yardstick_us=15)
+    row = Row(loop=BARE, model="lr", events_n=1, expected="")
+    row.measured += [compare(run, bare) for run in runs]
+    judge([row])
+    return row
+
+
 def test_a_machine_that_slows_down_changes_no_ratio() -> None:
     """Half as fast by the yardstick, a loop that takes twice as long is as good as before."""
-    bare = _ran(wall_s=1.0, cpu_s=1.0, yardstick_us=15)
-    before = compare(_ran(wall_s=2.0, cpu_s=4.0, yardstick_us=15), bare)
-    after = compare(_ran(wall_s=4.0, cpu_s=8.0, yardstick_us=30), bare)
+    row = _row(
+        _ran(wall_s=2.0, cpu_s=4.0, yardstick_us=15), _ran(wall_s=4.0, cpu_s=8.0, yardstick_us=30)
+    )
 
-    assert (before.wall, before.cpu) == (after.wall, after.cpu) == (0.5, 0.25)
+    assert row.is_scaled
+    assert row.wall == Spread(median=0.5, min=0.5, max=0.5)
+    assert row.cpu == Spread(median=0.25, min=0.25, max=0.25)
+
+
+def test_a_yardstick_that_met_another_speed_than_the_runs_is_left_out() -> None:
+    """On a machine that changes its speed within a second it would add noise; so would one run."""
+    row = _row(
+        _ran(wall_s=2.0, cpu_s=4.0, yardstick_us=15), _ran(wall_s=2.1, cpu_s=4.0, yardstick_us=30)
+    )
+
+    assert not row.is_scaled
+    assert row.wall.max == 0.5
+    assert row.cpu == Spread(median=0.25, min=0.25, max=0.25)
+    assert not _row(_ran(wall_s=2.0, cpu_s=4.0, yardstick_us=30)).is_scaled
 
 
 def _window(end: int, *, cpu_us: float, rss_mib: float) -> Window:
