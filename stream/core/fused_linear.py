@@ -45,7 +45,7 @@ class Scaler(Protocol):
 
 def is_fused_linear(scaler: Any, last: Any) -> bool:
     """Whether `FusedLinear` is for these last two steps of a pipeline."""
-    return _scaler(scaler) is not None and fused.is_plain_linear(last) and not last.l2
+    return _scaler(scaler) is not None and fused.is_plain_linear(last)
 
 
 class FusedLinear:
@@ -53,7 +53,7 @@ class FusedLinear:
 
     Args:
         scaler: a `preprocessing.StandardScaler`, or a transformer that is a `Scaler`.
-        model: a linear model that learns by plain gradient descent, without a penalty.
+        model: a linear model that learns by plain gradient descent.
     """
 
     def __init__(self, scaler: Any, model: Any) -> None:
@@ -142,6 +142,7 @@ class FusedLinear:
                 counts, means, variances, [weights[name] for name in numbers], told_apart,
                 {column: weights[column] for column in columns},
             ),
+            l2=self._model.l2,
         )  # fmt: skip
         self._names, self._numbers = list(features), numbers
 

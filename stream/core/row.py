@@ -50,7 +50,8 @@ class Row(NamedTuple):
         learn: moves means and variances, and gives `dot` of after it. Raises TypeError,
             OverflowError or KeyError before anything moved if a value is not of its kind, or a
             word not known.
-        descend: moves the weights by `rate` times `slope` times what `learn` scaled last.
+        descend: moves the weights by `rate` times `slope` times what `learn` scaled last, and by
+            `rate` times the penalty times themselves.
         values: what the row knows now.
     """
 
@@ -60,14 +61,15 @@ class Row(NamedTuple):
     values: Callable[[], Values]
 
 
-def make(kinds: str, values: Values) -> Row:
+def make(kinds: str, values: Values, *, l2: float) -> Row:
     """A row that goes on from `values`.
 
     Args:
         kinds: NUMBER or WORD for each position; at least one number, at most `WIDTH_MAX` in all.
         values: each is the row's own from now on.
+        l2: the penalty; 0 = none.
     """
-    return Row(*_maker(kinds)(*values))
+    return Row(*_maker(kinds, is_penalized=bool(l2))(*values, l2))
 
 
 # `y` a value of the event, `x` a scaled number; `n`, `m`, `v` and `s` how many were learned, their
@@ -75,7 +77,7 @@ def make(kinds: str, values: Values) -> Row:
 # of a word, `c` the one it is. `v ** 0.5` is river's: a square root of its own would round
 # differently. What `x` and `c` are at first nobody reads.
 _TEMPLATE = """
-def make(counts, means, variances, weights, words, columns):
+def make(counts, means, variances, weights, words, columns, l2):
     [{n}] = counts
     [{m}] = means
     [{v}] = variances
@@ -124,10 +126,14 @@ _LEARNING = {
     WORD: ("z += columns[c#]",),
 }
 _DESCENDING = {NUMBER: ("w# -= rate * (x# * slope)",), WORD: ("columns[c#] -= rate * slope",)}
+_DESCENDING_PENALIZED = {
+    NUMBER: ("w# -= rate * (x# * slope + w# * l2)",),
+    WORD: ("columns[c#] -= rate * (slope + columns[c#] * l2)",),
+}
 
 
 @lru_cache(KINDS_MAX)
-def _maker(kinds: str) -> Callable[..., tuple[Any, ...]]:
+def _maker(kinds: str, *, is_penalized: bool) -> Callable[..., tuple[Any, ...]]:
     numbers = [i for i, kind in enumerate(kinds) if kind == NUMBER]
     words = [i for i, kind in enumerate(kinds) if kind == WORD]
     names = {letter: _listed(letter, numbers) for letter in "nmvwsx"}
@@ -140,7 +146,7 @@ def _maker(kinds: str) -> Callable[..., tuple[Any, ...]]:
         predicting=_written(_PREDICTING, kinds),
         looking=_written(_LOOKING, kinds),
         learning=_written(_LEARNING, kinds),
-        descending=_written(_DESCENDING, kinds),
+        descending=_written(_DESCENDING_PENALIZED if is_penalized else _DESCENDING, kinds),
     )
     exec(source, made)  # noqa: S102  # of templates and positions
     return made["make"]  # type: ignore[no-any-return]

@@ -36,6 +36,8 @@ SCALED: dict[str, Callable[[], Any]] = {
     ),
     "own weights, loss and clipping": lambda: _own_weights(0.5),
     "whole weights": lambda: _own_weights(1),
+    "l2": lambda: pre.StandardScaler() | linear_model.LogisticRegression(l2=0.1),
+    "l2, whole": lambda: pre.StandardScaler() | linear_model.LinearRegression(l2=1),
     "weighted classes": lambda: (
         pre.StandardScaler()
         | linear_model.LogisticRegression(loss=optim.losses.Log(weight_pos=3, weight_neg=0.2))

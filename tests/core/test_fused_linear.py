@@ -44,7 +44,7 @@ OTHERS: dict[str, tuple[Any, Any]] = {
     "clipped": (MixedScaler(clip=5.0), linear_model.LinearRegression()),
     "with a constant": (MixedScaler(constant=True), linear_model.LogisticRegression()),
     "a derived one": (Halving(), linear_model.LogisticRegression()),
-    "a penalty": (pre.StandardScaler(), linear_model.LogisticRegression(l2=0.1)),
+    "a penalty": (pre.StandardScaler(), linear_model.LogisticRegression(l1=0.1)),
     "another model": (pre.StandardScaler(), linear_model.PAClassifier()),
 }
 
@@ -65,6 +65,7 @@ MIXED: dict[str, Callable[[], Any]] = {
     ),
     "all told apart": MODELS["strings too"],
     "learned before": _with_words_of_before,
+    "l2": lambda: compose.Pipeline(MixedScaler(), linear_model.LogisticRegression(l2=0.1)),
     "derived": lambda: compose.Pipeline(Halving(), linear_model.LogisticRegression()),
 }
 
@@ -120,9 +121,9 @@ def rows() -> Iterator[list[int]]:
     """The widths of the rows that were made: two events with the same names make one."""
     made: list[int] = []
 
-    def make(kinds: str, values: row.Values) -> row.Row:
+    def make(kinds: str, values: row.Values, *, l2: float) -> row.Row:
         made.append(len(kinds))
-        return real(kinds, values)
+        return real(kinds, values, l2=l2)
 
     with pytest.MonkeyPatch.context() as patch:
         real = row.make
