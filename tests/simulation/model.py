@@ -27,21 +27,25 @@ class Brittle(base.Classifier):
         """P(false) and P(true)."""
         if x.get(BOMB) == "predict":
             raise ArithmeticError("this event cannot be predicted")
+        chance = self._chance(x)
+        return {False: 1.0 - chance, True: chance}
+
+    def _chance(self, x: dict[Hashable, Any]) -> float:
         total, weights = self.bias, self.weights
         for name, value in x.items():
             if name in weights:
                 total += weights[name] * value
-        chance = 0.5 + 0.5 * total / (1.0 + abs(total))  # as good as a logistic one, and cheaper
-        return {False: 1.0 - chance, True: chance}
+        return 0.5 + 0.5 * total / (1.0 + abs(total))  # as good as a logistic one, and cheaper
 
     def learn_one(self, x: dict[Hashable, Any], y: bool | str | int) -> None:
         """One step of gradient descent."""
         bomb = x.get(BOMB)
         if bomb == "memory":
             raise MemoryError
-        step = self.rate * (bool(y) - self.predict_proba_one(x)[True])
+        step = self.rate * (bool(y) - self._chance(x))
         self.bias += step
+        weights = self.weights
         for name, value in x.items():
             if name == BOMB:
                 raise ValueError("this event cannot be learned")
-            self.weights[name] = self.weights.get(name, 0.0) + step * value
+            weights[name] = weights.get(name, 0.0) + step * value

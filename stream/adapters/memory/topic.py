@@ -58,7 +58,7 @@ class Partition:
     @property
     def stable_end(self) -> int:
         """The first offset whose fate is open yet (Kafka's last stable offset)."""
-        return min(self.opened.values(), default=self.end)
+        return min(self.opened.values()) if self.opened else len(self._entries)
 
     def append(
         self,
@@ -70,15 +70,17 @@ class Partition:
         transaction: Transaction | None,
     ) -> None:
         """Add a record; within a transaction it holds the stable end back until that ends."""
-        if self.end >= RECORDS_MAX:
+        entries = self._entries
+        offset = len(entries)
+        if offset >= RECORDS_MAX:
             raise Internal(
                 f"the in-memory log is for tests: at most {RECORDS_MAX} records a partition"
             )
         if transaction is not None:
-            self.opened.setdefault(transaction, self.end)
+            self.opened.setdefault(transaction, offset)
             transaction.partitions[self] = None
-        record = Record(self.number, self.end, timestamp_ms, key, value, headers)
-        self._entries.append((record, transaction))
+        record = Record(self.number, offset, timestamp_ms, key, value, headers)
+        entries.append((record, transaction))
 
     def mark(self, transaction: Transaction) -> None:
         """Add the marker that ends a transaction."""
@@ -92,9 +94,9 @@ class Partition:
     def fetch(self, position: int, *, stop: int, records_max: int) -> tuple[list[Record], int]:
         """Committed records from `position` on, and the position after them (and after gaps)."""
         records: list[Record] = []
-        stop = min(stop, self.stable_end)
+        entries, stop = self._entries, min(stop, self.stable_end)
         while position < stop and len(records) < records_max:
-            record, transaction = self._entries[position]
+            record, transaction = entries[position]
             position += 1
             if record is not None and (transaction is None or transaction.fate is Fate.COMMITTED):
                 records.append(record)
