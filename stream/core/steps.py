@@ -17,6 +17,8 @@ from stream.core import fused
 Features = dict[str, Any]
 Transform = Callable[[Features], Features]
 
+_SELECTORS = (compose.Select, compose.SelectType, compose.Discard)
+
 
 def is_plain(step: Any) -> bool:
     """Whether a step learns without a label, and is river's idea of a union if it is one."""
@@ -51,7 +53,7 @@ def learn_and_transform(step: Any) -> Transform:
         return fused.learn_and_transform(step)
     parts = list(step.transformers.values())
     learners = list(map(_learner, parts))
-    again = [None if _is_sure(_steps(part)[-1]) else _chained(_steps(part)) for part in parts]
+    again = [None if _is_sure(part) else _chained(_steps(part)) for part in parts]
     backwards = range(len(parts) - 1, -1, -1)
 
     def learn_and_transform_one(features: Features) -> Features:
@@ -105,8 +107,11 @@ def _one_after_the_other(transforms: list[Transform]) -> Transform:
     return each_in_turn
 
 
-def _is_sure(step: Any) -> bool:
+def _is_sure(part: Any) -> bool:
     """Whether it transforms what it has just learned without fail, and twice to the same."""
-    if type(step) is preprocessing.OneHotEncoder and fused.is_compared():
-        return step.categories is None and not step.drop_first
-    return fused.is_plain_scaler(step)
+    *first, last = _steps(part)
+    if not all(type(step) in _SELECTORS for step in first):
+        return False  # somebody's own may count how often it is asked
+    if type(last) is preprocessing.OneHotEncoder and fused.is_compared():
+        return last.categories is None and not last.drop_first
+    return fused.is_plain_scaler(last)
