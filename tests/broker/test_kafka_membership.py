@@ -69,18 +69,15 @@ def test_a_loss_that_the_client_passes_over_is_reported(world: KafkaWorld) -> No
         world.append(raws(b"a", b"b", b"c"), partition=partition)
     log, idle = world.log(), world.log()
     member = Member(log, deadline_s=world.deadline_s)
-    settle(
-        lambda: bool(hands.poll(idle).assigned) or len(member.owned) == 1,
-        member,
-        deadline_s=world.deadline_s,
-    )
-    settle(
-        lambda: not log._consumer._coordinator.rejoining and bool(hands.poll(idle)),
-        member,
-        deadline_s=world.deadline_s,
-    )
-    coordinator, owned = log._consumer._coordinator, set(member.owned)
-    assert owned
+    coordinator = log._consumer._coordinator
+    hands.assigned(idle, {0, 1})  # the first to come has all, and the group waits for it to share
+
+    def shared() -> bool:
+        hands.poll(idle)
+        return len(member.owned) == 1 and not coordinator.rejoining
+
+    settle(shared, member, deadline_s=world.deadline_s)
+    owned = set(member.owned)
     newcomer = world.log()
     hands.poll(newcomer)
     eventually(coordinator.need_rejoin, "the member hears of the newcomer")
