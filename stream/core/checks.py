@@ -70,9 +70,11 @@ class Checks:
             _refuse(Reason.NOT_UTF8, f"byte {error.start} is no UTF-8")
         if is_deep(value):
             _refuse(Reason.NOT_JSON, f"nested deeper than {DEPTH_MAX}")
+        if text.startswith("\ufeff"):
+            _refuse(Reason.NOT_JSON, "begins with a byte order mark")
         try:
             # It accepts NaN, Infinity and 1e400, which is how `not_finite` is told from `not_json`.
-            document = json.loads(text, parse_int=_integer)
+            document = _read(text)
         except json.JSONDecodeError as error:
             _refuse(Reason.NOT_JSON, str(error))
         if not isinstance(document, dict):
@@ -172,6 +174,17 @@ class Checks:
         _unicode(value, what)
 
 
+def _integer(digits: str) -> int:
+    """An integer, or one that is as far beyond every limit: very long ones take quadratic time."""
+    if len(digits) <= _DIGITS_MAX:
+        return int(digits)
+    huge: int = 10**_DIGITS_MAX
+    return -huge if digits.startswith("-") else huge
+
+
+_read = json.JSONDecoder(parse_int=_integer).decode  # `json.loads` would make one for each event
+
+
 def is_deep(value: bytes) -> bool:
     """Whether JSON is nested deeper than `DEPTH_MAX`; fast where there are few brackets."""
     if value.count(b"[") + value.count(b"{") <= DEPTH_MAX:
@@ -221,14 +234,6 @@ class _Refused(Exception):  # a jump out of the checks, never seen outside
 
 def _refuse(reason: Reason, detail: str) -> NoReturn:
     raise _Refused(reason, detail)
-
-
-def _integer(digits: str) -> int:
-    """An integer, or one that is as far beyond every limit: very long ones take quadratic time."""
-    if len(digits) <= _DIGITS_MAX:
-        return int(digits)
-    huge: int = 10**_DIGITS_MAX
-    return -huge if digits.startswith("-") else huge
 
 
 def _written(value: Any) -> str:

@@ -213,6 +213,13 @@ def test_details_are_one_short_printable_line() -> None:
     assert one_line("a\r\nb\u2028c\ud800") == "a??b?c?"
 
 
+def test_a_byte_order_mark_is_called_by_its_name() -> None:
+    """Editors and spreadsheets on Windows write one; the parser's words for it help nobody."""
+    assert decode("\ufeff" + document()) == Rejection(
+        Reason.NOT_JSON, "begins with a byte order mark"
+    )
+
+
 def test_zero_keeps_its_sign_where_json_has_one() -> None:
     """-0.0 is a float with its sign; -0 is the integer zero."""
     event = accepted(document('{"a": -0.0, "b": -0, "c": 1e-400}'))

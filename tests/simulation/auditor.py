@@ -46,8 +46,15 @@ def _untrained() -> _State:
 
 
 def _copied(state: _State) -> _State:
-    """A tenth of what `copy.deepcopy` takes."""
-    copied: _State = pickle.loads(pickle.dumps(state))  # noqa: S301  # our own, just made
+    """A fraction of what `copy.deepcopy` takes."""
+    model, detector, names = state
+    copied: Any = pickle.loads(pickle.dumps(detector))  # noqa: S301  # our own, just made
+    return _copied_model(model), copied, set(names)
+
+
+def _copied_model(model: Brittle) -> Brittle:
+    copied = Brittle(model.rate)
+    copied.weights, copied.bias = dict(model.weights), model.bias
     return copied
 
 
@@ -110,8 +117,9 @@ class PlainLoop:
             self._refuse(offset, fact, fact.reason.value)
             return
         features = fact.document["features"]
-        spare = _copied(self._state) if BOMB in features else None
-        names = self._state[2]
+        model, detector, names = self._state
+        # The model raises before the detector is told.
+        spare = (_copied_model(model), detector, set(names)) if BOMB in features else None
         if not names.issuperset(features):
             if len(names | features.keys()) > LIMITS.distinct_features_max:
                 self._refuse(offset, fact, "too_many_features")

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from stream.adapters.memory import MemoryBroker, MemoryLog, MemoryReader
-from stream.adapters.memory.broker import Faults, Producer
+from stream.adapters.memory.broker import Producer
 from stream.adapters.memory.group import Group, Member
 from stream.adapters.memory.topic import Fate, Partition, Transaction
 from stream.core.event import Channel, Record
@@ -24,11 +24,6 @@ from tests.simulation.violation import Violation
 
 _NOWHERE = logging.NullHandler()
 
-_STEPS = {
-    name: (f"{name}:before", f"{name}:after")
-    for name in ("begin", "send", "flush", "offsets", "end", "save", "remove")
-}
-
 
 class StrictBroker(MemoryBroker):
     """Refuses offsets for a transaction that has ended; they would wait for its end for ever.
@@ -38,10 +33,6 @@ class StrictBroker(MemoryBroker):
     """
 
     changes_n = 0
-
-    def step(self, name: str) -> "_Step":  # type: ignore[override]  # as a `with` it is the same
-        """See `MemoryBroker.step`."""
-        return _Step(self.faults, name)
 
     def add_offsets(
         self,
@@ -71,23 +62,6 @@ class StrictBroker(MemoryBroker):
         """See `MemoryBroker.time_out`."""
         super().time_out(*transactional_ids)
         self.changes_n += 1
-
-
-class _Step:
-    """`MemoryBroker.step` without a generator for each."""
-
-    __slots__ = ("_after", "_before", "_faults")
-
-    def __init__(self, faults: Faults, name: str) -> None:
-        self._faults = faults
-        self._before, self._after = _STEPS[name]
-
-    def __enter__(self) -> None:
-        self._faults(self._before)
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self._faults(self._after)
 
 
 def cut(partition: Partition, end: int) -> None:

@@ -1,6 +1,6 @@
 """What can go wrong at a step of a call, and how often."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from random import Random
 from typing import Self
 
@@ -73,13 +73,38 @@ class Rates:
         rates["grow"] = rng.choice((0.0, 0.0, 0.0, 0.01))
         return cls(**rates)
 
-    def by_step(self) -> dict[str, tuple[float, float]]:
-        """Step -> the part of its calls that may meet a fault, and the chance of its server's."""
+    def by_step(self) -> dict[str, "Chances"]:
+        """What may happen at each step."""
         return {
-            step: (0.2 if step.startswith(_MANY) else 1.0, away)
+            step: Chances(
+                away=away * share,
+                crash=self.crash * share,
+                slow=self.slow * share,
+                pause=self.pause * share,
+            )
             for steps, away in ((_STORE, self.store_away), (_LOG, self.retryable))
             for step in steps
+            for share in (0.2 if step.startswith(_MANY) else 1.0,)
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chances:
+    """Of what may happen at a step, one at most.
+
+    Attributes:
+        away: the server fails the call.
+        total: of anything at all.
+    """
+
+    crash: float
+    away: float
+    slow: float
+    pause: float
+    total: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", self.crash + self.away + self.slow + self.pause)
 
 
 def failure(step: str, rng: Random) -> Exception:

@@ -241,21 +241,23 @@ class Safety:
 
     def _fault(self, step: str) -> None:
         """At most one of: the process dies here, the call fails here, hangs, everything stops."""
-        rates, process = self._rates, self.world.acting
+        process = self.world.acting
         if process is None:
             return
-        share, away = self._chances[step]
-        roll = self._rng.random() / share
-        if roll < rates.crash:
+        chances = self._chances[step]
+        roll = self._rng.random()
+        if roll >= chances.total:
+            return
+        if roll < chances.crash:
             raise Crash.at(step)
-        roll -= rates.crash
-        if roll < away:
+        roll -= chances.crash
+        if roll < chances.away:
             self._note(f"{process.name}: fails at {step}")
             raise failure(step, self._rng)
-        roll -= away
-        if roll < rates.slow:
+        roll -= chances.away
+        if roll < chances.slow:
             self._dawdle(process, step)
-        elif roll - rates.slow < rates.pause and not self._paused:
+        elif not self._paused:
             self._pause(process, step)
 
     def _dawdle(self, process: Process, step: str) -> None:

@@ -148,10 +148,12 @@ class MemoryLog:
             self._group.commit(offsets, self._membership())
 
     def _send(self, outputs: Sequence[Output], transaction: Transaction | None) -> None:
+        broker, names = self._broker, self._names
+        sending = broker.step("send")
         for output in outputs:
-            with self._broker.step("send"):
-                self._broker.append(
-                    self._names[output.channel],
+            with sending:
+                broker.append(
+                    names[output.channel],
                     output.partition,
                     value=output.value,
                     key=output.key,
@@ -159,7 +161,7 @@ class MemoryLog:
                     headers=output.headers,
                     transaction=transaction,
                 )
-        with self._broker.step("flush"):
+        with broker.step("flush"):
             pass  # an append is durable here as soon as it is made
 
     def _take_id(self) -> Producer:
