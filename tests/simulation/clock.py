@@ -19,18 +19,19 @@ class ManualClock:
 
     def __init__(self, *, tick_s: float = 0.001, rng: Random | None = None) -> None:
         self.tick_s = tick_s
-        self._rng = rng
+        self._random = None if rng is None else rng.random
         self._elapsed_s = 0.0
         self._jumped_ms = 0
 
     def monotonic(self) -> float:
         """Seconds since the start."""
-        tick_s = self.tick_s
-        if self._rng is not None:
+        if self._random is None:
+            self._elapsed_s += self.tick_s
+        else:
             # Mostly quick, sometimes far over the average, as a machine in use is.
-            square = self._rng.random() ** 2
-            tick_s *= 5.0 * square * square
-        self._elapsed_s += tick_s
+            square = self._random()
+            square *= square
+            self._elapsed_s += 5.0 * self.tick_s * square * square
         return self._elapsed_s
 
     @property
