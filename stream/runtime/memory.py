@@ -15,7 +15,7 @@ from mmap import PAGESIZE
 from pathlib import Path
 
 LOOK_EVERY_S = 0.25
-GROWTH_BYTES_MIN = 16 << 20
+GROWTH_BYTES_MIN = 8 << 20
 """Growth is normal up to this much, or a quarter of all growth since the start: a model's."""
 
 GARBAGE_N_MIN = 50

@@ -19,8 +19,10 @@ SETTLING_S = 300.0
 """A worker's first minutes: imports, first batches, the first time that it has all partitions and
 replays them; what an allocator got for that it keeps."""
 
-TAIL = 5
-"""The first and the last so many samples are compared by their medians."""
+TAIL = 30
+"""The first and the last so many samples are compared, a minute: the least memory of each, which is
+what the process keeps (dead cycles come and go, `stream.runtime.memory`), and the descriptors'
+medians."""
 
 GROWTH_BYTES_MAX = 20 << 20
 MEMORY_BYTES_MAX = 320 << 20
@@ -187,8 +189,8 @@ def _growth(name: str, settled: Sequence[Sample]) -> Growth:
         name=name,
         pid=settled[0].pid,
         lived_s=settled[-1].age_s,
-        memory_before_bytes=round(statistics.median(s.memory_bytes for s in first)),
-        memory_after_bytes=round(statistics.median(s.memory_bytes for s in last)),
+        memory_before_bytes=min(s.memory_bytes for s in first),
+        memory_after_bytes=min(s.memory_bytes for s in last),
         descriptors_before_n=round(statistics.median(s.descriptors_n for s in first)),
         descriptors_after_n=round(statistics.median(s.descriptors_n for s in last)),
         descriptors_n_max=max(s.descriptors_n for s in settled),
