@@ -10,7 +10,7 @@ from stream.core.snapshot import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
 from stream.runtime.forking import CAN_FORK, ForkedCopy
-from stream.runtime.pace import Pace
+from stream.runtime.pace import BREATHS_S, Pace
 from stream.runtime.restore import Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.watchdog import Watchdog
@@ -66,6 +66,7 @@ def assemble(
         # A quarter: a batch whose cost was misjudged still commits within the timeout.
         fold_s_max=timings.transaction_timeout_ms / 4000,
         call_deadline_s=timings.call_deadline_s,
+        breath_s=BREATHS_S[settings.kafka.client],
         until_end=until_end,
         is_ahead=settings.delivery.guarantee == "at-least-once"
         and settings.kafka.client != "embedded",  # there every commit is one, whatever is asked

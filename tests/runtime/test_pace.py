@@ -1,8 +1,11 @@
 """When a worker polls, and when it commits: on a clock that only the test moves."""
 
+from typing import get_args
+
 import pytest
 
-from stream.runtime.pace import FEW_N, RECORDS_MAX, Pace, Rhythm
+from stream.config.servers import Kafka
+from stream.runtime.pace import BREATHS_S, FEW_N, RECORDS_MAX, Pace, Rhythm
 from tests.simulation.clock import ManualClock
 
 
@@ -12,7 +15,11 @@ def _rhythm(
     """One whose commit has just ended."""
     clock = ManualClock(tick_s=0.0)
     pace = Pace(
-        commit_interval_s=interval_s, fold_s_max=1.0, call_deadline_s=10.0, is_ahead=is_ahead
+        commit_interval_s=interval_s,
+        fold_s_max=1.0,
+        call_deadline_s=10.0,
+        breath_s=0.005,
+        is_ahead=is_ahead,
     )
     rhythm = Rhythm(pace, clock)
     began = clock.monotonic()
@@ -90,3 +97,8 @@ def test_as_much_is_polled_as_can_be_folded_and_held() -> None:
     for _ in range(20):
         rhythm.folded(10, took_s=20.0)
     assert rhythm.records_max(outputs_n=0) == 1
+
+
+def test_every_client_has_its_breath() -> None:
+    """A client that is new in the configuration must say how soon it can commit again."""
+    assert set(get_args(Kafka.model_fields["client"].annotation)) == BREATHS_S.keys()

@@ -13,13 +13,12 @@ from stream.errors import CommitLost, Fenced, LogLost, Misconfigured, Retryable,
 from stream.ports import Committed
 from stream.runtime import pace, worker
 from stream.runtime.backoff import MOST_S, NAP_S
-from stream.runtime.pace import BREATH_S
 from stream.runtime.worker import IDLE_POLL_S
 from stream.telemetry import Event
 from tests.simulation.planted import LeavesACutBatch
 from tests.simulation.stage import Stage
 from tests.simulation.workload import event, events
-from tests.simulation.world import Options, Parts
+from tests.simulation.world import BREATH_S, Options, Parts
 
 
 def _raising(

@@ -39,6 +39,7 @@ from tests.simulation.workload import LIMITS
 PIPELINE = "sim"
 NAMES = {channel: f"{PIPELINE}.{channel.value}" for channel in Channel}
 KEY = b"k" * 32
+BREATH_S = 0.005
 
 
 class _Recipe(Recipe):
@@ -196,6 +197,7 @@ class World:
                 commit_interval_s=options.commit_interval_s,
                 fold_s_max=options.fold_s_max,
                 call_deadline_s=10.0,
+                breath_s=BREATH_S,
                 until_end=options.until_end,
             ),
             watchdog=deadlines,
