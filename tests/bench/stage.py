@@ -40,6 +40,9 @@ commit_interval_ms = {commit_interval_ms}
 recovery_time_s = 10
 """
 
+NAMED = '[worker]\ninstance = "w-0"\n'
+"""As docs/scale.md has every worker: one without a name snapshots oftener."""
+
 Say = Callable[[str], None]
 
 
@@ -149,7 +152,9 @@ class Stage:
         own.mkdir()
         more: dict[str, str] = {}
         if ours:
-            config = self.config(name, model=model, client=loop.variant, guarantee=loop.guarantee)
+            config = self.config(
+                name, model=model, client=loop.variant, guarantee=loop.guarantee, more=NAMED
+            )
             more["config"] = str(config)
         elif loop.needs_kafka:
             assert self.topics is not None

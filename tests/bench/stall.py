@@ -8,7 +8,7 @@ from tests.bench import summary
 from tests.bench.events import encoded
 from tests.bench.loops import Loop
 from tests.bench.meter import Figures, Spec
-from tests.bench.stage import Failed, Say, Stage, opened
+from tests.bench.stage import NAMED, Failed, Say, Stage, opened
 
 EVENTS_N = 60_000
 
@@ -119,7 +119,7 @@ def _size(n: int) -> str:
 
 def _run(stage: Stage, client: str, case: Case, n: int) -> Figures:
     name = f"stall-{case.kind}-{case.copies}-{case.recovery_time_s}"
-    config = stage.config(name, client=client, more='[worker]\ninstance = "w-0"\n')
+    config = stage.config(name, client=client, more=NAMED)
     params = f'kind = "{case.kind}", copies = {case.copies}, effort = {case.effort}'
     text = (
         config.read_text()

@@ -228,7 +228,7 @@ def test_timings_follow_from_the_recovery_time(loaded: Load) -> None:
     assert timings.transaction_timeout_ms == 5000
     assert timings.delivery_timeout_ms == 4000
     assert timings.request_timeout_ms == 2000
-    assert timings.replay_budget_s == 3  # without a name 6 s of the 10 go into noticing
+    assert timings.replay_budget_s == 2  # without a name 6 s of the 10 go into noticing
     assert timings.store_timeout_s == 2
     assert timings.call_deadline_s == 15
     for recovery_s, session_ms, transaction_ms in (
