@@ -74,7 +74,7 @@ prediction, alarm and quarantined record is compared with a plain river loop.
 {_faults(found)}
 
 Memory and file descriptors, from a process's sixth minute to its end, of each that lived for at least
-{(SETTLING_S + LIVED_S_MIN) / 60:g} minutes: the least in the first and in the last of these minutes. `w-2` is never killed, only stopped, cut off and refused, so that what leaks at a fault adds up.
+{(SETTLING_S + LIVED_S_MIN) / 60:g} minutes: of the first and of the last of these minutes the least memory, and the median of the descriptors. `w-2` is never killed, only stopped, cut off and refused, so that what leaks at a fault adds up.
 Bounds: {GROWTH_BYTES_MAX >> 20} MB more, {DESCRIPTORS_MORE_MAX} descriptors more; {MEMORY_BYTES_MAX >> 20} MB for any worker at any time.
 The most that one had: {_most(found)}.
 

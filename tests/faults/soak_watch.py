@@ -3,7 +3,7 @@
 import statistics
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,9 @@ SETTLING_S = 300.0
 """A worker's first minutes: imports, first batches, the first time that it has all partitions and
 replays them; what an allocator got for that it keeps."""
 
-TAIL = 30
-"""The first and the last so many samples are compared, a minute: the least memory of each, which is
-what the process keeps (dead cycles come and go, `stream.runtime.memory`), and the descriptors'
-medians."""
+TAIL_S = 60.0
+"""The first and the last minute are compared: the least memory of each, which is what the process
+keeps (dead cycles come and go, `stream.runtime.memory`), and the descriptors' medians."""
 
 GROWTH_BYTES_MAX = 20 << 20
 MEMORY_BYTES_MAX = 320 << 20
@@ -174,17 +173,20 @@ class Watch:
 
     def growths(self) -> list[Growth]:
         """Of each process that lived long enough."""
-        found = []
-        for name, samples in self.samples.items():
-            for pid in dict.fromkeys(sample.pid for sample in samples):
-                settled = [s for s in samples if s.pid == pid and s.age_s > SETTLING_S]
-                if len(settled) >= 2 * TAIL and settled[-1].age_s > SETTLING_S + LIVED_S_MIN:
-                    found.append(_growth(name, settled))
-        return found
+        return [growth for name, samples in self.samples.items() for growth in grown(name, samples)]
+
+
+def grown(name: str, samples: Sequence[Sample]) -> Iterator[Growth]:
+    """How far each of a worker's processes grew that lived long enough."""
+    for pid in dict.fromkeys(sample.pid for sample in samples):
+        settled = [s for s in samples if s.pid == pid and s.age_s > SETTLING_S]
+        if settled and settled[-1].age_s > SETTLING_S + LIVED_S_MIN:
+            yield _growth(name, settled)
 
 
 def _growth(name: str, settled: Sequence[Sample]) -> Growth:
-    first, last = settled[:TAIL], settled[-TAIL:]
+    first = [s for s in settled if s.age_s <= settled[0].age_s + TAIL_S]
+    last = [s for s in settled if s.age_s >= settled[-1].age_s - TAIL_S]
     return Growth(
         name=name,
         pid=settled[0].pid,

@@ -4,7 +4,7 @@ It shares no code with the worker: what an event says it knows from whoever sent
 that raised is replaced by the copy made before.
 """
 
-import pickle
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,14 +45,7 @@ def _untrained() -> _State:
     return Brittle(), drift.PageHinkley(**DETECTOR), set()
 
 
-def _copied(state: _State) -> _State:
-    """A fraction of what `copy.deepcopy` takes."""
-    model, detector, names = state
-    copied: Any = pickle.loads(pickle.dumps(detector))  # noqa: S301  # our own, just made
-    return _copied_model(model), copied, set(names)
-
-
-def _copied_model(model: Brittle) -> Brittle:
+def _copied(model: Brittle) -> Brittle:
     copied = Brittle(model.rate)
     copied.weights, copied.bias = dict(model.weights), model.bias
     return copied
@@ -108,7 +101,7 @@ class PlainLoop:
         other = PlainLoop(self.pipeline, self.topic, self.partition, self.facts)
         other.offset, other.n, other.learned = self.offset, self.n, self.learned
         other.refused = list(self.refused)
-        other._state = _copied(self._state)
+        other._state = copy.deepcopy(self._state)
         other.run_to(end)
         return other
 
@@ -119,7 +112,7 @@ class PlainLoop:
         features = fact.document["features"]
         model, detector, names = self._state
         # The model raises before the detector is told.
-        spare = (_copied_model(model), detector, set(names)) if BOMB in features else None
+        spare = (_copied(model), detector, set(names)) if BOMB in features else None
         if not names.issuperset(features):
             if len(names | features.keys()) > LIMITS.distinct_features_max:
                 self._refuse(offset, fact, "too_many_features")

@@ -1,8 +1,9 @@
 """What can go wrong at a step of a call, and how often."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from itertools import accumulate
 from random import Random
-from typing import Self
+from typing import NamedTuple, Self
 
 import redis
 
@@ -76,35 +77,29 @@ class Rates:
     def by_step(self) -> dict[str, "Chances"]:
         """What may happen at each step."""
         return {
-            step: Chances(
-                away=away * share,
-                crash=self.crash * share,
-                slow=self.slow * share,
-                pause=self.pause * share,
-            )
+            step: self._chances(step, away)
             for steps, away in ((_STORE, self.store_away), (_LOG, self.retryable))
             for step in steps
-            for share in (0.2 if step.startswith(_MANY) else 1.0,)
         }
 
+    def _chances(self, step: str, away: float) -> "Chances":
+        share = 0.2 if step.startswith(_MANY) else 1.0
+        rates = (self.crash, away, self.slow, self.pause)
+        return Chances(*accumulate(rate * share for rate in rates))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chances:
-    """Of what may happen at a step, one at most.
+
+class Chances(NamedTuple):
+    """What one roll at a step decides: each ends where the next one begins.
 
     Attributes:
         away: the server fails the call.
-        total: of anything at all.
+        pause: from here on nothing happens.
     """
 
     crash: float
     away: float
     slow: float
     pause: float
-    total: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "total", self.crash + self.away + self.slow + self.pause)
 
 
 def failure(step: str, rng: Random) -> Exception:

@@ -246,15 +246,13 @@ class Safety:
             return
         chances = self._chances[step]
         roll = self._rng.random()
-        if roll >= chances.total:
+        if roll >= chances.pause:
             return
         if roll < chances.crash:
             raise Crash.at(step)
-        roll -= chances.crash
         if roll < chances.away:
             self._note(f"{process.name}: fails at {step}")
             raise failure(step, self._rng)
-        roll -= chances.away
         if roll < chances.slow:
             self._dawdle(process, step)
         elif not self._paused:

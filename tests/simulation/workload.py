@@ -29,7 +29,7 @@ _BURSTS = ((1, 1, 2, 3, 5, 8, 13), (5, 13, 34), (1, 8, 64))
 
 _write = msgspec.json.Encoder().encode
 
-_SECONDS = (0, 1, 0.5, True)
+_YS = (0, 1, 0.5, True)
 """What the feature y may be: of each type that a number can have."""
 
 _FLOODS = (8, 13, 21, 34)
@@ -233,7 +233,7 @@ class Workload:
             value, reason = self._rng.choice(_MALFORMED)
             return Fact(value, reason, key, at_ms, headers)
         x = 2 * chance() - 1
-        features: dict[str, object] = {"x": x, "y": _SECONDS[int(4 * chance())]}
+        features: dict[str, object] = {"x": x, "y": _YS[int(4 * chance())]}
         if chance() < 0.2:
             features[f"rare-{int(6 * chance())}"] = chance()
         if chance() < 0.03:
