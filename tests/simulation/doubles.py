@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from stream.adapters.memory import MemoryBroker, MemoryLog, MemoryReader
-from stream.adapters.memory.broker import Producer
 from stream.adapters.memory.group import Group, Member
 from stream.adapters.memory.topic import Fate, Partition, Transaction
 from stream.core.event import Channel, Record
@@ -26,13 +25,7 @@ _NOWHERE = logging.NullHandler()
 
 
 class StrictBroker(MemoryBroker):
-    """Refuses offsets for a transaction that has ended; they would wait for its end for ever.
-
-    Attributes:
-        changes_n: how often something that a reader may see has changed.
-    """
-
-    changes_n = 0
+    """Refuses offsets for a transaction that has ended; they would wait for its end for ever."""
 
     def add_offsets(
         self,
@@ -46,22 +39,6 @@ class StrictBroker(MemoryBroker):
         if transaction.fate is not Fate.OPEN:
             raise CommitLost("the transaction timed out and was aborted")
         super().add_offsets(transaction, group, offsets, member=member)
-
-    def append(self, name: str, number: int, **record: Any) -> None:
-        """See `MemoryBroker.append`."""
-        super().append(name, number, **record)
-        if record.get("transaction") is None:
-            self.changes_n += 1
-
-    def commit(self, producer: Producer, transaction: Transaction) -> None:
-        """See `MemoryBroker.commit`."""
-        super().commit(producer, transaction)
-        self.changes_n += 1
-
-    def time_out(self, *transactional_ids: str) -> None:
-        """See `MemoryBroker.time_out`."""
-        super().time_out(*transactional_ids)
-        self.changes_n += 1
 
 
 def cut(partition: Partition, end: int) -> None:

@@ -11,9 +11,9 @@ from stream.errors import CommitLost, Retryable
 
 _STORE = ("stored", "load", "save:before", "save:after", "remove:before", "remove:after")
 _LOG = (
-    "poll", "committed", "bounds", "read",
+    "poll", "committed", "bounds", "read", "send",
     *(f"{name}:{when}"
-      for name in ("begin", "send", "flush", "offsets", "end") for when in ("before", "after")),
+      for name in ("begin", "flush", "offsets", "end") for when in ("before", "after")),
 )  # fmt: skip
 _MANY = ("send", "save")
 """One commit sends many records; a fault in most commits would hide all later steps."""

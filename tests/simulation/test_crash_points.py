@@ -14,10 +14,10 @@ from tests.simulation.workload import Fact, event, events
 from tests.simulation.world import Options, Process
 
 STEPS = (
-    "poll", "committed", "bounds", "read", "stored", "load",
+    "poll", "committed", "bounds", "read", "send", "stored", "load",
     *(
         f"{step}:{when}"
-        for step in ("begin", "send", "flush", "offsets", "end", "save", "remove")
+        for step in ("begin", "flush", "offsets", "end", "save", "remove")
         for when in ("before", "after")
     ),
 )  # fmt: skip

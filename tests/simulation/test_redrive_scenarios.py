@@ -26,8 +26,8 @@ SETTINGS = from_mapping(
 )
 REASONS = (Reason.BAD_LABEL, Reason.NOT_JSON)
 STEPS = [
-    "poll", "committed", "bounds", "read",
-    *(f"{s}:{w}" for s in ("begin", "send", "offsets", "end") for w in ("before", "after")),
+    "poll", "committed", "bounds", "read", "send",
+    *(f"{s}:{w}" for s in ("begin", "offsets", "end") for w in ("before", "after")),
 ]  # fmt: skip
 
 

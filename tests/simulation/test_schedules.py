@@ -27,7 +27,7 @@ FOUND_SOMETHING = (5851,)
 SIGHTS = (
     "fails at poll", "fails at committed", "fails at bounds", "fails at read", "fails at load",
     "fails at stored", "fails at save:before", "fails at save:after", "fails at begin:before",
-    "fails at send:after", "fails at flush:before", "fails at offsets:after", "fails at end:before",
+    "fails at send", "fails at flush:before", "fails at offsets:after", "fails at end:before",
     "fails at end:after", "crash at", "paused at", "goes on", "killed", "SIGTERM", "fenced",
     "session expires", "snapshot at", "untrained model", "forget", "flip", "cut", "swap",
     "misplace", "garble", "forge", "waits 60.0 s", "ended by its watchdog", "one more partition",

@@ -26,7 +26,7 @@ class Producer:
 
 
 class _Step(AbstractContextManager[None]):
-    """A class, as a generator takes several times as long, and each record sent is a step."""
+    """A class, as a generator takes several times as long."""
 
     __slots__ = ("_after", "_before", "_faults")
 
@@ -48,11 +48,12 @@ class MemoryBroker:
     Attributes:
         faults: called with the name of each step of a client; whatever it raises is that step's
             failure. The steps are `STEP:before` and `STEP:after` (it took effect, nobody was told)
-            for `begin`, `send` (each record), `flush`, `offsets`, `end`, `save`, `remove`; and the
-            plain names `poll`, `committed`, `bounds`, `read`, `stored`, `load`, `feed`.
+            for `begin`, `flush`, `offsets`, `end`, `save`, `remove`; and the plain names `poll`,
+            `send` (before each record), `committed`, `bounds`, `read`, `stored`, `load`, `feed`.
             A `Retryable` is a failure of the world; any foreign exception is a crash of the worker.
         topics, groups: by name.
         snapshots: (pipeline, partition) -> the index entry and the sealed bytes by next offset.
+        changes_n: how often something that a reader may see has changed.
     """
 
     clock: Clock
@@ -62,12 +63,13 @@ class MemoryBroker:
     snapshots: dict[tuple[str, int], dict[int, tuple[StoredSnapshot, bytes]]] = field(
         default_factory=dict
     )
+    changes_n: int = 0
     _epochs: dict[str, int] = field(default_factory=dict)
     _open: dict[str, Transaction] = field(default_factory=dict)
     _made_n: int = 0
 
     def step(self, name: str) -> AbstractContextManager[None]:
-        """Give `faults` its say before and after something takes effect; good for many times."""
+        """Give `faults` its say before and after something takes effect."""
         return _Step(self.faults, f"{name}:before", f"{name}:after")
 
     def serial(self) -> int:
@@ -113,7 +115,9 @@ class MemoryBroker:
         transaction: Transaction | None = None,
     ) -> None:
         """Add one record to a partition. Raises: Misconfigured, CommitLost."""
-        if transaction is not None and transaction.fate is not Fate.OPEN:
+        if transaction is None:
+            self.changes_n += 1
+        elif transaction.fate is not Fate.OPEN:
             raise CommitLost("the transaction timed out and was aborted")
         self.partition(name, number).append(
             timestamp_ms=self.clock.now_ms() if timestamp_ms is None else timestamp_ms,
@@ -172,6 +176,7 @@ class MemoryBroker:
             raise CommitLost("the transaction timed out and was aborted")
         del self._open[producer.transactional_id]
         transaction.finish(Fate.COMMITTED)
+        self.changes_n += 1
 
     def abort(self, producer: Producer) -> None:
         """End what this producer left open; fine if there is nothing, or it was fenced."""
@@ -184,6 +189,7 @@ class MemoryBroker:
             transaction = self._open.pop(transactional_id, None)
             if transaction is not None:
                 transaction.finish(Fate.ABORTED)
+                self.changes_n += 1
 
     def open_transactions(self) -> Sequence[str]:
         """The transactional ids with an open transaction, oldest first."""

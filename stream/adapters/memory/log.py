@@ -149,18 +149,17 @@ class MemoryLog:
 
     def _send(self, outputs: Sequence[Output], transaction: Transaction | None) -> None:
         broker, names = self._broker, self._names
-        sending = broker.step("send")
         for output in outputs:
-            with sending:
-                broker.append(
-                    names[output.channel],
-                    output.partition,
-                    value=output.value,
-                    key=output.key,
-                    timestamp_ms=output.timestamp_ms,
-                    headers=output.headers,
-                    transaction=transaction,
-                )
+            broker.faults("send")
+            broker.append(
+                names[output.channel],
+                output.partition,
+                value=output.value,
+                key=output.key,
+                timestamp_ms=output.timestamp_ms,
+                headers=output.headers,
+                transaction=transaction,
+            )
         with broker.step("flush"):
             pass  # an append is durable here as soon as it is made
 
