@@ -20,7 +20,7 @@ import click
 from stream import __version__
 from stream.demo.command import demo
 from stream.errors import ExitCode, Misconfigured, StreamError
-from stream.runtime import commands
+from stream.runtime.commands import words
 from stream.telemetry import Scrubber, Telemetry, configure_logging
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 def run(arguments: Sequence[str]) -> int:
     """Run one command. Returns: the process's exit code (`stream.errors.ExitCode`)."""
     debug = "--debug" in arguments
-    words = [a for a in arguments if a != "--debug"]
+    asked = [a for a in arguments if a != "--debug"]
     scrubber = Scrubber()
     configure_logging(scrubber, debug=debug)
     open_house = partial(House.of, scrubber=scrubber)
     try:
-        return main.main(words, "stream", standalone_mode=False, obj=open_house) or ExitCode.OK
+        return main.main(asked, "stream", standalone_mode=False, obj=open_house) or ExitCode.OK
     except Exception as error:  # noqa: BLE001  # the last line of defence: one line and a code, always
         code, text = _ending(error)
         if debug:
@@ -251,12 +251,12 @@ def main() -> None:
 
 
 for _command in (
-    commands.run,
-    commands.produce,
-    commands.check,
-    commands.status,
-    commands.snapshots,
-    commands.quarantine,
+    words.run,
+    words.produce,
+    words.check,
+    words.status,
+    words.snapshots,
+    words.quarantine,
     demo,
 ):
     main.add_command(_command)

@@ -9,8 +9,8 @@ import yaml
 
 from stream.cli import main
 from stream.config import Settings, load
-from stream.runtime import crew
-from stream.runtime.supervised import DRAIN_S, ORPHAN_GRACE_S
+from stream.runtime.supervision import crew
+from stream.runtime.supervision.supervised import DRAIN_S, ORPHAN_GRACE_S
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MANIFEST = REPOSITORY / "docs" / "examples" / "kubernetes.yaml"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 if TYPE_CHECKING:
-    from stream.runtime.commands import OpenHouse
+    from stream.runtime.commands.words import OpenHouse
 
 
 @click.command

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream.core.scores import WINDOW_N, Score
-from stream.runtime import screen as lines
+from stream.runtime.commands import screen as lines
 
 LINE_EVERY_S = 2.0
 BAR_CHARS = 18

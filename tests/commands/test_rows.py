@@ -10,7 +10,7 @@ import pytest
 
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
-from stream.runtime.rows import Columns, Outgoing, cell, event_time_ms, read
+from stream.runtime.commands.rows import Columns, Outgoing, cell, event_time_ms, read
 
 FLAT = EventShape(id="order_id", label="is_fraud", flat=True, ignore=frozenset({"note"}))
 

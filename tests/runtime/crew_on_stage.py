@@ -5,12 +5,12 @@ import threading
 from dataclasses import dataclass, field
 
 from stream.errors import ExitCode
-from stream.runtime.goals import Goals
-from stream.runtime.lookout import Blind, Seen
-from stream.runtime.stagnation import Stagnation
 from stream.runtime.standing import Standing
-from stream.runtime.supervised import Report
-from stream.runtime.supervisor import TICK_S, Supervisor
+from stream.runtime.supervision.goals import Goals
+from stream.runtime.supervision.lookout import Blind, Seen
+from stream.runtime.supervision.stagnation import Stagnation
+from stream.runtime.supervision.supervised import Report
+from stream.runtime.supervision.supervisor import TICK_S, Supervisor
 from stream.telemetry import Event, Scrubber, Telemetry, configure_logging
 from tests.simulation.clock import ManualClock
 
@@ -19,7 +19,7 @@ STUCK_AFTER_S = 30.0
 
 @dataclass
 class Played:
-    """A worker's process; see `stream.runtime.hired.Hired`.
+    """A worker's process; see `stream.runtime.supervision.hired.Hired`.
 
     Attributes:
         obeys: whether it ends when it is asked to.

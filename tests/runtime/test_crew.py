@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stream.errors import Misconfigured, Usage
-from stream.runtime import crew
+from stream.runtime.supervision import crew
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "", "two", "1.5", "Auto", "100000", "٣"])

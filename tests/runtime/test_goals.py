@@ -1,7 +1,7 @@
 """Where several workers end with `--until-end`."""
 
-from stream.runtime.goals import Goals, Paused
 from stream.runtime.standing import Standing
+from stream.runtime.supervision.goals import Goals, Paused
 
 PATIENCE_S = 30.0
 

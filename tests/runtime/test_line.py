@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from stream.runtime.supervised import Report, Reporter
+from stream.runtime.supervision.supervised import Report, Reporter
 from stream.telemetry import Event, Telemetry
 
 Ends = tuple[socket.socket, socket.socket]

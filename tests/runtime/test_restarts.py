@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from stream.errors import ExitCode
-from stream.runtime.restarts import (
+from stream.runtime.supervision.restarts import (
     CALM_S,
     FENCED_MOST,
     FIRST_S,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stream.runtime.stagnation import Stagnation, stuck_after_s
 from stream.runtime.standing import Standing
+from stream.runtime.supervision.stagnation import Stagnation, stuck_after_s
 
 AFTER_S = 30.0
 

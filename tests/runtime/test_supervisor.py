@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from stream.errors import ExitCode, Retryable
-from stream.runtime.lookout import Blind
-from stream.runtime.restarts import FIRST_S
-from stream.runtime.supervised import DRAIN_S, Report
-from stream.runtime.supervisor import START_WITHIN_S
+from stream.runtime.supervision.lookout import Blind
+from stream.runtime.supervision.restarts import FIRST_S
+from stream.runtime.supervision.supervised import DRAIN_S, Report
+from stream.runtime.supervision.supervisor import START_WITHIN_S
 from stream.telemetry import Event
 from tests.runtime.crew_on_stage import STUCK_AFTER_S, Stage
 

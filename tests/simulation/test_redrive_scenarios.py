@@ -14,8 +14,8 @@ from stream.core.event import Channel, Reason, Record, Rejection
 from stream.core.outputs import quarantined
 from stream.errors import Fenced, Retryable
 from stream.ports import Clock, Feed, SnapshotStore
-from stream.runtime import quarantine
-from stream.runtime.redriving import redrive
+from stream.runtime.commands import quarantine
+from stream.runtime.commands.redriving import redrive
 from stream.telemetry import Telemetry
 from tests.simulation.clock import ManualClock
 from tests.simulation.faults import Crash

@@ -12,9 +12,9 @@ from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
 from stream.core.task import Task
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
-from stream.runtime import difference, preparation, screen, tail
-from stream.runtime.house import House
-from stream.runtime.inspection import (
+from stream.runtime import preparation, tail
+from stream.runtime.commands import difference, screen
+from stream.runtime.commands.inspection import (
     Found,
     existing_keys,
     identity_problem,
@@ -23,7 +23,8 @@ from stream.runtime.inspection import (
     stored,
     unsealed,
 )
-from stream.runtime.status import events_topic
+from stream.runtime.commands.status import events_topic
+from stream.runtime.house import House
 
 REPORT_EVERY = 100
 """Records between two moves of the progress."""

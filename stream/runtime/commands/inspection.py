@@ -9,10 +9,10 @@ from stream.core.recipe import Recipe
 from stream.core.snapshot import Header, Keys, Rejected, unseal
 from stream.errors import BadInput, Misconfigured
 from stream.ports import SnapshotStore
-from stream.runtime import screen
+from stream.runtime.commands import screen
+from stream.runtime.commands.status import partitions_of
 from stream.runtime.house import House
 from stream.runtime.keys import key_path, snapshot_keys
-from stream.runtime.status import partitions_of
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):

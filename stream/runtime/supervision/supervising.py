@@ -18,15 +18,16 @@ from stream.errors import (
     StreamError,
     Usage,
 )
-from stream.runtime import crew, process
+from stream.runtime import process
 from stream.runtime.clock import SystemClock
-from stream.runtime.goals import Goals
-from stream.runtime.hired import WorkerProcess
 from stream.runtime.house import House
-from stream.runtime.lookout import LOOK_EVERY_S, Lookout, ReaderLookout
-from stream.runtime.stagnation import Stagnation, stuck_after_s
-from stream.runtime.supervised import DRAIN_S
-from stream.runtime.supervisor import Supervisor
+from stream.runtime.supervision import crew
+from stream.runtime.supervision.goals import Goals
+from stream.runtime.supervision.hired import WorkerProcess
+from stream.runtime.supervision.lookout import LOOK_EVERY_S, Lookout, ReaderLookout
+from stream.runtime.supervision.stagnation import Stagnation, stuck_after_s
+from stream.runtime.supervision.supervised import DRAIN_S
+from stream.runtime.supervision.supervisor import Supervisor
 from stream.telemetry import Event
 
 LOOK_FOR_END_EVERY_S = 0.5

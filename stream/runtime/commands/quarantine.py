@@ -12,7 +12,7 @@ from stream.core.event import Channel, Record, iso
 from stream.core.quarantine import REDRIVEN, Redriven, Refused, parse
 from stream.errors import LogLost, Misconfigured
 from stream.ports import Bounds, Committed, Reader
-from stream.runtime import screen
+from stream.runtime.commands import screen
 from stream.runtime.house import House
 
 FROM, TO = Channel.EVENTS, Channel.QUARANTINE

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 
 from stream.errors import ExitCode
 from stream.ports import Clock
-from stream.runtime import restarts
-from stream.runtime.goals import Goals
-from stream.runtime.hired import Hired
-from stream.runtime.lookout import Blind, Lookout
-from stream.runtime.restarts import FENCED_WITHIN_S, GiveUp, Restart
-from stream.runtime.stagnation import Stagnation
-from stream.runtime.supervised import DRAIN_S, Report
+from stream.runtime.supervision import restarts
+from stream.runtime.supervision.goals import Goals
+from stream.runtime.supervision.hired import Hired
+from stream.runtime.supervision.lookout import Blind, Lookout
+from stream.runtime.supervision.restarts import FENCED_WITHIN_S, GiveUp, Restart
+from stream.runtime.supervision.stagnation import Stagnation
+from stream.runtime.supervision.supervised import DRAIN_S, Report
 from stream.telemetry import Event, Telemetry
 
 TICK_S = 0.1

@@ -16,9 +16,9 @@ from stream.core.event import Output
 from stream.core.quarantine import Redriven, Refused
 from stream.errors import BadInput, CommitLost, Retryable
 from stream.ports import Committed, Log
-from stream.runtime import screen
+from stream.runtime.commands import screen
+from stream.runtime.commands.quarantine import TO, Quarantine, marks
 from stream.runtime.house import House
-from stream.runtime.quarantine import TO, Quarantine, marks
 from stream.runtime.watchdog import Watchdog
 from stream.telemetry import Event
 

@@ -15,11 +15,11 @@ from stream.core.recipe import Recipe
 from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import preparation, tail
-from stream.runtime.findings import Findings
+from stream.runtime.commands.findings import Findings
+from stream.runtime.commands.inspection import existing_keys
+from stream.runtime.commands.log_checks import LogChecks
 from stream.runtime.house import House
-from stream.runtime.inspection import existing_keys
 from stream.runtime.keys import key_path
-from stream.runtime.log_checks import LogChecks
 from stream.runtime.topics import partition_problems
 
 TRIED_RECORDS_MAX = 100

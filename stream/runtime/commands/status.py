@@ -12,7 +12,8 @@ from stream.core.scores import WINDOW_N, Score, score
 from stream.core.snapshot import parse_metadata
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Reader, StoredSnapshot, TopicInfo, Topics
-from stream.runtime import screen, tail
+from stream.runtime import tail
+from stream.runtime.commands import screen
 from stream.runtime.house import House
 from stream.runtime.standing import is_paused, lag
 

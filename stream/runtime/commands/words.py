@@ -47,7 +47,7 @@ def run(
     from stream.runtime import process  # noqa: PLC0415
 
     if workers is not None and supervised is None:
-        from stream.runtime import crew, supervising  # noqa: PLC0415
+        from stream.runtime.supervision import crew, supervising  # noqa: PLC0415
 
         asked = crew.asked(workers)
         supervising.supervise(open_house(path), workers=asked, until_end=until_end)
@@ -55,7 +55,7 @@ def run(
     house = process.opened_in_its_environment(open_house, path)
     process.stop_on_signals(house.stopping)
     if supervised is not None:
-        from stream.runtime import supervised as line  # noqa: PLC0415
+        from stream.runtime.supervision import supervised as line  # noqa: PLC0415
 
         line.obey(house, supervised)
     from stream.runtime import running  # noqa: PLC0415  # loads river: the line is up by then
@@ -85,8 +85,9 @@ def produce(
     Example:
       stream produce -c stream.toml elec2.csv.gz --label class --rate 1000/s
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import feeding, process  # noqa: PLC0415
-    from stream.runtime.rows import Columns  # noqa: PLC0415
+    from stream.runtime import process  # noqa: PLC0415
+    from stream.runtime.commands import feeding  # noqa: PLC0415
+    from stream.runtime.commands.rows import Columns  # noqa: PLC0415
 
     house = open_house(path)
     process.stop_on_signals(house.stopping)
@@ -104,7 +105,7 @@ def check(open_house: OpenHouse, path: Path) -> ExitCode:
     Example:
       stream check -c stream.toml
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import doctor  # noqa: PLC0415
+    from stream.runtime.commands import doctor  # noqa: PLC0415
 
     fine = doctor.check(lambda: open_house(path))
     return ExitCode.OK if fine else ExitCode.CONFIG
@@ -127,7 +128,7 @@ def status(
     Example:
       stream status -c stream.toml --json
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import status as room  # noqa: PLC0415
+    from stream.runtime.commands import status as room  # noqa: PLC0415
 
     room.show(open_house(path), as_json=as_json, progress_within_s=progress_within)
 
@@ -154,11 +155,12 @@ def snapshots(
     Example:
       stream snapshots -c stream.toml verify --partition 0
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import inspection, process  # noqa: PLC0415
+    from stream.runtime import process  # noqa: PLC0415
+    from stream.runtime.commands import inspection  # noqa: PLC0415
 
     if what == "verify":
         house = process.opened_in_its_environment(open_house, path)
-        from stream.runtime.verification import verify as command  # noqa: PLC0415  # loads river
+        from stream.runtime.commands.verification import verify as command  # noqa: PLC0415  # loads river
     else:
         house = open_house(path)
         command = inspection.show_list if what == "list" else inspection.inspect
@@ -192,8 +194,9 @@ def quarantine(
       stream quarantine -c stream.toml list --reason bad_label
       stream quarantine -c stream.toml redrive --reason bad_label --dry-run
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import process, redriving  # noqa: PLC0415
-    from stream.runtime import quarantine as room  # noqa: PLC0415
+    from stream.runtime import process  # noqa: PLC0415
+    from stream.runtime.commands import quarantine as room  # noqa: PLC0415
+    from stream.runtime.commands import redriving  # noqa: PLC0415
 
     if what == "list":
         if dry_run:

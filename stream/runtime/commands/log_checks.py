@@ -9,10 +9,11 @@ from stream.core.recipe import Recipe, changes
 from stream.core.snapshot import Header, Metadata, parse_metadata
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Bounds, Committed, Reader, TopicInfo
-from stream.runtime import screen, tail
-from stream.runtime.findings import Findings
+from stream.runtime import tail
+from stream.runtime.commands import screen
+from stream.runtime.commands.findings import Findings
+from stream.runtime.commands.inspection import existing_keys, identity_problem, stored, unsealed
 from stream.runtime.house import House
-from stream.runtime.inspection import existing_keys, identity_problem, stored, unsealed
 
 
 class LogChecks:

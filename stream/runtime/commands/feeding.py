@@ -8,10 +8,10 @@ from pathlib import Path
 from stream.core.event import Channel
 from stream.errors import Usage
 from stream.ports import Clock, Feed
-from stream.runtime import rows
+from stream.runtime.commands import rows
+from stream.runtime.commands.rows import Columns, Outgoing
+from stream.runtime.commands.screen import Progress, say
 from stream.runtime.house import House
-from stream.runtime.rows import Columns, Outgoing
-from stream.runtime.screen import Progress, say
 from stream.runtime.topics import ready_topics
 
 FLUSH_TIMEOUT_S = 75.0

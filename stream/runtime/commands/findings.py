@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from stream.errors import Misconfigured, StreamError
-from stream.runtime import screen
+from stream.runtime.commands import screen
 
 
 class Findings:

@@ -1,0 +1,1 @@
+"""What a user may type: `words.py` has the words, and loads a module of this room when asked."""

@@ -1,0 +1,1 @@
+"""Several workers on one machine: started, watched, started again, drained."""
