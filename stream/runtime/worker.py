@@ -105,7 +105,7 @@ class Worker:
         Raises: Fenced, Misconfigured, LogLost, Internal: the process must end with its exit code;
             BadInput: `until_end` cannot be, for a partition is paused.
         """
-        while not self._stopping.is_set() and not self._reached_end():
+        while not self._stopping.is_set() and (self._dirty or not self._is_at_goals()):
             self.turn()
         self._drain()
         if self._pace.until_end and not self._stopping.is_set():
@@ -119,7 +119,7 @@ class Worker:
             self._adopt(polled.assigned)
             self._fold(polled.records)
             self._pass_gaps(polled)
-            if self._dirty and self._rhythm.is_commit_due():
+            if self._dirty and (self._rhythm.is_commit_due() or self._is_at_goals()):
                 self._commit()
             elif self._outputs and self._pace.is_ahead:
                 self._send({})
@@ -326,12 +326,12 @@ class Worker:
             self._said_at = now
             self._telemetry.say(Event.LOG_UNREACHABLE, level=logging.WARNING, error=error)
 
-    def _reached_end(self) -> bool:
-        """Whether `until_end` is asked for and everything assigned is committed up to its goal.
+    def _is_at_goals(self) -> bool:
+        """Whether `until_end` is asked for and everything assigned is folded up to its goal.
 
         What is paused stays where it is.
         """
-        if not self._pace.until_end or not self._live or self._dirty or self._settling:
+        if not self._pace.until_end or not self._live or self._settling:
             return False
         if self._breaker.is_undecided:
             return False

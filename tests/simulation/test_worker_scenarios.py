@@ -50,6 +50,18 @@ def test_until_end_passes_trailing_markers_and_stops_by_itself() -> None:
     assert {p: c.offset for p, c in stage.committed.items()} == {0: 4, 1: 8}
 
 
+def test_until_end_does_not_wait_for_the_commit_interval() -> None:
+    """At the end nothing more can come that would share the commit."""
+    stage = Stage(partitions_n=2)
+    stage.send(events(5))
+    stage.send(events(2), partition=1)
+
+    stage.world.run(stage.start(Options(until_end=True, commit_interval_s=60.0)))
+
+    assert stage.is_done()
+    assert stage.clock.elapsed_s < 1.0
+
+
 def test_until_end_stops_where_the_log_ended_at_its_start() -> None:
     """An upstream that never rests must not keep a job for ever."""
     stage = Stage()
