@@ -17,7 +17,7 @@ from river.utils import VectorDict
 Features = dict[str, Any]
 
 COMPARED = frozenset({"0.26.1"})
-"""Versions of river with which tests/core/test_fused.py and test_fused_tree.py held."""
+"""Versions of river with which tests/core/test_fused*.py held."""
 
 _LINEAR = (linear_model.LogisticRegression, linear_model.LinearRegression)
 
@@ -119,7 +119,7 @@ def _linear(model: Any) -> Callable[..., None]:
 
     def learn_one(features: Features, label: Any) -> None:
         # A view of the weights; it makes those that an event brings along for the first time.
-        weights: Any = VectorDict(model._weights, model.initializer, features)  # noqa: SLF001
+        weights: Any = VectorDict(model._weights, model.initializer, features)
         rate, slope = descend(label, weights.dot(features))
         gradient: Any = VectorDict.from_scaled(features, slope)
         if l2:

@@ -90,7 +90,7 @@ class FusedLinear:
         elif self._names is not None:
             self._leave()
         scaled = self._transform(features)
-        return self._mean_of(self._model._raw_dot_one(scaled))  # type: ignore[no-any-return]  # noqa: SLF001
+        return self._mean_of(self._model._raw_dot_one(scaled))  # type: ignore[no-any-return]
 
     def learn_one(self, features: Features, label: Any) -> None:
         """As `learn_one` of both steps."""
@@ -108,7 +108,7 @@ class FusedLinear:
         """Write what the row knows back into the model and its scaler."""
         if self._names is None:
             return
-        known, weights = self._row.values(), self._model._weights  # noqa: SLF001
+        known, weights = self._row.values(), self._model._weights
         numbers = zip(known.counts, known.means, known.variances, known.weights, strict=True)
         for name, (n, mean, variance, weight) in zip(self._numbers, numbers, strict=True):
             self._scaler.keep_moments(name, n, mean, variance)
@@ -132,7 +132,7 @@ class FusedLinear:
         numbers = [name for name in features if name not in words]
         if not numbers or _may_collide(words, list(features)):
             return
-        known, weights = self._scaler, self._model._weights  # noqa: SLF001
+        known, weights = self._scaler, self._model._weights
         counts, means, variances = zip(*map(known.moments, numbers), strict=True)
         told_apart = [_Words(known.columns(word), weights) for word in words]
         columns = {column for word in told_apart for column in word.all_columns()}

@@ -11,9 +11,10 @@ Measured: nine numbers, 12,000 events, 50 us an event, river's own 81.
 """
 
 from math import isnan
-from typing import Any
+from typing import Any, NamedTuple
 
 from river import tree
+from river.tree.nodes.arf_htc_nodes import RandomLeafNaiveBayesAdaptive
 from river.tree.nodes.branch import DTBranch
 from river.tree.nodes.htc_nodes import LeafNaiveBayesAdaptive
 from river.tree.utils import do_naive_bayes_prediction
@@ -23,72 +24,109 @@ from stream.core.fused import is_compared
 Features = dict[str, Any]
 Votes = dict[Any, float]
 
+_LEAVES = (LeafNaiveBayesAdaptive, RandomLeafNaiveBayesAdaptive)
+
 
 def is_fused_tree(model: Any) -> bool:
     """Whether `FusedTree` is for it."""
     return type(model) is tree.HoeffdingTreeClassifier and is_compared()
 
 
+class _Answer(NamedTuple):
+    """What a tree said of an event, and how it came to it.
+
+    Attributes:
+        leaf: where the features led; None if that is not the plain case.
+        votes: the leaf's.
+        is_bayes: which of its two ways they are.
+    """
+
+    features: Features
+    chances: Votes
+    leaf: Any | None
+    votes: Votes
+    is_bayes: bool
+
+
 class FusedTree:
-    """The methods of a tree that a fold needs.
+    """The methods of a tree that a fold, or a forest, needs.
 
     Args:
-        model: a `tree.HoeffdingTreeClassifier`.
+        model: a `tree.HoeffdingTreeClassifier`, or a tree of a `forest.ARFClassifier`.
     """
 
     def __init__(self, model: Any) -> None:
         self._tree = model
-        self._asked: tuple[Features, Any, Votes, bool] | None = None
+        self._answer: _Answer | None = None
         # River's own object: a tree estimates its size by what its parts do not share.
         self._weight: float = model.learn_one.__kwdefaults__["w"]
 
     def predict_proba_one(self, features: Features) -> Votes:
-        """As `HoeffdingTreeClassifier.predict_proba_one`."""
+        """As `HoeffdingTreeClassifier.predict_proba_one`; the answer is kept: do not change it."""
+        self._answer = None
+        # First of all, as in river: classes that cannot be sorted raise, as may what follows.
+        chances: Votes = dict.fromkeys(sorted(self._tree.classes), 0.0)
         leaf = self._leaf(features)
         if leaf is None:
-            self._asked = None
-            return self._tree.predict_proba_one(features)  # type: ignore[no-any-return]
-        is_bayes = leaf._nb_correct_weight >= leaf._mc_correct_weight  # noqa: SLF001
+            chances = self._tree.predict_proba_one(features)
+            self._answer = _Answer(features, chances, None, {}, is_bayes=False)
+            return chances
+        is_bayes = leaf._nb_correct_weight >= leaf._mc_correct_weight
         votes = _by_bayes(leaf, features) if is_bayes else _by_majority(leaf)
-        self._asked = features, leaf, votes, is_bayes
-        return dict.fromkeys(sorted(self._tree.classes), 0.0) | votes
+        chances |= votes
+        self._answer = _Answer(features, chances, leaf, votes, is_bayes)
+        return chances
 
-    def learn_one(self, features: Features, label: Any) -> None:
+    def chances(self, features: Features) -> Votes:
+        """As `predict_proba_one`; what it said last, if that was of these features."""
+        answer = self._answer
+        if answer is not None and _same(answer.features, features):
+            return answer.chances
+        return self.predict_proba_one(features)
+
+    def learn_one(self, features: Features, label: Any, weight: float | None = None) -> None:
         """As `HoeffdingTreeClassifier.learn_one`."""
-        asked, self._asked = self._asked, None
-        model, weight = self._tree, self._weight
-        if asked is None or not _same(asked[0], features) or self._may_grow(asked[1]):
-            model.learn_one(features, label)
+        answer, self._answer = self._answer, None
+        model = self._tree
+        if weight is None:
+            weight = self._weight
+        if (
+            answer is None
+            or answer.leaf is None
+            or not _same(answer.features, features)
+            or self._may_grow(answer.leaf, weight)
+        ):
+            model.learn_one(features, label, w=weight)
             return
-        _, leaf, votes, is_bayes = asked
+        leaf, votes, is_bayes = answer.leaf, answer.votes, answer.is_bayes
         model.classes.add(label)
-        model._train_weight_seen_by_model += weight  # noqa: SLF001
+        model._train_weight_seen_by_model += weight
         by_majority = _by_majority(leaf) if is_bayes else votes
-        if not leaf.stats or _first(by_majority) == label:
-            leaf._mc_correct_weight += weight  # noqa: SLF001
+        if not leaf.stats or first(by_majority) == label:
+            leaf._mc_correct_weight += weight
         by_bayes = votes if is_bayes else _by_bayes(leaf, features)
-        if by_bayes and _first(by_bayes) == label:
-            leaf._nb_correct_weight += weight  # noqa: SLF001
+        if by_bayes and first(by_bayes) == label:
+            leaf._nb_correct_weight += weight
         leaf.update_stats(label, weight)
         leaf.update_splitters(features, label, weight, model.nominal_attributes)
 
     def _leaf(self, features: Features) -> Any | None:
         """Where the features lead; None if that is not the plain case."""
-        node = self._tree._root  # noqa: SLF001
+        node = self._tree._root
         try:
             while isinstance(node, DTBranch):
                 node = node.next(features)
         except KeyError:
             return None
-        return node if type(node) is LeafNaiveBayesAdaptive and node.is_active() else None
+        return node if type(node) in _LEAVES and node.is_active() else None
 
-    def _may_grow(self, leaf: Any) -> bool:
+    def _may_grow(self, leaf: Any, weight: float) -> bool:
         """Whether river has more to do than to teach the leaf, with some to spare."""
         model = self._tree
-        seen = model._train_weight_seen_by_model + self._weight  # noqa: SLF001
+        seen = model._train_weight_seen_by_model + weight
         if seen % model.memory_estimate_period == 0:
             return True
-        since = leaf.total_weight - leaf.last_split_attempt_at + 2.0
+        since = leaf.total_weight - leaf.last_split_attempt_at + weight + 1.0
         return bool(leaf.depth >= model.max_depth or since >= model.grace_period)
 
 
@@ -112,6 +150,6 @@ def _by_majority(leaf: Any) -> Votes:
     return {label: weight * factor for label, weight in stats.items()}
 
 
-def _first(votes: Votes) -> Any:
+def first(votes: Votes) -> Any:
     """The class with the most votes; of several, the first."""
     return max(votes, key=votes.get)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from typing import Any
 from river import base, compose
 
 from stream.core import fused, steps
+from stream.core.fused_forest import FusedForest, is_fused_forest
 from stream.core.fused_linear import FusedLinear, is_fused_linear
 from stream.core.fused_tree import FusedTree, is_fused_tree
 
@@ -41,9 +42,11 @@ class Unrolled:
 
 
 def unrolled(model: Any) -> Any:
-    """`model`, or its methods without what a pipeline, or a tree's second count of votes, costs."""
+    """`model`, or its methods without what a pipeline, or trees' further counts of votes, cost."""
     if is_plain(model):
         return Unrolled(model)
+    if is_fused_forest(model):
+        return FusedForest(model)
     return FusedTree(model) if is_fused_tree(model) else model
 
 

@@ -1,7 +1,5 @@
 """A tree that counts votes once: river's predictions, errors and state, to every bit."""
 
-import io
-import pickle
 import random
 from collections.abc import Callable
 from itertools import pairwise
@@ -9,7 +7,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from river import compose, tree
 from river import preprocessing as pre
 
@@ -18,6 +15,7 @@ from stream.core.fused_tree import FusedTree
 from stream.core.learner import kind_of, methods_of
 from stream.core.unrolled import unrolled
 from tests.bits import bits
+from tests.core.trees import EVENTS, event, last, state, told
 
 Tree = tree.HoeffdingTreeClassifier
 
@@ -43,23 +41,6 @@ TREES: dict[str, Callable[[], Any]] = {
 ONLY_NUMBERS = {"behind a scaler"}
 WITH_SIZES = {"without room"}  # in bytes of this very process: two trees of river's differ, too
 
-_NUMBERS = st.one_of(st.floats(-1e9, 1e9), st.floats(-2, 2), st.integers(-5, 5), st.booleans())
-
-
-def _event(rng: random.Random, *, texts: bool) -> tuple[dict[str, Any], Any]:
-    label = rng.choice(["a", "b", "b", "c"])
-    x: dict[str, Any] = {
-        "near": ord(label) + rng.gauss(0, 0.3),
-        "noise": rng.random(),
-        "code": rng.randrange(3) if label != "c" else 9,
-        "flag": rng.random() < 0.5,
-    }
-    if texts:
-        x["word"] = rng.choice(["x", "y"]) if label == "a" else rng.choice(["y", "z"])
-    if rng.random() < 0.1:
-        del x[rng.choice(list(x))]  # a tree may want to split by it
-    return x, label
-
 
 @pytest.mark.parametrize("name", TREES)
 @pytest.mark.parametrize("seed", range(3))
@@ -69,7 +50,7 @@ def test_a_stream_gives_rivers_tree(name: str, seed: int) -> None:
     predict, learn, _ = methods_of(mine, kind_of(mine))
     rng = random.Random(seed)
     for n in range(1_200):
-        x, y = _event(rng, texts=name not in ONLY_NUMBERS)
+        x, y = event(rng, texts=name not in ONLY_NUMBERS)
         if n > 700:
             y = {"a": "b", "b": "c", "c": "a"}[y]
         if rng.random() < 0.9:
@@ -79,24 +60,12 @@ def test_a_stream_gives_rivers_tree(name: str, seed: int) -> None:
             rivers.learn_one(x, y)
             learn(x, y)
         if n % 100 == 99 and name not in WITH_SIZES:
-            assert _state(mine) == _state(rivers)
-    assert _tree(rivers).n_nodes > 1 or name == "river's defaults"
+            assert state(mine) == state(rivers)
+    assert last(rivers).n_nodes > 1 or name == "river's defaults"
 
 
 @pytest.mark.parametrize("name", [name for name in TREES if name not in ONLY_NUMBERS])
-@given(
-    events=st.lists(
-        st.tuples(
-            st.dictionaries(
-                st.sampled_from(["a", "b", "c"]),
-                st.one_of(_NUMBERS, st.sampled_from(["s", "t"])),
-                min_size=1,
-            ),
-            st.sampled_from([True, False, 2, "x"]),
-        ),
-        max_size=60,
-    )
-)
+@given(events=EVENTS)
 def test_numbers_and_texts_in_one_feature_fail_as_they_do_in_river(
     name: str, events: list[tuple[dict[str, Any], Any]]
 ) -> None:
@@ -104,15 +73,26 @@ def test_numbers_and_texts_in_one_feature_fail_as_they_do_in_river(
     rivers, mine = TREES[name](), TREES[name]()
     methods: Any = unrolled(mine)
     for x, y in events:
-        expected = _told(rivers.predict_proba_one, x)
-        assert _told(methods.predict_proba_one, x) == expected
+        expected = told(rivers.predict_proba_one, x)
+        assert told(methods.predict_proba_one, x) == expected
         if isinstance(expected, str):
             return
-        expected = _told(rivers.learn_one, x, y)
-        assert _told(methods.learn_one, x, y) == expected
+        expected = told(rivers.learn_one, x, y)
+        assert told(methods.learn_one, x, y) == expected
         if isinstance(expected, str):
             return
-        assert _state(mine) == _state(rivers)
+        assert state(mine) == state(rivers)
+
+
+def test_of_two_errors_the_first_is_told() -> None:
+    """Neither can the classes be sorted, nor is the text a number."""
+    rivers, mine = TREES["eager"](), TREES["eager"]()
+    methods: Any = unrolled(mine)
+    for a, y in ((0.0, True), (0.0, False), (1.0, True), (0.0, False), (0.0, "x")):
+        rivers.learn_one({"a": a}, y)
+        methods.learn_one({"a": a}, y)
+
+    assert told(methods.predict_proba_one, {"a": "s"}) == told(rivers.predict_proba_one, {"a": "s"})
 
 
 def test_votes_are_those_of_the_very_event() -> None:
@@ -120,14 +100,14 @@ def test_votes_are_those_of_the_very_event() -> None:
     rivers, mine = TREES["eager"](), TREES["eager"]()
     methods = FusedTree(mine)
     rng = random.Random(5)
-    events = [_event(rng, texts=False) for _ in range(400)]
+    events = [event(rng, texts=False) for _ in range(400)]
     for (x, y), (other, _) in pairwise(events):
         for model in (rivers, methods):
             model.predict_proba_one(x)
             model.predict_proba_one(other)
             model.learn_one(x, y)
             model.learn_one(x, y)
-        assert _state(mine) == _state(rivers)
+        assert state(mine) == state(rivers)
 
 
 def test_only_rivers_own_class_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,28 +117,3 @@ def test_only_rivers_own_class_is_fused(monkeypatch: pytest.MonkeyPatch) -> None
         assert unrolled(other) is other
     monkeypatch.setattr(fused, "river_version", "0.26.9")
     assert not fused_tree.is_fused_tree(Tree())
-
-
-class _Pickler(pickle.Pickler):
-    """River gives every Gaussian a random generator, seeded by the system: not compared."""
-
-    def reducer_override(self, value: Any) -> Any:
-        return (int, ()) if isinstance(value, random.Random) else NotImplemented
-
-
-def _state(model: Any) -> bytes:
-    buffer = io.BytesIO()
-    _Pickler(buffer).dump(getattr(model, "steps", model))
-    return buffer.getvalue()
-
-
-def _tree(model: Any) -> Any:
-    return list(model.steps.values())[-1] if hasattr(model, "steps") else model
-
-
-def _told(method: Callable[..., Any], *arguments: Any) -> Any:
-    """Its answer's bits, or the text of its error."""
-    try:
-        return bits(method(*arguments))
-    except Exception as error:  # noqa: BLE001  # whatever river raises
-        return repr(error)
