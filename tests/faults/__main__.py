@@ -77,7 +77,11 @@ def main() -> int:
     missing = sorted(rows.keys() - book.rows.keys())
     if not missing or arguments.page is not None:
         path = arguments.page or REPOSITORY / "docs" / PAGES[client]
-        path.write_text(report.page(book, client, not_run=missing, not_with=not_with))
+        before = path.read_text() if path.exists() else ""
+        path.write_text(
+            report.page(book, client, not_run=missing, not_with=not_with)
+            + report.recovery(book, before)
+        )
     return 0 if is_good else 1
 
 

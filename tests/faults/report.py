@@ -40,9 +40,11 @@ are loud.
 """
 
 
-RECOVERY = """
-## Recovery
+_RECOVERY_HEAD = "\n## Recovery\n"
 
+RECOVERY = (
+    _RECOVERY_HEAD
+    + """
 `scripts/faults --recovery`: seconds from `kill -9` to the next committed output, the start of the
 new process (Python, river, connections) included; `recovery_time_s = {allowed_s:g}`, on a broker
 with the intervals that it is shipped with. The kills come 0.5 to 3 s after the last recovery.
@@ -52,6 +54,7 @@ machine; in `late` what it takes beyond {start_s:g} s is not counted.
 | model | events in the log | state | worker | kills | min | median | max | start | late | all |
 |---|---|---|---|---|---|---|---|---|---|---|
 """
+)
 
 
 def line(result: Result) -> str:
@@ -115,7 +118,7 @@ def summary(results: Sequence[Result]) -> str:
 
 
 def page(book: Book, client: Client, *, not_run: Sequence[int], not_with: Mapping[int, str]) -> str:
-    """docs/FAULTS.md, or the other client's."""
+    """docs/FAULTS.md, or the other client's, up to the part that `recovery` is."""
     seen = _circumstances()
     results = [book.rows[n] for n in sorted(book.rows)]
     rows = [
@@ -132,18 +135,19 @@ def page(book: Book, client: Client, *, not_run: Sequence[int], not_with: Mappin
         f"\nRow {number} cannot be had with this client: {not_with[number]}.\n"
         for number in not_with
     ]
-    return (
-        head + "\n".join(rows) + "\n" + "".join(never) + _recovery(list(book.recoveries.values()))
-    )
+    return head + "\n".join(rows) + "\n" + "".join(never)
 
 
 def _missing(not_run: Sequence[int]) -> str:
     return f"; not run: {', '.join(map(str, not_run))}" if not_run else ""
 
 
-def _recovery(found: Sequence[Recoveries]) -> str:
+def recovery(book: Book, before: str) -> str:
+    """The page's last part; if no run in the book made it, what the page said `before`."""
+    found = list(book.recoveries.values())
     if not found:
-        return ""
+        _, head, kept = before.partition(_RECOVERY_HEAD)
+        return head + kept
     rows = [
         f"| {r.model} | {r.events_n:,} | {r.model_bytes / 1e6:.2f} MB | {r.who} | "
         f"{len(r.seconds)} | {min(r.seconds):.1f} | "

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from stream.sandbox import LocalKafka, LocalRedis
+from tests.faults import report
 from tests.faults.all_rows import QUICK, table
+from tests.faults.recovery import Recoveries
 from tests.faults.running import REPOSITORY, run_rows
 
 QUICK_WITHIN_S = 180.0
@@ -28,6 +30,24 @@ def test_the_quick_slice_holds(kafka: LocalKafka, redis_server: LocalRedis, tmp_
 
     assert [r.verdict for r in results] == ["held"] * len(QUICK), "\n".join(said)
     assert time.monotonic() - began < QUICK_WITHIN_S
+
+
+def test_a_run_of_rows_keeps_what_the_page_says_of_recovery() -> None:
+    """Runs of kills are others; one of them takes the place of the one before."""
+    book = report.Book(None, merge=False)
+    book.add(
+        Recoveries(
+            model="tree", events_n=10, model_bytes=5, who="named", allowed_s=10.0,
+            seconds=(1.5,), started_s=(0.5,),
+        )
+    )  # fmt: skip
+    said = report.recovery(book, "")
+    assert "| tree |" in said
+
+    rows_only = report.Book(None, merge=False)
+    assert report.recovery(rows_only, f"the table\n{said}") == said
+    assert report.recovery(book, "the table\n\n## Recovery\n\nof before") == said
+    assert not report.recovery(rows_only, "the table\n")
 
 
 def test_the_table_has_every_row() -> None:
