@@ -5,14 +5,19 @@ crash-only, so that costs what any crash costs.
 """
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
+from pathlib import PurePath
+from traceback import walk_stack
 
 from stream.errors import ExitCode
 
 _LOOK_S = 0.25
+_FRAMES_N = 3
 
 
 class Watchdog:
@@ -29,6 +34,7 @@ class Watchdog:
         self._on_hang = on_hang
         self._end = end
         self._watched: tuple[str, float] | None = None
+        self._thread = threading.get_ident()
         self._over = threading.Event()
         threading.Thread(target=self._look, name="watchdog", daemon=True).start()
 
@@ -39,6 +45,7 @@ class Watchdog:
         Within another watch the time of that one stands still meanwhile.
         """
         outer, began = self._watched, time.monotonic()
+        self._thread = threading.get_ident()
         self._watched = (what, began + seconds)
         try:
             yield
@@ -55,6 +62,15 @@ class Watchdog:
         while not self._over.wait(_LOOK_S):
             watched = self._watched
             if watched is not None and time.monotonic() > watched[1]:
-                self._on_hang(f"{watched[0]} did not return within its deadline")
+                self._on_hang(f"{watched[0]} did not return within its deadline; {self._place()}")
                 self._end(ExitCode.INTERNAL)
                 return
+
+    def _place(self) -> str:
+        """Which call it is, innermost first: all that will be left of it."""
+        frame = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented, in spite of its name
+        places = [
+            f"{PurePath(at.f_code.co_filename).name}:{line} {at.f_code.co_name}"
+            for at, line in islice(walk_stack(frame), _FRAMES_N)
+        ]
+        return f"it is at {' < '.join(places)}"

@@ -76,6 +76,10 @@ class Supervisor:
             time.sleep(0.1)
         self.run.recovered(after)
 
+    def finish(self, *, within_s: float = 60.0) -> None:
+        """As `Run.finish`; a commit that began in the trouble may hang until now. Raises: Broke."""
+        self.run.finish(within_s=within_s, look=self.look)
+
     @property
     def told(self) -> str:
         """What became of it."""
@@ -93,7 +97,7 @@ def killed(stage: Stage) -> Told:
             stage.kafka.start()
             at = time.monotonic()
             keeper.flowing(at)
-        run.finish()
+        keeper.finish()
         return Told(f"killed twice, 2 s away each; {keeper.told}", run.recoveries)
 
 
@@ -113,7 +117,7 @@ def hung(stage: Stage) -> Told:
             stage.kafka.resume()
         at = time.monotonic()
         keeper.flowing(at)
-        run.finish(within_s=90)
+        keeper.finish(within_s=90)
         return Told(keeper.told, run.recoveries)
 
 
@@ -132,7 +136,7 @@ def away(stage: Stage) -> Told:
         stage.kafka.start()
         at = time.monotonic()
         keeper.flowing(at)
-        run.finish(within_s=90)
+        keeper.finish(within_s=90)
         if starts_n > AWAY_S / 8:
             raise Broke(f"a storm of restarts: {keeper.codes}")
         return Told(f"at start: 69; {AWAY_S:g} s away: {keeper.told}", run.recoveries)
@@ -174,8 +178,7 @@ def bounced(stage: Stage) -> Told:
             cluster.nodes[node].stop()
             keeper.flowing(at)
             cluster.start()
-        keeper.look()
-        run.finish()
+        keeper.finish()
         return Told(
             f"killed the leader, then the controller, then {BOUNCES} clean bounces; {keeper.told}",
             run.recoveries,
@@ -209,7 +212,7 @@ def not_acknowledged(stage: Stage) -> Told:
         if any(seen):
             raise Broke(f"I4: {seen} outcomes became visible while they were not acknowledged")
         lost = run.every_log().count("commit_lost")
-        run.finish(within_s=120)
+        keeper.finish(within_s=120)
         return Told(f"12 s with one of the outputs' two replicas and min.isr 2, then 12 s with one "
                     f"of three nodes: nothing visible, {lost} commits lost; {keeper.told}",
                     run.recoveries)  # fmt: skip

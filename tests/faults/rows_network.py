@@ -153,6 +153,6 @@ def troubled(stage: Stage) -> Told:
         if not (cut_n and dropped.hits):
             raise Broke(f"no trouble was made: {cut_n} cuts, {dropped.hits} answers dropped")
         keeper.flowing(time.monotonic())
-        run.finish(within_s=90)
+        keeper.finish(within_s=90)
         return Told(f"4 s of each ({cut_n} connections cut in a frame, {CUTS} others); "
                     f"{keeper.told}", run.recoveries)  # fmt: skip

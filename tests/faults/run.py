@@ -223,12 +223,22 @@ class Run:
         """What all workers wrote."""
         return "\n".join(worker.log for worker in self.workers)
 
-    def finish(self, *, within_s: float = 60.0) -> None:
-        """Stop feeding, wait for the end, and check everything. Raises: Broke."""
+    def finish(self, *, within_s: float = 60.0, look: Callable[[], object] = lambda: None) -> None:
+        """Stop feeding, wait for the end, and check everything. Raises: Broke.
+
+        Args:
+            within_s: longest wait for the end.
+            look: called now and then while it waits: for whoever looks after a worker.
+        """
         self.feeder.stop()
         records = settled.inputs(self.verifier)
+
+        def is_done() -> bool:
+            look()
+            return settled.lag_gone(self.verifier, records)
+
         self.until(
-            lambda: settled.lag_gone(self.verifier, records),
+            is_done,
             within_s=within_s,
             what=f"I7: lag 0; committed {self.verifier.committed}, "
             f"ends { {p: len(r) for p, r in records.items()} }",
