@@ -1,17 +1,19 @@
 """librdkafka against a broker that hangs, is away, or lacks what is needed: every call ends."""
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from stream.adapters import confluent
 from stream.adapters.confluent import KafkaLog, membership
+from stream.adapters.confluent.calls import LATE_S, LEFT_MAX, Calls
 from stream.core.event import Channel
-from stream.errors import CommitLost, Misconfigured, Retryable
+from stream.errors import CommitLost, Internal, Misconfigured, Retryable
 from stream.ports import Committed
 from stream.sandbox import LocalKafka
 from tests.broker import kafka_hands as hands
@@ -50,6 +52,69 @@ def committed_once(log: KafkaLog) -> None:
     log.poll(timeout_s=0.05, records_max=1)
     if log.committed({0}) != {0: at(2)}:
         log.commit([output(b"second")], {0: at(2)})
+
+
+class _Hanging:
+    """A producer whose offsets never arrive, as when the group's coordinator left the cluster."""
+
+    def __init__(self, client: Producer) -> None:
+        self._client = client
+        self.released = threading.Event()
+        self.ended = threading.Event()
+
+    def send_offsets_to_transaction(self, *arguments: Any) -> None:
+        self.released.wait()
+        try:
+            self._client.send_offsets_to_transaction(*arguments)
+        finally:
+            self.ended.set()
+
+    def __len__(self) -> int:
+        return len(self._client)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def test_offsets_that_hang_are_left_behind(world: ConfluentWorld) -> None:
+    """The next producer ends their transaction; and let go at last they do no harm."""
+    create(world)
+    log = joined(world, instance="w-0")
+    log.commit([output(b"first")], {0: at(1)})
+    assert log._producer is not None
+    hanging = _Hanging(log._producer.client)
+    log._producer.client = cast("Producer", hanging)
+
+    with hands.takes(world.timings.call_deadline_s), pytest.raises(CommitLost, match="hangs"):
+        log.commit([output(b"lost")], {0: at(2)})
+    assert log.committed({0}) == {0: at(1)}
+    log.commit([output(b"second")], {0: at(2)})
+    hanging.released.set()
+    assert hanging.ended.wait(30.0)
+    log.commit([output(b"third")], {0: at(3)})
+
+    assert log.committed({0}) == {0: at(3)}
+    assert values(world.reader(), Channel.PREDICTIONS) == [b"first", b"second", b"third"]
+    log.close()
+
+
+def test_a_process_in_which_calls_hang_again_and_again_begins_anew() -> None:
+    """Each of them keeps what a client keeps; a call that returned does not count."""
+    calls, over = Calls(), threading.Event()
+    for _ in range(LEFT_MAX):
+        calls.check()
+        with pytest.raises(CommitLost, match="hangs"):
+            calls.within(-LATE_S, over.wait, "sending the offsets")
+    with pytest.raises(Internal, match="restarts"):
+        calls.check()
+
+    over.set()
+    for thread in threading.enumerate():
+        if thread.name == "sending the offsets":
+            thread.join(5.0)
+    calls.check()
+    with pytest.raises(ZeroDivisionError):
+        calls.within(5.0, lambda: 1 // 0, "sending the offsets")
 
 
 def test_a_commit_into_a_broker_that_hangs_is_lost_and_found_again(world: ConfluentWorld) -> None:

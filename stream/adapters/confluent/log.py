@@ -8,8 +8,8 @@ so much of what the kafka-python adapter has to mend is right here. What remains
 - after any failure the producer is thrown away, and the next one of its transactional id ends what
   it left open; then the committed offsets decide;
 - so it is after a commit that succeeded although a connection broke: a request was sent again, and
-  the first one may still arrive, in the middle of the next transaction (KAFKA-17754). And there
-  librdkafka 2.16 was seen to hang for good in `send_offsets_to_transaction`;
+  the first one may still arrive, in the middle of the next transaction (KAFKA-17754);
+- sending the offsets may hang for good: then it is left behind, as a failure (`calls.py`);
 - partitions are assigned paused and flow once the worker has told them where to begin;
 - it cannot ask a cluster for its open transactions: `end_abandoned` comes from outside.
 """
@@ -17,11 +17,13 @@ so much of what the kafka-python adapter has to mend is right here. What remains
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.adapters.confluent import producing
+from stream.adapters.confluent.calls import Calls
 from stream.adapters.confluent.connection import Connection, partitions, unreadable
 from stream.adapters.confluent.membership import Membership
 from stream.adapters.confluent.records import polled, sorted_out
@@ -86,6 +88,7 @@ class KafkaLog:
         self._consumer: Consumer = self._membership.consumer
         self._metadata: Any = None
         self._ends: dict[int, int] = {}
+        self._calls = Calls()
 
     def _ready_producer(self) -> producing.Deliveries:
         if self._producer is not None:
@@ -186,6 +189,7 @@ class KafkaLog:
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
         """See `Log.commit`."""
         self._stop_if_fenced()
+        self._calls.check()
         if not outputs and not offsets:
             return
         if self._metadata is None:
@@ -220,7 +224,10 @@ class KafkaLog:
         client.begin_transaction()
         producer.send(outputs)
         if positions:
-            client.send_offsets_to_transaction(list(positions), self._metadata, timeout_s)
+            send_offsets = partial(
+                client.send_offsets_to_transaction, list(positions), self._metadata, timeout_s
+            )
+            self._calls.within(timeout_s, send_offsets, "sending the offsets")
         client.commit_transaction(max(COMMIT_S_MIN, deadline_s - time.monotonic()))
 
     def _meaning(self, error: StreamError | KafkaException) -> StreamError:
