@@ -197,6 +197,8 @@ class Player:
         except CommitLost as error:
             return "rebuilt", str(error)
         except Fenced as error:
+            if self.instance is not None and f'"{self.instance}"' not in str(error):
+                raise Broke(f"I13: it does not say whose name was taken: {error}") from error
             return "exit fenced", str(error)
         except Misconfigured as error:
             return "exit config", str(error)

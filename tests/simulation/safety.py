@@ -112,7 +112,7 @@ class Safety:
         rng = self._rng
         ready = self._ready()
         # A turn of somebody who has nothing to do shows little: there are few of them.
-        busy = ready if rng.random() < 0.15 else list(filter(self._has_work, ready))
+        busy = ready if rng.random() < 0.05 else list(filter(self._has_work, ready))
         self._patience = 0.97 if busy else 0.8
         if not self._alive or (len(self._alive) < WORKERS_MAX and rng.random() < 0.03):
             self._start()

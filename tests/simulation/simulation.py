@@ -9,6 +9,7 @@ from dataclasses import replace
 from stream.adapters.memory.broker import no_faults
 from stream.errors import LogLost
 from stream.runtime.breaker import NEVER
+from stream.runtime.worker import GAP_AFTER_S
 from tests.simulation.cache_audit import litter
 from tests.simulation.safety import Safety
 from tests.simulation.troubles import Outlook, Trouble
@@ -84,8 +85,11 @@ class Simulation(Safety):
             for _ in range(REFUSAL_ROUNDS_MAX):
                 self.world.turn(process)
                 self.world.run_job(process)
-                if not self._has_work(process) and not self.auditor.lag():
+                if self._has_work(process):
+                    continue
+                if self._is_worked_off():
                     break
+                self.clock.sleep(GAP_AFTER_S)
         except LogLost as error:
             self._die(process, f"refuses: {error}")
             self._bury_all()
@@ -128,8 +132,12 @@ class Simulation(Safety):
                 self.world.run_job(process)
             if busy or any(map(self._has_work, self._alive)):
                 continue
-            if not self.auditor.lag().keys() - self.auditor.paused().keys():
+            if self._is_worked_off():
                 break
+            self.clock.sleep(GAP_AFTER_S)  # what is left lies behind markers, and only wants quiet
+
+    def _is_worked_off(self) -> bool:
+        return not self.auditor.lag().keys() - self.auditor.paused().keys()
 
     def _mend_paused(self) -> None:
         """What an operator does: start again, and if that is no help, with the breaker off."""

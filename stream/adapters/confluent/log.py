@@ -41,6 +41,7 @@ MISSING_S = 2.0
 
 _FENCING = frozenset({
     KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.FENCED_INSTANCE_ID,
 })  # fmt: skip
 
 

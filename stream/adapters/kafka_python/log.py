@@ -202,7 +202,11 @@ class KafkaLog:
         first: BaseException = error
         if self._producer is not None and not isinstance(error, Misconfigured):
             first = producing.cause(self._producer, error)
-        fencing = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
+        fencing = (
+            errors.ProducerFencedError,
+            errors.InvalidProducerEpochError,
+            errors.FencedInstanceIdError,
+        )
         if self._instance is not None and isinstance(first, fencing):
             self._fenced = True
             return Fenced(f'another worker took over as instance "{self._instance}"')
