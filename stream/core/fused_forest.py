@@ -41,11 +41,10 @@ class FusedForest:
     def predict_proba_one(self, features: Features) -> Votes:
         """As `ARFClassifier.predict_proba_one`."""
         model = self._forest
-        if not self._trees:
-            nothing: Votes = model.predict_proba_one(features)  # which makes the trees
-            self._trees = list(map(FusedTree, model.data))
-            return nothing
         votes: Votes = {}
+        if not self._trees:
+            self._plant(features)
+            return votes
         is_weighted = not model.disable_weighted_vote
         for tree, metric in zip(self._trees, model._metrics, strict=True):
             chances = tree.predict_proba_one(features)
@@ -60,8 +59,7 @@ class FusedForest:
         """As `ARFClassifier.learn_one`."""
         model = self._forest
         if not self._trees:
-            model._init_ensemble(sorted(features))
-            self._trees = list(map(FusedTree, model.data))
+            self._plant(features)
         background = model._background or [None] * len(self._trees)
         for index, tree in enumerate(self._trees):
             chances = tree.chances(features)
@@ -75,6 +73,11 @@ class FusedForest:
                     background[index].learn_one(x=features, y=label, w=weight)
                 tree.learn_one(features, label, weight)
                 self._look_for_drift(index, model._drift_detector_input(index, label, guess))
+
+    def _plant(self, features: Features) -> None:
+        """The first event makes the trees."""
+        self._forest._init_ensemble(sorted(features))
+        self._trees = list(map(FusedTree, self._forest.data))
 
     def _look_for_drift(self, index: int, error: float) -> None:
         """In one tree: a warning plants another behind it, a drift puts that in its place."""

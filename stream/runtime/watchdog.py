@@ -13,11 +13,30 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import PurePath
 from traceback import walk_stack
+from typing import NamedTuple
 
 from stream.errors import ExitCode
 
 _LOOK_S = 0.25
 _FRAMES_N = 3
+
+
+class _Watched(NamedTuple):
+    """What a thread does, and until when it may."""
+
+    what: str
+    end_s: float
+    thread: int
+
+    @property
+    def place(self) -> str:
+        """Which call it is in, innermost first: all that will be left of it."""
+        frame = sys._current_frames().get(self.thread)  # noqa: SLF001  # documented, in spite of its name
+        places = [
+            f"{PurePath(at.f_code.co_filename).name}:{line} {at.f_code.co_name}"
+            for at, line in islice(walk_stack(frame), _FRAMES_N)
+        ]
+        return f"it is at {' < '.join(places)}"
 
 
 class Watchdog:
@@ -33,8 +52,7 @@ class Watchdog:
     ) -> None:
         self._on_hang = on_hang
         self._end = end
-        self._watched: tuple[str, float] | None = None
-        self._thread = threading.get_ident()
+        self._watched: _Watched | None = None
         self._over = threading.Event()
         threading.Thread(target=self._look, name="watchdog", daemon=True).start()
 
@@ -45,13 +63,12 @@ class Watchdog:
         Within another watch the time of that one stands still meanwhile.
         """
         outer, began = self._watched, time.monotonic()
-        self._thread = threading.get_ident()
-        self._watched = (what, began + seconds)
+        self._watched = _Watched(what, began + seconds, threading.get_ident())
         try:
             yield
         finally:
             if outer is not None:
-                outer = (outer[0], outer[1] + time.monotonic() - began)
+                outer = outer._replace(end_s=outer.end_s + time.monotonic() - began)
             self._watched = outer
 
     def close(self) -> None:
@@ -61,16 +78,7 @@ class Watchdog:
     def _look(self) -> None:
         while not self._over.wait(_LOOK_S):
             watched = self._watched
-            if watched is not None and time.monotonic() > watched[1]:
-                self._on_hang(f"{watched[0]} did not return within its deadline; {self._place()}")
+            if watched is not None and time.monotonic() > watched.end_s:
+                self._on_hang(f"{watched.what} did not return within its deadline; {watched.place}")
                 self._end(ExitCode.INTERNAL)
                 return
-
-    def _place(self) -> str:
-        """Which call it is, innermost first: all that will be left of it."""
-        frame = sys._current_frames().get(self._thread)  # noqa: SLF001  # documented, in spite of its name
-        places = [
-            f"{PurePath(at.f_code.co_filename).name}:{line} {at.f_code.co_name}"
-            for at, line in islice(walk_stack(frame), _FRAMES_N)
-        ]
-        return f"it is at {' < '.join(places)}"

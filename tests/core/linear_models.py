@@ -1,6 +1,5 @@
 """Linear models whose steps are fused, and what of them must be river's own."""
 
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,6 @@ from river import compose, linear_model, optim
 from river import preprocessing as pre
 
 from stream.core import pickling
-from tests.bits import bits
 
 
 def _own_weights(first: float) -> Any:
@@ -46,14 +44,6 @@ SCALED: dict[str, Callable[[], Any]] = {
 """Behind river's scaler; to learn by plain gradient descent."""
 
 
-def told(method: Callable[..., Any], *arguments: Any) -> Any:
-    """What it answers, to every bit; an error with its text."""
-    try:
-        return bits(method(*arguments))
-    except (ArithmeticError, TypeError, ValueError, KeyError) as error:
-        return repr(error)
-
-
 def state(model: Any) -> bytes:
     """Of the steps, also of pipelines inside: one that was called itself keeps a cache."""
     return pickling.dumps([_steps(model)])
@@ -65,8 +55,3 @@ def _steps(model: Any) -> Any:
     if not isinstance(model, compose.Pipeline):
         return model
     return {name: _steps(step) for name, step in model.steps.items()}
-
-
-def restored(model: Any) -> Any:
-    """Another one, from the pickled state."""
-    return pickle.loads(pickling.dumps(model))  # noqa: S301  # ours

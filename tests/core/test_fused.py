@@ -12,7 +12,8 @@ from river import preprocessing as pre
 from stream.core import fused
 from stream.core.learner import kind_of
 from stream.core.unrolled import settler, unrolled
-from tests.core.linear_models import SCALED, restored, state, told
+from tests.core.comparison import restored, told
+from tests.core.linear_models import SCALED, state
 
 _NUMBERS = st.one_of(
     st.floats(-1e100, 1e100), st.floats(-9, 9), st.integers(-(2**70), 2**70), st.booleans()

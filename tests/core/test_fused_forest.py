@@ -1,9 +1,7 @@
 """A forest that counts votes once: river's predictions, errors, draws and state, to every bit."""
 
-import pickle
 import random
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,12 +9,22 @@ from hypothesis import given, settings
 from river import compose, drift, forest, metrics
 from river import preprocessing as pre
 
-from stream.core import fused, fused_forest, pickling
+from stream.core import fused, fused_forest
 from stream.core.fused_forest import FusedForest
 from stream.core.learner import kind_of, methods_of
 from stream.core.unrolled import unrolled
 from tests.bits import bits
-from tests.core.trees import EVENTS, event, last, state, told
+from tests.core.comparison import restored
+from tests.core.trees import (
+    EVENTS,
+    Event,
+    ask_for_others,
+    drifting,
+    event,
+    fail_alike,
+    follow,
+    last,
+)
 
 
 def _forest(**params: Any) -> forest.ARFClassifier:
@@ -61,20 +69,10 @@ CHANGING = {"nervous", "drifts before warnings", "without warnings"}
 def test_a_stream_gives_rivers_forest(name: str, seed: int) -> None:
     """With drift, missing features, events without a label, and labels without a prediction."""
     rivers, mine = FORESTS[name](), FORESTS[name]()
-    predict, learn, _ = methods_of(mine, kind_of(mine))
     rng = random.Random(seed)
-    for n in range(900):
-        x, y = event(rng, texts=name not in ONLY_NUMBERS)
-        if n > 500:
-            y = {"a": "b", "b": "c", "c": "a"}[y]
-        if rng.random() < 0.9:
-            expected = rivers.predict_proba_one(x)
-            assert bits(predict(x).probabilities) == bits(dict(expected))
-        if rng.random() < 0.9:
-            rivers.learn_one(x, y)
-            learn(x, y)
-        if n % 100 == 99 and name not in WITH_SIZES:
-            assert state(mine) == state(rivers)
+    texts = name not in ONLY_NUMBERS
+    events = drifting(rng, events_n=900, drift_at=500, texts=texts)
+    for _ in follow(rivers, mine, events, rng, has_sizes=name in WITH_SIZES):
         assert _draws(mine) == _draws(rivers)
     if name in CHANGING:
         assert last(rivers).n_drifts_detected() > 0
@@ -84,36 +82,15 @@ def test_a_stream_gives_rivers_forest(name: str, seed: int) -> None:
 @settings(max_examples=30)
 @given(events=EVENTS)
 def test_numbers_and_texts_in_one_feature_fail_as_they_do_in_river(
-    name: str, events: list[tuple[dict[str, Any], Any]]
+    name: str, events: list[Event]
 ) -> None:
     """With the same error, at the same event; what is left behind then is undone by the fold."""
-    rivers, mine = FORESTS[name](), FORESTS[name]()
-    methods: Any = unrolled(mine)
-    for x, y in events:
-        expected = told(lambda x: dict(rivers.predict_proba_one(x)), x)
-        assert told(methods.predict_proba_one, x) == expected
-        if isinstance(expected, str):
-            return
-        expected = told(rivers.learn_one, x, y)
-        assert told(methods.learn_one, x, y) == expected
-        if isinstance(expected, str):
-            return
-        assert state(mine) == state(rivers)
+    fail_alike(FORESTS[name](), FORESTS[name](), events)
 
 
 def test_votes_are_those_of_the_very_event() -> None:
     """Another event was asked for in between, or something was learned."""
-    rivers, mine = FORESTS["nervous"](), FORESTS["nervous"]()
-    methods = FusedForest(mine)
-    rng = random.Random(5)
-    events = [event(rng, texts=False) for _ in range(200)]
-    for (x, y), (other, _) in pairwise(events):
-        for model in (rivers, methods):
-            model.predict_proba_one(x)
-            model.predict_proba_one(other)
-            model.learn_one(x, y)
-            model.learn_one(x, y)
-        assert state(mine) == state(rivers)
+    ask_for_others(FORESTS["nervous"](), FORESTS["nervous"](), events_n=200)
 
 
 def test_a_forest_goes_on_after_it_was_pickled() -> None:
@@ -123,10 +100,10 @@ def test_a_forest_goes_on_after_it_was_pickled() -> None:
     for n in range(400):
         x, y = event(rng, texts=True)
         if n % 50 == 0:
-            mine = pickle.loads(pickling.dumps(mine))  # noqa: S301  # made here
+            mine = restored(mine)
         methods = methods_of(mine, kind_of(mine))
         expected = rivers.predict_proba_one(x)
-        assert bits(methods.predict(x).probabilities) == bits(dict(expected))
+        assert bits(methods.predict(x).probabilities) == bits(expected)
         rivers.learn_one(x, y)
         methods.learn(x, y)
     assert _draws(mine) == _draws(rivers)

@@ -15,7 +15,8 @@ from stream.core.learner import kind_of
 from stream.core.unrolled import settler, unrolled
 from stream.models.encoders import MixedScaler
 from tests.bits import bits
-from tests.core.linear_models import SCALED, restored, state, told
+from tests.core.comparison import restored, told
+from tests.core.linear_models import SCALED, state
 
 
 class Halving(MixedScaler):

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ from river import preprocessing as pre
 
 from stream.core import fused, fused_tree
 from stream.core.fused_tree import FusedTree
-from stream.core.learner import kind_of, methods_of
 from stream.core.unrolled import unrolled
-from tests.bits import bits
-from tests.core.trees import EVENTS, event, last, state, told
+from tests.core.comparison import told
+from tests.core.trees import EVENTS, Event, ask_for_others, drifting, fail_alike, follow, last
 
 Tree = tree.HoeffdingTreeClassifier
 
@@ -47,41 +45,21 @@ WITH_SIZES = {"without room"}  # in bytes of this very process: two trees of riv
 def test_a_stream_gives_rivers_tree(name: str, seed: int) -> None:
     """With drift, missing features, events without a label, and labels without a prediction."""
     rivers, mine = TREES[name](), TREES[name]()
-    predict, learn, _ = methods_of(mine, kind_of(mine))
     rng = random.Random(seed)
-    for n in range(1_200):
-        x, y = event(rng, texts=name not in ONLY_NUMBERS)
-        if n > 700:
-            y = {"a": "b", "b": "c", "c": "a"}[y]
-        if rng.random() < 0.9:
-            expected = rivers.predict_proba_one(x)
-            assert bits(predict(x).probabilities) == bits(expected)
-        if rng.random() < 0.9:
-            rivers.learn_one(x, y)
-            learn(x, y)
-        if n % 100 == 99 and name not in WITH_SIZES:
-            assert state(mine) == state(rivers)
+    texts = name not in ONLY_NUMBERS
+    events = drifting(rng, events_n=1_200, drift_at=700, texts=texts)
+    for _ in follow(rivers, mine, events, rng, has_sizes=name in WITH_SIZES):
+        pass
     assert last(rivers).n_nodes > 1 or name == "river's defaults"
 
 
 @pytest.mark.parametrize("name", [name for name in TREES if name not in ONLY_NUMBERS])
 @given(events=EVENTS)
 def test_numbers_and_texts_in_one_feature_fail_as_they_do_in_river(
-    name: str, events: list[tuple[dict[str, Any], Any]]
+    name: str, events: list[Event]
 ) -> None:
     """With the same error, at the same event; what is left behind then is undone by the fold."""
-    rivers, mine = TREES[name](), TREES[name]()
-    methods: Any = unrolled(mine)
-    for x, y in events:
-        expected = told(rivers.predict_proba_one, x)
-        assert told(methods.predict_proba_one, x) == expected
-        if isinstance(expected, str):
-            return
-        expected = told(rivers.learn_one, x, y)
-        assert told(methods.learn_one, x, y) == expected
-        if isinstance(expected, str):
-            return
-        assert state(mine) == state(rivers)
+    fail_alike(TREES[name](), TREES[name](), events)
 
 
 def test_of_two_errors_the_first_is_told() -> None:
@@ -97,17 +75,7 @@ def test_of_two_errors_the_first_is_told() -> None:
 
 def test_votes_are_those_of_the_very_event() -> None:
     """Another event was asked for in between, or something was learned."""
-    rivers, mine = TREES["eager"](), TREES["eager"]()
-    methods = FusedTree(mine)
-    rng = random.Random(5)
-    events = [event(rng, texts=False) for _ in range(400)]
-    for (x, y), (other, _) in pairwise(events):
-        for model in (rivers, methods):
-            model.predict_proba_one(x)
-            model.predict_proba_one(other)
-            model.learn_one(x, y)
-            model.learn_one(x, y)
-        assert state(mine) == state(rivers)
+    ask_for_others(TREES["eager"](), TREES["eager"](), events_n=400)
 
 
 def test_only_rivers_own_class_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from river import preprocessing as pre
 from stream.core import pickling
 from stream.core.learner import kind_of, methods_of
 from stream.core.unrolled import Unrolled, is_plain, settler, unrolled
-from tests.core.linear_models import state, told
+from tests.core.comparison import told
+from tests.core.linear_models import state
 
 
 def _doubled(x: dict[str, Any]) -> dict[str, Any]:
