@@ -110,7 +110,7 @@ def _batch(seeds: Sequence[int], *, records_n: int | None) -> tuple[int, float, 
     gc.freeze()
     for seed in seeds:
         try:
-            simulate(seed, records_n=records_n)
+            simulate(seed, records_n=records_n).forget()
         except Failed as error:
             failed.append(str(error))
         gc.collect()

@@ -266,6 +266,11 @@ class Auditor:
                 self._seen_n[at] = self._positions[at] = 0
                 self._seen[at] = 0, 0, self._genesis
 
+    def forget(self) -> None:
+        """Let go of all that was expected."""
+        self._loops.clear()
+        self._histories.clear()
+
     def check(self) -> None:
         """Raises: Violation."""
         for partition, committed in self._group.offsets.items():

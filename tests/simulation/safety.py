@@ -72,7 +72,7 @@ class Safety:
             replay_budget_s=rng.choice((0.001, 0.01, 0.03, 0.1)),
             keep=rng.choice((1, 2, 3)),
             retention_s=rng.choice((None, None, 600.0)),
-            limit=rng.choice((NEVER, NEVER, LIMIT)),
+            limit=rng.choice((NEVER, NEVER, NEVER, LIMIT)),
         )
         self.clock = ManualClock(rng=rng)
         self.world = World(

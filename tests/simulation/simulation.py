@@ -42,6 +42,13 @@ class Simulation(Safety):
         if not self._rates.spoil and self._trouble is None:
             require(not self._rejected, f"rejected, though nobody spoiled them: {self._rejected}")
 
+    def forget(self) -> None:
+        """Let go of all records: who looks for cycles afterwards has few objects to go through."""
+        for topic in self.world.broker.topics.values():
+            topic.partitions.clear()
+        self.workload.facts.clear()
+        self.auditor.forget()
+
     # Trouble
 
     def _outlive(self, trouble: Trouble) -> bool:
