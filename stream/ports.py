@@ -52,13 +52,17 @@ class Log(Protocol):
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         """Wait for records or for a change of assignment; the only call in which one can happen.
 
-        Raises: Retryable, Misconfigured; Fenced: another process took our instance name; LogLost:
-            the log no longer holds the offset that a partition stands at.
+        Raises: Retryable: nothing is lost by it, neither records nor what a rebalance did: they
+            come with the next poll; Misconfigured; Fenced: another process took our instance
+            name; LogLost: the log no longer holds the offset that a partition stands at.
         """
         ...
 
     def seek(self, partition: int, offset: int) -> None:
-        """Deliver an assigned partition from `offset` on."""
+        """Deliver an assigned partition from `offset` on.
+
+        Raises: Retryable: it goes on from where it stood, which may be behind `offset`.
+        """
         ...
 
     def pause(self, partition: int) -> None:

@@ -20,10 +20,10 @@ class Event(StrEnum):
     WORKER_STARTED = "worker_started"  # before the first poll
     WORKER_STOPPED = "worker_stopped"  # after the last commit; its counters
     WORKER_DRAINING = "worker_draining"  # a stop signal came
-    PROGRESS = "progress"  # now and then while there is work
+    PROGRESS = "progress"  # every ten seconds; counters, what is paused, scores
     PARTITIONS_ASSIGNED = "partitions_assigned"
     PARTITIONS_REVOKED = "partitions_revoked"
-    TASK_FRESH = "task_fresh"  # an untrained model begins at `genesis`
+    TASK_FRESH = "task_fresh"  # an untrained model begins at `next_offset`
     TASK_RESTORED = "task_restored"  # from a snapshot or the log, and proved by its digest
     TASK_KEPT = "task_kept"  # the committed offset is still the state's
     RECIPE_CHANGED = "recipe_changed"  # and model.on_change told what to do
@@ -31,7 +31,7 @@ class Event(StrEnum):
     PARTITION_RESUMED = "partition_resumed"  # its next records would do better
     SNAPSHOT_SAVED = "snapshot_saved"
     SNAPSHOT_REJECTED = "snapshot_rejected"  # stored, but not to be trusted or not ours
-    SNAPSHOTS_UNREACHABLE = "snapshots_unreachable"  # once a minute at most
+    SNAPSHOTS_UNREACHABLE = "snapshots_unreachable"  # once a minute, and in each restore
     COPY_FAILED = "copy_failed"  # the child that pickles a state hung or died; the next one in line
     SNAPSHOT_KEY_MADE = "snapshot_key_made"  # no key was configured: one was made, once
     COMMIT_LOST = "commit_lost"  # a commit failed or its fate is unknown
@@ -101,6 +101,10 @@ class Telemetry:
     def count(self, metric: Metric, n: int = 1) -> None:
         """Add to a counter."""
         self.counters[metric] += n
+
+    def counted(self) -> dict[str, int]:
+        """The counters that are not 0, by name."""
+        return {metric.value: n for metric in Metric if (n := self.counters[metric])}
 
     def say(self, event: Event, *, level: int = logging.INFO, **fields: object) -> None:
         """Write one log line."""

@@ -40,8 +40,9 @@ def _signing_key(settings: Settings, environ: Mapping[str, str], telemetry: Tele
         pass
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_bytes(secrets.token_hex(KEY_BYTES).encode())
-    fresh.chmod(0o600)
+    # For its owner only from the first moment on; to change the mode later leaves a gap.
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_hex(KEY_BYTES).encode())
     try:
         os.link(fresh, path)  # of two workers that start at once the first one's key counts
     except FileExistsError:

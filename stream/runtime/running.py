@@ -17,10 +17,11 @@ def work(house: House, *, until_end: bool) -> None:
     """
     settings, telemetry = house.settings, house.telemetry
     recipe = preparation.make_recipe(settings)
-    keys = snapshot_keys(settings, house.environ, telemetry)
     with ExitStack() as stack:
         with closing(house.topics()) as topics:
             events = ready_topics(topics, settings, telemetry)
+        # Not before the log was reached: what is refused leaves no key behind.
+        keys = snapshot_keys(settings, house.environ, telemetry)
         reader = stack.enter_context(closing(house.reader()))
         store = stack.enter_context(closing(house.snapshots()))
         log = stack.enter_context(closing(house.log()))
@@ -38,4 +39,4 @@ def work(house: House, *, until_end: bool) -> None:
         process.collect_rarely()
         memory.watch()
         worker.run()
-    telemetry.say(Event.WORKER_STOPPED, **{m.value: n for m, n in telemetry.counters.items()})
+    telemetry.say(Event.WORKER_STOPPED, **telemetry.counted())

@@ -86,7 +86,7 @@ class Settling:
         with self._deadlined("restoring", RESTORE_SLICE_S + self._call_deadline_s):
             task = restore.advance(RESTORE_SLICE_S)
         if task is not None:
-            self._log.seek(task.partition, task.next_offset)
+            self._seek(task)
             self._restore = None
             yield Settled(
                 task=task,
@@ -95,6 +95,10 @@ class Settling:
                 stored_offset=restore.stored_offset,
                 debt_s=restore.replayed_s,
             )
+
+    def _seek(self, task: Task) -> None:
+        with self._deadlined("seeking", self._call_deadline_s):
+            self._log.seek(task.partition, task.next_offset)
 
     def _look_up(self) -> Iterator[Settled]:
         """Keep the held states that are the committed ones; begin to restore one of the others."""
@@ -111,7 +115,7 @@ class Settling:
             own = Committed(task.next_offset, task.metadata().encode())
             is_kept = committed.get(partition) == own
             if is_kept:
-                self._log.seek(partition, task.next_offset)
+                self._seek(task)
                 self._unsettled.discard(partition)
             del self._held[partition]
             if is_kept:

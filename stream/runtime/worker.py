@@ -107,24 +107,29 @@ class Worker:
         """
         while not self._stopping.is_set() and (self._dirty or not self._is_at_goals()):
             self.turn()
+        if self._stopping.is_set():
+            self._telemetry.say(Event.WORKER_DRAINING, uncommitted=sorted(self._dirty))
         self._drain()
         if self._pace.until_end and not self._stopping.is_set():
             self._complain_of_paused()
 
     def turn(self) -> None:
         """One round of the loop."""
+        is_delivered = False
         try:
             polled = self._poll()
             self._release(polled.revoked)
             self._adopt(polled.assigned)
+            is_delivered = True
             self._fold(polled.records)
             self._pass_gaps(polled)
             if self._dirty and (self._rhythm.is_commit_due() or self._is_at_goals()):
                 self._commit()
             elif self._outputs and self._pace.is_ahead:
                 self._send({})
-            self._settle()
             self._rehearse()
+            is_delivered = False
+            self._settle()
         except CommitLost as error:
             self._telemetry.count(Metric.COMMITS_LOST)
             self._telemetry.say(Event.COMMIT_LOST, level=logging.WARNING, error=error)
@@ -132,6 +137,9 @@ class Worker:
             self._back_off.failed()
         except Retryable as error:
             self._say_unreachable(error)
+            if is_delivered:
+                # Of a batch that was cut the rest would never come: the log stands behind it.
+                self._doubt()
             self._back_off.failed()
         if not self._dirty:
             self._snapshotter.consider(self._live.values())
@@ -196,7 +204,7 @@ class Worker:
             self._live[task.partition] = task
             self._breaker.adopt(task, is_restored=settled.end is not None)
             if task.is_paused:
-                self._log.pause(task.partition)
+                self._pause(task.partition)
             self._snapshotter.adopt(
                 task.partition, stored_offset=settled.stored_offset, debt_s=settled.debt_s
             )
@@ -223,7 +231,7 @@ class Worker:
             self._say_paused(task, f"{seen} would be refused again")
             return
         self._breaker.resume(task)
-        self._log.seek(task.partition, task.next_offset)
+        self._seek(task)
         self._dirty.add(task.partition)  # so that nobody takes it for paused any more
         self._telemetry.say(
             Event.PARTITION_RESUMED,
@@ -260,9 +268,9 @@ class Worker:
             now = clock.monotonic()
             self._snapshotter.spent(partition, now - began)
             if task.is_paused:
-                self._log.pause(partition)
+                self._pause(partition)
             elif n < len(records):
-                self._log.seek(partition, task.next_offset)
+                self._seek(task)
         if not folded:
             return
         if len(self._outputs) >= RECORDS_MAX or self._tripped:
@@ -270,6 +278,14 @@ class Worker:
         self._quiet_since = now
         self._rhythm.folded(folded, took_s=now - started)
         self._telemetry.count(Metric.RECORDS, folded)
+
+    def _seek(self, task: "Task") -> None:
+        with self._deadlined("seeking", self._pace.call_deadline_s):
+            self._log.seek(task.partition, task.next_offset)
+
+    def _pause(self, partition: int) -> None:
+        with self._deadlined("pausing", self._pace.call_deadline_s):
+            self._log.pause(partition)
 
     def _fold_some(self, task: "Task", records: Sequence[Record], deadline: float) -> int:
         """Step until the deadline, or until the breaker trips. Returns: how many were folded."""
@@ -350,6 +366,7 @@ class Worker:
                 self._commit()
             except Retryable as error:
                 # As after a crash: the next owner folds it again from the committed offset.
+                self._telemetry.count(Metric.COMMITS_LOST)
                 self._telemetry.say(Event.COMMIT_LOST, level=logging.WARNING, error=error)
                 self._doubt()
         self._snapshotter.finish(self._live.values(), timeout_s=DRAIN_SNAPSHOT_S)
@@ -362,9 +379,7 @@ class Worker:
         scores = [(p, s) for p, t in sorted(self._live.items()) if (s := t.score()) is not None]
         self._telemetry.say(
             Event.PROGRESS,
-            records=self._telemetry.counters[Metric.RECORDS],
-            replayed=self._telemetry.counters[Metric.REPLAYED],
-            alerts=self._telemetry.counters[Metric.ALERTS],
+            **self._telemetry.counted(),
             paused=[p for p, task in self._live.items() if task.is_paused],
             scores=[f"{p}:{s.metric}={s.value:.4f}/{s.baseline:.4f}" for p, s in scores],
         )

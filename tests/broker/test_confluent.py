@@ -3,14 +3,17 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from stream.adapters import confluent
-from stream.adapters.confluent import KafkaLog, membership
+from stream.adapters.confluent import KafkaLog, membership, records
+from stream.adapters.confluent import log as log_module
+from stream.adapters.confluent import reader as reader_module
 from stream.adapters.confluent.calls import LATE_S, LEFT_MAX, Calls
 from stream.core.event import Channel
 from stream.errors import CommitLost, Internal, Misconfigured, Retryable
@@ -212,6 +215,112 @@ def test_a_log_that_starts_late_is_not_read_before_the_worker_says_where(
 
     eventually(came, "the record that is left")
     assert seen == [b"kept"]
+
+
+class _Saying:
+    """A message that says an error, as librdkafka gives one among others."""
+
+    def __init__(self, code: int) -> None:
+        self._error = KafkaError(code)
+
+    def error(self) -> KafkaError:
+        return self._error
+
+
+def test_records_beside_an_error_are_delivered_once(
+    world: ConfluentWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client has moved on behind them: dropped with the error they would never come again."""
+    create(world)
+    log, sent = joined(world), raws(b"a", b"b", b"c")
+    world.append(sent)
+    log.seek(0, 0)
+    spoiled: list[int] = []
+
+    def spoiling(*arguments: Any, **more: Any) -> list[Any]:
+        found: list[Any] = records.polled(*arguments, **more)
+        if any(message.error() is None for message in found) and not spoiled:
+            spoiled.append(1)
+            return [found[0], _Saying(KafkaError._RESOLVE), *found[1:]]
+        return found
+
+    monkeypatch.setattr(log_module, "polled", spoiling)
+    seen: list[bytes | None] = []
+    troubles: list[Retryable] = []
+
+    def read() -> bool:
+        try:
+            polled = log.poll(timeout_s=0.1, records_max=10)
+        except Retryable as error:
+            troubles.append(error)
+        else:
+            seen.extend(record.value for record in polled.records.get(0, ()))
+        return len(seen) >= 3 and bool(troubles)
+
+    eventually(read, "three records and the error")
+
+    assert seen == [b"a", b"b", b"c"]
+    assert len(troubles) == 1
+
+
+def test_what_a_rebalance_did_is_told_though_the_poll_fails(
+    world: ConfluentWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that never hears of a loss would go on with what is another's."""
+    create(world)
+    log = joined(world)
+    asked: list[int] = []
+
+    def away(*_: object) -> int:
+        asked.append(1)
+        raise Retryable("no broker answers")
+
+    monkeypatch.setattr(log_module, "partitions", away)
+    monkeypatch.setattr(log_module, "MISSING_S", -1.0)
+    world.expire(log)
+    revoked: set[int] = set()
+
+    def told() -> bool:
+        try:
+            # Not for long: within one call the client may lose a partition and win it back.
+            revoked.update(log.poll(timeout_s=0.0, records_max=1).revoked)
+        except Retryable:
+            monkeypatch.setattr(log_module, "MISSING_S", 60.0)
+        return 0 in revoked
+
+    eventually(told, "the loss of partition 0")
+
+    assert asked
+
+
+def test_a_read_that_breaks_off_begins_again_where_it_stood(
+    world: ConfluentWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay with a hole in it would give another digest."""
+    create(world)
+    world.append(raws(*(b"%d" % n for n in range(20))))
+    reader = world.reader()
+    broken: list[int] = []
+
+    def breaking(*arguments: Any, **more: Any) -> list[Any]:
+        found: list[Any] = records.polled(*arguments, **(more | {"records_max": 7}))
+        if found and len(broken) < 2:
+            broken.append(1)
+            return [*found, _Saying(KafkaError._RESOLVE)]
+        return found
+
+    monkeypatch.setattr(reader_module, "polled", breaking)
+    batches, seen = reader.read(Channel.EVENTS, 0, 0, 20), list[bytes | None]()
+
+    def read() -> bool:
+        with suppress(Retryable):
+            seen.extend(record.value for record in next(batches, ()))
+        return len(seen) >= 20
+
+    eventually(read, "twenty records")
+
+    assert seen == [b"%d" % n for n in range(20)]
+    assert len(broken) == 2
 
 
 def test_a_missing_output_topic_is_misconfigured(world: ConfluentWorld) -> None:

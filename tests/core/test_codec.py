@@ -128,7 +128,7 @@ def test_values_are_exactly_what_the_standard_library_reads(
     ],
 )
 def test_what_is_wrong_is_told_by_its_reason(value: bytes | str | None, expected: Reason) -> None:
-    """Each defect has its reason of the closed set (CONTRACT 3)."""
+    """Each defect has its reason of the closed set."""
     assert reason(value) is expected
 
 

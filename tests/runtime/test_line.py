@@ -29,7 +29,7 @@ def test_what_a_supervisor_cannot_see_from_outside_is_reported(ends: Ends) -> No
     telemetry.say(Event.WORKER_STARTED, pipeline="p")
     telemetry.say(Event.PARTITIONS_ASSIGNED, partitions={3, 1})
     telemetry.say(Event.SNAPSHOT_SAVED, partition=1)
-    telemetry.say(Event.PROGRESS, records=5, replayed=7, alerts=0)
+    telemetry.say(Event.PROGRESS, records_total=5, records_replayed_total=7)
     telemetry.say(Event.TASK_RESTORED, partition=1, origin="log")
     telemetry.say(Event.PARTITION_PAUSED, partition=3, why="refused")
     telemetry.say(Event.PARTITIONS_REVOKED, partitions=frozenset({3}))
@@ -51,7 +51,7 @@ def test_a_supervisor_that_does_not_read_costs_the_worker_nothing(ends: Ends) ->
     report = Reporter(worker)
 
     for _ in range(20_000):
-        report(Event.PROGRESS, {"replayed": 1})
+        report(Event.PROGRESS, {"records_replayed_total": 1})
     worker.close()
     read = b""
     while received := supervisor.recv(1 << 20):
@@ -64,6 +64,6 @@ def test_a_supervisor_that_is_gone_costs_the_worker_nothing(ends: Ends) -> None:
     worker, supervisor = ends
     supervisor.close()
 
-    Reporter(worker)(Event.PROGRESS, {"replayed": 1})
+    Reporter(worker)(Event.PROGRESS, {"records_replayed_total": 1})
 
     assert worker.recv(1) == b""

@@ -1,13 +1,14 @@
 """Deliberate mistakes, each a small change of the running code: the simulation's own test."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import msgspec
 import pytest
 
 from stream.adapters.memory import MemoryLog
 from stream.core.event import Record
+from stream.core.task import Task
 from stream.errors import Retryable
 from stream.ports import Polled
 from stream.runtime import worker as worker_module
@@ -73,7 +74,7 @@ class KeepsHeldStates(Settling):
         for partition in sorted(self._unsettled & self._held.keys()):
             task = self._held.pop(partition)
             self._unsettled.discard(partition)
-            self._log.seek(partition, task.next_offset)
+            self._seek(task)
             yield Settled(task=task, is_committed=True, end=None, stored_offset=task.state.genesis)
         yield from super()._look_up()
 
@@ -97,6 +98,21 @@ class KeepsOutputs(Worker):
         outputs = list(self._outputs)
         super()._doubt()
         self._outputs.extend(outputs)
+
+
+class IgnoresAFailedSeek(Worker):
+    """Takes a seek that failed for a good one."""
+
+    def _seek(self, task: Task) -> None:
+        with suppress(Retryable):
+            super()._seek(task)
+
+
+class SeeksUnwatched(Worker):
+    """Puts no deadline on a seek."""
+
+    def _seek(self, task: Task) -> None:
+        self._log.seek(task.partition, task.next_offset)
 
 
 class PassesNoGaps(Worker):
@@ -141,6 +157,8 @@ BUGS: Mapping[str, Plant] = {
     "outputs of a revoked partition committed": _as_worker(CommitsForRevoked),
     "work kept of a partition won back": _as_worker(KeepsWonBackWork),
     "no rewind after a cut batch": _as_worker(LeavesACutBatch),
+    "a seek that failed taken for a good one": _as_worker(IgnoresAFailedSeek),
+    "a seek without a deadline": _as_worker(SeeksUnwatched),
     "gaps never passed": _as_worker(PassesNoGaps),
     "a commit without a deadline": _as_worker(CommitsUnwatched),
     "a held state kept unchecked": _in_settling(KeepsHeldStates),

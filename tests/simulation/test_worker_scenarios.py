@@ -110,6 +110,26 @@ def test_a_batch_cut_by_time_is_delivered_again_from_where_it_was_cut() -> None:
         spoilt.finish(spoilt.start(options))
 
 
+def test_what_a_cut_batch_left_comes_again_though_the_seek_failed() -> None:
+    """The log stands behind the batch then, and would go on from there."""
+    stage = Stage()
+    failed: list[int] = []
+
+    def fail_once(step: str) -> None:
+        is_of_a_cut = step == "seek" and stage.committed
+        if is_of_a_cut and not failed:
+            failed.append(1)
+            raise Retryable("the fetcher is not there")
+
+    stage.world.faults = fail_once
+    stage.send(events(30))
+
+    stage.finish(stage.start(Options(fold_s_max=0.004, commit_interval_s=0.0)))
+
+    assert failed
+    assert stage.auditor.outcomes_n(0) == 30
+
+
 @pytest.mark.parametrize(("takes_s", "gap_s"), [(0.03, 0.17), (0.1, 0.15)])
 def test_a_commit_ends_an_interval_after_the_last_one_began(takes_s: float, gap_s: float) -> None:
     """What came during a commit has waited already; a slow broker is not asked ever more often."""

@@ -11,11 +11,14 @@ so much of what the kafka-python adapter has to mend is right here. What remains
   the first one may still arrive, in the middle of the next transaction (KAFKA-17754);
 - sending the offsets may hang for good: then it is left behind, as a failure (`calls.py`);
 - partitions are assigned paused and flow once the worker has told them where to begin;
+- a producer is fenced by another's and by its own transaction's time-out alike: after the time-out
+  the group decides whether another worker has our name;
 - it cannot ask a cluster for its open transactions: `end_abandoned` comes from outside.
 """
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -39,10 +42,12 @@ COMMIT_S_MIN = 0.1
 MISSING_S = 2.0
 """A topic that no broker showed for this long is missing, and not only new."""
 
-_FENCING = frozenset({
-    KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH,
-    KafkaError.FENCED_INSTANCE_ID,
-})  # fmt: skip
+HEARTBEATS_N = 2
+"""After so many the group has told a living member that another has its name."""
+
+_PRODUCER_FENCED = frozenset(
+    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+)
 
 
 class KafkaLog:
@@ -76,6 +81,9 @@ class KafkaLog:
         self._end_abandoned = end_abandoned
         self._takes_over = False
         self._fenced = False
+        self._trouble: Retryable | None = None
+        self._begun_s = 0.0
+        self._listen_until_s = 0.0
         self._seen_at = time.monotonic()
         self._producer: producing.Deliveries | None = None
         if exactly_once:
@@ -122,37 +130,50 @@ class KafkaLog:
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         """See `Log.poll`."""
         self._stop_if_fenced()
+        late = self._trouble
+        if late is not None:
+            self._trouble = None
+            raise late
         doing = "polling"
-        with self._connection.translated(doing):
+        try:
             messages = polled(self._consumer, timeout_s=timeout_s, records_max=records_max)
             self._metadata = self._membership.metadata()
+        except KafkaException as error:
+            meaning = self._connection.translate(error.args[0], doing)
+            if isinstance(meaning, Retryable):
+                # A rebalance that broke off; and records that came with it will not come again.
+                meaning = Internal(f"{meaning}; this process must start again")
+            raise meaning from error
         try:
-            records, ends = sorted_out(
+            records, ends, trouble = sorted_out(
                 messages, self._connection, doing, starts=self._membership.flowing
             )
         except Fenced:
             self._fenced = True
             raise
+        self._remember_ends(records, ends)
+        if trouble is not None:
+            if not records:
+                raise trouble
+            self._trouble = trouble  # with the next poll: these records would not come again
+        # What a rebalance did is told once: whatever may raise comes before.
+        self._check_topic()
         revoked, assigned = self._membership.take()
         self._takes_over = self._takes_over or bool(assigned)
+        for partition in revoked | assigned:
+            self._ends.pop(partition, None)
         flowing = self._membership.flowing
         records = {p: batch for p, batch in records.items() if p in flowing}
-        self._remember_ends(records, ends, gone=revoked | assigned)
         if records:
             return Polled(records, revoked, assigned, {})
-        self._check_topic()
         positions = {p: offset for p, offset in self._ends.items() if p in flowing}
         return Polled(records, revoked, assigned, positions)
 
     def _remember_ends(
-        self,
-        records: Mapping[int, Sequence[Record]],
-        ends: Mapping[int, int],
-        *,
-        gone: frozenset[int],
+        self, records: Mapping[int, Sequence[Record]], ends: Mapping[int, int]
     ) -> None:
         """Librdkafka tells once where a partition ends, and that may come along with records."""
-        for partition in (*gone, *records):
+        for partition in records:
             self._ends.pop(partition, None)
         for partition, end in ends.items():
             if partition not in records or end > records[partition][-1].offset:
@@ -184,8 +205,10 @@ class KafkaLog:
         """See `Log.pause`; polling goes on, and so does the membership."""
         if partition not in self._membership.owned:
             raise Internal(f"pause of partition {partition}, which is not assigned to this worker")
-        with self._connection.translated(f"pausing partition {partition}"):
+        try:
             self._membership.hold(partition)
+        except KafkaException as error:
+            raise Internal(f"partition {partition} cannot be paused: {error.args[0]}") from error
 
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
         """See `Log.commit`."""
@@ -221,7 +244,8 @@ class KafkaLog:
         positions: Sequence[TopicPartition],
     ) -> None:
         timeout_s, client = self._transaction_timeout_s, producer.client
-        deadline_s = time.monotonic() + timeout_s  # later the broker has aborted it
+        self._begun_s = time.monotonic()
+        deadline_s = self._begun_s + timeout_s  # later the broker has aborted it
         client.begin_transaction()
         producer.send(outputs)
         if positions:
@@ -239,7 +263,7 @@ class KafkaLog:
         if isinstance(error, KafkaException):
             codes.add(error.args[0].code())
             first = self._connection.translate(error.args[0], "committing")
-        if self._instance is not None and codes & _FENCING:
+        if self._instance is not None and self._is_taken(codes):
             first = Fenced(f'another worker took over as instance "{self._instance}"')
         elif producer is not None:
             first = producer.failure() or first
@@ -249,6 +273,20 @@ class KafkaLog:
             return first
         return CommitLost(f"{first}; the committed offsets decide")
 
+    def _is_taken(self, codes: AbstractSet[int | None]) -> bool:
+        """Whether these codes say that another worker has our name."""
+        if KafkaError.FENCED_INSTANCE_ID in codes:
+            return True
+        if not codes & _PRODUCER_FENCED:
+            return False
+        now_s = time.monotonic()
+        if now_s - self._begun_s < self._transaction_timeout_s:
+            return True
+        # The broker fences the producer of a transaction that timed out, too. A twin would be in
+        # the group by now or soon; before it has been heard, a new producer would fence the twin.
+        self._listen_until_s = now_s + HEARTBEATS_N * self._timings.heartbeat_interval_ms / 1000
+        return False
+
     def committed(self, partitions: Collection[int]) -> dict[int, Committed]:
         """See `Log.committed`.
 
@@ -257,6 +295,8 @@ class KafkaLog:
         """
         self._stop_if_fenced()  # or a fenced worker's new producer would fence its younger twin
         if self._exactly_once:
+            if time.monotonic() < self._listen_until_s:
+                raise Retryable(f'is there another worker as instance "{self._instance}"? wait')
             self._ready_producer()
             if self._takes_over and self._instance is None and self._end_abandoned is not None:
                 # Where that cannot be done the broker does it, later: the look-up waits for it.

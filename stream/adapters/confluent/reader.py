@@ -92,12 +92,15 @@ class KafkaReader:
         consumer, tp = self._consumer, self.partition(wanted.channel, wanted.partition)
         doing = f"reading {tp.topic}"
         with self._connection.translated(doing):
-            if self._reading is not wanted:  # at first, and after another range was read
-                self._reading = None
+            is_going_on = self._reading is wanted
+            self._reading = None  # after a failure it begins again where this range stands
+            if not is_going_on:  # at first, and after another range was read
                 consumer.assign([TopicPartition(tp.topic, tp.partition, wanted.position)])
-                self._reading = wanted
             messages = polled(consumer, timeout_s=POLL_S, records_max=_RECORDS_MAX)
-        records, ends = sorted_out(messages, self._connection, doing)
+        records, ends, trouble = sorted_out(messages, self._connection, doing)
+        if trouble is not None:
+            raise trouble
+        self._reading = wanted
         batch = records.get(tp.partition, [])
         reached = batch[-1].offset + 1 if batch else wanted.position
         wanted.position = max(wanted.position, reached, ends.get(tp.partition, 0))

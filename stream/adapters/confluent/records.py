@@ -1,12 +1,27 @@
 """librdkafka's messages as our records."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, Message
 
 from stream.adapters.confluent.connection import Connection
 from stream.core.event import Headers, Record
+from stream.errors import Retryable
+
+
+class Sorted(NamedTuple):
+    """What messages hold.
+
+    Attributes:
+        records: by partition, in their order.
+        ends: where partitions stand that have no more.
+        trouble: what came along with them, and may pass; they are delivered once all the same.
+    """
+
+    records: dict[int, list[Record]]
+    ends: dict[int, int]
+    trouble: Retryable | None
 
 
 def polled(
@@ -30,8 +45,8 @@ def sorted_out(
     doing: str,
     *,
     starts: Mapping[int, int] | None = None,
-) -> tuple[dict[int, list[Record]], dict[int, int]]:
-    """Records by partition in their order, and where partitions stand that have no more.
+) -> Sorted:
+    """Records, ends and trouble.
 
     Args:
         messages: as the client gave them.
@@ -40,8 +55,9 @@ def sorted_out(
         starts: the partitions that are wanted, and from where. That the log does not hold what
             lies before, or another partition's offset, is nobody's concern then.
 
-    Raises: Fenced, LogLost, Misconfigured, Retryable: what a message says instead of being one.
+    Raises: Fenced, LogLost, Misconfigured: what a message says instead of being one.
     """
+    trouble: Retryable | None = None
     records: dict[int, list[Record]] = {}
     ends: dict[int, int] = {}
     for message in messages:
@@ -61,8 +77,11 @@ def sorted_out(
         elif error.code() == KafkaError._PARTITION_EOF:
             ends[message.partition()] = message.offset()
         elif error.code() not in _PASSING and not _is_unwanted(message, starts):
-            raise connection.translate(error, doing)
-    return records, ends
+            meaning = connection.translate(error, doing)
+            if not isinstance(meaning, Retryable):
+                raise meaning
+            trouble = trouble or meaning
+    return Sorted(records, ends, trouble)
 
 
 def _is_unwanted(message: Any, starts: Mapping[int, int] | None) -> bool:

@@ -125,6 +125,11 @@ class KafkaLog:
             )
             self._metadata = self._consumer.group_metadata()
         self._stop_if_fenced()
+        # What a rebalance did is told once: whatever may raise comes before.
+        positions = {}
+        if not fetched:
+            self._membership.check_topic()
+            positions = self._positions()
         revoked, assigned = self._membership.take(self._metadata)
         self._takes_over = self._takes_over or bool(assigned)
         # Those of a partition that was just lost and won back were fetched before it was lost.
@@ -133,9 +138,7 @@ class KafkaLog:
             for tp, batch in fetched.items()
             if tp.partition not in assigned
         }
-        if not records:
-            self._membership.check_topic()
-        return Polled(records, revoked, assigned, {} if records else self._positions())
+        return Polled(records, revoked, assigned, positions)
 
     def _positions(self) -> dict[int, int]:
         """Where each flowing partition stands: past markers, which no record tells of."""

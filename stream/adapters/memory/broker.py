@@ -49,8 +49,9 @@ class MemoryBroker:
         faults: called with the name of each step of a client; whatever it raises is that step's
             failure. The steps are `STEP:before` and `STEP:after` (it took effect, nobody was told)
             for `begin`, `flush`, `offsets`, `end`, `save`, `remove`; and the plain names `poll`,
-            `send` (before each record), `committed`, `bounds`, `read`, `stored`, `load`, `feed`.
-            A `Retryable` is a failure of the world; any foreign exception is a crash of the worker.
+            `send` (before each record), `seek`, `committed`, `bounds`, `read`, `stored`, `load`,
+            `feed`. A `Retryable` is a failure of the world; any foreign exception is a crash of
+            the worker.
         topics, groups: by name.
         snapshots: (pipeline, partition) -> the index entry and the sealed bytes by next offset.
         changes_n: how often something that a reader may see has changed.

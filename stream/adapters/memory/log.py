@@ -67,6 +67,7 @@ class MemoryLog:
         """See `Log.seek`."""
         if self.member is None or partition not in self.member.owned:
             raise Internal(f"seek on partition {partition}, which is not assigned")
+        self._broker.faults("seek")
         self._positions[partition] = offset
 
     def pause(self, partition: int) -> None:

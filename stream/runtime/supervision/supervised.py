@@ -19,7 +19,7 @@ import msgspec
 
 from stream.errors import ExitCode, Usage
 from stream.runtime.house import House
-from stream.telemetry import Event
+from stream.telemetry import Event, Metric
 
 DRAIN_S = 25.0
 """From the word to stop to the end: less than the 30 s that service managers wait by default."""
@@ -54,7 +54,8 @@ class Reporter:
             case Event.TASK_FRESH | Event.TASK_RESTORED | Event.TASK_KEPT | Event.PARTITION_PAUSED:
                 report = Report(event=event, partitions=(cast("int", fields["partition"]),))
             case Event.PROGRESS:
-                report = Report(event=event, replayed=cast("int", fields["replayed"]))
+                replayed = cast("int", fields.get(Metric.REPLAYED.value, 0))
+                report = Report(event=event, replayed=replayed)
             case _:
                 return
         try:
