@@ -5,8 +5,11 @@ import sys
 
 def main() -> None:
     """Run the command line; the exit codes are those of `stream.errors.ExitCode`."""
-    from stream.cli import run  # noqa: PLC0415  # `import stream.__main__` stays free of effects
+    # `import stream.__main__` stays free of effects.
+    from stream.cli import run  # noqa: PLC0415
+    from stream.runtime.stdout import outlive_readers  # noqa: PLC0415
 
+    outlive_readers()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -5,10 +5,25 @@ learned when its last step raises.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from river import base, dummy, ensemble, linear_model, naive_bayes, preprocessing, stats
+from river import (
+    base,
+    drift,
+    dummy,
+    ensemble,
+    linear_model,
+    naive_bayes,
+    preprocessing,
+    stats,
+    tree,
+)
+
+
+class Panic(BaseException):  # as PyO3's PanicException is
+    """What a model's part in Rust raises: no `Exception`."""
 
 
 class _Fragile:
@@ -20,24 +35,35 @@ class _Fragile:
     def _call(self, features: dict[Any, Any], where: str, answer: Any = None) -> Any:
         """The answer, or trouble. Whatever was called before changes the next predictions."""
         self.calls += 1.0 + len(features) / 16.0
-        match features.get("fail", ""):
-            case fail if not fail.endswith(where):
-                return answer
-            case fail if fail.startswith("raise"):
-                raise ValueError(f"{where} does not like\nthis event")
-            case fail if fail.startswith("memory"):
-                raise MemoryError
-            case fail if fail.startswith("recursion"):
-                raise RecursionError("too deep")
-            case fail if fail.startswith("disk"):
-                raise OSError("no space left on device")
-            case fail if fail.startswith("nan"):
-                return math.nan
-            case fail if fail.startswith("infinity"):
-                return np.float64(-math.inf)
-            case fail:
-                assert fail.startswith("object"), fail
-                return object()
+        how, _, there = str(features.get("fail", "")).partition(" in ")
+        if there != where:
+            return answer
+        if how in _RAISED:
+            kind, *words = _RAISED[how]
+            raise kind(*words)
+        return _WRONG[how]()
+
+
+_RAISED: Mapping[str, tuple[Any, ...]] = {
+    "raise": (ValueError, "learn or predict does not like\nthis event"),
+    "panic": (Panic, "attempt to divide by zero"),
+    "exit": (SystemExit, 0),
+    "interrupt": (KeyboardInterrupt,),
+    "memory": (MemoryError,),
+    "recursion": (RecursionError, "too deep"),
+    "disk": (OSError, "no space left on device"),
+}
+_WRONG: Mapping[str, Callable[[], Any]] = {
+    "nan": lambda: math.nan,
+    "infinity": lambda: np.float64(-math.inf),
+    "object": object,
+}
+
+
+def panicking() -> base.Classifier:
+    """River's own, with a detector that panics as soon as it is asked."""
+    detector = drift.ADWIN(clock=0)
+    return tree.HoeffdingAdaptiveTreeClassifier(drift_detector=detector, seed=1, grace_period=20)
 
 
 def _numbers(features: dict[Any, Any]) -> dict[Any, float]:

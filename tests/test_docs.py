@@ -1,18 +1,26 @@
 """Documents that say what the program says."""
 
+import json
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from stream import models
 from stream.adapters import redis
 from stream.cli import main
 from stream.config import reference
-from stream.telemetry import Metric
+from stream.core import outputs
+from stream.core.event import Reason
+from stream.core.quarantine import QUARANTINE_HEADERS
+from stream.core.spec import EventShape
+from stream.telemetry import Event, Metric
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGURATION = REPOSITORY / "docs" / "CONFIGURATION.md"
+TOPICS = REPOSITORY / "docs" / "TOPICS.md"
 
 
 def test_the_configuration_page_is_the_configuration() -> None:
@@ -25,6 +33,45 @@ def test_every_metric_is_documented() -> None:
     page = CONFIGURATION.read_text()
 
     assert [m.value for m in Metric if f"`{m.value}`" not in page] == []
+
+
+def test_every_log_event_is_documented() -> None:
+    """Each stands in docs/CONFIGURATION.md with when it is said."""
+    page = CONFIGURATION.read_text()
+
+    assert [e.value for e in Event if f"`{e.value}`" not in page] == []
+
+
+def test_every_log_event_is_said_somewhere() -> None:
+    """A name in the catalogue that nobody says would be waited for in vain."""
+    code = "".join(path.read_text() for path in (REPOSITORY / "stream").rglob("*.py"))
+
+    assert [e.name for e in Event if f"Event.{e.name}" not in code] == []
+
+
+def test_the_models_of_the_configuration_page_are_the_ready_ones() -> None:
+    """Names, parameters with their defaults, and when to choose each."""
+    rows = ["| name | parameters | |", "|---|---|---|"]
+    for name, words in models.catalogue().items():
+        parameters = signature(getattr(models, name)).parameters.values()
+        shown = ", ".join(f"`{p.name} = {p.default:g}`" for p in parameters) or "-"
+        rows.append(f"| `{name}` | {shown} | {words} |")
+
+    assert "\n".join(rows) in CONFIGURATION.read_text()
+
+
+def test_the_topics_page_has_every_field_reason_and_header() -> None:
+    """docs/TOPICS.md: what a consumer reads instead of our code."""
+    page = TOPICS.read_text()
+    event, prediction, alert = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    shape, told = EventShape(), set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+
+    assert set(event) == {shape.id, shape.label, "features"}
+    assert set(prediction) | {"score"} == set(outputs._PredictionValue.__struct_fields__)
+    assert set(alert) == set(outputs._AlertValue.__struct_fields__)
+    assert set(Reason) <= told
+    assert set(prediction) - {"v", "id", "partition"} | {"score"} <= told
+    assert [name for name in QUARANTINE_HEADERS if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))
@@ -51,7 +98,29 @@ def test_the_permissions_of_the_redis_user_are_the_adapters() -> None:
 
 
 def test_links_between_the_documents_lead_somewhere() -> None:
-    """Files that are named in docs/security.md exist."""
+    """To a file that is there, and to a heading in it."""
+    pages = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *REPOSITORY.glob("docs/*.md")]
+    links = [
+        (page, link)
+        for page in pages
+        for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text())
+    ]
+
+    assert len(links) > 30
+    assert [(page.name, link) for page, link in links if not _leads_somewhere(page, link)] == []
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    if not target.exists() or not anchor:
+        return target.exists()
+    headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+    return anchor in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+def test_files_named_in_the_security_page_exist() -> None:
+    """What holds each promise."""
     page = (REPOSITORY / "docs" / "security.md").read_text()
     path = r"`((?:tests|stream|docs)/[a-z_/]+\.(?:py|md))`|\((docs/[A-Za-z]+\.md)\)"
     named = re.findall(path, page)

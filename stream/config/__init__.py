@@ -1,8 +1,8 @@
 """Frozen settings from one TOML file and the environment; every check is here, none later.
 
 `load` reads what an operator wrote, `from_mapping` what a program made; both say all problems at
-once (`Misconfigured`). The keys, with defaults and meanings, are the fields of `sections.py`;
-`reference` writes them out.
+once (`Misconfigured`). The keys, with defaults and meanings, are the fields of `Settings` and of
+its sections (`servers`, `recipe`, `operation`, `detectors`); `reference` writes them out.
 """
 
 from stream.config.detectors import river_class

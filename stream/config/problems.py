@@ -64,6 +64,8 @@ def entries(error: ValidationError, root: type[BaseModel]) -> list[Entry]:
 def field_at(root: type[BaseModel], loc: _Loc) -> tuple[type[BaseModel], FieldInfo | None]:
     """The last table on the way to a place, and the field there, if one is."""
     table = root
+    if not loc:
+        return root, None
     for part in loc[:-1]:
         inner = table.model_fields[str(part)].annotation if part in table.model_fields else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):

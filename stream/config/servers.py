@@ -10,6 +10,9 @@ from stream.config.checks import Section, matching, show
 from stream.config.secrets import check_redis_url, mask_options, mask_url
 from stream.core.event import Channel
 
+_INT64_MAX = 2**63 - 1
+"""What a broker and SQLite can hold."""
+
 _SERVER = re.compile(r"([A-Z_]+://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 
@@ -69,6 +72,8 @@ class Kafka(Section):
                 raise ValueError(
                     'missing; write path = "FILE" (client = "embedded" keeps all in it)'
                 )
+            if "\0" in value:
+                raise ValueError("has a NUL in it; write a file's name")
         elif value is not None:
             raise ValueError('only for client = "embedded"; remove it, or write that client')
         return value
@@ -134,6 +139,8 @@ class Topics(Section):
     def _for_ever_or_some(cls, value: int) -> int:
         if value != -1 and value < 1:
             raise ValueError(f"{value} is too small; write -1 (for ever) or milliseconds above 0")
+        if value > _INT64_MAX:
+            raise ValueError(f"{value} is too large; write -1 (for ever) or up to {_INT64_MAX}")
         return value
 
     def name(self, channel: Channel) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -65,7 +64,7 @@ class Settings(Section):
         return int.from_bytes(hashlib.sha256(self.pipeline.encode()).digest()[:4], "big")
 
     def signing_key_bytes(self) -> bytes | None:
-        """What signs the snapshots, at least 32 bytes; None: they are not signed."""
+        """What signs the snapshots, at least 32 bytes; None: this machine's own key does."""
         if self.snapshots.signing_key is not None:
             return self.snapshots.signing_key.get_secret_value().encode()
         if self.snapshots.signing_key_file is not None:
@@ -84,16 +83,6 @@ class Settings(Section):
         keys = (signing or b"", *self.older_keys_bytes())
         found |= {key.decode(errors="replace") for key in keys if key}
         return frozenset(found)
-
-    def describe(self) -> dict[str, Any]:
-        """Everything as plain JSON values, for people; secrets are masked."""
-        shown: dict[str, Any] = {
-            name: value.shown() if isinstance(value, Section) else value
-            for name, value in self.shown().items()
-        }
-        if self.detectors is not None:
-            shown["detectors"] = [asdict(each) for each in self.detectors]
-        return shown | {"timings": asdict(self.timings)}
 
 
 def from_mapping(tree: Mapping[str, Any]) -> Settings:

@@ -56,6 +56,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise Misconfigured(f"{path}: is not UTF-8; save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise Misconfigured(f"{path}: is not TOML: {error}; correct that line") from None
+    except RecursionError:
+        raise Misconfigured(f"{path}: is nested too deeply; flatten it") from None
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class _Source:
         earlier = self.origins.setdefault(key, name)
         try:
             annotation = _settable(loc)
+            _check_text(text)
             if from_file:
                 text = _content(text)
                 self.contents[key] = text
@@ -180,6 +183,19 @@ def _parsed(loc: tuple[str, ...], text: str, annotation: Any) -> object:
         return json.loads(text)
     except ValueError:
         return text
+    except RecursionError:
+        raise RefusedError(("", "is nested too deeply; flatten it")) from None
+
+
+def _check_text(text: str) -> None:
+    """Python keeps bytes of the environment that are not UTF-8 as surrogates.
+
+    Raises: RefusedError: there are some.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise RefusedError(("", "is not UTF-8; write it as UTF-8")) from None
 
 
 def _members(annotation: Any) -> set[Any]:

@@ -51,7 +51,9 @@ def build(spec: ModelSpec) -> base.Estimator:
     module_name, _, name = spec.factory.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may raise anything while it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's module may raise anything, and call `sys.exit`
         raise Misconfigured(
             f'model.factory: cannot import "{module_name}": {_told(error)}'
         ) from error
@@ -66,7 +68,9 @@ def build(spec: ModelSpec) -> base.Estimator:
         )
     try:
         model = factory(**spec.params)
-    except Exception as error:  # whatever a user's factory raises is an error in the configuration
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever else a factory raises, the configuration is wrong
         raise Misconfigured(
             f"model.factory: {spec.factory}({_arguments(spec.params)}) raised {_told(error)}; "
             "mend model.params"
@@ -265,7 +269,7 @@ def _arguments(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{k}={v!r}" for k, v in params.items())
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """An exception on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 

@@ -1,4 +1,4 @@
-"""What goes out, as bytes: predictions, alerts, quarantined records (CONTRACT 4)."""
+"""What goes out, as bytes: predictions, alerts, quarantined records; docs/TOPICS.md tells users."""
 
 from collections.abc import Callable
 from typing import Any

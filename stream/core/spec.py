@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What an event may be at most; anything beyond is quarantined (CONTRACT 3)."""
+    """What an event may be at most; anything beyond is quarantined."""
 
     value_bytes_max: int = 65_536
     features_max: int = 256
@@ -57,7 +57,7 @@ class DetectorSpec:
 
     Attributes:
         name: ours, unique in the pipeline; a part of the alert's id.
-        type: river's class name (CONTRACT 2 lists the eight).
+        type: river's class name, one of the eight of `stream.config.detectors`.
         signal: "error", "prediction", "label" or "feature:NAME".
     """
 

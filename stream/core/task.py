@@ -23,7 +23,7 @@ from stream.core.snapshot import Header, Metadata
 from stream.core.undo import Counts, Mark, Undo
 from stream.errors import Misconfigured
 
-_CRASHES = (MemoryError, RecursionError, OSError)
+_CRASHES = (MemoryError, RecursionError, OSError, KeyboardInterrupt)
 """Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
 
 _begun: dict[str, "_Beginning"] = {}
@@ -136,7 +136,9 @@ class Task:
             alarms = state.detectors.update(error, signal, label, features)
         except _CRASHES:
             raise
-        except Exception as raised:  # noqa: BLE001  # whatever a model raises on an event is about it
+        # Whatever else a model raises on an event is about it: river's parts in Rust (ADWIN and
+        # others) panic with what is no Exception.
+        except BaseException as raised:  # noqa: BLE001
             self._undo()
             detail = one_line(f"{type(raised).__name__}: {raised}")
             return self._refuse(record, Rejection(Reason.MODEL_ERROR, detail))

@@ -16,7 +16,7 @@ class Predicted(NamedTuple):
 
 
 def read(values: Iterable[bytes]) -> list[Predicted]:
-    """Published predictions, ours (CONTRACT 4) or another loop's."""
+    """Published predictions, ours or another loop's."""
     told = []
     for value in values:
         record = json.loads(value)

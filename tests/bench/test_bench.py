@@ -70,7 +70,7 @@ def test_a_digest_notices_one_bit_and_no_order() -> None:
 
 
 def test_both_shapes_of_published_predictions_are_read() -> None:
-    """Ours (CONTRACT 4) and the other loops' say the same."""
+    """Ours and the other loops' say the same."""
     ours = (
         b'{"v":1,"id":"a","partition":0,"offset":0,"prediction":true,'
         b'"probabilities":{"false":0.25,"true":0.75},"label":true,"learned":0}'

@@ -89,6 +89,7 @@ UNPICKLABLE = (
         ("from river import forest\nmake = forest.ARFClassifier\n", "set a seed"),
         (UNPICKLABLE, "cannot be pickled"),
         ("def make():\n    raise RuntimeError('no')\n", "raised RuntimeError: no"),
+        ("def make():\n    raise SystemExit(0)\n", "raised SystemExit: 0"),
         ("def make():\n    return 3\n", "gave a int, not a river estimator"),
     ],
 )

@@ -1,7 +1,10 @@
 """What all commands have in common: help, usage errors, and the exit codes that `run` ends with."""
 
+import shlex
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -90,6 +93,37 @@ def test_a_worker_with_detectors_loads_river_once(project: Project) -> None:
     assert done.code == 0, done
     loaded = [line.rpartition("|")[2].strip() for line in done.err.splitlines()]
     assert (loaded.count("stream.cli"), loaded.count("river.drift")) == (2, 1)
+
+
+@pytest.mark.parametrize("words", [("check",), ("status", "--json"), ("snapshots", "list")])
+def test_a_reader_that_leaves_changes_no_exit_code(
+    project: Project, words: tuple[str, ...]
+) -> None:
+    """`stream check | head -1` in a pipeline that looks at exit codes."""
+    assert project.fed(5).code == 0
+    command = shlex.join(
+        [sys.executable, "-m", "stream", words[0], "-c", "stream.toml", *words[1:]]
+    )
+
+    for end in ("| true", "| head -c 1", ">&-"):
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {end}; exit ${{PIPESTATUS[0]}}"],
+            cwd=project.folder, env=project.environment({}), capture_output=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, b""), end
+
+
+def test_a_log_that_cannot_be_opened_is_78_and_leaves_nothing(project: Project) -> None:
+    """As `check` says it; no folder and no key are made for it."""
+    project.configure('[kafka]\nclient = "embedded"\npath = "new/log.sqlite"\n' + MODEL)
+    before = sorted(project.folder.rglob("*"))
+
+    checked, ran = project.stream("check"), project.stream("run", "--until-end")
+
+    assert (checked.code, ran.code) == (78, 78), ran
+    assert "new/log.sqlite: cannot be opened" in checked.out + checked.err
+    assert "new/log.sqlite: cannot be opened" in ran.err
+    assert sorted(project.folder.rglob("*")) == before
 
 
 def test_debug_shows_the_traceback(project: Project) -> None:

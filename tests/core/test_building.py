@@ -146,7 +146,8 @@ def test_what_cannot_be_built_names_the_key(
 
 
 @pytest.mark.parametrize(
-    "body", ["1 / 0", "def broken(:", "import no_such_thing", "raise SystemError"]
+    "body",
+    ["1 / 0", "def broken(:", "import no_such_thing", "raise SystemError", "raise SystemExit(0)"],
 )
 def test_a_module_that_breaks_on_import_is_a_configuration_error(
     body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

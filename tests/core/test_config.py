@@ -182,15 +182,15 @@ def test_older_keys_come_from_files_too(loaded: Load, tmp_path: Path) -> None:
 
     assert settings.older_keys_bytes() == (b"b" * 32, b"a" * 32)
     assert {"a" * 32, "b" * 32} <= settings.secrets()
-    assert "a" * 32 not in json.dumps(settings.describe()) + repr(settings)
-    assert str(tmp_path / "a") in json.dumps(settings.describe())
+    assert "a" * 32 not in repr(settings)
+    assert str(tmp_path / "a") in repr(settings)
     (tmp_path / "a").write_text("short")
     with pytest.raises(Misconfigured, match=r"older_key_files\[1\]: .* holds only 5 bytes"):
         loaded(PLAIN, STREAM__SNAPSHOTS__OLDER_KEY_FILES=paths)
 
 
 def test_secrets_are_known_and_never_shown(loaded: Load) -> None:
-    """`secrets` has each of them; repr, str and describe have none."""
+    """`secrets` has each of them; repr and str have none."""
     settings = loaded(
         PLAIN,
         STREAM__REDIS__URL=f"redis://me:{CANARY}%40@localhost/1",
@@ -210,12 +210,10 @@ def test_secrets_are_known_and_never_shown(loaded: Load) -> None:
         f"socks5://u:{CANARY}-s@proxy:1080",
         CANARY + "-k",
     }
-    described = json.dumps(settings.describe())
     for shown in (repr(settings), str(settings), repr(settings.kafka), str(settings.redis)):
         assert CANARY not in shown
-    assert CANARY not in described
-    assert "localhost/1" in described
-    assert "/run/key.pem" in described
+    assert "localhost/1" in repr(settings)
+    assert "/run/key.pem" in repr(settings)
     assert loaded().secrets() == frozenset()
 
 

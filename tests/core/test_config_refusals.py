@@ -101,6 +101,7 @@ REFUSED = [
     ),
     ('[kafka.options]\nsasl.mechanism = "x"', "kafka.options.sasl: a table is no option"),
     ('[kafka]\nclient="confluent"\noptions.isolation.level="x"', 'kafka.options."isolation.level"'),
+    ('[kafka]\nclient = "embedded"\npath = "a\\u0000b"', "kafka.path: has a NUL in it"),
     ('[topics]\nevents = "a/b"', 'topics.events: "a/b" is not possible'),
     ('[topics]\nevents = ".."', "topics.events: "),
     ('[topics]\nevents = "x"\nalerts = "x"', "topics.alerts: "),
@@ -110,6 +111,7 @@ REFUSED = [
     ),
     (f'[topics]\nevents = "{"e" * 250}"', "topics.events: "),
     ("[topics]\nretention_ms = 0", "topics.retention_ms: 0 is too small; write -1"),
+    (f"[topics]\nretention_ms = {2**63}", "topics.retention_ms: 9223372036854775808 is too large"),
     ("[topics]\ncreate = 1", "topics.create: must be true or false, not a number"),
     ('[redis]\nurl = "http://localhost"', "redis.url: it begins with none of"),
     ('[redis]\nurl = "redis:///0"', "redis.url: the host is missing"),
@@ -133,6 +135,7 @@ REFUSED = [
     ),
     ("[limits]\nmagnitude_max = 1e300", "limits.magnitude_max: 1e+300 is too large"),
     ("[limits]\ndistinct_features_max = 9", "limits.distinct_features_max: 9 is less than"),
+    ('detectors = ["ADWIN"]', "detectors[0]: must be a table, not a string"),
     ('detectors = [{ type = "adwin" }]', 'detectors[0].type: "adwin" is not one of "ADWIN"'),
     ('detectors = [{ name = "x" }]', 'detectors[0].type: missing; write type = "ADWIN"'),
     ('detectors = [{ type = "KSWIN" }]', "detectors[0].params.seed: missing: unseeded"),
@@ -190,6 +193,16 @@ def test_variables_that_name_no_key_are_refused(loaded: Load) -> None:
     assert problem(loaded, PLAIN, STREAM__="1").endswith("(STREAM__)")
 
 
+def test_variables_that_cannot_be_read_are_refused(loaded: Load) -> None:
+    """Bytes that are not UTF-8, which Python keeps as surrogates; and JSON without a bottom."""
+    assert problem(loaded, PLAIN, STREAM__PIPELINE="p\udcff") == (
+        "pipeline: is not UTF-8; write it as UTF-8 (STREAM__PIPELINE)"
+    )
+    assert problem(loaded, PLAIN, STREAM__EVENTS__IGNORE="[" * 100_000).startswith(
+        "events.ignore: is nested too deeply"
+    )
+
+
 def test_detectors_are_set_as_a_whole(loaded: Load) -> None:
     """A list that is no JSON, or a part of it set alone, is refused."""
     assert problem(loaded, PLAIN, STREAM__DETECTORS="[{]") == (
@@ -219,7 +232,11 @@ def test_a_key_given_twice_is_refused(loaded: Load, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     """Missing, a folder, not UTF-8, not TOML: one line, with the line's number for TOML."""
     broken = tmp_path / "broken.toml"
-    for content, words in ((b"pipeline = \nx", "line 1"), (b"\xff", "not UTF-8")):
+    for content, words in (
+        (b"pipeline = \nx", "line 1"),
+        (b"\xff", "not UTF-8"),
+        (b"x = " + b"[" * 5000, "nested too deeply"),
+    ):
         broken.write_bytes(content)
         with pytest.raises(Misconfigured, match=words):
             load(broken, environ={})

@@ -20,6 +20,9 @@ NUMERIC = {Kind.BINARY, Kind.REGRESSION, Kind.ANOMALY}
 FAILURES = {
     "raise in predict": set(Kind),
     "raise in learn": set(Kind),
+    "panic in predict": set(Kind),
+    "panic in learn": set(Kind),
+    "exit in predict": set(Kind),
     "nan in predict": NUMERIC,
     "infinity in predict": NUMERIC,
     "object in predict": set(Kind),
@@ -147,19 +150,40 @@ def test_the_reason_is_told_in_one_line() -> None:
     """The header says what the model raised."""
     output = build(Kind.BINARY).step(poison(4, Kind.BINARY, "raise in learn"))[0]
 
-    assert dict(output.headers)["stream.detail"] == b"ValueError: learn does not like?this event"
+    assert (
+        dict(output.headers)["stream.detail"]
+        == b"ValueError: learn or predict does not like?this event"
+    )
     assert output.value == poison(4, Kind.BINARY, "raise in learn").value
 
 
 @pytest.mark.parametrize("where", ["predict", "learn"])
 @pytest.mark.parametrize(
-    ("fail", "error"), [("memory", MemoryError), ("recursion", RecursionError), ("disk", OSError)]
+    ("fail", "error"),
+    [
+        ("memory", MemoryError),
+        ("recursion", RecursionError),
+        ("disk", OSError),
+        ("interrupt", KeyboardInterrupt),
+    ],
 )
-def test_a_failure_of_the_process_is_a_crash(where: str, fail: str, error: type[Exception]) -> None:
+def test_a_failure_of_the_process_is_a_crash(
+    where: str, fail: str, error: type[BaseException]
+) -> None:
     """No memory, no stack, no disk: a replay would decide otherwise, so it is no poison."""
     folded = build(Kind.REGRESSION)
     with pytest.raises(error):
         folded.step(poison(0, Kind.REGRESSION, f"{fail} in {where}"))
+
+
+def test_a_panic_in_rivers_own_rust_quarantines() -> None:
+    """ADWIN's, with a clock of 0: no `Exception`, and no failure of the process either."""
+    folded = Task(recipe("tests.fragile:panicking", detectors=()), partition=PARTITION)
+
+    found = [reason_of(folded.step(each)) for each in workload(Kind.BINARY, 300)]
+
+    assert Reason.MODEL_ERROR in found
+    assert folded.state.n == 300
 
 
 def test_refused_names_stay_unknown() -> None:

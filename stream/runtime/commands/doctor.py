@@ -115,7 +115,7 @@ def _look_at_topics(
         if info is None and settings.topics.create:
             findings.note(
                 f"topics.{channel}: {settings.topics.name(channel)} does not exist; the first "
-                "worker makes it"
+                "worker, or produce, makes it"
             )
         elif info is None:
             findings.problem(
@@ -188,7 +188,9 @@ def _try_model(findings: Findings, built: _Built, event: Event | None) -> None:
 def _trial(built: _Built, event: Event) -> None:
     try:
         learner.trial(built.model, built.kind, event.features, event.label)
-    except Exception as error:  # whatever a user's model raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a user's model raises, a panic of Rust included
         names = ", ".join(event.features)
         raise Misconfigured(
             f"model: {built.recipe.model.factory} raised {type(error).__name__}: {error} on "

@@ -46,7 +46,7 @@ def produce(house: House, path: Path, *, columns: Columns, rate: str | None) -> 
     per_s = None if rate is None else parse_rate(rate)
     total = sum(1 for _ in _until_stopped(house, rows.read(path, shape=shape, columns=columns)))
     with closing(house.topics()) as topics:
-        # An upstream needs one topic only; the outputs are the worker's business.
+        # An upstream needs this one only; where it is there, the outputs are the worker's business.
         if topics.describe()[Channel.EVENTS] is None:
             ready_topics(topics, settings, house.telemetry)
     outgoing = _until_stopped(house, rows.read(path, shape=shape, columns=columns))

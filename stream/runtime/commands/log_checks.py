@@ -157,7 +157,7 @@ class LogChecks:
         bounds: Bounds,
         at: Committed | None,
     ) -> None:
-        """Retention goes by the records' timestamps, and those are the events' own (CONTRACT 3)."""
+        """Retention goes by the records' timestamps, and those are the events' own."""
         short = {
             channel: info
             for channel, info in infos.items()

@@ -101,7 +101,8 @@ def event_time_ms(text: str) -> int:
     (86400000, 1700000000000, 1700000000123)
     """
     if _NUMBER.fullmatch(text):
-        epoch = float(text)
+        # "1e400" is a number too, and infinite.
+        epoch = min(max(float(text), -1.0), TIMESTAMP_MS_MAX + 1.0)
         timestamp_ms = round(epoch if epoch > MILLISECONDS_ABOVE else epoch * 1000)
     else:
         try:
