@@ -7,14 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from stream.adapters.embedded import EmbeddedLog, EmbeddedReader, EmbeddedSnapshots, EmbeddedTopics
 from stream.adapters.embedded.database import Database
 from stream.core.event import Channel
-from stream.errors import BadInput, CommitLost, Fenced, Misconfigured
+from stream.errors import BadInput, CommitLost, Fenced, Misconfigured, Retryable
 from stream.ports import Bounds
 from tests.contract.embedded_world import NAMES, EmbeddedWorld
 from tests.contract.worlds import (
@@ -298,3 +300,38 @@ def test_what_the_file_system_forbids_is_told(tmp_path: Path) -> None:
 
     (line,) = EmbeddedTopics(missing, names=NAMES).denied()
     assert str(missing.parent) in line
+
+
+def test_a_poll_that_fails_loses_neither_records_nor_partitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever in it the file is busy: what it had found comes with a later one, once."""
+    world = EmbeddedWorld(tmp_path / "log.sqlite")
+    create(world, partitions=3)
+    for partition in range(3):
+        world.append([Raw(b"%d" % n) for n in range(5)], partition=partition)
+    real = Database.reading
+    chance, failed = Random(1), []
+
+    @contextmanager
+    def busy_now_and_then(self: Database) -> Iterator[sqlite3.Connection]:
+        if chance.random() < 0.3:
+            failed.append(1)
+            raise Retryable("database is locked")
+        with real(self) as connection:
+            yield connection
+
+    log = world.log()
+    monkeypatch.setattr(Database, "reading", busy_now_and_then)
+    seen: list[tuple[int, bytes | None]] = []
+    for _ in range(200):
+        with suppress(Retryable):
+            polled = log.poll(timeout_s=0.0, records_max=4)
+            seen += [(r.partition, r.value) for batch in polled.records.values() for r in batch]
+            for partition in polled.assigned:
+                log.seek(partition, 0)
+    monkeypatch.undo()
+    world.close()
+
+    assert sorted(seen) == [(p, b"%d" % n) for p in range(3) for n in range(5)]
+    assert len(failed) > 10

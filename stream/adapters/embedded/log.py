@@ -52,9 +52,12 @@ class EmbeddedLog:
         while True:
             with self._database.reading() as connection:
                 partitions = tables.places(connection, self._names[Channel.EVENTS])
+            found = self._fetch(partitions, records_max)
+            # Only now, when nothing can fail any more: what is told is told once.
+            for partition, batch in found.items():
+                self._positions[partition] += len(batch)
             assigned = frozenset(range(len(partitions))) - self._owned
             self._owned |= assigned
-            found = self._fetch(partitions, records_max)
             left_s = deadline_s - self._clock.monotonic()
             if found or assigned or left_s <= 0:
                 return Polled(found, assigned=assigned)
@@ -141,7 +144,6 @@ class EmbeddedLog:
             if batch:
                 found[place.number] = batch
                 records_max -= len(batch)
-                self._positions[place.number] = position + len(batch)
         return found
 
     def _retain(self) -> None:
