@@ -18,14 +18,18 @@ from typing import NamedTuple
 from stream.errors import ExitCode
 
 _LOOK_S = 0.25
+_STOPPED_S = 1.0
+"""A look that comes so much too late: the process was stopped, and its calls could not go on."""
+
 _FRAMES_N = 3
 
 
 class _Watched(NamedTuple):
-    """What a thread does, and until when it may."""
+    """What a thread does, and until when it may; `stopped_s` as it was when it began."""
 
     what: str
     end_s: float
+    stopped_s: float
     thread: int
 
     @property
@@ -53,6 +57,7 @@ class Watchdog:
         self._on_hang = on_hang
         self._end = end
         self._watched: _Watched | None = None
+        self._stopped_s = 0.0
         self._over = threading.Event()
         threading.Thread(target=self._look, name="watchdog", daemon=True).start()
 
@@ -60,15 +65,17 @@ class Watchdog:
     def watch(self, what: str, seconds: float) -> Iterator[None]:
         """Give the calls inside `seconds` to return.
 
-        Within another watch the time of that one stands still meanwhile.
+        Within another watch the time of that one stands still meanwhile; so it does while the
+        process is stopped (SIGSTOP, a frozen container).
         """
-        outer, began = self._watched, time.monotonic()
-        self._watched = _Watched(what, began + seconds, threading.get_ident())
+        outer, began, stopped_s = self._watched, time.monotonic(), self._stopped_s
+        self._watched = _Watched(what, began + seconds, stopped_s, threading.get_ident())
         try:
             yield
         finally:
             if outer is not None:
-                outer = outer._replace(end_s=outer.end_s + time.monotonic() - began)
+                ran_s = time.monotonic() - began - (self._stopped_s - stopped_s)
+                outer = outer._replace(end_s=outer.end_s + ran_s)
             self._watched = outer
 
     def close(self) -> None:
@@ -76,9 +83,15 @@ class Watchdog:
         self._over.set()
 
     def _look(self) -> None:
+        looked_s = time.monotonic()
         while not self._over.wait(_LOOK_S):
-            watched = self._watched
-            if watched is not None and time.monotonic() > watched.end_s:
+            now_s, watched = time.monotonic(), self._watched
+            if now_s - looked_s > _LOOK_S + _STOPPED_S:
+                self._stopped_s += now_s - looked_s - _LOOK_S
+            looked_s = now_s
+            if watched is None:
+                continue
+            if now_s > watched.end_s + self._stopped_s - watched.stopped_s:
                 self._on_hang(f"{watched.what} did not return within its deadline; {watched.place}")
                 self._end(ExitCode.INTERNAL)
                 return

@@ -1,5 +1,8 @@
 """Real time and its watchman, and which snapshots are kept."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -95,3 +98,35 @@ def test_which_snapshots_are_superfluous(
     stored = [StoredSnapshot(newest - 10 * i, 1, -1000 * age) for i, age in enumerate(ages_s)]
 
     assert removed == superfluous(stored, keep=3, now_ms=0, retention_s=retention_s)
+
+
+_WATCHED = """
+import sys, time
+from stream.runtime.watchdog import Watchdog
+
+watchdog = Watchdog(lambda line: print(line, flush=True))
+with watchdog.watch("sleeping", float(sys.argv[1])):
+    print("begun", flush=True)
+    for _ in range(12):
+        time.sleep(0.1)
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("deadline_s", "code", "says"), [(2.5, 0, "ended"), (0.5, 70, "sleeping")])
+def test_time_in_which_the_process_is_stopped_is_no_time_of_a_call(
+    deadline_s: float, code: int, says: str
+) -> None:
+    """After SIGCONT a call goes on; one that takes too long without the stop is ended as ever."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WATCHED, str(deadline_s)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3.0)
+        process.send_signal(signal.SIGCONT)
+        out, _ = process.communicate(timeout=30)
+
+    assert (process.returncode, out.startswith(says)) == (code, True), out
