@@ -25,11 +25,10 @@ _FRAMES_N = 3
 
 
 class _Watched(NamedTuple):
-    """What a thread does, and until when it may; `stopped_s` as it was when it began."""
+    """What a thread does, and until when it may."""
 
     what: str
     end_s: float
-    stopped_s: float
     thread: int
 
     @property
@@ -68,30 +67,31 @@ class Watchdog:
         Within another watch the time of that one stands still meanwhile; so it does while the
         process is stopped (SIGSTOP, a frozen container).
         """
-        outer, began, stopped_s = self._watched, time.monotonic(), self._stopped_s
-        self._watched = _Watched(what, began + seconds, stopped_s, threading.get_ident())
+        outer, began = self._watched, self._now_s()
+        self._watched = _Watched(what, began + seconds, threading.get_ident())
         try:
             yield
         finally:
             if outer is not None:
-                ran_s = time.monotonic() - began - (self._stopped_s - stopped_s)
-                outer = outer._replace(end_s=outer.end_s + ran_s)
+                outer = outer._replace(end_s=outer.end_s + self._now_s() - began)
             self._watched = outer
 
     def close(self) -> None:
         """Stop looking."""
         self._over.set()
 
+    def _now_s(self) -> float:
+        """A clock that stands still while the process is stopped, as far as `_look` knows it."""
+        return time.monotonic() - self._stopped_s
+
     def _look(self) -> None:
-        looked_s = time.monotonic()
+        looked_s = self._now_s()
         while not self._over.wait(_LOOK_S):
-            now_s, watched = time.monotonic(), self._watched
-            if now_s - looked_s > _LOOK_S + _STOPPED_S:
-                self._stopped_s += now_s - looked_s - _LOOK_S
-            looked_s = now_s
-            if watched is None:
-                continue
-            if now_s > watched.end_s + self._stopped_s - watched.stopped_s:
+            late_s = self._now_s() - looked_s - _LOOK_S
+            if late_s > _STOPPED_S:
+                self._stopped_s += late_s
+            looked_s, watched = self._now_s(), self._watched
+            if watched is not None and looked_s > watched.end_s:
                 self._on_hang(f"{watched.what} did not return within its deadline; {watched.place}")
                 self._end(ExitCode.INTERNAL)
                 return

@@ -45,9 +45,10 @@ MISSING_S = 2.0
 HEARTBEATS_N = 2
 """After so many the group has told a living member that another has its name."""
 
-_PRODUCER_FENCED = frozenset(
-    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
-)
+_FENCING = frozenset({
+    KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.FENCED_INSTANCE_ID,
+})  # fmt: skip
 
 
 class KafkaLog:
@@ -263,7 +264,13 @@ class KafkaLog:
         if isinstance(error, KafkaException):
             codes.add(error.args[0].code())
             first = self._connection.translate(error.args[0], "committing")
-        if self._instance is not None and self._is_taken(codes):
+        is_fenced = self._instance is not None and bool(codes & _FENCING)
+        if is_fenced and self._may_have_timed_out(codes):
+            # A twin would be in the group by now, or soon; a new producer would fence the twin.
+            heartbeat_s = self._timings.heartbeat_interval_ms / 1000
+            self._listen_until_s = time.monotonic() + HEARTBEATS_N * heartbeat_s
+            is_fenced = False
+        if is_fenced:
             first = Fenced(f'another worker took over as instance "{self._instance}"')
         elif producer is not None:
             first = producer.failure() or first
@@ -273,19 +280,14 @@ class KafkaLog:
             return first
         return CommitLost(f"{first}; the committed offsets decide")
 
-    def _is_taken(self, codes: AbstractSet[int | None]) -> bool:
-        """Whether these codes say that another worker has our name."""
-        if KafkaError.FENCED_INSTANCE_ID in codes:
-            return True
-        if not codes & _PRODUCER_FENCED:
-            return False
-        now_s = time.monotonic()
-        if now_s - self._begun_s < self._transaction_timeout_s:
-            return True
-        # The broker fences the producer of a transaction that timed out, too. A twin would be in
-        # the group by now or soon; before it has been heard, a new producer would fence the twin.
-        self._listen_until_s = now_s + HEARTBEATS_N * self._timings.heartbeat_interval_ms / 1000
-        return False
+    def _may_have_timed_out(self, codes: AbstractSet[int | None]) -> bool:
+        """Whether these codes of fencing need no other worker of our name.
+
+        A broker fences the producer of a transaction that timed out, too; never the member of it.
+        """
+        open_s = time.monotonic() - self._begun_s
+        is_member_fenced = KafkaError.FENCED_INSTANCE_ID in codes
+        return not is_member_fenced and open_s >= self._transaction_timeout_s
 
     def committed(self, partitions: Collection[int]) -> dict[int, Committed]:
         """See `Log.committed`.
