@@ -22,7 +22,7 @@ from stream.sandbox import LocalKafka
 from tests.broker import kafka_hands as hands
 from tests.broker.checks import eventually
 from tests.conftest import running_kafka
-from tests.contract.confluent_world import ConfluentWorld
+from tests.contract.confluent_world import ConfluentWorld, Saying
 from tests.contract.worlds import at, create, output, patiently, raws, values
 
 pytestmark = pytest.mark.broker
@@ -217,16 +217,6 @@ def test_a_log_that_starts_late_is_not_read_before_the_worker_says_where(
     assert seen == [b"kept"]
 
 
-class _Saying:
-    """A message that says an error, as librdkafka gives one among others."""
-
-    def __init__(self, code: int) -> None:
-        self._error = KafkaError(code)
-
-    def error(self) -> KafkaError:
-        return self._error
-
-
 def test_records_beside_an_error_are_delivered_once(
     world: ConfluentWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,7 +231,7 @@ def test_records_beside_an_error_are_delivered_once(
         found: list[Any] = records.polled(*arguments, **more)
         if any(message.error() is None for message in found) and not spoiled:
             spoiled.append(1)
-            return [found[0], _Saying(KafkaError._RESOLVE), *found[1:]]
+            return [found[0], Saying(KafkaError._RESOLVE), *found[1:]]
         return found
 
     monkeypatch.setattr(log_module, "polled", spoiling)
@@ -306,7 +296,7 @@ def test_a_read_that_breaks_off_begins_again_where_it_stood(
         found: list[Any] = records.polled(*arguments, **(more | {"records_max": 7}))
         if found and len(broken) < 2:
             broken.append(1)
-            return [*found, _Saying(KafkaError._RESOLVE)]
+            return [*found, Saying(KafkaError._RESOLVE)]
         return found
 
     monkeypatch.setattr(reader_module, "polled", breaking)

@@ -2,16 +2,31 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
+from unittest.mock import patch
 
+from confluent_kafka import KafkaError
 from kafka.admin import MemberToRemove
 
 from stream.adapters import confluent
+from stream.adapters.confluent import log as log_module
+from stream.adapters.confluent import records
 from stream.config.timings import Timings
 from stream.ports import Feed, Log, Reader, Topics
 from stream.sandbox import LocalKafka
 from tests.contract.kafka_world import TIMINGS, KafkaWorld
 from tests.contract.worlds import Ability
+
+
+class Saying:
+    """A message that says an error, as librdkafka gives one among others."""
+
+    def __init__(self, code: int) -> None:
+        self._error = KafkaError(code)
+
+    def error(self) -> KafkaError:
+        """The client's own."""
+        return self._error
 
 
 class ConfluentWorld(KafkaWorld):
@@ -88,3 +103,14 @@ class ConfluentWorld(KafkaWorld):
         events, log._events = log._events, "no-such-topic"
         yield
         log._events = events
+
+    @contextmanager
+    def troubled(self, log: Log) -> Iterator[None]:
+        """See `World.troubled`: every poll gives an error among its messages."""
+        assert isinstance(log, confluent.KafkaLog)
+
+        def broken(*arguments: Any, **named: Any) -> list[Any]:
+            return [Saying(KafkaError._RESOLVE), *records.polled(*arguments, **named)]
+
+        with patch.object(log_module, "polled", broken):
+            yield

@@ -3,8 +3,10 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import ClassVar, Self
+from unittest.mock import patch
 
 import pytest
 
@@ -18,6 +20,7 @@ from stream.adapters.embedded import (
 )
 from stream.adapters.embedded.database import Database
 from stream.core.event import Channel, Output
+from stream.errors import Retryable
 from stream.ports import Log, SnapshotStore
 from tests.contract.worlds import GROUP, Ability, Fate, Raw, SystemClock
 
@@ -35,6 +38,7 @@ class EmbeddedWorld:
     }
     marks: ClassVar[Sequence[pytest.MarkDecorator]] = ()
     deadline_s: ClassVar[float] = 5.0
+    hearing_s: ClassVar[float] = 0.05
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -122,6 +126,21 @@ class EmbeddedWorld:
         yield
         other.execute("DROP TRIGGER spoiled")
         other.close()
+
+    @contextmanager
+    def troubled(self, log: Log) -> Iterator[None]:  # noqa: ARG002
+        """See `World.troubled`: the file is busy at every third look into it."""
+        real, looks_n = Database.reading, count(1)
+
+        @contextmanager
+        def busy(database: Database) -> Iterator[sqlite3.Connection]:
+            if next(looks_n) % 3 == 0:
+                raise Retryable("database is locked")
+            with real(database) as connection:
+                yield connection
+
+        with patch.object(Database, "reading", busy):
+            yield
 
 
 class EmbeddedStoreWorld:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, Self
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
@@ -21,6 +22,7 @@ from stream.adapters.kafka_python import (
 )
 from stream.config.timings import Timings
 from stream.core.event import Channel
+from stream.errors import Retryable
 from stream.ports import Log
 from stream.sandbox import LocalKafka
 from tests.contract.worlds import GROUP, Ability, Fate, Raw
@@ -44,6 +46,7 @@ class KafkaWorld:
     unsupported: ClassVar[Mapping[Ability, str]] = {}
     marks: ClassVar[Sequence[pytest.MarkDecorator]] = (pytest.mark.broker,)
     deadline_s: ClassVar[float] = 20.0
+    hearing_s: ClassVar[float] = 1.5
 
     def __init__(self, broker: LocalKafka, *, timings: Timings = TIMINGS) -> None:
         self.broker = broker
@@ -185,6 +188,14 @@ class KafkaWorld:
             )
         yield
         log._metadata = metadata
+
+    @contextmanager
+    def troubled(self, log: Log) -> Iterator[None]:
+        """See `World.troubled`: no broker tells of the topic, where a poll gave no records."""
+        assert isinstance(log, KafkaLog)
+        away = Retryable("no broker answers")
+        with patch.object(log._membership, "check_topic", side_effect=away):
+            yield
 
     def _admin(self) -> KafkaAdminClient:
         return KafkaAdminClient(bootstrap_servers=self.broker.bootstrap_servers)

@@ -49,6 +49,7 @@ class MemoryWorld:
     unsupported: ClassVar[Mapping[Ability, str]] = {}
     marks: ClassVar[Sequence[pytest.MarkDecorator]] = ()
     deadline_s: ClassVar[float] = 0.5
+    hearing_s: ClassVar[float] = 0.05
 
     def __init__(self) -> None:
         self.broker = MemoryBroker(clock=ManualClock())
@@ -131,6 +132,19 @@ class MemoryWorld:
         def fail(step: str) -> None:
             if step == "offsets:before":
                 raise Retryable("the coordinator moved")
+
+        self.broker.faults = fail
+        yield
+        self.broker.faults = no_faults
+
+    @contextmanager
+    def troubled(self, log: Log) -> Iterator[None]:
+        """See `World.troubled`."""
+        assert isinstance(log, MemoryLog)
+
+        def fail(step: str) -> None:
+            if step == "poll":
+                raise Retryable("no broker answers")
 
         self.broker.faults = fail
         yield

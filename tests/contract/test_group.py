@@ -11,6 +11,7 @@ from tests.contract.worlds import (
     at,
     create,
     eventually,
+    fail,
     output,
     patiently,
     raws,
@@ -136,6 +137,26 @@ def test_a_lost_member_is_told_and_may_come_back(world: World) -> None:
     settle(lambda: member.values() == [b"b", b"c"], member, deadline_s=world.deadline_s)
     member.log.commit([], {0: at(2)})
     eventually({0: at(2)}, lambda: member.log.committed({0}), deadline_s=world.deadline_s)
+
+
+@pytest.mark.needs(Ability.GROUPS)
+def test_a_loss_is_told_although_the_poll_fails(world: World) -> None:
+    """A worker that never heard of it would go on with what another one had meanwhile."""
+    create(world)
+    world.append(raws(b"a", b"b"))
+    member = working(world)
+    settle(lambda: len(member.records[0]) == 2, member, deadline_s=world.deadline_s)
+    member.log.commit([], {0: at(1)})
+    n = len(member.polls)
+
+    with world.troubled(member.log):
+        world.expire(member.log)
+        # Long enough to hear of it and to come back, both in polls that fail.
+        fail(member, for_s=world.hearing_s)
+
+    settle(lambda: member.values() == [b"b"], member, deadline_s=world.deadline_s)
+    assert any(0 in polled.revoked for polled in member.polls[n:])
+    assert any(0 in polled.assigned for polled in member.polls[n:])
 
 
 @pytest.mark.needs(Ability.INSTANCES)

@@ -10,6 +10,7 @@ from tests.contract.worlds import (
     World,
     create,
     eventually,
+    fail,
     patiently,
     raws,
     settle,
@@ -123,6 +124,26 @@ def test_a_poll_gives_no_more_than_asked(world: World) -> None:
 
     eventually(True, look, deadline_s=world.deadline_s)
     assert max(sizes) <= 3
+
+
+def test_a_poll_that_fails_loses_no_record(world: World) -> None:
+    """What the client had fetched comes with a later poll: once, and in order."""
+    create(world, partitions=2)
+    member = working(world)
+    settle(lambda: member.owned == {0, 1}, member, deadline_s=world.deadline_s)
+    sent = {partition: [b"%d-%d" % (partition, n) for n in range(20)] for partition in (0, 1)}
+
+    with world.troubled(member.log):
+        for partition, batch in sent.items():
+            world.append(raws(*batch), partition=partition)
+        fail(member, for_s=world.hearing_s)
+
+    settle(
+        lambda: all(len(member.records[p]) >= 20 for p in sent),
+        member,
+        deadline_s=world.deadline_s,
+    )
+    assert {p: member.values(p) for p in sent} == sent
 
 
 def test_a_poll_without_a_topic_is_misconfigured(world: World) -> None:

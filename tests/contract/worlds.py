@@ -55,11 +55,13 @@ class World(Protocol):
         unsupported: what this log cannot do, and why; such tests are deselected.
         marks: marks for every test of this adapter (`pytest.mark.broker`).
         deadline_s: how long anything may take here that is waited for.
+        hearing_s: in this time a member hears of a change in its group, and has joined again.
     """
 
     unsupported: ClassVar[Mapping[Ability, str]]
     marks: ClassVar[Sequence[pytest.MarkDecorator]]
     deadline_s: ClassVar[float]
+    hearing_s: ClassVar[float]
 
     @classmethod
     def open(cls, request: pytest.FixtureRequest) -> Self:
@@ -111,6 +113,10 @@ class World(Protocol):
 
     def spoiled(self, log: Log) -> AbstractContextManager[None]:
         """While this lasts, a commit of `log` fails after its outputs were handed over."""
+        ...
+
+    def troubled(self, log: Log) -> AbstractContextManager[None]:
+        """While this lasts, polls of `log` fail, as late in the poll as they can."""
         ...
 
 
@@ -214,6 +220,19 @@ def settle(condition: Callable[[], bool], *members: Member, deadline_s: float) -
             patiently(member.poll, deadline_s=deadline_s)
         state = [(sorted(m.owned), {p: len(r) for p, r in m.records.items()}) for m in members]
         assert time.monotonic() < give_up_s, f"did not settle; owned and records: {state}"
+
+
+def fail(member: Member, *, for_s: float) -> None:
+    """Poll for so long, and at least until one has failed; some may succeed all the same."""
+    until_s = time.monotonic() + for_s
+    failed_n = 0
+    while time.monotonic() < until_s or not failed_n:
+        try:
+            member.poll()
+        except Retryable:
+            failed_n += 1
+            time.sleep(0.02)
+        assert time.monotonic() < until_s + 5.0, "no poll fails"
 
 
 def eventually(expected: object, look: Callable[[], object], *, deadline_s: float) -> None:
