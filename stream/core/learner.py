@@ -239,7 +239,7 @@ def _classifier(model: Any) -> Predict:
         probabilities = predict_proba_one(features)
         if probabilities and not isfinite(sum(probabilities.values())):
             raise NotFiniteError(f"the probabilities are {probabilities}")
-        return Prediction(_plain(value), probabilities)
+        return Prediction(_named(value), probabilities)
 
     return predict
 
@@ -248,7 +248,7 @@ def _classifier_without_probabilities(model: Any) -> Predict:
     predict_one = model.predict_one
 
     def predict(features: dict[str, Feature]) -> Prediction:
-        return Prediction(_plain(predict_one(features)))
+        return Prediction(_named(predict_one(features)))
 
     return predict
 
@@ -258,6 +258,12 @@ def _finite(value: Any) -> Any:
     if value is not None and not isfinite(value):
         raise NotFiniteError(f"the prediction is {value}")
     return value
+
+
+def _named(value: Any) -> Any:
+    """A class, of whatever type."""
+    value = _plain(value)
+    return _finite(value) if isinstance(value, float) else value
 
 
 def _plain(value: Any) -> Any:

@@ -186,8 +186,45 @@ def test_numpy_answers_become_plain_numbers(answer: Any, plain: Any) -> None:
     assert type(found) is type(plain)
 
 
-@pytest.mark.parametrize("answer", [math.nan, math.inf, np.float32("nan"), np.float64("-inf")])
+NO_NUMBERS = [math.nan, math.inf, np.float32("nan"), np.float64("-inf")]
+
+
+@pytest.mark.parametrize("answer", NO_NUMBERS)
 def test_an_answer_that_is_no_number_is_an_error(answer: Any) -> None:
     """It must not be published as null, nor stay in the error's mean for ever."""
     with pytest.raises(NotFiniteError):
         methods_of(Answers(answer), Kind.REGRESSION).predict({})
+
+
+class Classifies(Answers, base.Classifier):  # type: ignore[misc]  # river annotates y alone
+    """The same without probabilities."""
+
+
+class ClassifiesSurely(Classifies):
+    """The same with probabilities, and a way of its own to choose between them."""
+
+    def predict_proba_one(self, x: dict[Any, Any], **_kwargs: Any) -> dict[Any, float]:
+        """The same for every event."""
+        del x
+        return {True: 1.0}
+
+
+@pytest.mark.parametrize("model", [Classifies, ClassifiesSurely])
+@pytest.mark.parametrize("answer", NO_NUMBERS)
+def test_a_class_that_is_no_number_is_an_error(model: type[Classifies], answer: Any) -> None:
+    """It must not be published as null: a reader would take it for a model without an answer."""
+    with pytest.raises(NotFiniteError):
+        methods_of(model(answer), Kind.BINARY).predict({})
+
+
+@pytest.mark.parametrize("model", [Classifies, ClassifiesSurely])
+@pytest.mark.parametrize(
+    ("answer", "plain"),
+    [("yes", "yes"), (np.str_("yes"), "yes"), (np.True_, True), (3, 3), (2.5, 2.5), (None, None)],
+)
+def test_classes_become_plain_values(model: type[Classifies], answer: Any, plain: Any) -> None:
+    """A class may be of any type that JSON has."""
+    found = methods_of(model(answer), Kind.BINARY).predict({}).value
+
+    assert found == plain
+    assert type(found) is type(plain)
