@@ -7,7 +7,7 @@ from tests.faults.cluster import NODES, Cluster
 from tests.faults.run import LATE_S, Run
 from tests.faults.stage import Stage
 from tests.faults.table import Table, Told
-from tests.faults.verifier import CHANNELS
+from tests.faults.verifier import CHANNELS, MARKERS_S
 from tests.faults.worker import RESTART_CODES, Broke, Worker
 
 HUNG_S = 30.0
@@ -190,7 +190,7 @@ def not_acknowledged(stage: Stage) -> Told:
     cluster = stage.cluster
     outputs = dict.fromkeys(CHANNELS, (3, 2))
     with Run(
-        stage, bootstrap=cluster.bootstrap_servers, replicas=3, nodes=outputs
+        stage, bootstrap=cluster.bootstrap_servers, replicas=3, nodes=outputs, patience_s=MARKERS_S
     ) as run:  # fmt: skip
         keeper = Supervisor(run, instance="w-0")
         run.flowing(within_s=120)

@@ -23,6 +23,7 @@ from tests.faults.run import Run
 from tests.faults.soak_faults import Field, Kinds, Plan
 from tests.faults.soak_watch import Growth, Moment, Sample, Watch
 from tests.faults.stage import Client, Stage
+from tests.faults.verifier import MARKERS_S
 from tests.faults.worker import Broke
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -36,9 +37,6 @@ RATE = 50.0
 RECOVERY_TIME_S = 6.0
 ROUND_S = 45.0
 CAUGHT_UP_WITHIN_S = 180.0
-PATIENCE_S = 60.0
-"""Of the verifier. Markers of one transaction on several brokers become visible one by one; of a
-broker that hangs, only when the others gave it up."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,7 +128,7 @@ def soak(found: Found, folder: Path, say: Callable[[str], None]) -> None:
             began = time.monotonic()
             with Run(
                 stage, bootstrap=cluster.bootstrap_servers, partitions_n=PARTITIONS_N, rate=RATE,
-                recovery_time_s=RECOVERY_TIME_S, replicas=3, patience_s=PATIENCE_S,
+                recovery_time_s=RECOVERY_TIME_S, replicas=3, patience_s=MARKERS_S,
             ) as run:  # fmt: skip
                 try:
                     _Soak(found, stage, cluster, run, say).go(until=began + found.minutes * 60)

@@ -27,6 +27,12 @@ CHANNELS = ("predictions", "quarantine", "alerts")
 LOOK_EVERY_S = 0.2
 CALL_MS = 3_000
 
+MARKERS_S = 60.0
+"""The patience it takes where replicas are away: the markers of one transaction become visible one
+by one. The group's may be written, and those of its outputs wait for a broker that hangs or is
+gone: the offset is committed then, and its outcome lies in the log, before the end that is stable.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
