@@ -1,10 +1,16 @@
-"""When memory has grown, dead cycles are collected; never for any other reason."""
+"""Dead cycles are collected when memory has grown; and now and then, where that is quick."""
 
 import threading
 from collections.abc import Iterator
 
 from stream.runtime import memory
-from stream.runtime.memory import GARBAGE_N_MIN, GROWTH_BYTES_MIN, Collector
+from stream.runtime.memory import (
+    GARBAGE_N_MIN,
+    GROWTH_BYTES_MIN,
+    SWEEP_EVERY_S,
+    SWEEP_S_MAX,
+    Collector,
+)
 
 MIB = 1 << 20
 
@@ -15,6 +21,8 @@ class Process:
     Attributes:
         resident: bytes.
         garbage_n: objects that a collection finds; they hold `garbage_bytes`.
+        now_s: the clock.
+        collection_s: how long one takes.
     """
 
     def __init__(self) -> None:
@@ -22,13 +30,19 @@ class Process:
         self.garbage_n = 0
         self.garbage_bytes = 0
         self.collections_n = self.trims_n = 0
+        self.now_s = self.collection_s = 0.0
         self.collector = Collector(
-            resident_bytes=lambda: self.resident, collect=self.collect, trim=self.trim
+            resident_bytes=lambda: self.resident,
+            collect=self.collect,
+            trim=self.trim,
+            now_s=lambda: self.now_s,
+            worked_s=lambda: self.now_s,
         )
 
     def collect(self) -> int:
         """As `gc.collect`."""
         self.collections_n += 1
+        self.now_s += self.collection_s
         found, self.garbage_n = self.garbage_n, 0
         return found
 
@@ -84,6 +98,42 @@ def test_some_garbage_is_no_reason_to_give_memory_back() -> None:
     process.grow(GROWTH_BYTES_MIN, garbage_n=GARBAGE_N_MIN - 1)
 
     assert (process.collections_n, process.trims_n) == (1, 0)
+
+
+def wait(process: Process, seconds: float) -> None:
+    """Look once a second for a while."""
+    for _ in range(int(seconds)):
+        process.now_s += 1.0
+        process.collector.look()
+
+
+def test_little_garbage_does_not_lie_for_long() -> None:
+    """What is dead for long has live neighbours in the end, and its place is lost."""
+    process = Process()
+    process.grow(MIB, garbage_n=GARBAGE_N_MIN)
+    wait(process, SWEEP_EVERY_S)
+
+    assert (process.collections_n, process.trims_n) == (1, 1)
+    assert process.resident == 100 * MIB
+    wait(process, 10 * SWEEP_EVERY_S)
+    assert (process.collections_n, process.trims_n) == (11, 1)
+
+
+def test_a_slow_collection_waits_for_growth() -> None:
+    """With a large model it holds the events up."""
+    process = Process()
+    process.collection_s = 2 * SWEEP_S_MAX
+    wait(process, 10 * SWEEP_EVERY_S)
+    assert process.collections_n == 1
+
+    process.grow(GROWTH_BYTES_MIN)
+    wait(process, 10 * SWEEP_EVERY_S)
+    assert process.collections_n == 2
+
+    process.collection_s = SWEEP_S_MAX / 2
+    process.grow(GROWTH_BYTES_MIN)
+    wait(process, 10 * SWEEP_EVERY_S)
+    assert process.collections_n > 10
 
 
 def test_where_memory_is_unknown_nothing_is_done() -> None:
