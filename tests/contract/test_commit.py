@@ -1,13 +1,15 @@
 """`Log.commit` and `Log.committed`, held on every adapter: one worker alone."""
 
+import gc
 import statistics
 import time
+import weakref
 
 import pytest
 
 from stream.core.event import Channel, Output
 from stream.errors import Misconfigured, StreamError
-from stream.ports import Committed
+from stream.ports import Committed, Log
 from tests.contract.worlds import (
     Ability,
     World,
@@ -213,3 +215,32 @@ def test_a_successor_goes_on_from_the_committed_offset(world: World) -> None:
 
     settle(lambda: len(second.records[0]) == 2, second, deadline_s=world.deadline_s)
     assert second.values() == [b"b", b"c"]
+
+
+class Batch(list[Output]):
+    """A list that can be referred to weakly."""
+
+
+def test_a_lost_commit_keeps_nothing_of_its_outputs(world: World) -> None:
+    """They are some megabytes, and cycles are collected rarely in a worker."""
+    create(world)
+    log = working(world).log
+    outputs = Batch([output(b"lost")])
+    kept = weakref.ref(outputs)
+    gc.disable()
+    try:
+        with world.spoiled(log):
+            assert is_lost(log, outputs)
+        del outputs
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+def is_lost(log: Log, outputs: Batch) -> bool:
+    """Whether a commit is; the error is forgotten."""
+    try:
+        log.commit(outputs, {0: at(1)})
+    except StreamError:
+        return True
+    return False

@@ -234,9 +234,19 @@ class KafkaLog:
                 if positions:
                     self._consumer.commit(offsets=positions, asynchronous=False)
         except (StreamError, KafkaException) as error:
-            meaning = self._meaning(error)
-            self._discard_producer()
-            raise meaning from error
+            raise self._given_up(error) from error
+
+    def _given_up(self, error: StreamError | KafkaException) -> StreamError:
+        """What a commit ends with that failed; nothing is left of its producer, nor of its outputs.
+
+        The client keeps its errors, and each the frames that it was raised through: together a
+        cycle that keeps megabytes, and threads, until somebody looks for cycles.
+        """
+        meaning = self._meaning(error)
+        self._discard_producer()
+        if isinstance(meaning, CommitLost):  # the others end the process: somebody may read them
+            error.__traceback__ = None
+        return meaning
 
     def _commit_transaction(
         self,
