@@ -1,12 +1,10 @@
 """librdkafka against a broker that hangs, is away, or lacks what is needed: every call ends."""
 
-import gc
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -143,37 +141,6 @@ def test_a_commit_into_a_broker_that_hangs_is_lost_and_found_again(world: Conflu
     assert patiently(asked, deadline_s=30.0) == {0: at(1)}
     patiently(lambda: committed_once(log), deadline_s=30.0)
     assert values(world.reader(), Channel.PREDICTIONS) == [b"first", b"second"]
-
-
-def test_the_threads_of_a_lost_commits_producer_end_with_it(world: ConfluentWorld) -> None:
-    """Left to the cycle collector they were 60 after ten minutes of faults, with their sockets."""
-    create(world)
-    log = joined(world)
-    log.commit([output(b"first")], {0: at(1)})
-    threads_n = kernel_threads_n()
-    gc.disable()
-    try:
-        for _ in range(3):
-            with world.spoiled(log):
-                assert is_lost(log)
-            patiently(lambda: log.committed({0}), deadline_s=10.0)
-        eventually(lambda: kernel_threads_n() <= threads_n, "only one producer's threads")
-    finally:
-        gc.enable()
-
-
-def kernel_threads_n() -> int:
-    """Python's and librdkafka's."""
-    return len(list(Path("/proc/self/task").iterdir()))
-
-
-def is_lost(log: KafkaLog) -> bool:
-    """Whether a commit is; the error is forgotten."""
-    try:
-        log.commit([output(b"lost")], {0: at(2)})
-    except CommitLost:
-        return True
-    return False
 
 
 def test_what_a_dead_nameless_worker_left_open_is_ended_by_its_successor(
