@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(420)]
 
 FLIGHTS = 45_000
 RATE = 2_500
-"""Events a second: the feed takes 20 s, so that everything can be killed in the middle of it."""
+"""Events a second: the feed takes 18 s, so that everything can be killed in the middle of it."""
 
 STOPS_WITHIN_S = 10.0
 """`docker stop` waits so long by default before it kills."""
@@ -208,7 +208,8 @@ def test_kills_a_stop_and_a_down_leave_no_gap_and_no_repeat(stack: Stack) -> Non
     eventually(lambda: stack.predicted(15_000), "the restarted worker goes on")
 
     run("docker", "kill", stack.container("worker"))
-    assert inspect(feeder, ".State.Running") == "true"
+    # On a slow machine the feed may be over by now, but not the work.
+    assert not stack.predicted(FLIGHTS)
     stack.compose("up", "-d", "worker")
     eventually(lambda: stack.predicted(26_000), "the worker started by hand goes on")
 
