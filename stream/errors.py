@@ -85,3 +85,14 @@ class Internal(StreamError):
     """A deadline passed or an invariant broke. The process ends; a restart is the tested way on."""
 
     exit_code = ExitCode.INTERNAL
+
+
+def forget_frames(error: BaseException, *, meaning: StreamError) -> None:
+    """Let an error that means a lost commit keep nothing of the frames it was raised through.
+
+    A client keeps its last error, and an error its frames: a cycle that holds the commit's outputs,
+    megabytes, and the producer's threads until somebody looks for cycles. Other meanings end the
+    process, and their frames may be read.
+    """
+    if isinstance(meaning, CommitLost):
+        error.__traceback__ = None

@@ -3,16 +3,13 @@
 import gc
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from stream.adapters.confluent import KafkaLog
-from stream.errors import CommitLost
 from stream.sandbox import LocalKafka
 from tests.broker.checks import eventually
 from tests.contract.confluent_world import ConfluentWorld
-from tests.contract.worlds import at, create, output, patiently, working
+from tests.contract.worlds import at, create, is_lost, output, patiently, working
 
 pytestmark = pytest.mark.broker
 
@@ -28,14 +25,14 @@ def world(kafka: LocalKafka) -> Iterator[ConfluentWorld]:
 def test_the_threads_of_a_lost_commits_producer_end_with_it(world: ConfluentWorld) -> None:
     """Left to the cycle collector they were 60 after ten minutes of faults, with their sockets."""
     create(world)
-    log = cast("KafkaLog", working(world).log)
+    log = working(world).log
     log.commit([output(b"first")], {0: at(1)})
     threads_n = kernel_threads_n()
     gc.disable()
     try:
         for _ in range(3):
             with world.spoiled(log):
-                assert is_lost(log)
+                assert is_lost(log, [output(b"lost")], {0: at(2)})
             patiently(lambda: log.committed({0}), deadline_s=10.0)
         eventually(lambda: kernel_threads_n() <= threads_n, "only one producer's threads")
     finally:
@@ -45,12 +42,3 @@ def test_the_threads_of_a_lost_commits_producer_end_with_it(world: ConfluentWorl
 def kernel_threads_n() -> int:
     """Python's and librdkafka's."""
     return len(list(Path("/proc/self/task").iterdir()))
-
-
-def is_lost(log: KafkaLog) -> bool:
-    """Whether a commit is; the error is forgotten."""
-    try:
-        log.commit([output(b"lost")], {0: at(2)})
-    except CommitLost:
-        return True
-    return False

@@ -128,23 +128,21 @@ class MemoryWorld:
     def spoiled(self, log: Log) -> Iterator[None]:
         """See `World.spoiled`."""
         assert isinstance(log, MemoryLog)
-
-        def fail(step: str) -> None:
-            if step == "offsets:before":
-                raise Retryable("the coordinator moved")
-
-        self.broker.faults = fail
-        yield
-        self.broker.faults = no_faults
+        with self._failing("offsets:before", "the coordinator moved"):
+            yield
 
     @contextmanager
     def troubled(self, log: Log) -> Iterator[None]:
         """See `World.troubled`."""
         assert isinstance(log, MemoryLog)
+        with self._failing("poll", "no broker answers"):
+            yield
 
-        def fail(step: str) -> None:
-            if step == "poll":
-                raise Retryable("no broker answers")
+    @contextmanager
+    def _failing(self, step: str, why: str) -> Iterator[None]:
+        def fail(at: str) -> None:
+            if at == step:
+                raise Retryable(why)
 
         self.broker.faults = fail
         yield

@@ -9,7 +9,7 @@ import pytest
 
 from stream.core.event import Channel, Output
 from stream.errors import Misconfigured, StreamError
-from stream.ports import Committed, Log
+from stream.ports import Committed
 from tests.contract.worlds import (
     Ability,
     World,
@@ -17,6 +17,7 @@ from tests.contract.worlds import (
     create,
     eventually,
     everything,
+    is_lost,
     output,
     raws,
     settle,
@@ -230,17 +231,8 @@ def test_a_lost_commit_keeps_nothing_of_its_outputs(world: World) -> None:
     gc.disable()
     try:
         with world.spoiled(log):
-            assert is_lost(log, outputs)
+            assert is_lost(log, outputs, {0: at(1)})
         del outputs
         assert kept() is None
     finally:
         gc.enable()
-
-
-def is_lost(log: Log, outputs: Batch) -> bool:
-    """Whether a commit is; the error is forgotten."""
-    try:
-        log.commit(outputs, {0: at(1)})
-    except StreamError:
-        return True
-    return False

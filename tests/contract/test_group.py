@@ -118,11 +118,7 @@ def test_a_lost_members_commit_is_refused(world: World) -> None:
 @pytest.mark.needs(Ability.GROUPS)
 def test_a_lost_member_is_told_and_may_come_back(world: World) -> None:
     """A lost membership shows in the next polls: everything revoked, then assigned anew."""
-    create(world)
-    world.append(raws(b"a", b"b"))
-    member = working(world)
-    settle(lambda: len(member.records[0]) == 2, member, deadline_s=world.deadline_s)
-    member.log.commit([], {0: at(1)})
+    member = between_two(world)
     world.expire(member.log)
     world.append(raws(b"c"))
     n = len(member.polls)
@@ -142,11 +138,7 @@ def test_a_lost_member_is_told_and_may_come_back(world: World) -> None:
 @pytest.mark.needs(Ability.GROUPS)
 def test_a_loss_is_told_although_the_poll_fails(world: World) -> None:
     """A worker that never heard of it would go on with what another one had meanwhile."""
-    create(world)
-    world.append(raws(b"a", b"b"))
-    member = working(world)
-    settle(lambda: len(member.records[0]) == 2, member, deadline_s=world.deadline_s)
-    member.log.commit([], {0: at(1)})
+    member = between_two(world)
     n = len(member.polls)
 
     with world.troubled(member.log):
@@ -217,3 +209,13 @@ def test_a_static_member_that_closed_keeps_its_place(world: World) -> None:
 
     assert first.owned == kept
     assert again.owned == {0, 1} - kept
+
+
+def between_two(world: World) -> Member:
+    """A member that has two records and committed the first."""
+    create(world)
+    world.append(raws(b"a", b"b"))
+    member = working(world)
+    settle(lambda: len(member.records[0]) == 2, member, deadline_s=world.deadline_s)
+    member.log.commit([], {0: at(1)})
+    return member

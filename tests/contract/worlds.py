@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from stream.core.event import Channel, Headers, Output, Record
-from stream.errors import Retryable
+from stream.errors import Retryable, StreamError
 from stream.ports import Committed, Feed, Log, Polled, Reader, SnapshotStore, Topics
 
 GROUP = "contract"
@@ -244,6 +244,15 @@ def eventually(expected: object, look: Callable[[], object], *, deadline_s: floa
             assert expected == seen, f"saw {repr(seen)[:1000]}"
             return
         time.sleep(0.02)
+
+
+def is_lost(log: Log, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> bool:
+    """Whether a commit fails; nothing keeps the error."""
+    try:
+        log.commit(outputs, offsets)
+    except StreamError:
+        return True
+    return False
 
 
 def everything(reader: Reader, channel: Channel, partition: int = 0) -> list[Record]:

@@ -53,7 +53,7 @@ class Keeper:
             # A second SIGTERM means "at once", and no drain would be seen.
             if self.worker.running and self._terminated_at is None:
                 # Before it works, Python's own answer to the signal is the right one.
-                is_early = "worker_started" not in self.worker.log
+                is_early = not self.worker.has_started
                 self._wanted |= {0, -signal.SIGTERM} if is_early else {0}
                 self._terminated_at = time.monotonic()
                 self.worker.signal(signal.SIGTERM)

@@ -113,7 +113,7 @@ def with_snapshots(run: Run) -> None:
     """Two snapshots of each partition, made by two clean ends."""
     for _ in range(2):
         worker = run.start(instance="w-0")
-        run.until(lambda w=worker: "worker_started" in w.log,  # type: ignore[misc]
+        run.until(lambda w=worker: w.has_started,  # type: ignore[misc]
                   within_s=30, what="a start")  # fmt: skip  # its predecessor's last come late
         run.flowing()
         time.sleep(0.5)

@@ -91,7 +91,7 @@ def terminated(stage: Stage) -> Told:
         first.ends_with(0, within_s=15, says="snapshot_saved")
         stage.ask_redis("FLUSHALL")
         second = run.start(instance="w-0")
-        run.until(lambda: "worker_started" in second.log, within_s=30, what="a start")
+        run.until(lambda: second.has_started, within_s=30, what="a start")
         second.signal(signal.SIGTERM)
         second.ends_with(0, within_s=15)
         third = run.start(instance="w-0")

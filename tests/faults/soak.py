@@ -171,7 +171,7 @@ class _Soak:
         for keeper in self._keepers:
             # One that was started just now does not know SIGTERM yet.
             self._run.until(
-                lambda k=keeper: "worker_started" in k.worker.log,  # type: ignore[misc]
+                lambda k=keeper: k.worker.has_started,  # type: ignore[misc]
                 within_s=CAUGHT_UP_WITHIN_S, what="all workers run",
             )  # fmt: skip
         self._run.finish(within_s=CAUGHT_UP_WITHIN_S)

@@ -53,6 +53,11 @@ class Worker:
         return self.process.poll() is None
 
     @property
+    def has_started(self) -> bool:
+        """Whether it said that it works: now it knows its signals, and what comes is its own."""
+        return "worker_started" in self.log
+
+    @property
     def is_stopped(self) -> bool:
         """Whether SIGSTOP holds it."""
         status = Path(f"/proc/{self.process.pid}/stat").read_text()

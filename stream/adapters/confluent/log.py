@@ -32,7 +32,15 @@ from stream.adapters.confluent.membership import Membership
 from stream.adapters.confluent.records import polled, sorted_out
 from stream.config.timings import Timings
 from stream.core.event import Channel, Output, Record
-from stream.errors import CommitLost, Fenced, Internal, Misconfigured, Retryable, StreamError
+from stream.errors import (
+    CommitLost,
+    Fenced,
+    Internal,
+    Misconfigured,
+    Retryable,
+    StreamError,
+    forget_frames,
+)
 from stream.ports import Committed, Polled
 from stream.transactional_ids import transactional_id
 
@@ -237,15 +245,10 @@ class KafkaLog:
             raise self._given_up(error) from error
 
     def _given_up(self, error: StreamError | KafkaException) -> StreamError:
-        """What a commit ends with that failed; nothing is left of its producer, nor of its outputs.
-
-        The client keeps its errors, and each the frames that it was raised through: together a
-        cycle that keeps megabytes, and threads, until somebody looks for cycles.
-        """
+        """What a failed commit ends with; nothing is left of its producer, nor of its outputs."""
         meaning = self._meaning(error)
         self._discard_producer()
-        if isinstance(meaning, CommitLost):  # the others end the process: somebody may read them
-            error.__traceback__ = None
+        forget_frames(error, meaning=meaning)
         return meaning
 
     def _commit_transaction(

@@ -31,7 +31,15 @@ from stream.adapters.kafka_python.membership import Membership
 from stream.adapters.kafka_python.records import converted
 from stream.config.timings import Timings
 from stream.core.event import Channel, Output
-from stream.errors import CommitLost, Fenced, Internal, Misconfigured, Retryable, StreamError
+from stream.errors import (
+    CommitLost,
+    Fenced,
+    Internal,
+    Misconfigured,
+    Retryable,
+    StreamError,
+    forget_frames,
+)
 from stream.ports import Committed, Polled
 from stream.transactional_ids import transactional_id
 
@@ -199,15 +207,10 @@ class KafkaLog:
             raise self._given_up(error) from error
 
     def _given_up(self, error: StreamError | errors.KafkaError | OSError) -> StreamError:
-        """What a commit ends with that failed; nothing is left of its producer, nor of its outputs.
-
-        The client keeps its errors, and each the frames that it was raised through: together a
-        cycle that keeps megabytes, and threads, until somebody looks for cycles.
-        """
+        """What a failed commit ends with; nothing is left of its producer, nor of its outputs."""
         meaning = self._meaning(error)
         self._discard_producer()
-        if isinstance(meaning, CommitLost):  # the others end the process: somebody may read them
-            error.__traceback__ = None
+        forget_frames(error, meaning=meaning)
         return meaning
 
     def _meaning(self, error: StreamError | errors.KafkaError | OSError) -> StreamError:
