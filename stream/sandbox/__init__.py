@@ -22,6 +22,7 @@ from stream.errors import Retryable
 from stream.sandbox import containers, kafka_jars
 from stream.sandbox.failures import NotReady, Unavailable
 from stream.sandbox.guard import own_folder
+from stream.sandbox.kafka_settings import JVM_BRIEF
 from stream.sandbox.local_kafka import LocalKafka
 from stream.sandbox.local_redis import LocalRedis, redis_server
 from stream.sandbox.server import Servers
@@ -91,7 +92,7 @@ def start(
     say: Say,
     kafka: Literal["auto", "docker", "jvm", "embedded"] = "auto",
     folder: Path | None = None,
-    jvm: Sequence[str] | None = None,
+    jvm: Sequence[str] = JVM_BRIEF,
 ) -> Sandbox:
     """Bring up the first kind that can be had, or the one that is asked for.
 
@@ -99,7 +100,7 @@ def start(
         say: gets each line that a person wants to read.
         kafka: the kind; "auto": Docker, else a local JVM, else embedded.
         folder: where to put the sandbox's own folder; None: the system's temporary folder.
-        jvm: the options of Kafka's Java; None: those of a small broker that is up soon.
+        jvm: the options of Kafka's Java.
 
     Raises: Unavailable, NotReady: the kind that was asked for cannot be had (never with "auto").
     """
@@ -138,7 +139,7 @@ def serve(
 
 
 def _start(
-    kind: Kind, *, reason: str, say: Say, folder: Path | None, jvm: Sequence[str] | None
+    kind: Kind, *, reason: str, say: Say, folder: Path | None, jvm: Sequence[str]
 ) -> Sandbox:
     with ExitStack() as stack:
         if kind == "docker":
@@ -157,7 +158,7 @@ def _start(
 
 
 @contextmanager
-def _local(say: Say, folder: Path | None, jvm: Sequence[str] | None) -> Iterator[Servers]:
+def _local(say: Say, folder: Path | None, jvm: Sequence[str]) -> Iterator[Servers]:
     with own_folder(folder) as own:
         kafka = LocalKafka(folder=own / "kafka", say=say, jvm=jvm)
         redis = LocalRedis(folder=own / "redis")

@@ -62,12 +62,12 @@ def server_properties(*, port: int, controller_port: int, data: Path) -> dict[st
     }
 
 
-def container_variables(*, port: int, jvm: Sequence[str] | None = None) -> dict[str, str]:
+def container_variables(*, port: int, jvm: Sequence[str] = JVM_BRIEF) -> dict[str, str]:
     """The same for the public image, which reads `KAFKA_` variables and then has no defaults.
 
     Args:
         port: the host's port that is bound to the container's 9092.
-        jvm: Java's options; None: the image's, and a small heap.
+        jvm: Java's options, in place of the image's.
     """
     # The broker asks itself about each transaction whose offsets it is to commit, at the address
     # that it tells to brokers. The host's port leads nowhere in here: it would answer
@@ -82,8 +82,6 @@ def container_variables(*, port: int, jvm: Sequence[str] | None = None) -> dict[
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},INSIDE://localhost:9094",
     }
     named = {f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in settings.items()}
-    if jvm is None:
-        return {**named, "KAFKA_HEAP_OPTS": "-Xms128m -Xmx384m"}
     return {**named, "KAFKA_HEAP_OPTS": " ".join(jvm), "KAFKA_JVM_PERFORMANCE_OPTS": "-server"}
 
 

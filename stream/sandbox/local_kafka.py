@@ -27,7 +27,7 @@ class LocalKafka(LocalServer):
         properties: lines of server.properties on top of ours.
         port: where it listens, over every restart; None: a free one.
         say: told when the jars have to be fetched first.
-        jvm: Java's options; None: those of a small broker that is up soon.
+        jvm: Java's options.
     """
 
     name = "Kafka"
@@ -39,7 +39,7 @@ class LocalKafka(LocalServer):
         properties: Mapping[str, str] = NO_PROPERTIES,
         port: int | None = None,
         say: Callable[[str], None] = ignore,
-        jvm: Sequence[str] | None = None,
+        jvm: Sequence[str] = kafka_settings.JVM_BRIEF,
     ) -> None:
         super().__init__(folder=folder, port=port)
         self._controller_port = free_port()
@@ -48,7 +48,7 @@ class LocalKafka(LocalServer):
         self._properties = dict(properties)
         self._passwords: dict[str, str] = {}
         self._say = say
-        self._jvm = kafka_settings.JVM_BRIEF if jvm is None else tuple(jvm)
+        self._jvm = tuple(jvm)
 
     @classmethod
     def secured(

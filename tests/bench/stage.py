@@ -15,6 +15,7 @@ from stream.core.event import Channel
 from stream.runtime import process
 from stream.runtime.topics import ready_topics
 from stream.sandbox import start
+from stream.sandbox.kafka_settings import JVM_BRIEF
 from tests.bench import digest, environments
 from tests.bench.events import KEY, encoded
 from tests.bench.loops import Loop
@@ -230,7 +231,7 @@ def opened(
     *,
     kafka: Literal["auto", "docker", "jvm", "embedded"],
     say: Say,
-    jvm: Sequence[str] | None = None,
+    jvm: Sequence[str] = JVM_BRIEF,
 ) -> Iterator[Stage]:
     """A throw-away Kafka and Redis for the time of a bench. Raises: Unavailable, NotReady."""
     with start(say=say, kafka=kafka, folder=folder, jvm=jvm) as sandbox:
