@@ -9,9 +9,11 @@ from typing import Any
 from confluent_kafka import Producer
 from kafka import KafkaProducer, errors
 
+from stream.adapters.kafka_python import producing
 from tests.faults.events import stream
 
 TICK_S = 0.05
+LINGER_MS = 5
 PARTITIONS_MAX = 16
 
 
@@ -23,13 +25,23 @@ class Feeder:
 
     Args:
         rate: events a second and partition.
+        delivered_within_s: longer a producer does not try; then a new one begins.
     """
 
-    def __init__(self, *, bootstrap: str, topic: str, partitions_n: int, rate: float) -> None:
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        topic: str,
+        partitions_n: int,
+        rate: float,
+        delivered_within_s: float = 120.0,
+    ) -> None:
         self.partitions_n = partitions_n
         self._bootstrap = bootstrap
         self._topic = topic
         self.rate = rate
+        self._delivered_within_ms = round(delivered_within_s * 1000)
         self._streams = [stream(seed) for seed in range(PARTITIONS_MAX)]
         # Of their own: a generator runs in one thread at a time.
         self._bursts = [stream(100 + seed) for seed in range(PARTITIONS_MAX)]
@@ -76,10 +88,11 @@ class Feeder:
     def _producer(self) -> KafkaProducer:
         return KafkaProducer(
             bootstrap_servers=self._bootstrap,
-            linger_ms=5,
+            linger_ms=LINGER_MS,
             batch_size=1 << 17,
             max_block_ms=20_000,
-            delivery_timeout_ms=120_000,
+            delivery_timeout_ms=self._delivered_within_ms,
+            request_timeout_ms=min(30_000, self._delivered_within_ms - LINGER_MS),
         )
 
     def _feed(self) -> None:
@@ -91,19 +104,22 @@ class Feeder:
 
     def _feed_with(self, producer: KafkaProducer) -> None:
         owed, at = 0.0, time.monotonic()
+        has_failed = threading.Event()
         try:
-            while not self._over.wait(TICK_S):
+            # An idempotent producer whose batches expired may never send again: not this one.
+            while not (self._over.wait(TICK_S) or has_failed.is_set()):
                 now = time.monotonic()
                 # After a pause the whole debt would come as one flood.
                 owed = min(owed + (now - at) * self.rate, self.rate)
                 at = now
                 for partition in range(self.partitions_n):
                     for _ in range(int(owed)):
-                        producer.send(
+                        sent = producer.send(
                             self._topic, next(self._streams[partition]), b"k", partition=partition
                         )
+                        sent.add_errback(lambda _: has_failed.set())
                 owed -= int(owed)
-            producer.flush(30)
+            if not has_failed.is_set():
+                producer.flush(30)
         finally:
-            with suppress(errors.KafkaError):
-                producer.close(timeout=5)
+            producing.discard(producer)
