@@ -1,5 +1,7 @@
 """The port `Log`, held on every adapter that knows several workers: sharing, loss, twins."""
 
+import time
+
 import pytest
 
 from stream.core.event import Channel
@@ -149,6 +151,36 @@ def test_a_loss_is_told_although_the_poll_fails(world: World) -> None:
     settle(lambda: member.values() == [b"b"], member, deadline_s=world.deadline_s)
     assert any(0 in polled.revoked for polled in member.polls[n:])
     assert any(0 in polled.assigned for polled in member.polls[n:])
+
+
+@pytest.mark.needs(Ability.GROUPS)
+def test_what_a_lost_member_had_goes_to_who_joins_with_it(world: World) -> None:
+    """If it still claimed that, it would be kept for it in this round, and no other would come."""
+    create(world, partitions=3)
+    first = working(world)
+    settle(lambda: len(first.owned) == 3, first, deadline_s=world.deadline_s)
+    second = Member(world.log(), deadline_s=world.deadline_s)
+    settle(
+        lambda: (len(first.owned), len(second.owned)) == (2, 1),
+        first,
+        second,
+        deadline_s=world.deadline_s,
+    )
+    third = Member(world.log(), deadline_s=world.deadline_s)
+
+    # The round that the loss begins waits for the second, and so the third joins in it, too.
+    world.expire(first.log)
+    until_s = time.monotonic() + world.hearing_s
+    while time.monotonic() < until_s:
+        for member in (first, third):
+            patiently(member.poll, deadline_s=world.deadline_s)
+
+    every = (first, second, third)
+    settle(
+        lambda: [len(member.owned) for member in every] == [1, 1, 1],
+        *every,
+        deadline_s=world.deadline_s,
+    )
 
 
 @pytest.mark.needs(Ability.INSTANCES)

@@ -15,6 +15,8 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
 - whoever takes partitions over ends what their dead owner left open (`abandoned.py`);
 - a join that takes longer than one poll is neither forgotten nor begun again (`Membership.mend`);
 - a member that comes back under another id lost all it had, whatever the client tells;
+- a member that lost its partitions claims them no more when it joins again: the group would keep
+  some for it, and nobody would get them (`Membership.on_partitions_lost`);
 - nothing blocks inside a rebalance listener: it runs on the thread that sends the heartbeats.
 """
 

@@ -132,7 +132,13 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
         self._revoked |= gone
 
     def on_partitions_lost(self, lost: Collection[TopicPartition]) -> None:
-        """Called when they may belong to others already."""
+        """Called when they may belong to others already, before this joins again.
+
+        The client would claim them all the same: the group's leader would keep some of them for
+        this member in this round, it would give none of them up, and no next round would come.
+        """
+        for assignor in self.consumer._coordinator._assignors.values():  # noqa: SLF001
+            assignor.member_assignment = None
         self.on_partitions_revoked(lost)
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
