@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from stream.sandbox.failures import Unavailable
 from stream.sandbox.guard import Guard
-from stream.sandbox.kafka_settings import JVM_BRIEF, KAFKA_VERSION, container_variables
+from stream.sandbox.kafka_settings import KAFKA_VERSION, container_variables
 from stream.sandbox.ready import (
     LOOPBACK,
     free_port,
@@ -54,7 +54,7 @@ def require_engine() -> None:
 
 
 @contextmanager
-def servers(*, say: Callable[[str], None], jvm: Sequence[str] = JVM_BRIEF) -> Iterator[Servers]:
+def servers(*, say: Callable[[str], None], jvm: Sequence[str]) -> Iterator[Servers]:
     """A Kafka and a Redis; both are removed at the end.
 
     Args:

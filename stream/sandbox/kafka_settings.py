@@ -62,7 +62,7 @@ def server_properties(*, port: int, controller_port: int, data: Path) -> dict[st
     }
 
 
-def container_variables(*, port: int, jvm: Sequence[str] = JVM_BRIEF) -> dict[str, str]:
+def container_variables(*, port: int, jvm: Sequence[str]) -> dict[str, str]:
     """The same for the public image, which reads `KAFKA_` variables and then has no defaults.
 
     Args:

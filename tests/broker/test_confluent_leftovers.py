@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from stream.errors import CommitLost
 from stream.sandbox import LocalKafka
 from tests.broker.checks import eventually
 from tests.contract.confluent_world import ConfluentWorld
-from tests.contract.worlds import at, create, is_lost, output, patiently, working
+from tests.contract.worlds import at, create, failure, output, patiently, working
 
 pytestmark = pytest.mark.broker
 
@@ -32,7 +33,7 @@ def test_the_threads_of_a_lost_commits_producer_end_with_it(world: ConfluentWorl
     try:
         for _ in range(3):
             with world.spoiled(log):
-                assert is_lost(log, [output(b"lost")], {0: at(2)})
+                assert failure(log, [output(b"lost")], {0: at(2)}) is CommitLost
             patiently(lambda: log.committed({0}), deadline_s=10.0)
         eventually(lambda: kernel_threads_n() <= threads_n, "only one producer's threads")
     finally:

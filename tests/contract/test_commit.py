@@ -17,7 +17,7 @@ from tests.contract.worlds import (
     create,
     eventually,
     everything,
-    is_lost,
+    failure,
     output,
     raws,
     settle,
@@ -231,7 +231,7 @@ def test_a_lost_commit_keeps_nothing_of_its_outputs(world: World) -> None:
     gc.disable()
     try:
         with world.spoiled(log):
-            assert is_lost(log, outputs, {0: at(1)})
+            assert failure(log, outputs, {0: at(1)})
         del outputs
         assert kept() is None
     finally:

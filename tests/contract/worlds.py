@@ -246,13 +246,15 @@ def eventually(expected: object, look: Callable[[], object], *, deadline_s: floa
         time.sleep(0.02)
 
 
-def is_lost(log: Log, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> bool:
-    """Whether a commit fails; nothing keeps the error."""
+def failure(
+    log: Log, outputs: Sequence[Output], offsets: Mapping[int, Committed]
+) -> type[StreamError] | None:
+    """How a commit fails, if it does; the error itself is not kept, nor what it would keep."""
     try:
         log.commit(outputs, offsets)
-    except StreamError:
-        return True
-    return False
+    except StreamError as error:
+        return type(error)
+    return None
 
 
 def everything(reader: Reader, channel: Channel, partition: int = 0) -> list[Record]:

@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 
 from stream.sandbox import LocalKafka
-from tests.broker.checks import eventually
+from tests.broker.checks import eventually, make_topic
 from tests.faults.feeder import Feeder
 
 pytestmark = pytest.mark.broker
@@ -19,9 +19,7 @@ def test_it_goes_on_after_a_broker_was_away_for_longer_than_it_delivers(
     own_kafka: LocalKafka,
 ) -> None:
     """An idempotent producer of kafka-python whose batches expired while it was away stays mute."""
-    admin = KafkaAdminClient(bootstrap_servers=own_kafka.bootstrap_servers)
-    admin.create_topics({TOPIC: {"num_partitions": 1, "replication_factor": 1}})
-    admin.close()
+    make_topic(own_kafka, TOPIC)
     feeder = Feeder(
         bootstrap=own_kafka.bootstrap_servers,
         topic=TOPIC,
