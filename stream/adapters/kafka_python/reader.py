@@ -19,6 +19,11 @@ BOUNDS_TIMEOUT_MS = 5_000
 ASK_TIMEOUT_MS = 500
 """Of one question of these; the next one goes to the partition's new leader, if there is one."""
 
+FETCH_BYTES_MAX = 1 << 20
+"""Of one answer. In Python it is there several times over, and large blocks leave holes in the heap
+for good: after replays with 4 MiB a process kept 20 MB, with 1 MiB 6 MB, at nine tenths of the
+speed of reading."""
+
 CLOSE_MS = 2_000
 _RECORDS_MAX = 2_000
 
@@ -39,7 +44,7 @@ class KafkaReader:
             enable_auto_commit=False,
             auto_offset_reset="none",
             allow_auto_create_topics=False,
-            max_partition_fetch_bytes=4 << 20,
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
             fetch_max_wait_ms=100,
             metrics_enabled=False,
         )
