@@ -20,6 +20,7 @@ import click
 from stream import __version__
 from stream.demo.command import demo
 from stream.errors import ExitCode, Misconfigured, StreamError
+from stream.runtime import signals
 from stream.runtime.commands import words
 from stream.telemetry import Scrubber, Telemetry, configure_logging
 
@@ -276,9 +277,8 @@ def sandbox(what: str, kafka: Literal["auto", "docker", "jvm", "embedded"]) -> N
     Example:
       stream sandbox up
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import process  # noqa: PLC0415
     from stream.sandbox import serve  # noqa: PLC0415
 
     stopping = threading.Event()
-    process.stop_on_signals(stopping)
+    signals.listen(stopping)
     serve(say=click.echo, stop=stopping, kafka=kafka)

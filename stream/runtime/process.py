@@ -1,14 +1,11 @@
-"""What a command changes in its own process: environment, signals, garbage collection."""
+"""What a command changes in its own process: environment, garbage collection."""
 
 import gc
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
 
 from stream.config import Settings, load
 from stream.errors import Misconfigured
@@ -49,31 +46,6 @@ def start_again_with(variables: Mapping[str, str]) -> None:
     sys.stdout.flush()
     os.environ.update(variables)
     os.execv(sys.executable, [sys.executable, "-m", "stream", *sys.argv[1:]])  # noqa: S606
-
-
-def stop_on_signals(
-    stopping: threading.Event, *, at_once: Callable[[], object] = lambda: None
-) -> None:
-    """Let SIGTERM and SIGINT set `stopping`; a second one ends the process at once.
-
-    Args:
-        stopping: may be set by others too; that is no signal.
-        at_once: what must still be done before that end.
-    """
-    # A handler runs between two steps of the main thread. If that one waits for `stopping`, it may
-    # have the lock that `set` takes: only another thread may set it. And `put` takes no lock.
-    came = SimpleQueue[int]()
-
-    def listen() -> None:
-        came.get()
-        stopping.set()
-        number = came.get()
-        at_once()
-        os._exit(128 + number)
-
-    threading.Thread(target=listen, name="signals", daemon=True).start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _frame: came.put(number))
 
 
 GC_ALLOCATIONS = 50_000

@@ -1,5 +1,6 @@
 """What all commands have in common: help, usage errors, and the exit codes that `run` ends with."""
 
+import re
 import shlex
 import signal
 import sqlite3
@@ -171,6 +172,27 @@ def test_run_ends_well_on_a_signal(project: Project) -> None:
     assert done.code == 0, done
     (row,) = project.stream("status", "--json").json["partitions"]
     assert (row["committed_offset"], row["snapshot_offset"]) == (50, 50)
+
+
+@pytest.mark.parametrize("more", [(), ("--workers", "1")], ids=["alone", "supervised"])
+def test_a_signal_in_the_first_moments_ends_well_too(
+    project: Project, more: tuple[str, ...]
+) -> None:
+    """Before the configuration is read, and the interpreter started again with its environment."""
+    project.configure()
+
+    with project.running("run", "-c", "stream.toml", *more) as worker:
+        status = Path(f"/proc/{worker.process.pid}/status")
+        eventually(lambda: _holds(status, signal.SIGTERM), "it keeps SIGTERM", every_s=0.001)
+        ended = worker.stop()
+
+    assert ended.code == 0, ended.err
+
+
+def _holds(status: Path, number: signal.Signals) -> bool:
+    blocked = re.search(r"^SigBlk:\s*(\w+)", status.read_text(), re.MULTILINE)
+    assert blocked is not None
+    return bool(int(blocked[1], 16) >> (number - 1) & 1)
 
 
 def test_a_second_worker_on_one_file_is_75(project: Project) -> None:

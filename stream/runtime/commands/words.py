@@ -11,6 +11,7 @@ import click
 
 from stream.core.event import Reason
 from stream.errors import ExitCode, Usage
+from stream.runtime import signals
 
 if TYPE_CHECKING:
     from stream.runtime.house import House
@@ -44,6 +45,7 @@ def run(
       stream run -c stream.toml
       stream run -c stream.toml --workers auto
     """  # noqa: D301  # click reads the \b
+    signals.hold()
     from stream.runtime import process  # noqa: PLC0415
 
     if workers is not None and supervised is None:
@@ -53,7 +55,7 @@ def run(
         supervising.supervise(open_house(path), workers=asked, until_end=until_end)
         return
     house = process.opened_in_its_environment(open_house, path)
-    process.stop_on_signals(house.stopping)
+    signals.listen(house.stopping)
     if supervised is not None:
         from stream.runtime.supervision import supervised as line  # noqa: PLC0415
 
@@ -85,12 +87,11 @@ def produce(
     Example:
       stream produce -c stream.toml elec2.csv.gz --label class --rate 1000/s
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import process  # noqa: PLC0415
     from stream.runtime.commands import feeding  # noqa: PLC0415
     from stream.runtime.commands.rows import Columns  # noqa: PLC0415
 
     house = open_house(path)
-    process.stop_on_signals(house.stopping)
+    signals.listen(house.stopping)
     columns = Columns(label=label, id=id_, key=key, time=time)
     feeding.produce(house, file, columns=columns, rate=rate)
 
@@ -194,7 +195,6 @@ def quarantine(
       stream quarantine -c stream.toml list --reason bad_label
       stream quarantine -c stream.toml redrive --reason bad_label --dry-run
     """  # noqa: D301  # click reads the \b
-    from stream.runtime import process  # noqa: PLC0415
     from stream.runtime.commands import quarantine as room  # noqa: PLC0415
     from stream.runtime.commands import redriving  # noqa: PLC0415
 
@@ -206,5 +206,5 @@ def quarantine(
     if as_json or limit is not None:
         raise Usage("--json and --limit: only for list; a redrive sends all there is")
     house = open_house(path)
-    process.stop_on_signals(house.stopping)
+    signals.listen(house.stopping)
     redriving.redrive(house, reason=reason, dry_run=dry_run)

@@ -18,7 +18,7 @@ from stream.errors import (
     StreamError,
     Usage,
 )
-from stream.runtime import process
+from stream.runtime import process, signals
 from stream.runtime.clock import SystemClock
 from stream.runtime.house import House
 from stream.runtime.supervision import crew
@@ -61,7 +61,7 @@ def supervise(house: House, *, workers: int | None, until_end: bool) -> None:
                 f'--workers {workers}: kafka.client = "embedded" is one process with one file; '
                 "leave --workers out, or use a Kafka"
             )
-    process.stop_on_signals(house.stopping)
+    signals.listen(house.stopping)
     ends = _ends(house)
     partitions = max(1, len(ends))  # a topic that a worker still has to make gets one
     cpus = crew.usable_cpus()
@@ -111,7 +111,7 @@ def _work(
         stopping=house.stopping,
         jitter=random.random,
     )
-    process.stop_on_signals(house.stopping, at_once=supervisor.kill)
+    signals.listen(house.stopping, at_once=supervisor.kill)
     return supervisor.run()
 
 

@@ -7,7 +7,7 @@ HEARD_WITHIN_S = 20.0
 
 PRELUDE = """
 import os, signal, threading
-from stream.runtime.process import stop_on_signals
+from stream.runtime.signals import listen
 
 def receive(number):
     os.kill(os.getpid(), number)  # its handler runs before the next line
@@ -36,7 +36,7 @@ class Stopping(threading.Event):
             super().set()
 
 stopping = Stopping()
-stop_on_signals(stopping)
+listen(stopping)
 with lock:
     receive(signal.SIGTERM)
 print(stopping.wait(10))
@@ -54,7 +54,7 @@ from stream.runtime.clock import SystemClock
 
 for _ in range(200):
     stopping = threading.Event()
-    stop_on_signals(stopping)
+    listen(stopping)
     clock = SystemClock(stopping)
     threading.Timer(random.random() * 0.01, receive, [signal.SIGINT]).start()
     while not stopping.is_set():
@@ -68,7 +68,7 @@ print("all")
 def test_a_second_signal_ends_the_process_at_once() -> None:
     """After what must be done before; a main thread that hangs does not keep it."""
     ended = _ends("""
-stop_on_signals(threading.Event(), at_once=lambda: print("killed", flush=True))
+listen(threading.Event(), at_once=lambda: print("killed", flush=True))
 receive(signal.SIGTERM)
 receive(signal.SIGINT)
 threading.Event().wait()
