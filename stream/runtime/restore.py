@@ -21,6 +21,7 @@ from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Clock, Committed, Reader, SnapshotStore
 from stream.runtime import outcomes
+from stream.runtime.copies import CopyPace
 from stream.telemetry import Event, Metric, Telemetry
 
 OnChange = Literal["refuse", "rebuild", "fresh"]
@@ -32,8 +33,11 @@ MAKE_S_MAX = 300.0
 """To make an untrained model: a factory may load one that was trained before."""
 
 TAKE_IN_S_MIN, TAKE_IN_BYTES_S = 10.0, 1 << 20
-"""To take a stored state in: so long, and at so many bytes a second. A forest is unpickled at 8 MB
-a second; the slowest network that a state of hundreds of MB makes sense on has 1."""
+"""To take a stored state in: so long, and at so many bytes a second: the slowest network that a
+state of hundreds of MB makes sense on."""
+
+PICKLED_BYTES_S = 8 << 20
+"""At which a forest is unpickled; to pickle it takes about as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,7 @@ class Restore:
         self._expected: Metadata | None = None
         self._replay: Iterator[Sequence[Record]] | None = None
         self._pending: Iterator[Record] = iter(())
+        self._copies = CopyPace(sources.clock)
         self._started = sources.clock.monotonic()
         self._origin = ""
         self.changed = committed is None
@@ -277,10 +282,12 @@ class Restore:
         try:
             # The first task of a recipe makes the untrained model too.
             with self._taking_in("unpickling a snapshot", len(payload), more_s=MAKE_S_MAX):
-                return Task(self._sources.recipe, partition=self.partition, payload=payload)
+                task = Task(self._sources.recipe, partition=self.partition, payload=payload)
         except pickle.UnpicklingError as error:
             self._reject(header.next_offset, f"it does not unpickle: {error}")
             return None
+        self._copies.took(len(payload) / PICKLED_BYTES_S)
+        return task
 
     def _taking_in(
         self, what: str, size_bytes: int, *, more_s: float = 0.0
@@ -309,6 +316,7 @@ class Restore:
                 task.step(record)
                 if sources.clock.monotonic() > deadline:
                     return False
+            self._shorten_way_back(task)
             try:
                 batch = next(self._replay, None)
             except Retryable:
@@ -322,6 +330,13 @@ class Restore:
             self._pending = iter(batch)
             if sources.clock.monotonic() > deadline:
                 return False
+
+    def _shorten_way_back(self, task: Task) -> None:
+        """Or a replay would hold every record of it, up to what `Undo` holds at most."""
+        if self._copies.is_due(task):
+            began = self._sources.clock.monotonic()
+            task.freeze()
+            self._copies.took(self._sources.clock.monotonic() - began)
 
     def _prove(self, task: Task) -> None:
         sources, expected, reached = self._sources, self._expected, task.metadata()

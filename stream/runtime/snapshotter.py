@@ -21,6 +21,7 @@ from stream.core.task import Task
 from stream.core.undo import Mark
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Clock, SnapshotStore, StoredSnapshot
+from stream.runtime.copies import CopyPace
 from stream.runtime.forking import Copy, Fork
 from stream.telemetry import Event, Metric, Telemetry
 
@@ -32,11 +33,8 @@ SAY_EVERY_S = 60.0
 IN_LINE_S_MAX = 0.02
 """Pickling that is predicted to take longer is left to a child."""
 
-COPY_SHARE_MAX = 0.02
-"""Of the time, that copies for undoing alone may take of a core."""
-
-UNDO_LONG, UNDO_TOO_LONG = 0.06, 0.2
-"""From here on a copy for undoing is taken, as far as its share allows; and whatever it costs.
+UNDO_TOO_LONG = 0.2
+"""From here on a copy for undoing is taken whatever it costs (before that: `CopyPace`).
 
 The rest is for what is folded while a child makes the copy: 100,000 small events."""
 
@@ -151,7 +149,7 @@ class Snapshotter:
         self._saving: Future[Any] | None = None
         self._copying: _Copying | None = None
         self._costs = Costs()
-        self._copy_from = 0.0
+        self._copies = CopyPace(clock)
         self._must_be_in_line = False
         self._said_at = -SAY_EVERY_S
 
@@ -193,8 +191,7 @@ class Snapshotter:
             if due and task.next_offset > offset:
                 self._take(task, is_stored=True)
                 return
-            enough = UNDO_LONG if now >= self._copy_from else UNDO_TOO_LONG
-            if task.undo_length >= enough:
+            if self._copies.is_due(task) or task.undo_length >= UNDO_TOO_LONG:
                 self._take(task, is_stored=False)
                 return
 
@@ -284,7 +281,7 @@ class Snapshotter:
 
     def _note_cost(self, partition: int, *, took_s: float, learned: int) -> None:
         self._costs.note(partition, took_s=took_s, learned=learned)
-        self._copy_from = self._clock.monotonic() + took_s / COPY_SHARE_MAX
+        self._copies.took(took_s)
 
     def _save(self, header: Header, payload: bytes, how: "_How") -> None:
         """Seal and store; runs on the executor."""

@@ -223,14 +223,17 @@ class Run:
         """What all workers wrote."""
         return "\n".join(worker.log for worker in self.workers)
 
-    def finish(self, *, within_s: float = 60.0, look: Callable[[], object] = lambda: None) -> None:
-        """Stop feeding, wait for the end, and check everything. Raises: Broke.
+    def caught_up(
+        self, *, within_s: float = 60.0, look: Callable[[], object] = lambda: None
+    ) -> dict[int, list[tuple[int, bytes]]]:
+        """Wait until what the events topic holds now is committed and seen. Raises: Broke.
 
         Args:
-            within_s: longest wait for the end.
+            within_s: longest wait for it.
             look: called now and then while it waits: for whoever looks after a worker.
+
+        Returns: what it holds, by partition.
         """
-        self.feeder.stop()
         records = settled.inputs(self.verifier)
 
         def is_done() -> bool:
@@ -243,6 +246,12 @@ class Run:
             what=f"I7: lag 0; committed {self.verifier.committed}, "
             f"ends { {p: len(r) for p, r in records.items()} }",
         )
+        return records
+
+    def finish(self, *, within_s: float = 60.0, look: Callable[[], object] = lambda: None) -> None:
+        """Stop feeding, wait for the end (see `caught_up`), and check everything. Raises: Broke."""
+        self.feeder.stop()
+        records = self.caught_up(within_s=within_s, look=look)
         for worker in self.workers:
             if worker.running:
                 worker.signal(signal.SIGTERM)

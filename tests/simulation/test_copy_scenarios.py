@@ -12,7 +12,7 @@ from stream.core.undo import Counts, Undo
 from stream.errors import Retryable
 from stream.runtime.snapshotter import UNDO_TOO_LONG, Snapshotter
 from stream.telemetry import Event, Metric
-from tests.simulation.stage import SNAPSHOTS, Stage, said
+from tests.simulation.stage import NO_SNAPSHOTS, SNAPSHOTS, Stage, said
 from tests.simulation.workload import Fact, event, events
 from tests.simulation.world import Parts
 
@@ -130,6 +130,32 @@ def test_a_copy_for_undoing_alone_is_not_stored(monkeypatch: pytest.MonkeyPatch)
 
     assert stage.snapshots == []
     assert longest < 30
+
+
+def test_a_replay_too_holds_few_of_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were all kept, up to 64 MB: in half an hour of faults a worker grew with its log."""
+    monkeypatch.setattr(Undo, "length", property(lambda undo: len(undo.since) / 100))
+    stage = Stage()
+    stage.send([*events(300), BOMB, *events(20, seed=1)])
+    first = stage.start(NO_SNAPSHOTS)
+    stage.finish(first)
+    stage.kill(first)
+    stage.send(events(1, seed=2))
+    kept_n: list[int] = []
+    remember = Undo.remember
+
+    def watched(undo: Undo, record: Record) -> bool:
+        kept_n.append(len(undo.since))
+        return remember(undo, record)
+
+    monkeypatch.setattr(Undo, "remember", watched)
+    second = stage.start(NO_SNAPSHOTS)
+    stage.finish(second)
+
+    (restored,) = said(second, Event.TASK_RESTORED)
+    assert restored["origin"] == "untrained model at 0"
+    assert len(kept_n) >= 320
+    assert max(kept_n) < 60, max(kept_n)
 
 
 @pytest.mark.parametrize(
