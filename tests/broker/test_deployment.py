@@ -217,6 +217,8 @@ def test_kills_a_stop_and_a_down_leave_no_gap_and_no_repeat(stack: Stack) -> Non
     run("docker", "stop", stack.container("worker"))
     assert time.monotonic() - began < STOPS_WITHIN_S
     assert inspect(stack.container("worker"), ".State.ExitCode") == "0"
+    last_words = said(stack.container("worker"))
+    assert "snapshot_saved" in last_words, last_words
     assert run("docker", "wait", feeder) == "0"
 
     stack.compose("down")
@@ -224,7 +226,8 @@ def test_kills_a_stop_and_a_down_leave_no_gap_and_no_repeat(stack: Stack) -> Non
     stack.compose("up", "-d")
     eventually(lambda: stack.status()["committed_offset"] == FLIGHTS, "all is done", within_s=60)
 
-    assert "snapshot at" in stack.compose("logs", "worker")
+    logs = stack.compose("logs", "worker")
+    assert "snapshot at" in logs, logs
     events = stack.records("events")
     assert [event.offset for event in events] == list(range(FLIGHTS))
     published = [json.loads(record.value) for record in stack.records("predictions")]

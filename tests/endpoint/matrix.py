@@ -161,7 +161,7 @@ class Player:
         if took_s > TIMINGS.call_deadline_s:
             raise Broke(f"I7: the commit took {took_s:.1f} s")
         if rule.hits == 0 and (spoiling.first == 1 or how != "committed"):
-            raise Broke(f"the call was never made, and the commit ended as {how}")
+            raise Broke(f"the call was never made, and the commit ended as {how}: {said}")
         if spoiling.is_endless and how == "rebuilt":
             self._asked_under_fault()
         self.stand.proxy.rules = []
