@@ -15,7 +15,7 @@ from tests.broker import kafka_hands as hands
 from tests.broker.checks import eventually, make_topic
 from tests.commands.project import MODEL, Project
 from tests.contract.kafka_world import KafkaWorld
-from tests.contract.worlds import create
+from tests.contract.worlds import create, raws
 from tests.faults.stage import Stage
 
 pytestmark = pytest.mark.broker
@@ -146,11 +146,7 @@ def test_a_replay_holds_little_at_a_time(own_kafka: LocalKafka) -> None:
     """What a reader holds comes and goes with each rebuilt state, and leaves holes in the heap."""
     with closing(KafkaWorld(own_kafka)) as world:
         create(world)
-        with closing(KafkaProducer(bootstrap_servers=own_kafka.bootstrap_servers)) as producer:
-            topic = world.connection.names[Channel.EVENTS]
-            for _ in range(REPLAYED_N):
-                producer.send(topic, bytes(REPLAYED_BYTES), partition=0)
-            producer.flush()
+        world.append(raws(*[bytes(REPLAYED_BYTES)] * REPLAYED_N))
         reader = world.reader()
         tracemalloc.start()
         try:
