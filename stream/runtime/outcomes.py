@@ -4,7 +4,7 @@ import msgspec
 
 from stream.core.event import Channel, Record
 from stream.ports import Reader
-from stream.runtime import tail
+from stream.runtime import recent
 
 
 class _Prediction(msgspec.Struct):
@@ -22,7 +22,7 @@ def next_offset(reader: Reader, partition: int) -> int | None:
     found = [
         offset + 1
         for channel in (Channel.PREDICTIONS, Channel.QUARANTINE)
-        for offset in tail.last(reader, channel, partition, n=1, take=event_offset)
+        for offset in recent.last(reader, channel, partition, n=1, take=event_offset)
     ]
     return max(found, default=None)
 

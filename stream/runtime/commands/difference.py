@@ -8,7 +8,7 @@ from stream.core.event import Channel, Output, Record
 from stream.core.quarantine import QUARANTINE_HEADERS
 from stream.core.task import Task
 from stream.ports import Reader
-from stream.runtime import outcomes, tail
+from stream.runtime import outcomes, recent
 
 _hash = xxhash.xxh3_64_intdigest
 _REASON = QUARANTINE_HEADERS[0]
@@ -25,7 +25,7 @@ def first(task: Task, reader: Reader, *, stop: int) -> int | None:
     # All of one topic and then the next: a reader reads one range at a time.
     published = dict(_published(reader, task.partition, task.next_offset, stop))
     oldest = min(published, default=stop)
-    for record in tail.records_in(reader, Channel.EVENTS, task.partition, task.next_offset, stop):
+    for record in recent.records_in(reader, Channel.EVENTS, task.partition, task.next_offset, stop):
         outcome = _told(task.step(record)[0])
         if record.offset >= oldest and published.get(record.offset) != outcome:
             return record.offset
@@ -35,7 +35,7 @@ def first(task: Task, reader: Reader, *, stop: int) -> int | None:
 def _published(reader: Reader, partition: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
     for channel in (Channel.PREDICTIONS, Channel.QUARANTINE):
         bounds = reader.bounds(channel, partition)
-        for record in tail.records_in(reader, channel, partition, bounds.start, bounds.end):
+        for record in recent.records_in(reader, channel, partition, bounds.start, bounds.end):
             offset = outcomes.event_offset(record)
             if offset is not None and start <= offset < stop:
                 yield offset, _told(record)

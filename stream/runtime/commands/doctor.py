@@ -14,7 +14,7 @@ from stream.core.event import Channel, Event, Kind, Rejection
 from stream.core.recipe import Recipe
 from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
-from stream.runtime import preparation, tail
+from stream.runtime import preparation, recent
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.inspection import existing_keys
 from stream.runtime.commands.log_checks import LogChecks
@@ -150,7 +150,7 @@ def _first_event(
     unlabelled = rejection = None
     for partition in range(events.partitions):
         bounds = reader.bounds(Channel.EVENTS, partition)
-        records = tail.records_in(reader, Channel.EVENTS, partition, bounds.start, bounds.end)
+        records = recent.records_in(reader, Channel.EVENTS, partition, bounds.start, bounds.end)
         for record in islice(records, TRIED_RECORDS_MAX):
             event = codec.decode(record.value)
             if isinstance(event, Rejection):

@@ -9,7 +9,7 @@ from stream.core.recipe import Recipe, changes
 from stream.core.snapshot import Header, Metadata, parse_metadata
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Bounds, Committed, Reader, TopicInfo
-from stream.runtime import tail
+from stream.runtime import recent
 from stream.runtime.commands import screen
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.inspection import existing_keys, identity_problem, stored, unsealed
@@ -188,11 +188,12 @@ class LogChecks:
                 self._findings.note(f"{text} has nothing newer than {_iso(newest.timestamp_ms)}")
 
     def _first(self, partition: int, start: int, stop: int) -> Record | None:
-        records = tail.records_in(self._reader, Channel.EVENTS, partition, start, stop)
+        records = recent.records_in(self._reader, Channel.EVENTS, partition, start, stop)
         return next(records, None)
 
     def _newest(self, partition: int) -> Record | None:
-        found = tail.last(self._reader, Channel.EVENTS, partition, n=1, take=lambda record: record)
+        reader = self._reader
+        found = recent.last(reader, Channel.EVENTS, partition, n=1, take=lambda record: record)
         return found[0] if found else None
 
 

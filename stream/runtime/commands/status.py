@@ -12,7 +12,7 @@ from stream.core.scores import WINDOW_N, Score, score
 from stream.core.snapshot import parse_metadata
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Reader, StoredSnapshot, TopicInfo, Topics
-from stream.runtime import tail
+from stream.runtime import recent
 from stream.runtime.commands import screen
 from stream.runtime.house import House
 from stream.runtime.standing import is_paused, lag
@@ -184,7 +184,7 @@ def _score(
     if predictions is None or partition >= predictions.partitions:
         return None
     # One more than the window: the first only gives the baseline its last label.
-    found = tail.last(reader, Channel.PREDICTIONS, partition, n=WINDOW_N + 1, take=_labelled)
+    found = recent.last(reader, Channel.PREDICTIONS, partition, n=WINDOW_N + 1, take=_labelled)
     # At least once may repeat a record, byte for byte.
     once = {p.offset: (p.prediction, p.label) for p in found}
     known = next((p.kind for p in found if p.kind is not None), None)
@@ -231,7 +231,7 @@ def _last_alert(
         except msgspec.DecodeError:
             return None
 
-    return next(iter(tail.last(reader, Channel.ALERTS, partition, n=1, take=take)), None)
+    return next(iter(recent.last(reader, Channel.ALERTS, partition, n=1, take=take)), None)
 
 
 # -- how it is shown ------------------------------------------------------------------------------

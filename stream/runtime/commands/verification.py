@@ -12,7 +12,7 @@ from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
 from stream.core.task import Task
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
-from stream.runtime import preparation, tail
+from stream.runtime import preparation, recent
 from stream.runtime.commands import difference, screen
 from stream.runtime.commands.inspection import (
     Found,
@@ -189,9 +189,9 @@ class _Verifier:
         return replace(found, replayed=task.state.n - began_n)
 
     def _replay(self, task: Task, stop: int, progress: screen.Progress) -> None:
-        for n, record in enumerate(
-            tail.records_in(self.reader, Channel.EVENTS, task.partition, task.next_offset, stop), 1
-        ):
+        partition, start = task.partition, task.next_offset
+        records = recent.records_in(self.reader, Channel.EVENTS, partition, start, stop)
+        for n, record in enumerate(records, 1):
             task.step(record)
             if n % REPORT_EVERY == 0:
                 progress.advance(REPORT_EVERY)
