@@ -5,6 +5,7 @@ import hashlib
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -12,7 +13,7 @@ from river.__version__ import __version__ as river_version
 
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 
-FOLD = 1
+FOLD = 2
 """Raised when this program folds otherwise than before: older states are of another recipe."""
 
 
@@ -48,16 +49,19 @@ class Recipe:
     versions: dict[str, str] = field(default_factory=versions)
 
     def parts(self) -> dict[str, str]:
-        """The parts by name, readable: what a changed fingerprint is explained with."""
-        shape = asdict(self.shape) | {"ignore": sorted(self.shape.ignore)}
+        """The parts by name, readable: what a changed fingerprint is explained with.
+
+        A setting that has its default is no part, so that a new one changes nobody's fingerprint.
+        """
         return {
             "model.factory": self.model.factory,
-            "model.params": _canonical(self.model.params),
+            **_named("model.params", self.model.params),
             "model.hash_seed": str(self.hash_seed),
             "model source": self.source,
-            "detectors": _canonical([asdict(d) for d in self.detectors]),
-            "events": _canonical(shape),
-            "limits": _canonical(asdict(self.limits)),
+            "detectors": ", ".join(each.name for each in self.detectors),
+            **_named("detectors", {each.name: _detector(each) for each in self.detectors}),
+            **_named("events", _set(self.shape, EventShape())),
+            **_named("limits", _set(self.limits, Limits())),
             "topics.events": self.events_topic,
             **self.versions,
         }
@@ -70,6 +74,8 @@ class Recipe:
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
     """What differs between two recipes' parts, one line each."""
     names = [*after, *(name for name in before if name not in after)]
+    defaults = _named("events", asdict(EventShape())) | _named("limits", asdict(Limits()))
+    before, after = defaults | before, defaults | after
     return [
         f"{name}: {before.get(name, 'unset')} -> {after.get(name, 'unset')}"
         for name in names
@@ -82,6 +88,23 @@ def source_digest(source: str) -> str:
     return hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:16]
 
 
+def _named(section: str, settings: Mapping[str, object]) -> dict[str, str]:
+    """A part for each setting of a section."""
+    return {f"{section}.{name}": _canonical(value) for name, value in settings.items()}
+
+
+def _set(settings: EventShape | Limits, defaults: EventShape | Limits) -> dict[str, object]:
+    """The settings that differ from their defaults."""
+    usual = asdict(defaults)
+    return {name: value for name, value in asdict(settings).items() if value != usual[name]}
+
+
+def _detector(spec: DetectorSpec) -> dict[str, object]:
+    return {"type": spec.type, "signal": spec.signal, "params": spec.params}
+
+
 def _canonical(value: object) -> str:
+    if isinstance(value, frozenset):
+        value = sorted(value)
     # A TOML date has no JSON of its own; as text it is as distinct.
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)

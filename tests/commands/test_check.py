@@ -143,7 +143,7 @@ def test_a_changed_recipe_is_told(worked: Project, on_change: str, is_problem: b
     done = worked.stream("check")
 
     assert done.code == (78 if is_problem else 0), done
-    assert 'the one that was committed (model.params: {} -> {"l2":0.5})' in (
+    assert "the one that was committed (model.params.l2: unset -> 0.5)" in (
         done.err if is_problem else done.out
     )
 

@@ -168,7 +168,7 @@ def test_snapshots_of_an_earlier_recipe_do_not_reproduce(worked: Project) -> Non
 
     assert done.code == 65, done
     assert "partition 0 offset 650: ok" in done.out
-    assert 'offset 600: it is of an earlier recipe (model.params: {} -> {"l2":0.5})' in done.out
+    assert "offset 600: it is of an earlier recipe (model.params.l2: unset -> 0.5)" in done.out
 
 
 def test_another_configuration_than_the_workers_is_78(worked: Project) -> None:

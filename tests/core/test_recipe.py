@@ -26,18 +26,16 @@ RECIPE = Recipe(
     [
         ("topics.events", {"events_topic": "other"}),
         ("model.factory", {"model": replace(RECIPE.model, factory="stream.models:naive_bayes")}),
-        ("model.params", {"model": replace(RECIPE.model, params={"l2": 0.1, "seed": 2})}),
-        ("model.params", {"model": replace(RECIPE.model, params={"l2": 0.1})}),
-        ("model.params", {"model": replace(RECIPE.model, params={"l2": 0.1, "seed": "1"})}),
-        ("detectors", {"detectors": ()}),
-        ("detectors", {"detectors": (*RECIPE.detectors, DetectorSpec(name="ddm", type="DDM"))}),
-        ("detectors", {"detectors": (replace(RECIPE.detectors[0], params={"delta": 0.1}),)}),
-        ("detectors", {"detectors": (replace(RECIPE.detectors[0], signal="label"),)}),
-        ("events", {"shape": replace(RECIPE.shape, label="target")}),
-        ("events", {"shape": replace(RECIPE.shape, ignore=frozenset({"a"}))}),
-        ("events", {"shape": replace(RECIPE.shape, flat=True)}),
-        ("events", {"shape": replace(RECIPE.shape, positive="UP")}),
-        ("limits", {"limits": Limits(features_max=7)}),
+        ("model.params.seed", {"model": replace(RECIPE.model, params={"l2": 0.1, "seed": 2})}),
+        ("model.params.seed", {"model": replace(RECIPE.model, params={"l2": 0.1})}),
+        ("model.params.seed", {"model": replace(RECIPE.model, params={"l2": 0.1, "seed": "1"})}),
+        ("detectors.adwin", {"detectors": (replace(RECIPE.detectors[0], params={"delta": 0.1}),)}),
+        ("detectors.adwin", {"detectors": (replace(RECIPE.detectors[0], signal="label"),)}),
+        ("events.label", {"shape": replace(RECIPE.shape, label="target")}),
+        ("events.ignore", {"shape": replace(RECIPE.shape, ignore=frozenset({"a"}))}),
+        ("events.flat", {"shape": replace(RECIPE.shape, flat=True)}),
+        ("events.positive", {"shape": replace(RECIPE.shape, positive="UP")}),
+        ("limits.features_max", {"limits": Limits(features_max=7)}),
         ("model.hash_seed", {"hash_seed": 8}),
         ("model source", {"source": "ff00"}),
     ],
@@ -47,8 +45,38 @@ def test_each_part_changes_the_fingerprint_and_is_named(part: str, change: dict[
     other = replace(RECIPE, **change)
     before, after = RECIPE.parts(), other.parts()
 
+    (told,) = changes(before, after)
+
     assert other.fingerprint() != RECIPE.fingerprint()
-    assert changes(before, after) == [f"{part}: {before[part]} -> {after[part]}"]
+    assert told.startswith(f"{part}: ")
+    for value in (before.get(part), after.get(part)):
+        assert value is None or value in told
+
+
+def test_a_changed_setting_is_told_with_its_default() -> None:
+    """Not as `unset`: whoever reads it wants both values, and no other setting."""
+    other = replace(RECIPE, limits=Limits(features_max=7))
+
+    assert changes(RECIPE.parts(), other.parts()) == ["limits.features_max: 256 -> 7"]
+    assert changes(other.parts(), RECIPE.parts()) == ["limits.features_max: 7 -> 256"]
+
+
+def test_settings_with_their_defaults_are_no_parts() -> None:
+    """So a setting that a later version adds changes nobody's fingerprint."""
+    usual = replace(RECIPE, shape=EventShape(), limits=Limits())
+    names = usual.parts().keys()
+
+    assert not [name for name in names if name.startswith(("limits.", "events."))]
+
+
+@pytest.mark.parametrize("names", [(), ("adwin", "ddm"), ("ddm", "adwin")])
+def test_the_set_and_order_of_detectors_are_parts(names: tuple[str, ...]) -> None:
+    """Their alerts stand in the order of the configuration."""
+    detectors = tuple(DetectorSpec(name=name, type=name.upper()) for name in names)
+    other = replace(RECIPE, detectors=detectors)
+
+    assert other.fingerprint() != RECIPE.fingerprint()
+    assert any(line.startswith("detectors: ") for line in changes(RECIPE.parts(), other.parts()))
 
 
 def test_versions_and_machine_are_parts() -> None:

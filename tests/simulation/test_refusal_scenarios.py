@@ -33,7 +33,7 @@ def test_another_recipe_is_refused_and_told(steps: tuple[str, ...]) -> None:
     if steps:
         assert f"{RECIPE.fingerprint()} -> {SLOWER.fingerprint()}" in str(raised.value)
     else:
-        assert 'model.params: {} -> {"rate":0.1}' in str(raised.value)
+        assert "model.params.rate: unset -> 0.1" in str(raised.value)
 
 
 def _predictions(stage: Stage, since: int) -> list[dict[str, object]]:
@@ -60,7 +60,7 @@ def _under(
     stage.send(events(3, seed=9))
     stage.turns(process, until=lambda: stage.committed[0].offset == 15)
     (changed,) = said(process, Event.RECIPE_CHANGED)
-    assert changed["what"] == 'model.params: {} -> {"rate":0.1}'
+    assert changed["what"] == "model.params.rate: unset -> 0.1"
     return _predictions(stage, since=12)
 
 
