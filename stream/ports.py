@@ -148,7 +148,10 @@ class Topics(Protocol):
         ...
 
     def denied(self) -> list[str]:
-        """What this user may not do of what a worker must, one line each; [] = all permitted."""
+        """What this user, or this client here, may not do of what a worker must, one line each.
+
+        [] = nothing stands in a worker's way.
+        """
         ...
 
     def close(self) -> None:

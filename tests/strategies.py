@@ -69,7 +69,7 @@ def documents() -> st.SearchStrategy[bytes]:
     """Record values, from plainly valid to plainly broken."""
     names = st.one_of(st.sampled_from(["a", "b", "c", "abcd", "x" * 129]), st.text(max_size=4))
     plain = objects(
-        st.sampled_from(["a", "b", "c"]), st.sampled_from(["1", "2.5", '"s"']), max_size=3
+        st.sampled_from(["a", "b", "c"]), st.sampled_from(["1", "2.5", '"s"', "null"]), max_size=3
     )
     features = st.one_of(plain, objects(names, scalars(), max_size=4), values())
     members = st.lists(
@@ -127,11 +127,14 @@ def shapes() -> st.SearchStrategy[EventShape]:
         st.sampled_from([frozenset(), frozenset({"b"}), frozenset({"c", "b"})]),
         st.sampled_from(["refuse", "ignore"]),
         st.sampled_from([None, None, "UP", 1, 1.0, True, "1"]),
+        st.sampled_from(["absent", "absent", "refuse"]),
     )
 
 
-def _shape(names: dict[str, Any], ignore: frozenset[str], extra: Any, positive: Any) -> EventShape:
-    return EventShape(**names, ignore=ignore, extra=extra, positive=positive)
+def _shape(
+    names: dict[str, Any], ignore: frozenset[str], extra: Any, positive: Any, missing: Any
+) -> EventShape:
+    return EventShape(**names, ignore=ignore, extra=extra, positive=positive, missing=missing)
 
 
 def limits() -> st.SearchStrategy[Limits]:

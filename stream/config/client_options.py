@@ -5,7 +5,7 @@ The rest goes to the client as it is written.
 
 from typing import Any
 
-from stream.config.checks import Entry, RefusedError
+from stream.config.checks import Entry, RefusedError, quoted, show
 from stream.config.secrets import is_secret_option
 from stream.errors import Misconfigured
 
@@ -74,6 +74,9 @@ _TRANSLATED: dict[str, str] = {
     "ssl.crl.location": "ssl_crlfile",
     "ssl.endpoint.identification.algorithm": "ssl_check_hostname",
 }
+_COMPRESSION = ("compression_type", "compression_codec")
+_CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+
 _SECURITY = ("security.", "sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.")
 
 
@@ -96,7 +99,7 @@ def normalised(options: dict[str, Any], *, client: str) -> dict[str, Any]:
 
 
 def check(options: dict[str, Any], *, client: str) -> None:
-    """Refuse what is the worker's, and secrets that are no strings.
+    """Refuse what is the worker's, secrets that are no strings, and codecs that there are not.
 
     Raises: RefusedError.
     """
@@ -111,6 +114,8 @@ def check(options: dict[str, Any], *, client: str) -> None:
             entries.append((key, f"a table is no option; write one value ({hint})"))
         elif not isinstance(value, str) and is_secret_option(name):
             entries.append((key, "must be a string; write it in quotes"))
+        elif name.replace(".", "_") in _COMPRESSION and value not in _CODECS:
+            entries.append((key, f"{show(value)} is no codec; write one of {quoted(_CODECS)}"))
     if entries and client != "embedded":
         raise RefusedError(*entries)
 

@@ -40,6 +40,11 @@ class Events(Section):
         default="refuse",
         description="`refuse` an event with an unknown field, or `ignore` the field.",
     )
+    missing: Literal["absent", "refuse"] = Field(
+        default="absent",
+        description="A feature that is null is not there (`absent`), or its event is quarantined "
+        "(`refuse`).",
+    )
 
     @field_validator("label", "features", "ignore")
     @classmethod
@@ -61,6 +66,7 @@ class Events(Section):
             features="features" if flat else self.features,
             ignore=frozenset(self.ignore),
             extra=self.extra,
+            missing=self.missing,
         )
 
 

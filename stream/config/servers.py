@@ -37,8 +37,8 @@ class Kafka(Section):
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="`security_protocol`, `sasl_...`, `ssl_...` and others, in the client's own "
-        "words; not for `embedded`.",
+        description="`security_protocol`, `sasl_...`, `ssl_...`, `compression_type` (of outputs) "
+        "and others, in the client's own words; not for `embedded`.",
     )
     path: str | None = Field(
         default=None,

@@ -23,6 +23,8 @@ ID_MIN, ID_MAX = -(2**63), 2**64 - 1
 """An id may be an integer of 64 bits, signed or not; it is published as a string."""
 
 _DIGITS_MAX = 400  # far beyond any limit of magnitude, and within what every interpreter converts
+_SPELT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")  # as JSON does
+_SPELT_MAX = 32
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -89,8 +91,12 @@ class Checks:
             }
         else:
             features = self._features(document)
+        given_n = len(features)
+        if shape.missing == "absent":
+            features = {name: value for name, value in features.items() if value is not None}
         if not features:
-            _refuse(Reason.MISSING_FEATURES, "no features")
+            detail = "no features: all are null" if given_n else "no features"
+            _refuse(Reason.MISSING_FEATURES, detail)
         most = self._limits.features_max
         if len(features) > most:
             _refuse(Reason.TOO_MANY_FEATURES, f"{len(features)} features, more than {most}")
@@ -128,12 +134,12 @@ class Checks:
         if value is None:
             return
         if isinstance(value, bool | float) or not isinstance(value, int | str):
-            _refuse(Reason.BAD_FEATURE, f"{what} is a JSON {_json_type(value)}, not a string")
+            _refuse(Reason.BAD_ID, f"{what} is a JSON {_json_type(value)}, not a string")
         if isinstance(value, int):
             if not ID_MIN <= value <= ID_MAX:
-                _refuse(Reason.BAD_FEATURE, f"{what} is an integer of more than 64 bits")
+                _refuse(Reason.BAD_ID, f"{what} is an integer of more than 64 bits")
         else:
-            self._text(value, what, Reason.BAD_FEATURE)
+            self._text(value, what, Reason.BAD_ID)
 
     def _label(self, label: Any) -> None:
         self._scalar(label, "the label", Reason.BAD_LABEL)
@@ -204,8 +210,8 @@ def is_deep(value: bytes) -> bool:
 def is_positive(label: Any, positive: Any) -> bool:
     """Whether a label is the configured positive value, however its JSON or CSV wrote it.
 
-    >>> [is_positive(label, 1) for label in (1, 1.0, "1", True, "yes", 2)]
-    [True, True, True, True, False, False]
+    >>> [is_positive(label, 1) for label in (1, 1.0, "1", "1.0", True, "yes", 2)]
+    [True, True, True, True, True, False, False]
     >>> [is_positive(label, True) for label in ("true", "True", "1")]
     [True, True, False]
     """
@@ -214,7 +220,12 @@ def is_positive(label: Any, positive: Any) -> bool:
     written, expected = _written(label), _written(positive)
     if isinstance(label, bool) or isinstance(positive, bool):
         return written.lower() == expected.lower()
-    return written == expected
+    if written == expected:
+        return True
+    if isinstance(label, str) == isinstance(positive, str):
+        return False
+    text, number = (label, positive) if isinstance(label, str) else (positive, label)
+    return bool(_number_of(text) == number)
 
 
 def one_line(text: str) -> str:
@@ -238,6 +249,11 @@ def _refuse(reason: Reason, detail: str) -> NoReturn:
 
 def _written(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _number_of(text: str) -> float | None:
+    """The number that a text spells; None: it spells none. Long ones are no label's."""
+    return float(text) if len(text) <= _SPELT_MAX and _SPELT.fullmatch(text) else None
 
 
 def _unicode(text: str, what: str) -> None:

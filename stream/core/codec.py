@@ -40,6 +40,9 @@ class Codec:
         self._bytes_max = limits.value_bytes_max
         self._name_chars_max = limits.name_chars_max
         self._read = _flat(shape, limits, kind) if shape.flat else _nested(shape, limits, kind)
+        self._arguments = shape, limits, kind
+        self._features_max = limits.features_max
+        self._drops_nulls = shape.missing == "absent" and not shape.flat
         self._names: set[str] = set()  # names that were short enough; a cache, so it may forget
         self._has_positive = self._checks.has_positive
         # Whatever a reader skips may be nested at any depth.
@@ -61,8 +64,13 @@ class Codec:
             if not value.isascii():
                 value.decode()
             event = self._read(value)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UnicodeDecodeError:
             return self._checks.decode(value)
+        except msgspec.DecodeError:
+            sparse = self._sparse(value)
+            if sparse is None:
+                return self._checks.decode(value)
+            event = sparse
         if not self._names.issuperset(event.features) and not self._short(event.features):
             return self._checks.decode(value)
         if event.id.__class__ is int:
@@ -72,6 +80,20 @@ class Codec:
         elif self._has_positive:
             self._checks.finish(event)
         return event
+
+    def _sparse(self, value: bytes) -> Event | None:
+        """An event some of whose features are null, which are not there; None: not plainly one.
+
+        Read only after the type without nulls was refused: so events without them pay nothing.
+        """
+        if not self._drops_nulls or b"null" not in value:
+            return None
+        try:
+            event = _nested(*self._arguments, with_nulls=True)(value)
+        except msgspec.DecodeError:
+            return None
+        event.features = {k: v for k, v in event.features.items() if v is not None}
+        return event if 1 <= len(event.features) <= self._features_max else None
 
     def _short(self, features: dict[str, Any]) -> bool:
         # Not a part of the type: with limits on keys, msgspec makes new strings for each event.
@@ -93,13 +115,20 @@ def _types(limits: Limits) -> tuple[Any, Any, Any]:
 
 
 @cache  # a type made at run time costs more than all else that a task is made of
-def _nested(shape: EventShape, limits: Limits, kind: Kind) -> Callable[[bytes], Event]:
-    """Reads events whose features are an object of their own; raises on all not plainly valid."""
+def _nested(
+    shape: EventShape, limits: Limits, kind: Kind, *, with_nulls: bool = False
+) -> Callable[[bytes], Event]:
+    """Reads events whose features are an object of their own; raises on all not plainly valid.
+
+    Features may be null only if `with_nulls`; then their number is not looked at.
+    """
     whole, number, text = _types(limits)
-    features = Annotated[
+    features: Any = Annotated[
         dict[str, number | text | bool],  # type: ignore[valid-type]  # made of values
         Meta(min_length=1, max_length=limits.features_max),
     ]
+    if with_nulls:
+        features = dict[str, number | text | bool | None]  # type: ignore[valid-type]  # as above
     label: Any = {
         Kind.BINARY: bool | None,
         Kind.MULTICLASS: bool | whole | text | None,
@@ -154,11 +183,14 @@ def _flat(shape: EventShape, limits: Limits, kind: Kind) -> Callable[[bytes], Ev
         label = features.pop(shape.label, None)
         for field in ignored:
             features.pop(field, None)
+        if None in features.values():
+            if shape.missing == "refuse":
+                return _not_plain(value)
+            features = {k: v for k, v in features.items() if v is not None}
         plain = (
             1 <= len(features) <= limits.features_max
             and event_id.__class__ in ids
             and label.__class__ in labels
-            and None not in features.values()
         )
         return Event(features=features, id=event_id, label=label) if plain else _not_plain(value)
 

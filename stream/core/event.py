@@ -22,7 +22,8 @@ class Channel(StrEnum):
     QUARANTINE = "quarantine"
 
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
+"""A name may be there several times, and a value may be null."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -62,6 +63,7 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     OUT_OF_RANGE = "out_of_range"
     BAD_LABEL = "bad_label"
+    BAD_ID = "bad_id"
     TOO_LARGE = "too_large"
     TOO_MANY_FEATURES = "too_many_features"
     UNKNOWN_FIELD = "unknown_field"

@@ -64,7 +64,7 @@ def parse(record: Record) -> Refused | None:
     if tuple(name for name, _ in own) != QUARANTINE_HEADERS:
         return None
     try:
-        reason, detail, topic, partition, offset, pipeline = (v.decode() for _, v in own)
+        reason, detail, topic, partition, offset, pipeline = ((v or b"").decode() for _, v in own)
         where = int(partition), int(offset)
     except ValueError:  # neither text nor numbers
         return None

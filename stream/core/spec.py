@@ -32,6 +32,7 @@ class EventShape:
         features: name of the top-level field with the features, unless `flat`.
         ignore: top-level fields that are dropped unseen.
         extra: what becomes of an unknown top-level field (never one, when `flat`).
+        missing: what a feature that is null means: it is not there, or the event is refused.
     """
 
     id: str = "id"
@@ -41,6 +42,7 @@ class EventShape:
     features: str = "features"
     ignore: frozenset[str] = frozenset()
     extra: Literal["refuse", "ignore"] = "refuse"
+    missing: Literal["absent", "refuse"] = "absent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ class Undo:
         self.since.append(record)
         self._bytes_n += _RECORD_BYTES + len(record.value or b"") + len(record.key or b"")
         if record.headers:
-            self._bytes_n += sum(len(name) + len(value) for name, value in record.headers)
+            self._bytes_n += sum(len(name) + len(value or b"") for name, value in record.headers)
         return self._bytes_n >= BYTES_MAX
 
     @property

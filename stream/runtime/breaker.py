@@ -84,7 +84,7 @@ class Breaker:
     def trips(self, task: Task, refusal: Output) -> bool:
         """Count a refusal; whether it is one too many, and the task is paused from now on."""
         refused, n, limit = self._refused[task.partition], task.state.n, self._limit
-        refused.append((n, dict(refusal.headers)["stream.reason"].decode()))
+        refused.append((n, (dict(refusal.headers)["stream.reason"] or b"").decode()))
         while refused[0][0] <= n - limit.window:
             refused.popleft()
         task.is_paused = limit.is_over(len(refused), limit.window)

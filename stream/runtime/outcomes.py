@@ -3,6 +3,7 @@
 import msgspec
 
 from stream.core.event import Channel, Record
+from stream.core.quarantine import parse
 from stream.ports import Reader
 from stream.runtime import recent
 
@@ -29,9 +30,9 @@ def next_offset(reader: Reader, partition: int) -> int | None:
 
 def event_offset(record: Record) -> int | None:
     """The offset of the event that an output tells of; None if it is no output of ours."""
-    for name, value in record.headers:
-        if name == "stream.offset" and value.isdigit():
-            return int(value)
+    refused = parse(record)  # a sender may have used our headers' names too
+    if refused is not None:
+        return refused.offset
     try:
         return msgspec.json.decode(record.value or b"", type=_Prediction).offset
     except (msgspec.DecodeError, UnicodeDecodeError):

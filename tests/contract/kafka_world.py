@@ -20,6 +20,7 @@ from stream.adapters.kafka_python import (
     KafkaTopics,
     end_abandoned,
 )
+from stream.adapters.kafka_python.producing import NullHeaders, to_client
 from stream.config.timings import Timings
 from stream.core.event import Channel
 from stream.errors import Retryable
@@ -37,6 +38,8 @@ class _Null(Serializer):  # type: ignore[misc]  # untyped; the client demands th
 
     def serialize(self, topic: str, headers: object, data: bytes | str) -> bytes | None:  # noqa: ARG002
         """The string is our word for null."""
+        if isinstance(headers, NullHeaders):
+            headers.reveal()
         return None if isinstance(data, str) else data
 
 
@@ -133,7 +136,7 @@ class KafkaWorld:
                 self.connection.names[channel],
                 "null" if raw.value is None else raw.value,
                 "null" if raw.key is None else raw.key,
-                list(raw.headers),
+                to_client(raw.headers),
                 partition,
                 raw.timestamp_ms,
             )

@@ -59,7 +59,7 @@ def test_an_output_keeps_all_it_carries(world: World) -> None:
     sent = [
         Output(Channel.QUARANTINE, 1, 1_234_567_890_123, b"\x00\xff", bytes(range(256))),
         Output(Channel.QUARANTINE, 1, 1, None, None, (("stream.reason", b"not_json"),)),
-        Output(Channel.QUARANTINE, 1, 2, b"", b"", (("a", b""), ("a", b"\xff"))),
+        Output(Channel.QUARANTINE, 1, 2, b"", b"", (("a", b""), ("a", b"\xff"), ("a", None))),
     ]
 
     member.log.commit(sent, {0: at(1)})

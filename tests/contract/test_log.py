@@ -68,7 +68,15 @@ def test_records_come_in_order_with_all_they_carry(world: World) -> None:
         Raw(b"", key=b""),
         Raw(None, key=None),
         Raw(bytes(range(256)), key=b"\x00\xff", timestamp_ms=1_234_567_890_123),
-        Raw(b"h", headers=(("reason", b"not_json"), ("reason", b""), ("binary", b"\x00\xff"))),
+        Raw(
+            b"h",
+            headers=(
+                ("reason", b"not_json"),
+                ("reason", b""),
+                ("binary", b"\x00\xff"),
+                ("null", None),
+            ),
+        ),
     ]
     world.append(sent)
     member = working(world)

@@ -82,13 +82,18 @@ def test_a_feed_sends_an_event_as_it_is(world: World) -> None:
     create(world)
     feed = world.feed()
 
-    feed.send(b'{"a": 1}', key=b"\x00k", timestamp_ms=1_234_567_890_123, headers=(("h", b"\xff"),))
+    feed.send(
+        b'{"a": 1}',
+        key=b"\x00k",
+        timestamp_ms=1_234_567_890_123,
+        headers=(("h", b"\xff"), ("n", None)),
+    )
     feed.flush(timeout_s=30)
 
     (record,) = everything(world.reader(), Channel.EVENTS)
     assert (record.key, record.value) == (b"\x00k", b'{"a": 1}')
     assert record.timestamp_ms == 1_234_567_890_123
-    assert tuple(record.headers) == (("h", b"\xff"),)
+    assert tuple(record.headers) == (("h", b"\xff"), ("n", None))
 
 
 def test_a_key_decides_the_partition(world: World) -> None:

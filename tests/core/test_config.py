@@ -77,6 +77,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "events.features": ("*", "*"),
     "events.ignore": ('["note"]', ("note",)),
     "events.extra": ("ignore", "ignore"),
+    "events.missing": ("refuse", "refuse"),
     "model.factory": ("mine:make", "mine:make"),
     "model.params": ('{"n": 3}', {"n": 3}),
     "model.on_change": ("rebuild", "rebuild"),

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from stream.core.checks import is_positive
-from stream.core.event import Event, Kind, Reason
-from tests.decoding import accepted, document, reason
+from stream.core.event import Event, Kind, Reason, Rejection
+from tests.decoding import accepted, decode, document, reason
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,11 @@ def test_a_positive_value_makes_labels_true_or_false() -> None:
 @pytest.mark.parametrize(
     ("positive", "yes", "no"),
     [
-        (1, [1, 1.0, "1", True], [0, 2, "1.0", "yes", False]),
+        (1, [1, 1.0, "1", "1.0", "1e0", True], [0, 2, "01", "+1", " 1", "yes", "", False]),
         ("1", [1, 1.0, "1"], [0, "1.0", True]),
-        (1.0, [1, 1.0, "1"], ["1.0", "one"]),
+        ("1.0", [1, 1.0, "1.0"], ["1", 2, True]),
+        (1.0, [1, 1.0, "1", "1.0"], ["1.5", "one", "9" * 50]),
+        (2**60 + 1, [2**60 + 1, str(2**60 + 1)], [2**60, "1"]),
         (True, [True, "true", "True", 1], [False, "yes", "1"]),
         ("True", [True, "True"], ["true", 1]),
         ("UP", ["UP"], ["up", True, 1]),
@@ -69,7 +71,7 @@ def test_a_positive_value_makes_labels_true_or_false() -> None:
 def test_a_positive_value_is_met_however_it_is_written(
     positive: Any, yes: list[Any], no: list[Any]
 ) -> None:
-    """A CSV knows no types: 1, 1.0 and "1" are one label; a string stays as it is spelt."""
+    """A CSV knows no types: 1, 1.0, "1" and "1.0" are one number; other strings are as spelt."""
     assert all(is_positive(label, positive) for label in yes)
     assert not any(is_positive(label, positive) for label in no)
 
@@ -81,7 +83,7 @@ def test_of_a_duplicate_key_the_last_one_counts(*, flat: bool) -> None:
     for first in ("1", "null", "NaN", "[[1]]", '"\\ud800"', "9" * 500):
         event = accepted(put % f'"a": {first}, "b": 2, "a": 3', flat=flat)
         assert list(event.features.items()) == [("a", 3), ("b", 2)]
-    assert reason(put % '"a": 1, "a": null', flat=flat) is Reason.BAD_FEATURE
+    assert reason(put % '"a": 1, "a": null', flat=flat) is Reason.MISSING_FEATURES
 
     top = '{"a": 1, %s}' if flat else '{"features": {"a": 1}, %s}'
     assert accepted(top % '"label": "?", "label": true', flat=flat).label is True
@@ -138,7 +140,7 @@ def test_flat_objects_are_features_but_for_id_label_and_ignored_fields() -> None
 
     assert event == Event(features={"a": 1, "b": "s"}, id="7", label=False)
     assert reason('{"order": 7, "label": false}', **shape) is Reason.MISSING_FEATURES
-    assert reason('{"a": null}', **shape) is Reason.BAD_FEATURE
+    assert reason('{"a": null}', **shape) is Reason.MISSING_FEATURES
     assert reason('{"a": 1, "b": {"c": 2}}', **shape) is Reason.BAD_FEATURE
     assert accepted('{"features": 1}', flat=True).features == {"features": 1}
 
@@ -152,3 +154,44 @@ def test_ignored_fields_are_dropped_unseen() -> None:
     assert reason(document(other="1"), ignore=frozenset({"note"})) is Reason.UNKNOWN_FIELD
     assert reason(document(note="oops"), extra="ignore") is Reason.NOT_JSON
     assert reason(b'{"features": {"a": 1}, "x": "\xff"}', extra="ignore") is Reason.NOT_UTF8
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_feature_that_is_null_is_not_there(*, flat: bool) -> None:
+    """Missing values are life: the event counts, with the features that it brings."""
+    put = (
+        '{%s, "id": "a", "label": true}' if flat else '{"features": {%s}, "id": "a", "label": true}'
+    )
+    event = accepted(put % '"a": null, "b": 1.5, "c": null, "d": "s"', flat=flat)
+
+    assert list(event.features.items()) == [("b", 1.5), ("d", "s")]
+    assert (event.id, event.label) == ("a", True)
+    assert accepted(put % f'"{"x" * 500}": null, "b": 1', flat=flat).features == {"b": 1}
+    many = ", ".join(f'"n{i}": null' for i in range(1000))
+    assert accepted(put % f'{many}, "b": 1', flat=flat).features == {"b": 1}
+    assert accepted(put % '"a": 1, "a": null, "b": 2', flat=flat).features == {"b": 2}
+    assert accepted(put % '"a": null, "a": 1', flat=flat).features == {"a": 1}
+    assert reason(put % '"a": null, "b": [null]', flat=flat) is Reason.BAD_FEATURE
+    assert reason(put % '"a": null, "b": "null\\ud800"', flat=flat) is Reason.NOT_UTF8
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_an_event_whose_features_are_all_null_has_none(*, flat: bool) -> None:
+    """It is refused, and the detail says that something was there."""
+    found = decode('{"a": null, "b": null}' if flat else '{"features": {"a": null}}', flat=flat)
+
+    assert found == Rejection(Reason.MISSING_FEATURES, "no features: all are null")
+    assert decode("{}" if flat else '{"features": {}}', flat=flat) == Rejection(
+        Reason.MISSING_FEATURES, "no features"
+    )
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_null_feature_is_refused_where_that_is_configured(*, flat: bool) -> None:
+    """`events.missing = "refuse"`, for upstreams in whose data a null is a fault."""
+    for kind in Kind:
+        found = decode(
+            '{"a": null, "b": 1}' if flat else '{"features": {"a": null, "b": 1}}',
+            kind, flat=flat, missing="refuse",
+        )  # fmt: skip
+        assert found == Rejection(Reason.BAD_FEATURE, 'feature "a" is a JSON null')

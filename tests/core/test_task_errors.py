@@ -61,7 +61,7 @@ def reason_of(outputs: Sequence[Output]) -> str | None:
     """Why a record was quarantined; None if it was predicted."""
     if outputs[0].channel is Channel.PREDICTIONS:
         return None
-    return dict(outputs[0].headers)["stream.reason"].decode()
+    return (dict(outputs[0].headers)["stream.reason"] or b"").decode()
 
 
 @pytest.mark.parametrize("places", PLACES.values(), ids=PLACES.keys())

@@ -33,7 +33,7 @@ DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 
 _METADATA = re.compile(r"v1;n=(\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(\d+);l=(\d+)(?:;p=1)?")
 _Place = tuple[Channel, int]
 _OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
-_Told = tuple[int, bytes | None, Any, Mapping[str, bytes]]
+_Told = tuple[int, bytes | None, Any, Mapping[str, bytes | None]]
 """Of a published record: its timestamp, its key, what its value says, its headers."""
 
 _read = msgspec.json.Decoder().decode
@@ -185,7 +185,7 @@ class PlainLoop:
         fact: Fact,
         key: bytes | None,
         value: object,
-        headers: Mapping[str, bytes] = MappingProxyType({}),
+        headers: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         self.outputs[channel].append((fact.timestamp_ms, key, value, headers))
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from kafka import KafkaAdminClient, errors
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, errors
 from kafka.net.compat import KafkaNetClient
 
+from stream.adapters.kafka_python import codecs
 from stream.core.event import Channel
 from stream.errors import Fenced, LogLost, Misconfigured, Retryable, StreamError
 
@@ -25,6 +26,10 @@ COORDINATOR_S = 5.0
 
 Client = TypeVar("Client")
 Result = TypeVar("Result")
+
+_KNOWN = frozenset().union(
+    *(client.DEFAULT_CONFIG for client in (KafkaAdminClient, KafkaConsumer, KafkaProducer))
+)
 
 _CONFIGURATION = (
     errors.AuthorizationError,
@@ -62,7 +67,8 @@ class Connection:
     """How to reach the cluster, and the pipeline's names on it.
 
     Attributes:
-        options: security and the like, in kafka-python's own words; go to every client.
+        options: security and the like, in kafka-python's own words; each goes to the clients that
+            know it: `compression_type` to producers only.
         names: the topic of each channel.
         group: the consumer group's id, and the beginning of transactional ids.
         bootstrap_timeout_ms: a broker that does not answer within this is not reachable.
@@ -106,12 +112,14 @@ class Connection:
                         "bootstrap_timeout_ms": self.bootstrap_timeout_ms,
                         "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MS_MAX,
                         **settings,
-                        **self.options,
+                        **self._options(client),
                     },
                 )
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
             # What constructors raise on options that they don't know or can't use.
-            raise Misconfigured(f"kafka.options: {doing}: {error}") from error
+            advice = codecs.advice(str(error))
+            todo = "" if advice is None else f"; {advice}"
+            raise Misconfigured(f"kafka.options: {doing}: {error}{todo}") from error
         except Retryable as error:
             raise self._diagnosis(configured, doing) or error from error.__cause__
         finally:
@@ -119,6 +127,14 @@ class Connection:
                 for each in networks:
                     each.close()
         return made
+
+    def _options(self, client: Any) -> dict[str, Any]:
+        """The operator's that concern one client; what none knows goes along, to be refused."""
+        known = getattr(client, "DEFAULT_CONFIG", _KNOWN)
+        options = {k: v for k, v in self.options.items() if k in known or k not in _KNOWN}
+        if options.get("compression_type") == "none":
+            options["compression_type"] = None  # every other client's word for it is "none"
+        return options
 
     def _diagnosis(self, configured: Mapping[str, Any], doing: str) -> StreamError | None:
         """Why no broker could be connected to: of a wrong password the client says "timed out"."""
@@ -193,7 +209,8 @@ class Connection:
         if isinstance(error, errors.FencedInstanceIdError):
             return Fenced(f"{said}; another worker has this instance name")
         if isinstance(error, _CONFIGURATION) or _is_tls(error):
-            return Misconfigured(f"kafka: {said}; check kafka.options and the permissions")
+            advice = codecs.advice(said) or "check kafka.options and the permissions"
+            return Misconfigured(f"kafka: {said}; {advice}")
         if isinstance(error, _REFUSED):
             return Misconfigured(
                 f"kafka: {said}; the topic's settings refuse this record: raise max.message.bytes "

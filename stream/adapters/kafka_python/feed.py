@@ -42,8 +42,9 @@ class KafkaFeed:
         with self._connection.translated(f"sending to {self._topic}"):
             try:
                 future = self._producer.send(
-                    self._topic, value, key, list(headers) or None, timestamp_ms=timestamp_ms
-                )
+                    self._topic, value, key, producing.to_client(headers),
+                    timestamp_ms=timestamp_ms,
+                )  # fmt: skip
             except errors.KafkaTimeoutError as error:
                 raise self._missing() or error from error
         self._sent += 1

@@ -13,6 +13,7 @@ from kafka import (
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from stream.adapters.kafka_python.connection import Connection
+from stream.adapters.kafka_python.records import tolerate
 from stream.config.timings import Timings
 from stream.core.event import Channel
 from stream.errors import Misconfigured
@@ -87,6 +88,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
             metrics_enabled=False,
             **static,
         )
+        tolerate(self.consumer)
         self._slow_down()
         self._look_again()
         self.consumer.subscribe([self._topic], listener=self)

@@ -12,7 +12,7 @@ from kafka import KafkaProducer, errors
 from kafka.serializer import Serializer
 
 from stream.adapters.kafka_python.connection import Connection
-from stream.core.event import Channel, Output
+from stream.core.event import Channel, Headers, Output
 from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
 
 END_S = 2.0
@@ -38,17 +38,50 @@ class _Null:
 NULL = _Null()
 
 
-class _NullSerializer(Serializer):  # type: ignore[misc]  # untyped; the client demands the class
-    """Lets a record with neither key nor value pass, which the client refuses."""
+class NullHeaders(list[tuple[str, bytes | None]]):
+    """Headers some of which are null: the client writes them, and fails only at what it asks first.
+
+    It wants every value to be of type bytes, so they are empty until it has looked; and where there
+    are any headers, it adds up the lengths of their values.
+    """
+
+    def __init__(self, headers: Headers) -> None:
+        super().__init__((name, b"" if value is None else value) for name, value in headers)
+        self._nulls = [i for i, (_, value) in enumerate(headers) if value is None]
+
+    def __bool__(self) -> bool:
+        return False
+
+    def reveal(self) -> None:
+        """Make those null that are."""
+        for i in self._nulls:
+            self[i] = (self[i][0], None)
+
+
+class _Nulls(Serializer):  # type: ignore[misc]  # untyped; the client demands the class
+    """Lets pass what Kafka takes and the client refuses.
+
+    A record with neither key nor value, and a header whose value is null.
+    """
 
     def serialize(
         self,
         topic: str,  # noqa: ARG002
-        headers: Sequence[tuple[str, bytes]],  # noqa: ARG002
+        headers: list[tuple[str, bytes | None]],
         data: bytes | _Null,
     ) -> bytes | None:
-        """The client's hook."""
+        """The client's hook, after it has looked at the headers."""
+        if type(headers) is NullHeaders:
+            headers.reveal()
         return None if isinstance(data, _Null) else data
+
+
+def to_client(headers: Headers) -> list[tuple[str, bytes | None]] | None:
+    """Headers as the client takes them."""
+    if not headers:
+        return None
+    has_nulls = any(value is None for _, value in headers)
+    return NullHeaders(headers) if has_nulls else list(headers)
 
 
 def make(connection: Connection, doing: str, **settings: Any) -> KafkaProducer:
@@ -62,7 +95,7 @@ def make(connection: Connection, doing: str, **settings: Any) -> KafkaProducer:
         acks="all",
         enable_idempotence=True,
         allow_auto_create_topics=False,
-        value_serializer=_NullSerializer(),
+        value_serializer=_Nulls(),
         metrics_enabled=False,
         **settings,
     )
@@ -85,7 +118,7 @@ def deliver(
         deliveries.extend(
             send(
                 names[o.channel], NULL if o.value is None else o.value, o.key,
-                list(o.headers) or None, o.partition, o.timestamp_ms,
+                to_client(o.headers) if o.headers else None, o.partition, o.timestamp_ms,
             )
             for o in outputs
         )  # fmt: skip

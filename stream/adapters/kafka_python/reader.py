@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition, errors
 
 from stream.adapters.kafka_python.connection import Connection, from_metadata
-from stream.adapters.kafka_python.records import converted
+from stream.adapters.kafka_python.records import converted, tolerate
 from stream.core.event import Channel, Record
 from stream.errors import Misconfigured
 from stream.ports import Bounds, Committed
@@ -48,6 +48,7 @@ class KafkaReader:
             fetch_max_wait_ms=100,
             metrics_enabled=False,
         )
+        tolerate(self._consumer)
 
     def bounds(self, channel: Channel, partition: int) -> Bounds:
         """See `Reader.bounds`."""

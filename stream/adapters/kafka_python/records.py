@@ -3,6 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
+from kafka import errors
+from kafka.consumer.fetcher import Fetcher
+from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.memory_records import MemoryRecords
+from kafka.record.util import decode_varint
+
 from stream.core.event import Headers, Record
 
 
@@ -18,5 +24,71 @@ def converted(batch: Iterable[Any]) -> list[Record]:
 
 
 def _headers(pairs: Iterable[tuple[str, bytes | None]]) -> Headers:
-    """A header may be null; we know no such thing."""
-    return tuple((name, b"" if value is None else value) for name, value in pairs)
+    """As every client gives them: librdkafka's end a name at its first NUL."""
+    return tuple((name.partition("\0")[0], value) for name, value in pairs)
+
+
+def tolerate(consumer: Any) -> None:
+    """Let a consumer pass a header whose name is no UTF-8: the rest of its record is sound.
+
+    The client takes the whole batch for corrupt and asks for it again, for ever: one record would
+    stop its partition. The broker looks at no name.
+    """
+    consumer._fetcher.PartitionRecords = _PartitionRecords  # noqa: SLF001  # no public way to it
+
+
+class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # untyped
+    def _unpack_records(self, tp: Any, records: MemoryRecords, *deserializers: Any) -> Any:
+        return super()._unpack_records(tp, _Batches(records), *deserializers)
+
+
+class _Batches:
+    """The batches of an answer."""
+
+    def __init__(self, records: MemoryRecords) -> None:
+        self._records = records
+
+    def next_batch(self) -> Any:
+        """The next one, or None."""
+        batch = self._records.next_batch()
+        if type(batch) is DefaultRecordBatch:
+            batch.__class__ = _Batch  # with the same slots: to parse its header again costs more
+        return batch
+
+
+class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # untyped
+    __slots__ = ()
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except errors.CorruptRecordError as error:
+            if not isinstance(error.__context__, UnicodeDecodeError):
+                raise
+        # It stands where the record begins.
+        wrong = _blanked(self._buffer, self._pos)
+        record = super().__next__()
+        record._headers = [h for i, h in enumerate(record.headers) if i not in wrong]  # noqa: SLF001
+        return record
+
+
+def _blanked(buffer: bytearray, position: int) -> frozenset[int]:
+    """Write blanks over the names that are no UTF-8 in the record at `position`; which they are."""
+    for _ in range(4):  # length, attributes, time and offset
+        _, position = decode_varint(buffer, position)
+    for _ in range(2):  # key and value
+        length, position = decode_varint(buffer, position)
+        position += max(0, length)
+    headers_n, position = decode_varint(buffer, position)
+    wrong = set()
+    for index in range(headers_n):
+        length, position = decode_varint(buffer, position)
+        name = slice(position, position + length)
+        try:
+            buffer[name].decode()
+        except UnicodeDecodeError:
+            buffer[name] = b" " * length
+            wrong.add(index)
+        length, position = decode_varint(buffer, name.stop)
+        position += max(0, length)
+    return frozenset(wrong)

@@ -7,6 +7,7 @@ from typing import Any
 from kafka import errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from stream.adapters.kafka_python import codecs
 from stream.adapters.kafka_python.connection import Connection, topic_is_there
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable
@@ -99,7 +100,9 @@ class KafkaTopics:
             allowed = topic.get("authorized_operations")
             if allowed and operation not in allowed:
                 denied.append(f"topics.{channel}: not permitted to {operation} {names[channel]}")
-        return [*denied, *self._denied_of_group(), *self._denied_of_transactions()]
+        return [
+            *denied, *self._denied_of_group(), *self._denied_of_transactions(), *codecs.missing(),
+        ]  # fmt: skip
 
     def _denied_of_group(self) -> list[str]:
         group, doing = self._connection.group, "asking for the permissions on the group"

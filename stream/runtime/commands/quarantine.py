@@ -105,7 +105,7 @@ class Quarantine:
         with screen.Progress("events searched for redriven ones", total=total, clock=clock) as bar:
             for batch in self.reader.read(TO, partition, start, bounds.end):
                 for record in batch:
-                    found.update(value for name, value in record.headers if name == REDRIVEN)
+                    found.update(v for name, v in record.headers if name == REDRIVEN and v)
                 bar.advance(len(batch))
         return frozenset(found)
 
