@@ -34,6 +34,10 @@ def assemble(
 ) -> Worker:
     """A worker that stops when `stopping` is set. `events` is the events topic."""
     timings = settings.timings
+    may_repeat = (
+        settings.delivery.guarantee == "at-least-once"
+        and settings.kafka.client != "embedded"  # there every commit is one, whatever is asked
+    )
     sources = Sources(
         recipe=recipe,
         reader=reader,
@@ -44,6 +48,7 @@ def assemble(
         on_change=settings.model.on_change,
         clock=clock,
         telemetry=telemetry,
+        may_repeat=may_repeat,
     )
     retention_ms = events.retention_ms
     policy = Policy(
@@ -68,8 +73,7 @@ def assemble(
         call_deadline_s=timings.call_deadline_s,
         breath_s=BREATHS_S[settings.kafka.client],
         until_end=until_end,
-        is_ahead=settings.delivery.guarantee == "at-least-once"
-        and settings.kafka.client != "embedded",  # there every commit is one, whatever is asked
+        is_ahead=may_repeat,
     )
     watchdog = Watchdog(lambda why: telemetry.say(Event.CALL_HUNG, level=logging.ERROR, why=why))
     return Worker(

@@ -1,6 +1,6 @@
 """The end of a topic's partition: its last records, found without reading all of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from stream.core.event import Channel, Record
@@ -19,16 +19,17 @@ def last(
     *,
     n: int,
     take: Callable[[Record], T | None],
+    spans: Sequence[int] = SPANS,
 ) -> list[T]:
     """What `take` makes of the last records, at most `n`, oldest first; None is passed over.
 
-    Fewer than there are, if they lie further back than 25,000 offsets.
+    Fewer than there are, if they lie further back than the last of `spans`, in offsets.
 
     Raises: Retryable, Misconfigured, LogLost.
     """
     bounds = reader.bounds(channel, partition)
     found: list[T] = []
-    for span in SPANS:
+    for span in spans:
         start = max(bounds.start, bounds.end - span)
         records = records_in(reader, channel, partition, start, bounds.end)
         found = [taken for record in records if (taken := take(record)) is not None]

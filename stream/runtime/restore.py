@@ -3,6 +3,7 @@
 committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
   none                      the untrained model, from `topics.start`; stop if there are outcomes
   f is not our recipe's     `model.on_change` decides
+  c is not where the outcomes end: see resumption.py
   snapshots <= c, f ours    newest first; the first that verifies, else the untrained model at g
   replay up to c, muted     the digest must then be h, or the log is not what it was: stop
 """
@@ -19,9 +20,9 @@ from stream.core.recipe import Recipe, changes
 from stream.core.snapshot import Header, Keys, Metadata, Rejected, parse_metadata, unseal
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable, StreamError
-from stream.ports import Clock, Committed, Reader, SnapshotStore
-from stream.runtime import outcomes
+from stream.ports import Bounds, Clock, Committed, Reader, SnapshotStore
 from stream.runtime.copies import CopyPace
+from stream.runtime.resumption import Resumption, genesis_of, resumption, second_look
 from stream.telemetry import Event, Metric, Telemetry
 
 OnChange = Literal["refuse", "rebuild", "fresh"]
@@ -46,6 +47,7 @@ class Sources:
 
     Attributes:
         keys: verify snapshots.
+        may_repeat: at least once: after a crash outcomes may come again.
         topic_id: of the events topic; a topic made again under its old name has another.
         start: where a partition without a committed offset begins.
     """
@@ -59,6 +61,7 @@ class Sources:
     on_change: OnChange
     clock: Clock
     telemetry: Telemetry
+    may_repeat: bool = False
 
 
 class Restore:
@@ -81,6 +84,7 @@ class Restore:
         self._committed = committed
         self._task: Task | None = None
         self._expected: Metadata | None = None
+        self._resumption = Resumption(offset=0)
         self._replay: Iterator[Sequence[Record]] | None = None
         self._pending: Iterator[Record] = iter(())
         self._copies = CopyPace(sources.clock)
@@ -106,27 +110,35 @@ class Restore:
             self._begin()
         task = self._task
         assert task is not None  # noqa: S101
-        target = task.next_offset if self._committed is None else self._committed.offset
         began, replayed_n = self._sources.clock.monotonic(), task.state.n
         try:
-            while task.next_offset < target:
-                if not self._slice(task, target, began + budget_s):
+            # It is proved where it was committed, and may have to go on from there.
+            if self._expected is not None:
+                if not self._slice(task, self._committed_offset(), began + budget_s):
                     return None
+                self._prove(task, self._expected)
+                self._expected = self._replay = None
+            if not self._slice(task, self._resumption.offset, began + budget_s):
+                return None
         finally:
             self.replayed_s += self._sources.clock.monotonic() - began
             self._sources.telemetry.count(Metric.REPLAYED, task.state.n - replayed_n)
-        self._prove(task)
+        self._say_restored(task)
         return task
 
     def _begin(self) -> None:
         sources, committed = self._sources, self._committed
         if committed is None:
-            committed = self._committed = self._second_look()
+            committed = self._committed = second_look(
+                sources.reader, self.partition, sources.recipe.events_topic,
+                may_repeat=sources.may_repeat,
+            )  # fmt: skip
             self.changed = committed is None
         bounds = sources.reader.bounds(Channel.EVENTS, self.partition)
         self.end = bounds.end
         if committed is None:
             genesis = bounds.start if sources.start == "earliest" else bounds.end
+            self._resumption = Resumption(offset=genesis)
             self._task = self._untrained(genesis)
             return
         if committed.offset > bounds.end:
@@ -134,21 +146,23 @@ class Restore:
                 f"partition {self.partition}: offset {committed.offset} was committed, the log "
                 f"ends at {bounds.end}: it was truncated or made again; reset the group's offsets"
             )
-        if committed.offset < bounds.start:
-            raise LogLost(
-                f"partition {self.partition}: offset {committed.offset} is next, the log starts "
-                f"at {bounds.start}: records were deleted before they were processed; to go on "
-                f"without them set the group's offset to {bounds.start}"
-            )
         known = parse_metadata(committed.metadata)
-        fingerprint = sources.recipe.fingerprint()
-        if known is None or known.fingerprint != fingerprint:
-            genesis = self._on_change(committed, known, bounds.start)
-            self._task = self._untrained(genesis)
+        is_ours = known is not None and known.fingerprint == sources.recipe.fingerprint()
+        at = self._resumption = self._resumed(committed, known, bounds, is_ours=is_ours)
+        if at.offset < bounds.start:
+            raise LogLost(
+                f"partition {self.partition}: offset {at.offset} is next, the log starts "
+                f"at {bounds.start}: records were deleted before they were processed; to go on "
+                f"without them set the group's offset to {bounds.start} and, for one start, "
+                'model.on_change = "fresh"'
+            )
+        if known is None or not is_ours:
+            self._task = self._untrained(self._on_change(committed, known, bounds.start))
         else:
             self._expected = known
             self._task = self._from_store(committed, known, bounds.start)
-            self._task.is_paused = known.is_paused
+            self._task.is_paused = known.is_paused and at.offset == committed.offset
+            self._say_moved(committed)
         if self._task.next_offset < bounds.start:
             raise LogLost(
                 f"partition {self.partition}: the log starts at {bounds.start}, and no snapshot "
@@ -157,47 +171,53 @@ class Restore:
                 'model.hash_seed and set model.on_change = "fresh" to go on untrained'
             )
 
-    def _second_look(self) -> Committed | None:
-        """The committed offset, if the first look missed it; None if nothing ever came of this.
-
-        Where a fold begins is committed before it gives any outcome (`Worker._settle`), so one that
-        has outcomes has an offset too, unless somebody deleted it.
-        """
+    def _resumed(
+        self, committed: Committed, known: Metadata | None, events: Bounds, *, is_ours: bool
+    ) -> Resumption:
+        """Where the outcomes go on."""
         sources, partition = self._sources, self.partition
-        known = outcomes.next_offset(sources.reader, partition)
-        if known is None:
-            return None
-        # Whoever was stopped for a while after the first look may have missed another's beginning.
-        committed = sources.reader.committed().get(partition)
-        if committed is None:
-            raise LogLost(
-                f"partition {partition}: no offset is committed, yet there are outcomes up to the "
-                f"event before {known}: the group's offsets were deleted or have expired, or the "
-                "events topic was made again; set the group's offset of "
-                f"{sources.recipe.events_topic} partition {partition} to {known} and, for one "
-                'start, model.on_change = "rebuild"; or name new output topics to begin again'
+        if is_ours and sources.may_repeat:
+            return Resumption(offset=committed.offset)  # what comes again is the same
+        at = resumption(
+            sources.reader, partition, committed, events,
+            is_own=known is not None, may_repeat=sources.may_repeat,
+        )  # fmt: skip
+        if at.offset > committed.offset:
+            # Whoever was stopped for a while after the look may have been overtaken by another.
+            newer = sources.reader.committed().get(partition)
+            if newer != committed:
+                self._committed = newer
+                raise Retryable(f"the committed offset of partition {partition} has just moved")
+            self.changed = True
+        return at
+
+    def _say_moved(self, committed: Committed) -> None:
+        """Somebody moved the committed offset: never in silence."""
+        told = self._resumption.told(committed)
+        if told:
+            self._sources.telemetry.say(
+                Event.OFFSET_MOVED,
+                level=logging.WARNING,
+                partition=self.partition,
+                committed=committed.offset,
+                next_offset=self._resumption.offset,
+                why=told,
             )
-        return committed
 
     def _on_change(self, committed: Committed, known: Metadata | None, log_start: int) -> int:
         """What to do about another recipe. Returns: the genesis of the new fold."""
-        sources = self._sources
+        sources, at, where = self._sources, self._resumption, f"partition {self.partition}"
         what = self._what_changed(known)
         if sources.on_change == "refuse":
-            raise Misconfigured(
-                f"model: the recipe is not the one that partition {self.partition} was committed "
-                f'with ({what}); set it back, or set model.on_change = "rebuild" (replay the log '
-                'under the new one) or "fresh" (untrained from here)'
-            )
+            raise Misconfigured(at.refused(where, committed, None if known is None else what))
         self.changed = True
-        genesis = committed.offset
+        genesis = at.offset
         if sources.on_change == "rebuild":
-            genesis = log_start if known is None else known.genesis
-            if genesis < log_start:
-                raise LogLost(
-                    f"partition {self.partition}: cannot rebuild, the log starts at {log_start} "
-                    f'and the fold at {genesis}; set model.on_change = "fresh" to begin untrained'
-                )
+            at.check_whole(where, committed)
+            genesis = genesis_of(
+                known, sources.reader, self.partition, log_start, start=sources.start
+            )
+        self._say_moved(committed)
         sources.telemetry.say(
             Event.RECIPE_CHANGED,
             partition=self.partition,
@@ -307,6 +327,8 @@ class Restore:
     def _slice(self, task: Task, target: int, deadline: float) -> bool:
         """Replay until the target (True) or the deadline (False)."""
         sources = self._sources
+        if task.next_offset >= target:
+            return True
         if self._replay is None:
             self._replay = sources.reader.read(
                 Channel.EVENTS, self.partition, task.next_offset, target
@@ -338,15 +360,18 @@ class Restore:
             task.freeze()
             self._copies.took(self._sources.clock.monotonic() - began)
 
-    def _prove(self, task: Task) -> None:
-        sources, expected, reached = self._sources, self._expected, task.metadata()
-        if expected is not None and (expected.n, expected.digest) != (reached.n, reached.digest):
+    def _prove(self, task: Task, expected: Metadata) -> None:
+        reached = task.metadata()
+        if (expected.n, expected.digest) != (reached.n, reached.digest):
             raise LogLost(
                 f"partition {self.partition}: from {self._origin} the replay up to "
                 f"{task.next_offset} gives digest {reached.digest} after {reached.n} records, "
                 f"committed was {expected.digest} after {expected.n}: the log or the snapshot is "
                 "not what it was; see `stream snapshots verify`"
             )
+
+    def _say_restored(self, task: Task) -> None:
+        sources = self._sources
         sources.telemetry.count(Metric.RESTORES)
         sources.telemetry.say(
             Event.TASK_FRESH if self._committed is None else Event.TASK_RESTORED,

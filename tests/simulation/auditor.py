@@ -315,9 +315,13 @@ class Auditor:
         passed = [o for o in range(committed.offset, loop.offset) if o in loop.facts]
         require(not passed, f"partition {partition}: {committed.offset} is before {passed}")
         loop.history[committed.offset] = loop.n, loop.learned
-        self._committed[partition] = committed
+        self.operator_moved(partition, committed)
         if self.breaker is not None:
             self.breaker.forget(partition)
+
+    def operator_moved(self, partition: int, committed: Committed) -> None:
+        """Somebody set an offset; the outcomes must go on as if nobody had."""
+        self._committed[partition] = committed
 
     def begin_again(self) -> None:
         """All folds begin untrained where they stand."""
@@ -354,8 +358,7 @@ class Auditor:
         found = _METADATA.fullmatch(committed.metadata)
         said = tuple(map(int, found.groups())) if found else committed.metadata
         right = loop.n, loop.genesis, loop.learned
-        if said != right:
-            raise Violation(f"{where} at {offset}: n, genesis, learned are {said}, not {right}")
+        require(said == right, f"{where} at {offset}: n, genesis, learned: {said}, not {right}")
         if self.breaker is not None:
             problem = self.breaker.find_problem(
                 loop,

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 
 import msgspec
@@ -13,10 +14,12 @@ from stream.core.event import Channel, Output, Record
 from stream.core.snapshot import Header, Metadata
 from stream.core.task import Task
 from stream.errors import LogLost, Retryable
-from stream.ports import StoredSnapshot
+from stream.ports import Bounds, Committed, StoredSnapshot
+from stream.runtime import restore as restore_module
 from stream.runtime import settling as settling_module
 from stream.runtime import snapshotter as snapshotter_module
 from stream.runtime.restore import Restore
+from stream.runtime.resumption import Resumption
 from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.worker import Worker
 from tests.simulation.cache import CachedSnapshots
@@ -71,9 +74,31 @@ class TakesWhatIsLeft(Restore):
 class ProvesNothing(Restore):
     """Takes a replay for right without a look at its digest."""
 
-    def _prove(self, task: Task) -> None:
-        self._expected = None
-        super()._prove(task)
+    def _prove(self, task: Task, expected: Metadata) -> None:
+        """Do nothing."""
+
+
+class TakesOffsetsAsTheyAre(Restore):
+    """Does not ask how far the outcomes reach."""
+
+    def _resumed(
+        self,
+        committed: Committed,
+        known: Metadata | None,  # noqa: ARG002  # that is the mistake
+        events: Bounds,  # noqa: ARG002
+        *,
+        is_ours: bool,  # noqa: ARG002
+    ) -> Resumption:
+        return Resumption(offset=committed.offset, reach=committed.offset)
+
+
+class PassesOverEvents(Restore):
+    """Goes on where a tool set the offset ahead, with a rebuild too."""
+
+    def _resumed(
+        self, committed: Committed, known: Metadata | None, events: Bounds, *, is_ours: bool
+    ) -> Resumption:
+        return replace(super()._resumed(committed, known, events, is_ours=is_ours), missing=None)
 
 
 class KnowsNoTopicId(Restore):
@@ -188,7 +213,7 @@ def _any_identity(patch: pytest.MonkeyPatch) -> Parts:
 
 
 def _begins_again(patch: pytest.MonkeyPatch) -> Parts:
-    patch.setattr(Restore, "_second_look", lambda _restore: None)
+    patch.setattr(restore_module, "second_look", lambda *_, **__: None)
     return Parts()
 
 
@@ -219,6 +244,8 @@ BUGS: Mapping[str, Plant] = {
     "a snapshot of another topic loaded": _restoring(KnowsNoTopicId),
     "a snapshot under another's key loaded": _any_identity,
     "a lost offset begins again": _begins_again,
+    "an offset that was set back taken as it is": _restoring(TakesOffsetsAsTheyAre),
+    "events passed over in silence": _restoring(PassesOverEvents),
     "a signature not checked": _any_signature,
     "the newest snapshots removed": _newest_removed,
     "Redis away ends the worker": lambda _: Parts(snapshotter=SavesLoudly),

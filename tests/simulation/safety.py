@@ -93,11 +93,11 @@ class Safety:
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE
         )
-        self.world.watcher = self.auditor.check
         if self._options.limit is LIMIT:
             self.workload.flood = rng.choice((0.1, 0.3))
             self.auditor.breaker = BreakerAudit(LIMIT, lambda: self.world.acting)
         self._misfortune = Misfortune(self.world, self.workload, self.auditor, rng)
+        self.world.watcher = self._misfortune.watch
         self._alive: list[Process] = []
         self._dead: list[Process] = []
         self._paused: list[Process] = []

@@ -7,7 +7,7 @@ In some, at the end of the first phase, befalls the log what no worker can mend 
 from dataclasses import replace
 
 from stream.adapters.memory.broker import no_faults
-from stream.errors import LogLost
+from stream.errors import LogLost, Misconfigured
 from stream.runtime.breaker import NEVER
 from stream.runtime.worker import GAP_AFTER_S
 from tests.simulation.cache_audit import litter
@@ -71,8 +71,10 @@ class Simulation(Safety):
             return True
         require(outlook is not Outlook.AS_EVER, f"{trouble}, which it could outlive: {why}")
         self.auditor.check()
-        if trouble is Trouble.OFFSETS_LOST:
+        if trouble in (Trouble.OFFSETS_LOST, Trouble.OFFSET_SET_BACK, Trouble.OFFSET_SET_AHEAD):
             self._options = replace(self._options, on_change="rebuild")
+            if trouble is not Trouble.OFFSETS_LOST:
+                why = self._refusal()
             while why is not None and self._misfortune.mend_offset(why):
                 why = self._refusal()
             require(why is None, f"{trouble}, and what it says does not help: {why}")
@@ -97,7 +99,7 @@ class Simulation(Safety):
                 if self._is_worked_off():
                     break
                 self.clock.sleep(GAP_AFTER_S)
-        except LogLost as error:
+        except (LogLost, Misconfigured) as error:
             self._die(process, f"refuses: {error}")
             self._bury_all()
             return str(error)

@@ -10,7 +10,7 @@ from tests.simulation.stage import Stage
 from tests.simulation.workload import events
 from tests.simulation.world import Options, Parts
 
-SELDOM = Options(commit_interval_s=1e6)
+SELDOM = Options(commit_interval_s=1e6, may_repeat=True)
 
 
 class _Log(PositionedLog):
@@ -23,7 +23,8 @@ class _Worker(Worker):
         super().__init__(*args, **{**kwargs, "pace": replace(kwargs["pace"], is_ahead=True)})
 
 
-def _stage() -> Stage:
+def ahead_stage() -> Stage:
+    """A stage whose workers send outputs ahead of their offsets."""
     stage = Stage(parts=Parts(worker=_Worker, log=_Log))
     stage.is_audited = False  # the auditor takes a repeat for a mistake
     return stage
@@ -31,7 +32,7 @@ def _stage() -> Stage:
 
 def test_outputs_are_visible_long_before_their_offsets_are_committed() -> None:
     """The commit's interval bounds what comes again, not how late an output is."""
-    stage = _stage()
+    stage = ahead_stage()
     stage.send(events(3))
     process = stage.start(SELDOM)
 
@@ -42,13 +43,13 @@ def test_outputs_are_visible_long_before_their_offsets_are_committed() -> None:
 
 def test_after_a_crash_they_come_again_to_the_last_bit() -> None:
     """Every one, in the same order."""
-    stage = _stage()
+    stage = ahead_stage()
     stage.send(events(3))
     first = stage.start(SELDOM)
     stage.turns(first, until=lambda: len(stage.published(Channel.PREDICTIONS)) == 3)
     stage.kill(first)
 
-    second = stage.start(Options())
+    second = stage.start(Options(may_repeat=True))
     stage.turns(second, until=lambda: stage.committed[0].offset == 3)
 
     values = [record.value for record in stage.published(Channel.PREDICTIONS)]
@@ -57,7 +58,7 @@ def test_after_a_crash_they_come_again_to_the_last_bit() -> None:
 
 def test_a_drain_commits_what_was_published() -> None:
     """So a clean end repeats nothing."""
-    stage = _stage()
+    stage = ahead_stage()
     stage.send(events(3))
     process = stage.start(SELDOM)
     stage.turns(process, until=lambda: len(stage.published(Channel.PREDICTIONS)) == 3)

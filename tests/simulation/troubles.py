@@ -5,7 +5,7 @@ refused, or goes on as if nothing had happened.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from random import Random
 
@@ -28,6 +28,9 @@ class Trouble(StrEnum):
     TAIL_REPLACED = "the log's end is replaced"
     RECREATED = "the topic is deleted and made again"
     RETENTION = "the log loses its start"
+    OFFSET_SET_BACK = "a tool sets an offset back"
+    OFFSET_SET_AHEAD = "a tool sets an offset ahead"
+    OFFSET_OLDER = "the group has an older offset again"
 
 
 class Outlook(StrEnum):
@@ -38,7 +41,10 @@ class Outlook(StrEnum):
     EITHER = "be refused, or go on"
 
 
-_TOLD = re.compile(r"partition (\d+): no offset is committed.* to (\d+) and")
+_TOLD = (
+    re.compile(r"partition (\d+): no offset is committed.* to (\d+) and"),
+    re.compile(r"partition (\d+)[,:] .*have no outcome.*; set it back to (\d+)"),
+)
 
 
 class Misfortune:
@@ -49,6 +55,15 @@ class Misfortune:
         self._workload = workload
         self._auditor = auditor
         self._rng = rng
+        self._seen: dict[int, list[Committed]] = {}
+
+    def watch(self) -> None:
+        """Look at what has just become visible, and keep each offset that was ever committed."""
+        self._auditor.check()
+        for partition, committed in self._group_offsets.items():
+            seen = self._seen.setdefault(partition, [])
+            if not seen or seen[-1] != committed:
+                seen.append(committed)
 
     def strike(self, trouble: Trouble) -> Outlook:
         """Let it happen. Returns: what must come of it."""
@@ -60,21 +75,23 @@ class Misfortune:
         if not with_outcomes:
             return Outlook.AS_EVER
         partition = self._rng.choice(with_outcomes)
-        match trouble:
-            case Trouble.OFFSETS_LOST:
-                return self._lose_offsets(with_outcomes)
-            case Trouble.TAIL_LOST:
-                return self._cut(partition, records_n=0)
-            case Trouble.TAIL_REPLACED:
-                return self._cut(partition, records_n=self._auditor.reached(partition))
-            case Trouble.RECREATED:
-                return self._recreate()
-            case Trouble.RETENTION:
-                return self._lose_start(partition)
+        happens: dict[Trouble, Callable[[], Outlook]] = {
+            Trouble.OFFSETS_LOST: lambda: self._lose_offsets(with_outcomes),
+            Trouble.TAIL_LOST: lambda: self._cut(partition, records_n=0),
+            Trouble.TAIL_REPLACED: lambda: self._cut(
+                partition, records_n=self._auditor.reached(partition)
+            ),
+            Trouble.RECREATED: self._recreate,
+            Trouble.RETENTION: lambda: self._lose_start(partition),
+            Trouble.OFFSET_SET_BACK: lambda: self._set_back(partition),
+            Trouble.OFFSET_SET_AHEAD: lambda: self._set_ahead(partition),
+            Trouble.OFFSET_OLDER: lambda: self._take_older(partition),
+        }
+        return happens[trouble]()
 
     def mend_offset(self, why: str) -> bool:
-        """Do what the refusal of a lost offset says. Returns: whether it was one."""
-        found = _TOLD.search(why)
+        """Do what the refusal of an offset says. Returns: whether it was one."""
+        found = next(filter(None, (told.search(why) for told in _TOLD)), None)
         if found is None:
             return False
         partition, offset = map(int, found.groups())
@@ -131,3 +148,26 @@ class Misfortune:
         log.truncate(start)
         require(log.start <= start, "retention deletes no more than it is told to")
         return Outlook.AS_EVER if reaches else Outlook.EITHER
+
+    def _set_back(self, partition: int) -> Outlook:
+        """By a tool, that writes nothing or something of its own beside it."""
+        low, high = self._auditor.genesis(partition), self._auditor.reached(partition)
+        set_to = Committed(self._rng.randint(low, high), self._rng.choice(("", "ticket 17")))
+        self._group_offsets[partition] = set_to
+        self._auditor.operator_moved(partition, set_to)
+        return Outlook.REFUSED
+
+    def _set_ahead(self, partition: int) -> Outlook:
+        """Over events that nobody has processed."""
+        self._workload.refill(partition, 3)
+        set_to = Committed(self._events(partition).stable_end, "")
+        self._group_offsets[partition] = set_to
+        self._auditor.operator_moved(partition, set_to)
+        return Outlook.REFUSED
+
+    def _take_older(self, partition: int) -> Outlook:
+        """With all that was beside it: the brokers lost the newer one, or a tool keeps metadata."""
+        older = self._rng.choice(self._seen.get(partition) or [self._group_offsets[partition]])
+        self._group_offsets[partition] = older
+        self._auditor.operator_moved(partition, older)
+        return Outlook.AS_EVER

@@ -120,6 +120,7 @@ class Options:
     keep: int = 2
     retention_s: float | None = None
     limit: Limit = NEVER
+    may_repeat: bool = False
 
 
 class World:
@@ -175,6 +176,7 @@ class World:
             on_change=options.on_change,
             clock=self.clock,
             telemetry=telemetry,
+            may_repeat=options.may_repeat,
         )
         snapshotter = parts.snapshotter(
             store,

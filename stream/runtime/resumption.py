@@ -1,0 +1,180 @@
+"""Where a partition's outcomes go on, when the committed offset alone does not tell.
+
+Whoever may do so can set a group's offset, and a broker that lost data may have an old one. What
+was published tells how far the outcomes reach. Against that, the committed offset may lie
+
+- behind. Metadata of ours beside it: the state is proved there, then folded up to the outcomes'
+  end, muted. Of another recipe, or none: "rebuild" is muted up to that end, "fresh" begins there;
+- at the end: as ever; without metadata of ours `model.on_change` decides;
+- ahead, as set by another tool (with metadata of ours all that lies before it has been proved):
+  events have no outcome. "rebuild" refuses to pass them over, "fresh" says which.
+
+At least once the outcomes may be ahead by what a crash left: of the same recipe they come again, to
+the last bit. No offset at all, and outcomes: it was lost, and nobody begins again unasked.
+"""
+
+from dataclasses import dataclass
+
+from stream.core.snapshot import Metadata
+from stream.errors import LogLost
+from stream.ports import Bounds, Committed, Reader
+from stream.runtime import outcomes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """Where it goes on.
+
+    Attributes:
+        offset: of the first event whose outcome is published; those before it are folded muted.
+        reach: the first offset after all that have an outcome; None if none has one.
+        missing: the first offset before `offset` whose event has no outcome, and gets none.
+    """
+
+    offset: int
+    reach: int | None = None
+    missing: int | None = None
+
+    def told(self, committed: Committed) -> str:
+        """What of it an operator must know; "" where there is nothing."""
+        if self.missing is not None:
+            return (
+                f"events {self.missing} to {committed.offset - 1} have no outcome: the group's "
+                "offset was set ahead of them"
+            )
+        if self.offset > committed.offset:
+            return (
+                f"events {committed.offset} to {self.offset - 1} have their outcomes already: the "
+                "group's offset was set back, or the broker lost the newer one; they get no second "
+                "one"
+            )
+        if self.reach is None and committed.offset:
+            return f"no event before {committed.offset} has an outcome"
+        return ""
+
+    def refused(self, where: str, committed: Committed, what: str | None) -> str:
+        """What `model.on_change = "refuse"` says.
+
+        Args:
+            where: "partition 3".
+            committed: what was found committed.
+            what: changed in the recipe; None: there is no metadata of ours.
+        """
+        moved = self.told(committed)
+        also = f"; {moved}" if moved else ""
+        if what is not None:
+            return (
+                f"model: the recipe is not the one that {where} was committed with ({what}){also}; "
+                'set it back, or set model.on_change = "rebuild" (replay the log under the new '
+                'one) or "fresh" (untrained from here)'
+            )
+        first = "" if self.missing is None else f"set it back to {self.reach}, and "
+        return (
+            f"model: the committed offset of {where}, {committed.offset}, carries no metadata of "
+            f"ours; another tool set it{also}; {first}for one start set model.on_change = "
+            '"rebuild" (replay the log, go on where the outcomes end) or "fresh" (untrained from '
+            f"{self.offset})"
+        )
+
+    def check_whole(self, where: str, committed: Committed) -> None:
+        """Raises: LogLost: a rebuild would pass over events that have no outcome."""
+        if self.missing is not None:
+            raise LogLost(
+                f"{where}: cannot rebuild: {self.told(committed)}; set it back to {self.reach} to "
+                f'have them, or set model.on_change = "fresh" to go on at {self.offset}, untrained '
+                "and without them"
+            )
+
+
+def resumption(
+    reader: Reader,
+    partition: int,
+    committed: Committed,
+    events: Bounds,
+    *,
+    is_own: bool,
+    may_repeat: bool,
+) -> Resumption:
+    """Where a partition's outcomes go on.
+
+    Args:
+        reader: reads the events and the outcomes.
+        partition: of the events.
+        committed: its committed offset.
+        events: what the log holds of it.
+        is_own: the metadata beside the offset is ours; its recipe need not be.
+        may_repeat: at least once: the last outcomes may have holes.
+
+    Raises: Retryable, Misconfigured, LogLost: as `Reader.read`.
+    """
+    at = committed.offset
+    if is_own:
+        # What is before it has been proved; most often there is no more to be found.
+        reach = outcomes.next_offset(reader, partition)
+        if reach is None or reach <= at:
+            return Resumption(offset=at, reach=at)
+    reach = outcomes.end_in(reader, partition, events)
+    if reach is not None and (is_own or may_repeat):
+        since = at if is_own else 0
+        reach = outcomes.first_missing(reader, partition, reach, since=since)
+    if reach is None or reach >= at or is_own:
+        return Resumption(offset=max(at, reach or 0), reach=reach)
+    missing = reach if reach < events.start else None
+    if missing is None:
+        missing = outcomes.first_event(reader, partition, reach, min(at, events.end))
+    return Resumption(offset=at, reach=reach, missing=missing)
+
+
+def second_look(
+    reader: Reader, partition: int, topic: str, *, may_repeat: bool
+) -> Committed | None:
+    """The committed offset, if the first look missed it; None if nothing ever came of this.
+
+    Where a fold begins is committed before it gives any outcome (`Worker._settle`), so one that has
+    outcomes has an offset too, unless somebody deleted it.
+
+    Raises: LogLost: somebody did; Retryable, Misconfigured.
+    """
+    known = outcomes.next_offset(reader, partition)
+    if known is None:
+        return None
+    # Whoever was stopped for a while after the first look may have missed another's beginning.
+    committed = reader.committed().get(partition)
+    if committed is None:
+        if may_repeat:
+            known = outcomes.first_missing(reader, partition, known)
+        raise LogLost(
+            f"partition {partition}: no offset is committed, yet there are outcomes up to the "
+            f"event before {known}: the group's offsets were deleted or have expired, or the "
+            f"events topic was made again; set the group's offset of {topic} partition {partition} "
+            f'to {known} and, for one start, model.on_change = "rebuild"; or name new output '
+            "topics to begin again"
+        )
+    return committed
+
+
+def genesis_of(
+    known: Metadata | None, reader: Reader, partition: int, log_start: int, *, start: str
+) -> int:
+    """Where the fold began that is to be rebuilt.
+
+    Args:
+        known: what was committed beside its offset; None: nothing of ours, so the oldest outcome
+            must tell.
+        reader: reads the outcomes.
+        partition: of the events.
+        log_start: the first offset that the log still holds.
+        start: `topics.start`.
+
+    Raises: LogLost: the log does not hold its beginning any more; Retryable, Misconfigured.
+    """
+    first = outcomes.first_offset(reader, partition) if known is None else known.genesis
+    if first is None:
+        return log_start
+    if first < log_start:
+        raise LogLost(
+            f"partition {partition}: cannot rebuild, the log starts at {log_start} and the fold at "
+            f'{first}; set model.on_change = "fresh" to begin untrained'
+        )
+    # Of an older event the outcome may have expired, unless there never was one.
+    return first if known is not None or start == "latest" else log_start
