@@ -67,7 +67,7 @@ def test_the_topics_page_has_every_field_reason_and_header() -> None:
     shape, told = EventShape(), set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
     assert set(event) == {shape.id, shape.label, "features"}
-    assert set(prediction) | {"score"} == set(outputs._PredictionValue.__struct_fields__)
+    assert set(prediction) | {"score", "fault"} == set(outputs._PredictionValue.__struct_fields__)
     assert set(alert) == set(outputs._AlertValue.__struct_fields__)
     assert set(Reason) <= told
     assert set(prediction) - {"v", "id", "partition"} | {"score"} <= told

@@ -5,42 +5,21 @@ import inspect
 import operator
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from math import isfinite
 from typing import Any, NamedTuple
 
-import msgspec
-import numpy as np
-from river import active, base, compose
+from river import active, base
 
 from stream.core import fused, pickling
+from stream.core.answers import Predict, last_step, predictor
 from stream.core.event import Feature, Kind
 from stream.core.spec import ModelSpec
 from stream.core.unrolled import settler, unrolled
 from stream.errors import Misconfigured
 
-
-class Prediction(msgspec.Struct, gc=False):
-    """What a model says of an event before it learns from it.
-
-    Attributes:
-        value: `predict_one`'s answer; None before a classifier knows any class.
-        probabilities: class -> probability, as the model gave it; None if it gives none.
-        score: an anomaly detector's `score_one`; None for other models.
-    """
-
-    value: Any = None
-    probabilities: dict[Any, float] | None = None
-    score: float | None = None
-
-
-class NotFiniteError(ArithmeticError):
-    """A model's answer is NaN or infinite: nothing that could be published as a number."""
-
-
-_BINARY_N = 2  # classes; to compare two takes a third of what `max` with a key does
-
-Predict = Callable[[dict[str, Feature]], Prediction]
 Learn = Callable[[dict[str, Feature], Any], None]
+
+_TRIAL_EVENTS_N = 20
+"""So many events a model may want to learn before it answers at all."""
 
 
 def build(spec: ModelSpec) -> base.Estimator:
@@ -84,7 +63,7 @@ def build(spec: ModelSpec) -> base.Estimator:
 
 def kind_of(model: base.Estimator) -> Kind:
     """What a model does. Raises: Misconfigured: nothing that we can fold over a stream."""
-    final = _final(model)
+    final = last_step(model)
     name = type(final).__name__
     if isinstance(final, base.AnomalyFilter):  # as the last step it scores as what it wraps does
         return kind_of(final._wrapped_model)  # noqa: SLF001  # river's own way to look inside
@@ -127,20 +106,7 @@ class Methods(NamedTuple):
 def methods_of(model: base.Estimator, kind: Kind) -> Methods:
     """Found once; they may share what they work out of an event."""
     methods = unrolled(model)
-    return Methods(_predictor(model, methods, kind), _learner(methods, kind), settler(methods))
-
-
-def _predictor(model: base.Estimator, methods: Any, kind: Kind) -> Predict:
-    if kind is Kind.ANOMALY:
-        return _scorer(methods)
-    if kind is Kind.REGRESSION:
-        return _regressor(methods)
-    final = _final(model)
-    if not _knows_probabilities(final):
-        return _classifier_without_probabilities(methods)
-    if type(final).predict_one is base.Classifier.predict_one:
-        return _classifier_by_arg_max(methods)
-    return _classifier(methods)
+    return Methods(predictor(model, methods, kind), _learner(methods, kind), settler(methods))
 
 
 def _learner(methods: Any, kind: Kind) -> Learn:
@@ -161,114 +127,36 @@ def unseeded(model: base.Estimator) -> list[str]:
 def trial(model: base.Estimator, kind: Kind, features: dict[str, Feature], label: Any) -> None:
     """Predict, learn, pickle and predict again on a copy; `model` stays untouched.
 
-    Raises: whatever the model raises; `pickle.PicklingError`, AttributeError or TypeError for one
-        that cannot be pickled.
+    What cannot answer before it has learned, be it several events, is no worse for that.
+
+    Raises: whatever the model raises, or NoAnswer; `pickle.PicklingError`, AttributeError or
+        TypeError for one that cannot be pickled.
     """
     copy = pickle.loads(pickling.dumps(model))
-    methods = methods_of(copy, kind)
-    methods.predict(dict(features))
-    if label is not None or kind is Kind.ANOMALY:
+    failure = _failure(methods_of(copy, kind), features)
+    if label is None and kind is not Kind.ANOMALY:
+        return
+    for _ in range(_TRIAL_EVENTS_N):
+        methods = methods_of(copy, kind)
         methods.learn(dict(features), label)
-    methods.settle()
-    copy = pickle.loads(pickling.dumps(copy))
-    methods_of(copy, kind).predict(dict(features))
+        methods.settle()
+        copy = pickle.loads(pickling.dumps(copy))
+        failure = _failure(methods_of(copy, kind), features)
+        if failure is None:
+            return
+    assert failure is not None  # noqa: S101  # the last one
+    raise failure
 
 
-def _final(model: Any) -> Any:
-    while isinstance(model, compose.Pipeline):
-        model = list(model.steps.values())[-1]
-    return model
-
-
-def _knows_probabilities(final: Any) -> bool:
-    if type(final).predict_proba_one is base.Classifier.predict_proba_one:
-        return False
-    inner = _final(final._wrapped_model) if isinstance(final, base.Wrapper) else None  # noqa: SLF001
-    return not isinstance(inner, base.Classifier) or _knows_probabilities(inner)
-
-
-def _scorer(model: Any) -> Predict:
-    score_one = model.score_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        score = _finite(score_one(features))
-        if score is None:
-            raise NotFiniteError("the score is None")
-        return Prediction(score=score)
-
-    return predict
-
-
-def _regressor(model: Any) -> Predict:
-    predict_one = model.predict_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        return Prediction(_finite(predict_one(features)))
-
-    return predict
-
-
-def _classifier_by_arg_max(model: Any) -> Predict:
-    predict_proba_one = model.predict_proba_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        probabilities = predict_proba_one(features)
-        if not probabilities:
-            return Prediction(None, probabilities)
-        # From here on river's own `Classifier.predict_one`, which would compute them once more.
-        if len(probabilities) == _BINARY_N:
-            (one, p), (other, q) = probabilities.items()
-            likeliest, total = (other if q > p else one), p + q
-        else:
-            likeliest, total = (
-                max(probabilities, key=probabilities.get),
-                sum(probabilities.values()),
-            )
-        if not isfinite(total):
-            raise NotFiniteError(f"the probabilities are {probabilities}")
-        return Prediction(likeliest, probabilities)
-
-    return predict
-
-
-def _classifier(model: Any) -> Predict:
-    predict_one, predict_proba_one = model.predict_one, model.predict_proba_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        value = predict_one(features)
-        probabilities = predict_proba_one(features)
-        if probabilities and not isfinite(sum(probabilities.values())):
-            raise NotFiniteError(f"the probabilities are {probabilities}")
-        return Prediction(_named(value), probabilities)
-
-    return predict
-
-
-def _classifier_without_probabilities(model: Any) -> Predict:
-    predict_one = model.predict_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        return Prediction(_named(predict_one(features)))
-
-    return predict
-
-
-def _finite(value: Any) -> Any:
-    value = _plain(value)
-    if value is not None and not isfinite(value):
-        raise NotFiniteError(f"the prediction is {value}")
-    return value
-
-
-def _named(value: Any) -> Any:
-    """A class, of whatever type."""
-    value = _plain(value)
-    return _finite(value) if isinstance(value, float) else value
-
-
-def _plain(value: Any) -> Any:
-    """A numpy scalar as Python's own; everything else as it is."""
-    return value.item() if isinstance(value, np.generic) else value
+def _failure(methods: Methods, features: dict[str, Feature]) -> BaseException | None:
+    """What a model raises when it predicts."""
+    try:
+        methods.predict(dict(features))
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as raised:  # noqa: BLE001  # a panic of Rust is no Exception
+        return raised
+    return None
 
 
 def _arguments(params: Mapping[str, Any]) -> str:

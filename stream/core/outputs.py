@@ -1,5 +1,6 @@
 """What goes out, as bytes: predictions, alerts, quarantined records; docs/TOPICS.md tells users."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,12 +8,15 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from stream.core.answers import NoAnswer, Prediction
+from stream.core.checks import one_line
 from stream.core.detectors import Alarm, describe
-from stream.core.event import Channel, Event, Output, Record, Rejection, iso
-from stream.core.learner import Prediction
+from stream.core.event import Channel, Event, Kind, Output, Record, Rejection, iso
+from stream.core.failures import Failures
 from stream.core.quarantine import QUARANTINE_HEADERS
 
 _BOOLS_N = 2
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")  # in the text of an object: others in each process
 
 
 class _PredictionValue(msgspec.Struct, gc=False):
@@ -22,9 +26,10 @@ class _PredictionValue(msgspec.Struct, gc=False):
     offset: int
     prediction: Any
     probabilities: dict[Any, float] | UnsetType
-    score: float | UnsetType
+    score: float | UnsetType | None
     label: Any
     learned: int
+    fault: str | UnsetType = UNSET
 
 
 class _AlertValue(msgspec.Struct, gc=False, kw_only=True):
@@ -56,16 +61,17 @@ def _written(value: Any) -> Any:
 _encode = msgspec.json.Encoder(enc_hook=_written).encode
 
 
-def prediction_writer(topic: str, partition: int) -> Callable[..., bytes]:
+def prediction_writer(topic: str, partition: int, kind: Kind) -> Callable[..., bytes]:
     """Make the function that writes a partition's predictions; built once, called for each event.
 
     Args:
         topic: of the events; a part of the id of an event that brings none.
         partition: whose events they are; the other part.
+        kind: of the model; without an answer, an anomaly detector's has a null score.
 
     Returns: a function of an event's record, the event itself, the prediction made before learning
         from it, and how many events the model had learned before. It gives the prediction record;
-        floats are written so that they read back exactly. It raises TypeError: the prediction or
+        floats are written so that they read back exactly. It raises NoAnswer: the prediction or
         one of its classes cannot be written as JSON.
     """
     place = f"{topic}-{partition}-"
@@ -77,21 +83,46 @@ def prediction_writer(topic: str, partition: int) -> Callable[..., bytes]:
             (one, p), (other, q) = probabilities.items()
             if one is False and other is True:  # else `_written` is called for each of them
                 probabilities = {"false": p, "true": q}
-        return _encode(
-            _PredictionValue(
-                1,
-                f"{place}{record.offset}" if event_id is None else event_id,
-                partition,
-                record.offset,
-                prediction.value if score is None else UNSET,
-                UNSET if probabilities is None else probabilities,
-                UNSET if score is None else score,
-                UNSET if label is None else label,
-                learned,
-            )
+        value = _PredictionValue(
+            1,
+            f"{place}{record.offset}" if event_id is None else event_id,
+            partition,
+            record.offset,
+            prediction.value if score is None else UNSET,
+            UNSET if probabilities is None else probabilities,
+            UNSET if score is None else score,
+            UNSET if label is None else label,
+            learned,
         )
+        if prediction.fault is not None:
+            value.fault = prediction.fault
+            if kind is Kind.ANOMALY:
+                value.prediction, value.score = UNSET, None
+        try:
+            return _encode(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            if _is_writable(prediction):
+                raise  # what is wrong is ours
+            raise NoAnswer(_addressless(f"the answer is no JSON: {error}")) from error
 
     return write
+
+
+def _is_writable(prediction: Prediction) -> bool:
+    try:
+        _encode([prediction.value, prediction.probabilities, prediction.score])
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def told(raised: BaseException) -> str:
+    """What was raised, in one line that is the same in a replay as far as that is ours to see."""
+    return one_line(_addressless(f"{type(raised).__name__}: {raised}"))
+
+
+def _addressless(text: str) -> str:
+    return _ADDRESS.sub("0x…", text)
 
 
 def alert(record: Record, alarm: Alarm, *, pipeline: str, learned: int) -> Output:
@@ -103,20 +134,53 @@ def alert(record: Record, alarm: Alarm, *, pipeline: str, learned: int) -> Outpu
         pipeline: begins the key and the id.
         learned: events that the model had learned before.
     """
-    where, spec = f"{pipeline}/{record.partition}", alarm.spec
-    value = _AlertValue(
-        id=f"{where}/{record.offset}/{spec.name}",
-        kind=alarm.kind,
-        detector=spec.type,
-        name=spec.name,
-        signal=spec.signal,
-        partition=record.partition,
-        offset=record.offset,
-        event_time=iso(record.timestamp_ms),
-        learned=learned,
-        evidence={"before": alarm.before, "after": alarm.after},
-        message=describe(alarm, record.partition, record.offset),
+    spec = alarm.spec
+    return _alert(
+        record,
+        _AlertValue(
+            id="",
+            kind=alarm.kind,
+            detector=spec.type,
+            name=spec.name,
+            signal=spec.signal,
+            partition=record.partition,
+            offset=record.offset,
+            event_time=iso(record.timestamp_ms),
+            learned=learned,
+            evidence={"before": alarm.before, "after": alarm.after},
+            message=describe(alarm, record.partition, record.offset),
+        ),
+        pipeline,
     )
+
+
+def failing(record: Record, failures: Failures, *, pipeline: str, learned: int) -> Output:
+    """The alert record of a model that fails too often, at the event that was one too many."""
+    failed_n, of = len(failures.recent), failures.recent[-1] - failures.recent[0] + 1
+    return _alert(
+        record,
+        _AlertValue(
+            id="",
+            kind="numeric",
+            detector="failures",
+            name="model:failures",  # no detector can be called so
+            signal="failure",
+            partition=record.partition,
+            offset=record.offset,
+            event_time=iso(record.timestamp_ms),
+            learned=learned,
+            evidence={"before": None, "after": failed_n / of},
+            message=f"the model failed on {failed_n} of the last {of} events "
+            f'(partition {record.partition}, offset {record.offset}): see "fault" in predictions '
+            "and model_error in the quarantine",
+        ),
+        pipeline,
+    )
+
+
+def _alert(record: Record, value: _AlertValue, pipeline: str) -> Output:
+    where = f"{pipeline}/{record.partition}"
+    value.id = f"{where}/{record.offset}/{value.name}"
     return Output(
         Channel.ALERTS, record.partition, record.timestamp_ms, where.encode(), _encode(value)
     )

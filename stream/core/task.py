@@ -6,51 +6,28 @@ however they were batched and wherever the state was pickled in between.
 
 import pickle
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import xxhash
 
-from stream.core import outputs, pickling, unpickling
+from stream.core import outputs
+from stream.core.answers import NoAnswer, Prediction
 from stream.core.checks import one_line
 from stream.core.codec import Codec
-from stream.core.detectors import Alarm, Detectors
+from stream.core.detectors import Alarm
 from stream.core.event import Channel, Feature, Kind, Output, Reason, Record, Rejection
-from stream.core.learner import Prediction, build, kind_of, methods_of
+from stream.core.learner import kind_of, methods_of
 from stream.core.recipe import Recipe
-from stream.core.scores import Score, Window
+from stream.core.scores import Score
 from stream.core.snapshot import Header, Metadata
+from stream.core.state import State, beginning, dumps
 from stream.core.undo import Counts, Mark, Undo
-from stream.errors import Misconfigured
 
 _CRASHES = (MemoryError, RecursionError, OSError, KeyboardInterrupt)
 """Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
 
-_begun: dict[str, "_Beginning"] = {}
-"""Of the last recipe, by fingerprint: to make it takes longer than to unpickle a small state."""
-
 _hash = xxhash.xxh3_64_intdigest
 _PREDICTIONS = Channel.PREDICTIONS  # an enum's member costs ten times a name, for each event
-
-
-class State:
-    """All that a fold carries from one record to the next; this is what a snapshot holds."""
-
-    __slots__ = (
-        "detectors", "digest", "error_sum", "genesis", "labelled_n", "learned",
-        "model", "n", "names", "next_offset", "rejected_n", "window",
-    )  # fmt: skip
-
-    def __init__(self, *, model: Any, detectors: Detectors, genesis: int) -> None:
-        self.model = model
-        self.detectors = detectors
-        self.genesis = genesis
-        self.next_offset = genesis
-        self.digest = 0
-        self.n = self.learned = self.rejected_n = self.labelled_n = 0
-        self.error_sum = 0.0
-        self.names: set[str] = set()
-        self.window = Window()
 
 
 class Task:
@@ -81,7 +58,7 @@ class Task:
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
-        begin = _beginning(recipe, self.fingerprint)
+        begin = beginning(recipe, self.fingerprint)
         if payload is None:
             payload, state = begin.pickled, pickle.loads(begin.pickled)
             state.genesis = state.next_offset = genesis
@@ -91,21 +68,23 @@ class Task:
         self._way_back = Undo()
         self._way_back.keep(payload, self._counts())
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
-        self._write = outputs.prediction_writer(recipe.events_topic, partition)
+        self._write = outputs.prediction_writer(recipe.events_topic, partition, self.kind)
 
     def _bind(self, state: State) -> None:
         self.state = state
         self.kind: Kind = kind_of(state.model)
         self._unsupervised = self.kind is Kind.ANOMALY
         self._numeric = self.kind is Kind.REGRESSION
-        self._predict, self._learn, self._settle = methods_of(state.model, self.kind)
+        self._answer, self._learn, self._settle = methods_of(state.model, self.kind)
+        self._predict = self._answer if state.is_ready else self._ask
 
     @property
     def next_offset(self) -> int:
         """First offset not yet folded in."""
         return self.state.next_offset
 
-    def step(self, record: Record) -> list[Output]:
+    # Each branch as a method of its own would cost every event a call.
+    def step(self, record: Record) -> list[Output]:  # noqa: C901, PLR0912
         """Fold one record in; its outcome (one prediction or quarantined record) and its alerts.
 
         An event on which the model raises is quarantined, and the state is as if it had never been.
@@ -120,45 +99,97 @@ class Task:
             excess = self._admit(features)
             if excess is not None:
                 return self._refuse(record, excess)
-        error: float | None = None
+        fault: str | None = None
+        # Each `try` holds what calls a model or a detector, nothing of ours: our own mistakes end
+        # the process. Whatever a model raises is about the event: river's parts in Rust (ADWIN and
+        # others) panic with what is no Exception.
         try:
             prediction = self._predict(features)
-            # Written before learning: a model may have given out an object that it goes on using.
-            value = self._write(record, event, prediction, learned)
-            signal = _signal(prediction, self.kind) if self._signals else None
-            if self._unsupervised:
-                self._learn(features, None)
-                state.learned = learned + 1
-            elif label is not None:
-                self._learn(features, label)
-                state.learned = learned + 1
-                error = self._score(prediction.value, label)
-            alarms = state.detectors.update(error, signal, label, features)
-        except _CRASHES:
-            raise
-        # Whatever else a model raises on an event is about it: river's parts in Rust (ADWIN and
-        # others) panic with what is no Exception.
+        except NoAnswer as gap:
+            prediction, fault = self._unknown(gap)
         except BaseException as raised:  # noqa: BLE001
-            self._undo()
-            detail = one_line(f"{type(raised).__name__}: {raised}")
-            return self._refuse(record, Rejection(Reason.MODEL_ERROR, detail))
-        state.digest = _hash(value, state.digest)
+            return self._fail(record, raised)
+        # Written before learning: a model may have given out an object that it goes on using.
+        try:
+            value = self._write(record, event, prediction, learned)
+        except NoAnswer as gap:
+            prediction, fault = self._unknown(gap)
+            value = self._write(record, event, prediction, learned)
+        signal = _signal(prediction, self.kind) if self._signals else None
+        error: float | None = None
+        if label is not None or self._unsupervised:
+            try:
+                self._learn(features, label)
+            except BaseException as raised:  # noqa: BLE001
+                return self._fail(record, raised)
+            state.learned = learned + 1
+            if not self._unsupervised:
+                error = self._score(prediction.value, label)
+        try:
+            alarms = state.detectors.update(error, signal, label, features)
+        except BaseException as raised:  # noqa: BLE001
+            return self._fail(record, raised)
+        published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, record.key, value)]
+        if fault is None:
+            state.digest = _hash(value, state.digest)
+        else:  # its text is somebody else's, and may be another one in a replay
+            state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
+            self._note_failure(published, record, learned, is_refused=False)
+        if alarms:
+            self._add_alerts(published, record, alarms, learned)
         state.n += 1
         state.next_offset = record.offset + 1
         if self._way_back.remember(record):
             self.freeze()
-        published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, record.key, value)]
-        return published if not alarms else self._with_alerts(published, record, alarms, learned)
+        return published
 
-    def _with_alerts(
+    def _ask(self, features: dict[str, Feature]) -> Prediction:
+        """As `_answer`, of a model that may not be ready to; once it was, nobody asks this way."""
+        try:
+            prediction = self._answer(features)
+        except (NoAnswer, *_CRASHES):
+            raise
+        except BaseException as raised:
+            raise NoAnswer(outputs.told(raised)) from raised
+        if self.state.learned:
+            self.state.is_ready = True
+            self._predict = self._answer
+        return prediction
+
+    def _fail(self, record: Record, raised: BaseException) -> list[Output]:
+        """The model raised on an event that is refused for it; the state is as it was before."""
+        if isinstance(raised, _CRASHES):
+            raise raised
+        self._undo()
+        return self._refuse(record, Rejection(Reason.MODEL_ERROR, outputs.told(raised)))
+
+    def _add_alerts(
         self, published: list[Output], record: Record, alarms: Sequence[Alarm], learned: int
-    ) -> list[Output]:
+    ) -> None:
         state = self.state
         for alarm in alarms:
             alert = outputs.alert(record, alarm, pipeline=self.recipe.pipeline, learned=learned)
             state.digest = _hash(alert.value or b"", state.digest)
             published.append(alert)
-        return published
+
+    def _note_failure(
+        self, published: list[Output], record: Record, learned: int, *, is_refused: bool
+    ) -> None:
+        """An event failed for the model's sake; `state.n` does not count it yet."""
+        state, before = self.state, self.state.failures
+        number = state.n - state.rejected_n + before.refused_n
+        state.failures = before.with_one_at(number, is_refused=is_refused)
+        if state.failures.is_told and not before.is_told:
+            alert = outputs.failing(
+                record, state.failures, pipeline=self.recipe.pipeline, learned=learned
+            )
+            state.digest = _hash(alert.value or b"", state.digest)
+            published.append(alert)
+
+    @staticmethod
+    def _unknown(gap: NoAnswer) -> tuple[Prediction, str]:
+        fault = one_line(str(gap))
+        return Prediction(fault=fault), fault
 
     def _score(self, prediction: Any, label: Any) -> float:
         state = self.state
@@ -185,24 +216,26 @@ class Task:
         return None
 
     def _refuse(self, record: Record, rejection: Rejection) -> list[Output]:
-        state = self.state
+        state, recipe = self.state, self.recipe
+        refused = outputs.quarantined(
+            record,
+            rejection,
+            pipeline=recipe.pipeline,
+            topic=recipe.events_topic,
+            value_bytes_max=recipe.limits.value_bytes_max,
+        )
+        published = [refused]
+        state.digest = _hash(f"{record.offset}:{rejection.reason.value}".encode(), state.digest)
+        if rejection.reason is Reason.MODEL_ERROR:
+            self._note_failure(published, record, state.learned, is_refused=True)
         state.rejected_n += 1
         state.n += 1
         state.next_offset = record.offset + 1
-        state.digest = _hash(f"{record.offset}:{rejection.reason.value}".encode(), state.digest)
         if not self._way_back.since:  # nothing was learned since the copy: only the counts moved on
             self._way_back.counts = self._counts()
         elif self._way_back.remember(record):
             self.freeze()
-        return [
-            outputs.quarantined(
-                record,
-                rejection,
-                pipeline=self.recipe.pipeline,
-                topic=self.recipe.events_topic,
-                value_bytes_max=self.recipe.limits.value_bytes_max,
-            )
-        ]
+        return published
 
     def pickled(self) -> bytes:
         """The state, pickled: the payload of a snapshot; no step sees it, so a fork may do it.
@@ -210,7 +243,7 @@ class Task:
         Raises: Misconfigured: the model holds something that cannot be pickled.
         """
         self._settle()
-        return _dumps(self.state)
+        return dumps(self.state)
 
     def freeze(self) -> bytes:
         """The state, pickled; it is also what undoing goes back to. Raises: as `pickled`."""
@@ -236,7 +269,7 @@ class Task:
 
     def _counts(self) -> Counts:
         state = self.state
-        return Counts(state.n, state.rejected_n, state.next_offset, state.digest)
+        return Counts(state.n, state.rejected_n, state.next_offset, state.digest, state.failures)
 
     def _undo(self) -> None:
         """A model that raised may be half changed: go back to the copy, and fold again up to here.
@@ -246,7 +279,9 @@ class Task:
         back = self._way_back
         since, state = back.since, pickle.loads(back.payload)
         state.genesis = self.state.genesis  # the copy of an untrained model knows none
-        state.n, state.rejected_n, state.next_offset, state.digest = back.counts
+        (
+            state.n, state.rejected_n, state.next_offset, state.digest, state.failures
+        ) = back.counts  # fmt: skip
         self._bind(state)
         if since:
             back.keep(back.payload, back.counts)
@@ -293,49 +328,6 @@ class Task:
             raw_bytes=0,
             taken_at_ms=taken_at_ms,
         )
-
-
-def _dumps(state: State) -> bytes:
-    try:
-        return pickling.dumps(state)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise Misconfigured(
-            f"model.factory: {type(state.model).__name__} cannot be pickled ({error}), and so not "
-            "snapshotted; use named functions and classes of a module in it"
-        ) from error
-
-
-class _Beginning:
-    """Where every fold of a recipe begins.
-
-    Attributes:
-        pickled: the untrained state at offset 0.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        model, detectors = build(recipe.model), Detectors(recipe.detectors)
-        self.pickled = _dumps(State(model=model, detectors=detectors, genesis=0))
-        self._factory = recipe.model.factory.partition(":")[0]
-
-    def thaw(self, payload: bytes) -> State:
-        """A state that `freeze` gave. Raises: pickle.UnpicklingError: it is no such state."""
-        state = unpickling.loads(payload, self._allowed)
-        if type(state) is not State:
-            raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
-        return state
-
-    @cached_property
-    def _allowed(self) -> unpickling.Allowed:
-        return unpickling.Allowed(self.pickled, factory=self._factory)
-
-
-def _beginning(recipe: Recipe, fingerprint: str) -> _Beginning:
-    begin = _begun.get(fingerprint)
-    if begin is None:
-        begin = _Beginning(recipe)
-        _begun.clear()
-        _begun[fingerprint] = begin
-    return begin
 
 
 def _signal(prediction: Prediction, kind: Kind) -> float | None:

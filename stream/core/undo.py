@@ -11,6 +11,7 @@ the place of the older copy.
 from typing import NamedTuple
 
 from stream.core.event import Record
+from stream.core.failures import Failures
 
 BYTES_MAX = 64 << 20
 """At this much a new copy is taken at once, and the fold stands still meanwhile."""
@@ -26,6 +27,7 @@ class Counts(NamedTuple):
     rejected_n: int
     next_offset: int
     digest: int
+    failures: Failures
 
 
 class Mark(NamedTuple):

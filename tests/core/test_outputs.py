@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.core import outputs
+from stream.core.answers import NoAnswer, Prediction
 from stream.core.detectors import Alarm, describe
-from stream.core.event import Channel, Event, Reason, Record, Rejection, iso
-from stream.core.learner import Prediction
+from stream.core.event import Channel, Event, Kind, Reason, Record, Rejection, iso
 from stream.core.spec import DetectorSpec
 
 RECORD = Record(2, 41, 1_700_000_000_123, b"key", b"value", (("trace", b"\xff"),))
@@ -20,11 +20,16 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 
 
 def written(
-    prediction: Prediction, *, event_id: str | None = None, label: Any = None, learned: int = 7
+    prediction: Prediction,
+    *,
+    event_id: str | None = None,
+    label: Any = None,
+    learned: int = 7,
+    kind: Kind = Kind.BINARY,
 ) -> dict[str, Any]:
     """The published document."""
     event = Event(features={"a": 1}, id=event_id, label=label)
-    value = outputs.prediction_writer("power.events", RECORD.partition)(
+    value = outputs.prediction_writer("power.events", RECORD.partition, kind)(
         RECORD, event, prediction, learned
     )
     document = json.loads(value)
@@ -117,9 +122,9 @@ def test_numpy_scalars_are_written_as_plain_values(scalar: Any, plain: Any) -> N
 
 
 @pytest.mark.parametrize("answer", [object(), set, (1, object())])
-def test_what_is_no_json_raises(answer: Any) -> None:
-    """Then the event is quarantined as `model_error`; nothing is made up."""
-    with pytest.raises(TypeError):
+def test_what_is_no_json_is_no_answer(answer: Any) -> None:
+    """Then the prediction is null, and has a fault; nothing is made up."""
+    with pytest.raises(NoAnswer, match="no JSON"):
         written(Prediction(answer))
 
 

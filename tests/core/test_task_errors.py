@@ -16,24 +16,23 @@ FRAGILE = {
     Kind.REGRESSION: "tests.fragile:FragileRegressor",
     Kind.ANOMALY: "tests.fragile:FragileDetector",
 }
-NUMERIC = {Kind.BINARY, Kind.REGRESSION, Kind.ANOMALY}
-FAILURES = {
-    "raise in predict": set(Kind),
-    "raise in learn": set(Kind),
-    "panic in predict": set(Kind),
-    "panic in learn": set(Kind),
-    "exit in predict": set(Kind),
-    "nan in predict": NUMERIC,
-    "infinity in predict": NUMERIC,
-    "object in predict": set(Kind),
-}
+FAILURES = [
+    "raise in predict",
+    "raise in learn",
+    "panic in predict",
+    "panic in learn",
+    "exit in predict",
+]
 COUNT = 60
+WARM_UP = 8
+"""Good events before the first that fails: a model that never answered is excused."""
+
 PLACES = {
-    "the first": {0},
+    "the first": {WARM_UP},
     "the last": {COUNT - 1},
     "two in a row": {30, 31},
-    "here and there": {0, 1, 7, 30, 44, 45, 46, 59},
-    "all": set(range(COUNT)),
+    "here and there": {WARM_UP, WARM_UP + 1, 17, 30, 44, 45, 46, 59},
+    "all": set(range(WARM_UP, COUNT)),
 }
 
 
@@ -57,6 +56,11 @@ def poisoned(records: Sequence[Record], places: set[int], kind: Kind, fail: str)
     ]
 
 
+def published(outputs: Sequence[Output]) -> list[Output]:
+    """What comes out of an event, but for the alert that too many failed."""
+    return [each for each in outputs if b"model:failures" not in (each.value or b"")]
+
+
 def reason_of(outputs: Sequence[Output]) -> str | None:
     """Why a record was quarantined; None if it was predicted."""
     if outputs[0].channel is Channel.PREDICTIONS:
@@ -65,9 +69,8 @@ def reason_of(outputs: Sequence[Output]) -> str | None:
 
 
 @pytest.mark.parametrize("places", PLACES.values(), ids=PLACES.keys())
-@pytest.mark.parametrize(
-    ("fail", "kind"), [(fail, kind) for fail, kinds in FAILURES.items() for kind in sorted(kinds)]
-)
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("fail", FAILURES)
 def test_the_state_is_as_if_the_event_had_never_been(
     fail: str, kind: Kind, places: set[int]
 ) -> None:
@@ -78,7 +81,9 @@ def test_the_state_is_as_if_the_event_had_never_been(
     found = fold(dirty, poisoned(records, places, kind, fail))
 
     assert {reason_of(found[i]) for i in places} == {Reason.MODEL_ERROR}
-    assert [each for i, each in enumerate(found) if i not in places] == expected
+    assert [published(each) for i, each in enumerate(found) if i not in places] == [
+        published(each) for each in expected
+    ]
     for name in ("names", "learned", "labelled_n", "error_sum"):
         assert getattr(dirty.state, name) == getattr(clean.state, name)
     assert dirty.score() == clean.score()

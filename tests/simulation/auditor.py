@@ -1,19 +1,10 @@
-"""The knower of the right answer: a plain river loop over the same records, and what must follow.
+"""Compares what the worker does with the right answer, which `plain_loop` knows."""
 
-It shares no code with the worker: what an event says it knows from whoever sent it, and a model
-that raised is replaced by the copy made before.
-"""
-
-import copy
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
-from river import drift
 
 from stream.adapters.memory.topic import Partition
 from stream.core.event import Channel, Record
@@ -21,176 +12,19 @@ from stream.ports import Committed
 from tests.simulation.cache import Cache
 from tests.simulation.cache_audit import CacheAudit
 from tests.simulation.doubles import StrictBroker
-from tests.simulation.model import BOMB, Brittle
+from tests.simulation.plain_loop import OUTPUTS, PlainLoop, Told
 from tests.simulation.violation import Violation, require
-from tests.simulation.workload import LIMITS, Fact, Workload
+from tests.simulation.workload import Workload
 
 if TYPE_CHECKING:
     from tests.simulation.breaker_audit import BreakerAudit
 
-DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 1.5}
-
 _METADATA = re.compile(r"v1;n=(\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(\d+);l=(\d+)(?:;p=1)?")
 _Place = tuple[Channel, int]
-_OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
-_Told = tuple[int, bytes | None, Any, Mapping[str, bytes | None]]
-"""Of a published record: its timestamp, its key, what its value says, its headers."""
-
 _read = msgspec.json.Decoder().decode
 
-_State = tuple[Brittle, Any, set[str]]
 
-
-def _untrained() -> _State:
-    return Brittle(), drift.PageHinkley(**DETECTOR), set()
-
-
-def _copied(model: Brittle) -> Brittle:
-    copied = Brittle(model.rate)
-    copied.weights, copied.bias = dict(model.weights), model.bias
-    return copied
-
-
-@dataclass(slots=True)
-class PlainLoop:
-    """Predict, learn, detect: one partition's events in order, and what must come out.
-
-    Attributes:
-        genesis: where it began.
-        history: every offset that it stopped at -> records, events learned by then.
-        refused: the refused records, each by its number, from 1 on.
-    """
-
-    pipeline: str
-    topic: str
-    partition: int
-    facts: Mapping[int, Fact]
-    genesis: int = 0
-    offset: int = 0
-    n: int = 0
-    learned: int = 0
-    refused: list[int] = field(default_factory=list)
-    history: dict[int, tuple[int, int]] = field(default_factory=dict)
-    outputs: dict[Channel, list[_Told]] = field(
-        default_factory=lambda: {channel: [] for channel in _OUTPUTS}
-    )
-    _state: _State = field(default_factory=_untrained)
-
-    def run_to(self, end: int) -> None:
-        """Process everything below an offset."""
-        facts = self.facts
-        for offset in range(self.offset, end):
-            fact = facts.get(offset)
-            if fact is not None:
-                self.n += 1
-                self._process(offset, fact)
-        self.offset = max(self.offset, end)
-        self.history[end] = self.n, self.learned
-
-    def begin_again(self, genesis: int) -> None:
-        """From here on with an untrained model."""
-        self.genesis = genesis
-        self.offset = max(self.offset, genesis)
-        self.n = self.learned = 0
-        self.refused.clear()
-        self._state = _untrained()
-        self.history[genesis] = 0, 0
-
-    def ahead(self, end: int) -> "PlainLoop":
-        """Another that has gone on to an offset; this one stays where it is."""
-        other = PlainLoop(self.pipeline, self.topic, self.partition, self.facts)
-        other.offset, other.n, other.learned = self.offset, self.n, self.learned
-        other.refused = list(self.refused)
-        other._state = copy.deepcopy(self._state)
-        other.run_to(end)
-        return other
-
-    def _process(self, offset: int, fact: Fact) -> None:
-        if fact.reason is not None:
-            self._refuse(offset, fact, fact.reason.value)
-            return
-        features = fact.document["features"]
-        model, detector, names = self._state
-        # The model raises before the detector is told.
-        spare = (_copied(model), detector, set(names)) if BOMB in features else None
-        if not names.issuperset(features):
-            if len(names | features.keys()) > LIMITS.distinct_features_max:
-                self._refuse(offset, fact, "too_many_features")
-                return
-            names.update(features)
-        try:
-            self._learn(offset, fact)
-        except (ArithmeticError, ValueError):
-            assert spare is not None
-            self._state = spare
-            self._refuse(offset, fact, "model_error")
-
-    def _learn(self, offset: int, fact: Fact) -> None:
-        model, detector, _ = self._state
-        document = fact.document
-        features, label = document["features"], document.get("label")
-        chances = model.predict_proba_one(features)
-        predicted = chances[True] > chances[False]  # of a tie the first one wins, as in river
-        learned_before = self.learned
-        value = {
-            "v": 1,
-            "id": document.get("id") or f"{self.topic}-{self.partition}-{offset}",
-            "partition": self.partition,
-            "offset": offset,
-            "prediction": predicted,
-            "probabilities": {"false": chances[False], "true": chances[True]},
-            "learned": learned_before,
-        }
-        if label is not None:
-            value["label"] = label
-            model.learn_one(features, label)
-            self.learned += 1
-            detector.update(int(predicted != label))
-        self._expect(Channel.PREDICTIONS, fact, fact.key, value)
-        if label is not None and detector.drift_detected:
-            self._alert(offset, fact, learned_before)
-
-    def _alert(self, offset: int, fact: Fact, learned: int) -> None:
-        where = f"{self.pipeline}/{self.partition}"
-        at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=fact.timestamp_ms)
-        value = {
-            "v": 1,
-            "id": f"{where}/{offset}/ph",
-            "kind": "drift",
-            "detector": "PageHinkley",
-            "name": "ph",
-            "signal": "error",
-            "partition": self.partition,
-            "offset": offset,
-            "event_time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "learned": learned,
-        }
-        self._expect(Channel.ALERTS, fact, where.encode(), value)
-
-    def _refuse(self, offset: int, fact: Fact, reason: str) -> None:
-        self.refused.append(self.n)
-        value = fact.value if fact.value is None else fact.value[: LIMITS.value_bytes_max]
-        headers = dict(fact.headers) | {
-            "stream.reason": reason.encode(),
-            "stream.topic": self.topic.encode(),
-            "stream.partition": str(self.partition).encode(),
-            "stream.offset": str(offset).encode(),
-            "stream.pipeline": self.pipeline.encode(),
-        }
-        self._expect(Channel.QUARANTINE, fact, fact.key, value, headers)
-
-    def _expect(
-        self,
-        channel: Channel,
-        fact: Fact,
-        key: bytes | None,
-        value: object,
-        headers: Mapping[str, bytes | None] = MappingProxyType({}),
-    ) -> None:
-        self.outputs[channel].append((fact.timestamp_ms, key, value, headers))
-
-
-def _told(channel: Channel, record: Record) -> _Told:
+def _told(channel: Channel, record: Record) -> Told:
     """A published record as the loop would tell it; the free texts are only looked at here."""
     headers, told = dict(record.headers), record.value
     if channel is not Channel.QUARANTINE:
@@ -198,6 +32,8 @@ def _told(channel: Channel, record: Record) -> _Told:
         if channel is Channel.ALERTS:
             require(told.pop("evidence").keys() == {"before", "after"}, f"evidence of {record}")
             require(bool(told.pop("message")), f"no message in {record}")
+        elif "fault" in told:
+            told["fault"] = isinstance(told["fault"], str) and told["fault"] != ""
     elif not headers.pop("stream.detail", b""):
         raise Violation(f"no detail in {record}")
     return record.timestamp_ms, record.key, told, headers
@@ -261,7 +97,7 @@ class Auditor:
             self._loops.append(loop)
             self._histories[partition] = loop.history
             self._committed[partition] = Committed(self._genesis, "")
-            for channel in _OUTPUTS:
+            for channel in OUTPUTS:
                 at = channel, partition
                 self._seen_n[at] = self._positions[at] = 0
                 self._seen[at] = 0, 0, self._genesis
@@ -371,7 +207,7 @@ class Auditor:
 
     def _check_logs(self) -> None:
         for loop in self._loops:
-            for channel in _OUTPUTS:
+            for channel in OUTPUTS:
                 at = channel, loop.partition
                 log = self._broker.topics[self._names[channel]].partitions[loop.partition]
                 seen = log.end, len(log.opened), loop.offset

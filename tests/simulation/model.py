@@ -1,6 +1,7 @@
 """A model that costs next to nothing, remembers everything, and can be made to fail."""
 
 from collections.abc import Hashable
+from math import nan
 from typing import Any
 
 from river import base
@@ -13,7 +14,9 @@ class Brittle(base.Classifier):
     """A linear model in plain Python: each answer depends on every event before it.
 
     The bomb `"predict"` raises before predicting, `"learn"` half way through learning, which leaves
-    some weights changed, and `"memory"` is the process's failure, not the event's.
+    some weights changed; whoever learns from `"predict"` in spite of it finds the latter, too.
+    `"gap"` raises before predicting only, `"nan"` answers with no number, and both can be learned.
+    `"memory"` is the process's failure, not the event's.
     """
 
     def __init__(self, rate: float = 0.5) -> None:
@@ -25,8 +28,11 @@ class Brittle(base.Classifier):
         self, x: dict[Hashable, Any], **_kwargs: Any
     ) -> dict[bool | str | int, float]:
         """P(false) and P(true)."""
-        if x.get(BOMB) == "predict":
+        bomb = x.get(BOMB)
+        if bomb in ("predict", "gap"):
             raise ArithmeticError("this event cannot be predicted")
+        if bomb == "nan":
+            return {False: nan, True: nan}
         chance = self._chance(x)
         return {False: 1.0 - chance, True: chance}
 
@@ -47,5 +53,7 @@ class Brittle(base.Classifier):
         weights = self.weights
         for name, value in x.items():
             if name == BOMB:
+                if bomb in ("gap", "nan"):
+                    continue
                 raise ValueError("this event cannot be learned")
             weights[name] = weights.get(name, 0.0) + step * value

@@ -8,9 +8,12 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from stream.core import failures as failures_module
 from stream.core import snapshot as snapshot_module
 from stream.core import task as task_module
+from stream.core.answers import NoAnswer, Prediction
 from stream.core.event import Channel, Output, Record
+from stream.core.failures import Failures
 from stream.core.snapshot import Header, Metadata
 from stream.core.task import Task
 from stream.errors import LogLost, Retryable
@@ -166,6 +169,30 @@ def _half_mutated(patch: pytest.MonkeyPatch) -> Parts:
     return Parts()
 
 
+def _gaps_refused(patch: pytest.MonkeyPatch) -> Parts:
+    patch.setattr(Task, "_ask", lambda task, features: task._answer(features))
+    return Parts()
+
+
+def _nan_refused(patch: pytest.MonkeyPatch) -> Parts:
+    def refuse(gap: NoAnswer) -> tuple[Prediction, str]:
+        raise gap
+
+    patch.setattr(Task, "_unknown", staticmethod(refuse))
+    return Parts()
+
+
+def _failures_uncounted(patch: pytest.MonkeyPatch) -> Parts:
+    patch.setattr(failures_module, "FAILED_MAX", 1000)
+    return Parts()
+
+
+def _failures_forgotten(patch: pytest.MonkeyPatch) -> Parts:
+    counts = Task._counts
+    patch.setattr(Task, "_counts", lambda task: counts(task)._replace(failures=Failures()))
+    return Parts()
+
+
 def _detector_first(patch: pytest.MonkeyPatch) -> Parts:
     undo = Task._undo
 
@@ -254,6 +281,10 @@ BUGS: Mapping[str, Plant] = {
     "chunks of two writes under one name": _writes_mixed,
     "a half-changed model kept": _half_mutated,
     "a detector updated before learning": _detector_first,
+    "an event refused for a gap of the model's": _gaps_refused,
+    "NaN ends the worker": _nan_refused,
+    "failures of the model not counted": _failures_uncounted,
+    "failures forgotten when a fold goes back": _failures_forgotten,
     "poison ends the worker": _poison_ends_it,
     "offsets counted for records": _offsets_counted,
     "feature names not in the snapshot": _names_forgotten,

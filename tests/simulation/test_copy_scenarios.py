@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stream.core.event import Record
+from stream.core.failures import Failures
 from stream.core.task import Task
 from stream.core.undo import Counts, Undo
 from stream.errors import Retryable
@@ -62,7 +63,7 @@ class Refusing(Forking):
 
 def test_there_is_room_for_what_is_folded_while_a_child_makes_a_copy() -> None:
     """Seconds, for a state of 20 MB; without room the fold would stand still."""
-    undo, counts = Undo(), Counts(0, 0, 0, 0)
+    undo, counts = Undo(), Counts(0, 0, 0, 0, Failures())
     undo.keep(b"", counts)
     event_of_225_bytes = Record(0, 0, 0, b"one", b"." * 225)
     while undo.length < UNDO_TOO_LONG:

@@ -18,6 +18,8 @@ from stream.core.event import Headers, Reason
 from stream.core.spec import Limits
 from tests.simulation.model import BOMB
 
+_BOMBS = ("learn", "learn", "predict", "gap", "nan")
+
 LIMITS = Limits(value_bytes_max=400, distinct_features_max=5)
 """So small that a short workload meets them."""
 
@@ -237,7 +239,7 @@ class Workload:
         if chance() < 0.2:
             features[f"rare-{int(6 * chance())}"] = chance()
         if chance() < 0.03:
-            features[BOMB] = self._rng.choice(("learn", "learn", "predict"))
+            features[BOMB] = self._rng.choice(_BOMBS)
         document: dict[str, object] = {"features": features}
         if chance() < 0.85:
             document["label"] = (x > 0) != (n // CONCEPT_N % 2 == 1)

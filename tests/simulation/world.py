@@ -22,7 +22,6 @@ from stream.runtime.restore import OnChange, Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.worker import Worker
 from stream.telemetry import Event
-from tests.simulation.auditor import DETECTOR
 from tests.simulation.cache import Cache, CachedSnapshots
 from tests.simulation.clock import ManualClock
 from tests.simulation.doubles import (
@@ -33,6 +32,7 @@ from tests.simulation.doubles import (
     PositionedLog,
     StrictBroker,
 )
+from tests.simulation.plain_loop import DETECTOR
 from tests.simulation.violation import Violation
 from tests.simulation.workload import LIMITS
 

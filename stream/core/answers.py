@@ -1,0 +1,205 @@
+"""What a model answers to an event: asked in its own way, and made something that can be published.
+
+A model that gives NaN, or no number where one is needed, has not answered: that is its state's gap,
+and the event is learned all the same. What a model's own code raises passes through here.
+"""
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from typing import Any
+
+import msgspec
+import numpy as np
+from river import base, compose
+
+from stream.core.event import Feature, Kind
+
+
+class Prediction(msgspec.Struct, gc=False):
+    """What a model says of an event before it learns from it.
+
+    Attributes:
+        value: `predict_one`'s answer; None before a classifier knows any class.
+        probabilities: class -> probability, as the model gave it; None if it gives none.
+        score: an anomaly detector's `score_one`; None for other models.
+        fault: why there is no answer, in one line; the rest is None then.
+    """
+
+    value: Any = None
+    probabilities: dict[Any, float] | None = None
+    score: float | None = None
+    fault: str | None = None
+
+
+class NoAnswer(Exception):
+    """What a model gave is nothing that could be published; the text says what it was."""
+
+
+Predict = Callable[[dict[str, Feature]], Prediction]
+
+_BINARY_N = 2  # classes; to compare two takes a third of what `max` with a key does
+
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+"""What JSON's writers and readers take for an integer."""
+
+_NOT_AN_ANSWER = (TypeError, ValueError, ArithmeticError, AttributeError)
+"""What looking at an answer of another form than river's raises."""
+
+
+def predictor(model: base.Estimator, methods: Any, kind: Kind) -> Predict:
+    """Ask a model in the way that its kind is asked.
+
+    Args:
+        model: as it was built; it says what it can do.
+        methods: what is called: the model itself, or what does the same faster.
+        kind: what it does.
+
+    Returns: a function that raises NoAnswer, or whatever the model raises.
+    """
+    if kind is Kind.ANOMALY:
+        return _scorer(methods)
+    if kind is Kind.REGRESSION:
+        return _regressor(methods)
+    final = last_step(model)
+    if not _knows_probabilities(final):
+        return _classifier_without_probabilities(methods)
+    if type(final).predict_one is base.Classifier.predict_one:
+        return _classifier_by_arg_max(methods)
+    return _classifier(methods)
+
+
+def last_step(model: Any) -> Any:
+    """The estimator at a pipeline's end; any other model itself."""
+    while isinstance(model, compose.Pipeline):
+        model = list(model.steps.values())[-1]
+    return model
+
+
+def _knows_probabilities(final: Any) -> bool:
+    if type(final).predict_proba_one is base.Classifier.predict_proba_one:
+        return False
+    wrapped = final._wrapped_model if isinstance(final, base.Wrapper) else None  # noqa: SLF001
+    inner = last_step(wrapped)
+    return not isinstance(inner, base.Classifier) or _knows_probabilities(inner)
+
+
+def _scorer(model: Any) -> Predict:
+    score_one = model.score_one
+
+    def predict(features: dict[str, Feature]) -> Prediction:
+        score = score_one(features)
+        if type(score) is not float or not isfinite(score):
+            score = _number(score, "score")
+        return Prediction(None, None, score)
+
+    return predict
+
+
+def _regressor(model: Any) -> Predict:
+    predict_one = model.predict_one
+
+    def predict(features: dict[str, Feature]) -> Prediction:
+        value = predict_one(features)
+        if type(value) is not float or not isfinite(value):
+            value = _number(value, "prediction")
+        return Prediction(value)
+
+    return predict
+
+
+def _classifier_by_arg_max(model: Any) -> Predict:
+    predict_proba_one = model.predict_proba_one
+
+    def predict(features: dict[str, Feature]) -> Prediction:
+        probabilities = predict_proba_one(features)
+        try:
+            if not probabilities:
+                return Prediction(None, probabilities)
+            # From here on river's own `Classifier.predict_one`, which would compute them once more.
+            if len(probabilities) == _BINARY_N:
+                (one, p), (other, q) = probabilities.items()
+                likeliest, total = (other if q > p else one), p + q
+            else:
+                likeliest, total = (
+                    max(probabilities, key=probabilities.get),
+                    sum(probabilities.values()),
+                )
+            is_known = isfinite(total)
+        except _NOT_AN_ANSWER:
+            is_known = False
+        if not is_known:
+            raise NoAnswer(_about(probabilities))
+        return Prediction(likeliest, probabilities)
+
+    return predict
+
+
+def _classifier(model: Any) -> Predict:
+    predict_one, predict_proba_one = model.predict_one, model.predict_proba_one
+
+    def predict(features: dict[str, Feature]) -> Prediction:
+        value = predict_one(features)
+        probabilities = predict_proba_one(features)
+        try:
+            is_known = not probabilities or isfinite(sum(probabilities.values()))
+        except _NOT_AN_ANSWER:
+            is_known = False
+        if not is_known:
+            raise NoAnswer(_about(probabilities))
+        return Prediction(_named(value), probabilities)
+
+    return predict
+
+
+def _classifier_without_probabilities(model: Any) -> Predict:
+    predict_one = model.predict_one
+
+    def predict(features: dict[str, Feature]) -> Prediction:
+        return Prediction(_named(predict_one(features)))
+
+    return predict
+
+
+def _number(value: Any, what: str) -> Any:
+    """A finite number that JSON can hold, of Python's own type. Raises: NoAnswer."""
+    value = _plain(value)
+    if not isinstance(value, float | int):
+        found = "None" if value is None else f"of type {type(value).__name__}, no number"
+        raise NoAnswer(f"the {what} is {found}")
+    if isinstance(value, int):
+        if not _INT_MIN <= value <= _INT_MAX:
+            raise NoAnswer(f"the {what} is an integer of more than 64 bits")
+    elif not isfinite(value):
+        raise NoAnswer(f"the {what} is {value}")
+    return value
+
+
+def _named(value: Any) -> Any:
+    """A class of any type that a label may be of. Raises: NoAnswer."""
+    value = _plain(value)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float | int):
+        return _number(value, "prediction")
+    raise NoAnswer(f"the prediction is of type {type(value).__name__}, no class")
+
+
+def _plain(value: Any) -> Any:
+    """A numpy scalar as Python's own; everything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _about(probabilities: Any) -> str:
+    """What is wrong with them: the first that is no number, by its class.
+
+    The text is published, so nothing in it may differ in a replay, as an object's address does.
+    """
+    if not isinstance(probabilities, Mapping):
+        return f"the probabilities are of type {type(probabilities).__name__}, no mapping"
+    for name, value in probabilities.items():
+        shown = _plain(name) if isinstance(name, str | bool | int | np.generic) else type(name)
+        try:
+            _number(value, f"probability of {shown!r}")
+        except NoAnswer as fault:
+            return str(fault)
+    return "the probabilities add up to no finite number"

@@ -1,0 +1,88 @@
+"""What a fold carries from one record to the next, as an object and as bytes; where it begins."""
+
+import pickle
+from functools import cached_property
+from typing import Any
+
+from stream.core import pickling, unpickling
+from stream.core.detectors import Detectors
+from stream.core.failures import Failures
+from stream.core.learner import build
+from stream.core.recipe import Recipe
+from stream.core.scores import Window
+from stream.errors import Misconfigured
+
+_begun: dict[str, "Beginning"] = {}
+"""Of the last recipe, by fingerprint: to make it takes longer than to unpickle a small state."""
+
+
+class State:
+    """All that a fold carries from one record to the next; this is what a snapshot holds.
+
+    Attributes:
+        is_ready: the model has answered once since it began to learn. Before that it may not be
+            able to, and what it raises when it is asked is no fault of the event's.
+    """
+
+    __slots__ = (
+        "detectors", "digest", "error_sum", "failures", "genesis", "is_ready", "labelled_n",
+        "learned", "model", "n", "names", "next_offset", "rejected_n", "window",
+    )  # fmt: skip
+
+    def __init__(self, *, model: Any, detectors: Detectors, genesis: int) -> None:
+        self.model = model
+        self.detectors = detectors
+        self.genesis = genesis
+        self.next_offset = genesis
+        self.digest = 0
+        self.n = self.learned = self.rejected_n = self.labelled_n = 0
+        self.error_sum = 0.0
+        self.is_ready = False
+        self.failures = Failures()
+        self.names: set[str] = set()
+        self.window = Window()
+
+
+def dumps(state: State) -> bytes:
+    """A state, pickled. Raises: Misconfigured: its model holds something that cannot be."""
+    try:
+        return pickling.dumps(state)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise Misconfigured(
+            f"model.factory: {type(state.model).__name__} cannot be pickled ({error}), and so not "
+            "snapshotted; use named functions and classes of a module in it"
+        ) from error
+
+
+class Beginning:
+    """Where every fold of a recipe begins.
+
+    Attributes:
+        pickled: the untrained state at offset 0.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        model, detectors = build(recipe.model), Detectors(recipe.detectors)
+        self.pickled = dumps(State(model=model, detectors=detectors, genesis=0))
+        self._factory = recipe.model.factory.partition(":")[0]
+
+    def thaw(self, payload: bytes) -> State:
+        """A state that `freeze` gave. Raises: pickle.UnpicklingError: it is no such state."""
+        state = unpickling.loads(payload, self._allowed)
+        if type(state) is not State:
+            raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
+        return state
+
+    @cached_property
+    def _allowed(self) -> unpickling.Allowed:
+        return unpickling.Allowed(self.pickled, factory=self._factory)
+
+
+def beginning(recipe: Recipe, fingerprint: str) -> Beginning:
+    """Where a recipe's folds begin; made once, as long as nobody asks for another's."""
+    begin = _begun.get(fingerprint)
+    if begin is None:
+        begin = Beginning(recipe)
+        _begun.clear()
+        _begun[fingerprint] = begin
+    return begin
