@@ -143,6 +143,13 @@ class Limits(Section):
         description="Feature names that a partition may see in its life; bounds the model's size.",
     )
 
+    key_and_headers_bytes_max: int = Field(
+        default=65_536,
+        ge=64,
+        le=16_777_216,
+        description="Bytes of a record's key and headers together.",
+    )
+
     @field_validator("distinct_features_max")
     @classmethod
     def _room_for_one_event(cls, value: int, info: ValidationInfo) -> int:

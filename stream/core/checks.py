@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from stream.core.event import Event, Kind, Reason, Rejection
+from stream.core.foreign import looks_like
 from stream.core.spec import EventShape, Limits
 
 DEPTH_MAX = 100
@@ -69,7 +70,7 @@ class Checks:
         try:
             text = value.decode()
         except UnicodeDecodeError as error:
-            _refuse(Reason.NOT_UTF8, f"byte {error.start} is no UTF-8")
+            _refuse(Reason.NOT_UTF8, f"byte {error.start} is no UTF-8{looks_like(value)}")
         if is_deep(value):
             _refuse(Reason.NOT_JSON, f"nested deeper than {DEPTH_MAX}")
         if text.startswith("\ufeff"):
@@ -78,7 +79,7 @@ class Checks:
             # It accepts NaN, Infinity and 1e400, which is how `not_finite` is told from `not_json`.
             document = _read(text)
         except json.JSONDecodeError as error:
-            _refuse(Reason.NOT_JSON, str(error))
+            _refuse(Reason.NOT_JSON, f"{error}{looks_like(value)}")
         if not isinstance(document, dict):
             _refuse(Reason.NOT_AN_OBJECT, f"a JSON {_json_type(document)}")
         return document

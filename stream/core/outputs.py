@@ -8,12 +8,14 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from stream.core import sizes
 from stream.core.answers import NoAnswer, Prediction
 from stream.core.checks import one_line
 from stream.core.detectors import Alarm, describe
 from stream.core.event import Channel, Event, Kind, Output, Record, Rejection, iso
 from stream.core.failures import Failures
 from stream.core.quarantine import QUARANTINE_HEADERS
+from stream.core.spec import Limits
 
 _BOOLS_N = 2
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")  # in the text of an object: others in each process
@@ -187,18 +189,20 @@ def _alert(record: Record, value: _AlertValue, pipeline: str) -> Output:
 
 
 def quarantined(
-    record: Record, rejection: Rejection, *, pipeline: str, topic: str, value_bytes_max: int
+    record: Record, rejection: Rejection, *, pipeline: str, topic: str, limits: Limits
 ) -> Output:
-    """The record as it came, with the reason in its headers."""
-    value, detail = record.value, rejection.detail
-    if value is not None and len(value) > value_bytes_max:
-        detail = f"{detail}; the value was cut to its first {value_bytes_max} bytes"
-        value = value[:value_bytes_max]
+    """The record as it came, cut to the limits, with the reason in its headers."""
+    left = sizes.cut(
+        record,
+        value_bytes_max=limits.value_bytes_max,
+        key_and_headers_bytes_max=limits.key_and_headers_bytes_max,
+    )
     texts = (
-        rejection.reason.value, detail, topic, str(record.partition), str(record.offset), pipeline,
+        rejection.reason.value, rejection.detail + left.said, topic, str(record.partition),
+        str(record.offset), pipeline,
     )  # fmt: skip
     own = zip(QUARANTINE_HEADERS, map(str.encode, texts), strict=True)
-    headers = (*record.headers, *own)
     return Output(
-        Channel.QUARANTINE, record.partition, record.timestamp_ms, record.key, value, headers
-    )
+        Channel.QUARANTINE, record.partition, record.timestamp_ms, left.key, left.value,
+        (*left.headers, *own),
+    )  # fmt: skip

@@ -7,8 +7,8 @@ from typing import Self
 import msgspec
 
 from stream.core.event import Headers, Record
+from stream.core.sizes import is_cut
 
-_CUT = re.compile(r"; the value was cut to its first \d+ bytes\Z")
 _PROGRESS = re.compile(r"v1((?:;[a-z0-9_]+=\d{1,18})*)", re.ASCII)
 
 QUARANTINE_HEADERS = (
@@ -16,6 +16,10 @@ QUARANTINE_HEADERS = (
     "stream.pipeline",
 )  # fmt: skip
 """What a quarantined record gets, after the headers it came with."""
+
+OWN_TIMESTAMP = "stream.timestamp"
+"""The last header of an output whose topic does not take its event's timestamp: that timestamp, in
+milliseconds. The record's is the nearest one that the topic takes."""
 
 REDRIVEN = "stream.redriven"
 """The header of an event that was sent again: where it was refused. Tells it for ever, while a
@@ -29,8 +33,9 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
         record: as the quarantine topic holds it.
         reason: one of `Reason`, or of another version's.
         topic, partition, offset: where it was refused.
+        timestamp_ms: its own.
         headers: what it had there.
-        is_cut: `record.value` is only the beginning.
+        is_cut: of its key, its value or its headers only the beginning is here.
     """
 
     record: Record
@@ -40,6 +45,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     partition: int
     offset: int
+    timestamp_ms: int
     headers: Headers
     is_cut: bool
 
@@ -48,9 +54,9 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
         """The value of the header `REDRIVEN`; no other record of the events topic gets it."""
         return f"{self.pipeline}-{self.partition}-{self.offset}".encode()
 
-    def resent_headers(self) -> Headers:
-        """What it had, and where it comes from."""
-        own = (header for header in self.headers if header[0] != REDRIVEN)
+    def resent_headers(self, whole: Record) -> Headers:
+        """What the whole record had, and where it comes from."""
+        own = (header for header in whole.headers if header[0] != REDRIVEN)
         return (*own, (REDRIVEN, self.origin))
 
 
@@ -59,8 +65,12 @@ def parse(record: Record) -> Refused | None:
 
     The sender may have used our headers' names too, so the last ones count.
     """
+    headers, timestamp_ms = record.headers, record.timestamp_ms
+    if headers and headers[-1][0] == OWN_TIMESTAMP:
+        timestamp_ms = _integer(headers[-1][1], default=timestamp_ms)
+        headers = headers[:-1]
     own_n = len(QUARANTINE_HEADERS)
-    headers, own = record.headers[:-own_n], record.headers[-own_n:]
+    headers, own = headers[:-own_n], headers[-own_n:]
     if tuple(name for name, _ in own) != QUARANTINE_HEADERS:
         return None
     try:
@@ -76,9 +86,17 @@ def parse(record: Record) -> Refused | None:
         topic=topic,
         partition=where[0],
         offset=where[1],
+        timestamp_ms=timestamp_ms,
         headers=headers,
-        is_cut=_CUT.search(detail) is not None,
+        is_cut=is_cut(detail),
     )
+
+
+def _integer(text: bytes | None, *, default: int) -> int:
+    try:
+        return int(text or b"")
+    except ValueError:
+        return default
 
 
 class Redriven(msgspec.Struct, frozen=True):

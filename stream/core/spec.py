@@ -17,6 +17,7 @@ class Limits:
     string_chars_max: int = 256
     magnitude_max: float = 1e15
     distinct_features_max: int = 10_000
+    key_and_headers_bytes_max: int = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

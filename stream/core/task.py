@@ -19,6 +19,7 @@ from stream.core.event import Channel, Feature, Kind, Output, Reason, Record, Re
 from stream.core.learner import kind_of, methods_of
 from stream.core.recipe import Recipe
 from stream.core.scores import Score
+from stream.core.sizes import oversize
 from stream.core.snapshot import Header, Metadata
 from stream.core.state import State, beginning, dumps
 from stream.core.undo import Counts, Mark, Undo
@@ -67,6 +68,7 @@ class Task:
         self._bind(state)
         self._way_back = Undo()
         self._way_back.keep(payload, self._counts())
+        self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
         self._write = outputs.prediction_writer(recipe.events_topic, partition, self.kind)
 
@@ -91,7 +93,11 @@ class Task:
         """
         state = self.state
         assert record.offset >= state.next_offset, "records come in order, each once"  # noqa: S101
-        event = self._decode(record.value)
+        key = record.key
+        if record.headers or (key is not None and len(key) > self._key_bytes_max):
+            event = oversize(record, bytes_max=self._key_bytes_max) or self._decode(record.value)
+        else:
+            event = self._decode(record.value)
         if type(event) is Rejection:  # a third of what isinstance costs, for each event
             return self._refuse(record, event)
         features, label, learned = event.features, event.label, state.learned
@@ -222,7 +228,7 @@ class Task:
             rejection,
             pipeline=recipe.pipeline,
             topic=recipe.events_topic,
-            value_bytes_max=recipe.limits.value_bytes_max,
+            limits=self.recipe.limits,
         )
         published = [refused]
         state.digest = _hash(f"{record.offset}:{rejection.reason.value}".encode(), state.digest)

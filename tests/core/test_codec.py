@@ -227,3 +227,35 @@ def test_zero_keeps_its_sign_where_json_has_one() -> None:
     assert math.copysign(1.0, event.features["a"]) == -1.0
     assert event.features["b"].__class__ is int
     assert event.features["c"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "hint"),
+    [
+        (b'\x00\x00\x00\x00*{"a": 1}', Reason.NOT_JSON, "schema id 42, JSON inside"),
+        (b"\x00\x00\x01\x00\x00\x06abc", Reason.NOT_JSON, "schema id 65536, Avro or Protobuf"),
+        (b"\x00\x00\x00\x00*\x06\xff\xfe", Reason.NOT_UTF8, "schema id 42, Avro or Protobuf"),
+        (b"\x00\x00\x00\x01\x86\x02x", Reason.NOT_UTF8, "schema id 390"),
+        (b"Obj\x01\x04", Reason.NOT_JSON, "looks like an Avro file"),
+        (b"\x1f\x8b\x08\x00", Reason.NOT_UTF8, "looks like gzip"),
+        ('{"a": 1}'.encode("utf-16"), Reason.NOT_UTF8, "looks like UTF-16"),
+    ],
+)
+def test_what_is_no_json_is_told_what_it_looks_like(
+    value: bytes, reason: Reason, hint: str
+) -> None:
+    """A registry's serializer, or compression of the sender's own: the detail says what to do."""
+    for flat in (False, True):
+        found = decode(value, flat=flat)
+        assert isinstance(found, Rejection)
+        assert found.reason is reason
+        assert hint in found.detail
+        assert len(found.detail) < 200, "the advice would be cut"
+
+
+def test_what_reminds_of_nothing_gets_no_hint() -> None:
+    """A broken document is a broken document."""
+    for value in (b"oops", b"\x00", b"\x00\x00\x00\x00*", b"\xff", b""):
+        found = decode(value)
+        assert isinstance(found, Rejection)
+        assert "looks like" not in found.detail

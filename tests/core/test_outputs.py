@@ -13,7 +13,7 @@ from stream.core import outputs
 from stream.core.answers import NoAnswer, Prediction
 from stream.core.detectors import Alarm, describe
 from stream.core.event import Channel, Event, Kind, Reason, Record, Rejection, iso
-from stream.core.spec import DetectorSpec
+from stream.core.spec import DetectorSpec, Limits
 
 RECORD = Record(2, 41, 1_700_000_000_123, b"key", b"value", (("trace", b"\xff"),))
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -174,14 +174,14 @@ def test_an_alert_has_the_fields_of_the_contract() -> None:
     ]
 
 
-def quarantined(record: Record, detail: str = "why", value_bytes_max: int = 10) -> Any:
+def quarantined(record: Record, detail: str = "why", **limits: int) -> Any:
     """The quarantined record."""
     return outputs.quarantined(
         record,
         Rejection(Reason.BAD_LABEL, detail),
         pipeline="power",
         topic="power.events",
-        value_bytes_max=value_bytes_max,
+        limits=Limits(**{"value_bytes_max": 10, **limits}),
     )
 
 
@@ -219,3 +219,27 @@ def test_a_value_over_the_limit_is_cut_and_says_so(size: int, *, cut: bool) -> N
     assert output.value == b"x" * min(size, 10)
     detail = dict(output.headers)["stream.detail"]
     assert detail == (b"why; the value was cut to its first 10 bytes" if cut else b"why")
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "kept_key", "kept_n", "said"),
+    [
+        (b"k" * 64, (), b"k" * 64, 0, ""),
+        (b"k" * 65, (), b"k" * 64, 0, "; the key was cut to its first 64 bytes"),
+        (None, (("né", b"v" * 61),), None, 1, ""),
+        (None, (("né", b"v" * 62),), None, 0, "; 1 of 1 headers were left out"),
+        (b"k" * 60, (("a", b"12"), ("b", None), ("c", b"")), b"k" * 60, 2,
+         "; 1 of 3 headers were left out"),
+        (b"k" * 99, (("a", b"1"),), b"k" * 64, 0,
+         "; the key was cut to its first 64 bytes; 1 of 1 headers were left out"),
+    ],
+)  # fmt: skip
+def test_a_key_and_headers_over_the_limit_are_cut_and_say_so(
+    key: bytes | None, headers: Any, kept_key: bytes | None, kept_n: int, said: str
+) -> None:
+    """Names count as they are written; what is kept is the beginning."""
+    output = quarantined(Record(0, 0, 0, key, b"v", headers), key_and_headers_bytes_max=64)
+
+    assert output.key == kept_key
+    assert output.headers[:-6] == headers[:kept_n]
+    assert dict(output.headers)["stream.detail"] == f"why{said}".encode()

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from stream.core.event import Reason, Record, Rejection
 from stream.core.outputs import quarantined
-from stream.core.quarantine import Redriven, parse
+from stream.core.quarantine import OWN_TIMESTAMP, Redriven, parse
+from stream.core.spec import Limits
 
 HEADERS = (("trace", b"\x00\xff"), ("stream.reason", b"of another pipeline"))
 REASONS = st.sampled_from([reason.value for reason in Reason])
@@ -15,7 +16,7 @@ OFFSETS = st.integers(0, 10**15)
 def _quarantined(record: Record, *, bytes_max: int = 100) -> Record:
     rejection = Rejection(Reason.BAD_LABEL, "the label is a moon")
     output = quarantined(
-        record, rejection, pipeline="p", topic="p.events", value_bytes_max=bytes_max
+        record, rejection, pipeline="p", topic="p.events", limits=Limits(value_bytes_max=bytes_max)
     )
     return Record(
         output.partition, 7, output.timestamp_ms, output.key, output.value, output.headers
@@ -39,6 +40,35 @@ def test_a_cut_value_is_known_as_cut() -> None:
 
     assert found is not None
     assert found.is_cut
+
+
+def test_a_cut_key_and_left_out_headers_are_known_as_cut() -> None:
+    """All three can be cut, and the last one said is enough to know."""
+    limits = Limits(value_bytes_max=64, key_and_headers_bytes_max=64)
+    many = tuple(("name", b"v" * 10) for _ in range(50))
+    for record in (
+        Record(0, 0, 0, b"k" * 65, b"v"),
+        Record(0, 0, 0, b"k", b"v", many),
+        Record(0, 0, 0, b"k" * 65, b"v" * 65, many),
+    ):
+        rejection = Rejection(Reason.TOO_LARGE, "too much")
+        output = quarantined(record, rejection, pipeline="p", topic="p.events", limits=limits)
+        found = parse(Record(0, 7, 0, output.key, output.value, output.headers))
+        assert found is not None
+        assert found.is_cut
+
+
+def test_an_events_own_timestamp_is_read_back() -> None:
+    """Where the topic did not take it, it is the last header; a sender's is no such one."""
+    written = _quarantined(Record(0, 0, 5, None, b"v", ((OWN_TIMESTAMP, b"9"), *HEADERS)))
+    moved = Record(0, 7, 5, None, b"v", (*written.headers, (OWN_TIMESTAMP, b"1795981075102000")))
+
+    as_it_is, told = parse(written), parse(moved)
+
+    assert as_it_is is not None
+    assert told is not None
+    assert (as_it_is.timestamp_ms, told.timestamp_ms) == (5, 1795981075102000)
+    assert as_it_is.headers == told.headers == ((OWN_TIMESTAMP, b"9"), *HEADERS)
 
 
 def test_other_writers_records_are_none() -> None:
@@ -76,7 +106,11 @@ def test_no_run_sends_twice_or_loses_what_another_did_not_want(
     for offset, name in enumerate(stored):
         rejection = Rejection(Reason(name), "")
         output = quarantined(
-            Record(0, offset, 0, None, b""), rejection, pipeline="p", topic="t", value_bytes_max=9
+            Record(0, offset, 0, None, b""),
+            rejection,
+            pipeline="p",
+            topic="t",
+            limits=Limits(value_bytes_max=9),
         )
         found = parse(Record(0, offset, 0, None, b"", output.headers))
         assert found is not None

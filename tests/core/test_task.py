@@ -297,3 +297,32 @@ def test_the_windowed_score_is_of_the_last_labelled_events() -> None:
     assert score.value == score.baseline == 0.5
     restored = Task(folded.recipe, partition=PARTITION, payload=folded.freeze())
     assert restored.score() == score
+
+
+def test_a_key_and_headers_over_the_limit_are_refused_before_the_fold() -> None:
+    """No commit could take them to the outputs: too_large, and the model never sees the event."""
+    limits = Limits(key_and_headers_bytes_max=100)
+    value = b'{"features": {"x": 1.5}, "label": true}'
+    headers = (("trace", b"0" * 40), ("null", None))  # 49 bytes
+    sent = [
+        record(0, value, key=b"k" * 100),
+        record(1, value, key=b"k" * 101),
+        record(2, value, key=b"k" * 51, headers=headers),
+        record(3, value, key=b"k" * 52, headers=headers),
+        record(4, value, key=None, headers=headers * 3),
+        record(5, None, key=b"k" * 101),
+    ]
+
+    folded = task(MODELS["binary"], limits=limits)
+    outcomes = fold(folded, sent)
+
+    assert [o[0].channel for o in outcomes] == [
+        Channel.PREDICTIONS, Channel.QUARANTINE, Channel.PREDICTIONS, *[Channel.QUARANTINE] * 3,
+    ]  # fmt: skip
+    assert folded.state.learned == 2
+    reasons = {dict(o[0].headers)["stream.reason"] for o in outcomes if o[0].headers}
+    assert reasons == {b"too_large"}
+    details = [dict(o[0].headers)["stream.detail"] for o in outcomes if o[0].headers]
+    assert details[1] == (
+        b"key and headers together have 101 bytes, more than 100; 1 of 2 headers were left out"
+    )

@@ -12,6 +12,7 @@ from stream.adapters.memory.broker import no_faults
 from stream.config import Settings, from_mapping
 from stream.core.event import Channel, Reason, Record, Rejection
 from stream.core.outputs import quarantined
+from stream.core.spec import Limits
 from stream.errors import Fenced, Retryable
 from stream.ports import Clock, Feed, SnapshotStore
 from stream.runtime.commands import quarantine
@@ -100,7 +101,7 @@ def _rooms() -> Rooms:
         output = quarantined(
             Record(partition, offset, n, b"k", f"{partition}-{offset}".encode()),
             Rejection(REASONS[offset % 2], "because"),
-            pipeline=PIPELINE, topic=NAMES[Channel.EVENTS], value_bytes_max=100,
+            pipeline=PIPELINE, topic=NAMES[Channel.EVENTS], limits=Limits(value_bytes_max=100),
         )  # fmt: skip
         broker.append(
             NAMES[Channel.QUARANTINE], partition, value=output.value, headers=output.headers
@@ -220,7 +221,7 @@ def test_another_pipelines_records_in_a_shared_topic_are_passed_over() -> None:
     own = quarantine.TO
     output = quarantined(
         Record(0, 99, 0, None, b"another's"), Rejection(Reason.NOT_JSON, ""),
-        pipeline="another", topic="t", value_bytes_max=100,
+        pipeline="another", topic="t", limits=Limits(value_bytes_max=100),
     )  # fmt: skip
     rooms.broker.append(NAMES[own], 0, value=output.value, headers=output.headers)
     rooms.broker.append(NAMES[own], 0, value=b"no header at all")

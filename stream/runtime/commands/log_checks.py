@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from contextlib import closing
-from datetime import UTC, datetime
 
-from stream.core.event import Channel, Record
+from stream.core.event import Channel, Record, iso
 from stream.core.recipe import Recipe, changes
 from stream.core.snapshot import Header, Metadata, parse_metadata
 from stream.errors import BadInput, Misconfigured, Retryable
@@ -181,11 +180,11 @@ class LogChecks:
             )
             if waiting is not None:
                 self._findings.problem(
-                    f"{text} waits with an event of {_iso(newest.timestamp_ms)}: it is deleted "
+                    f"{text} waits with an event of {iso(newest.timestamp_ms)}: it is deleted "
                     "before anybody reads it; set retention.ms = -1, or send with new timestamps"
                 )
             else:
-                self._findings.note(f"{text} has nothing newer than {_iso(newest.timestamp_ms)}")
+                self._findings.note(f"{text} has nothing newer than {iso(newest.timestamp_ms)}")
 
     def _first(self, partition: int, start: int, stop: int) -> Record | None:
         records = recent.records_in(self._reader, Channel.EVENTS, partition, start, stop)
@@ -195,7 +194,3 @@ class LogChecks:
         reader = self._reader
         found = recent.last(reader, Channel.EVENTS, partition, n=1, take=lambda record: record)
         return found[0] if found else None
-
-
-def _iso(timestamp_ms: int) -> str:
-    return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="seconds")

@@ -109,22 +109,29 @@ class Quarantine:
                 bar.advance(len(batch))
         return frozenset(found)
 
-    def whole(self, refused: Refused) -> bytes | None:
-        """The value as it was sent; None: it was cut, and the events topic does not hold it."""
-        value = refused.record.value
+    def whole(self, refused: Refused) -> Record | None:
+        """The record as it was sent; None: it was cut, and the events topic does not hold it."""
+        record = refused.record
         if not refused.is_cut:
-            return value
+            return Record(
+                record.partition, record.offset, refused.timestamp_ms, record.key, record.value,
+                refused.headers,
+            )  # fmt: skip
         if refused.topic == self.house.settings.topics.events:
             try:
                 batches = self.reader.read(
                     TO, refused.partition, refused.offset, refused.offset + 1
                 )
-                for record in (record for batch in batches for record in batch):
-                    if (record.value or b"").startswith(value or b""):
-                        return record.value
+                for sent in (record for batch in batches for record in batch):
+                    if _begins(sent.value, record.value) and _begins(sent.key, record.key):
+                        return sent
             except LogLost:
                 return None
         return None
+
+
+def _begins(whole: bytes | None, part: bytes | None) -> bool:
+    return (whole or b"").startswith(part or b"")
 
 
 def marks(committed: Mapping[int, Committed]) -> dict[int, Redriven]:
@@ -157,7 +164,7 @@ def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) ->
                         newest.append(each)
                 progress.advance(len(batch))
             last.extend(newest)
-    last.sort(key=lambda r: (r.record.timestamp_ms, r.partition, r.record.offset))
+    last.sort(key=lambda r: (r.timestamp_ms, r.partition, r.record.offset))
     rows = [
         _shown(each, quarantine.redriven.get(each.record.partition, Redriven()))
         for each in last[-limit:]
@@ -193,7 +200,7 @@ def _shown(refused: Refused, redriven: Redriven) -> dict[str, Any]:
         "reason": refused.reason,
         "detail": refused.detail,
         "event": f"{refused.topic}-{refused.partition}-{refused.offset}",
-        "event_time": iso(record.timestamp_ms),
+        "event_time": iso(refused.timestamp_ms),
         "redriven": redriven.has(refused),
         "key": None if record.key is None else record.key.decode(errors="replace"),
         "value": None if record.value is None else record.value.decode(errors="replace"),

@@ -88,8 +88,8 @@ def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
             screen.say(f"{tally} sent to {events}{stopped}")
     if tally.lost:
         raise BadInput(
-            f"{len(tally.lost)} cannot be sent, for their value was cut and {events} does not hold "
-            f"it any more; ask their sender: {', '.join(tally.lost[:10])}"
+            f"{len(tally.lost)} cannot be sent, for they were cut and {events} does not hold "
+            f"them any more; ask their sender: {', '.join(tally.lost[:10])}"
         )
 
 
@@ -107,15 +107,17 @@ def _outputs(
         record = refused.record
         if done.has(refused) or reason not in (None, refused.reason):
             continue
-        value = quarantine.whole(refused)
-        if refused.is_cut and value is None:
+        whole = quarantine.whole(refused)
+        if whole is None:
             tally.lost.append(f"{refused.topic}-{refused.partition}-{refused.offset}")
             continue
         tally.sent[refused.reason] += 1
-        headers = refused.resent_headers()
         outputs.append(
-            Output(TO, record.partition, record.timestamp_ms, record.key, value, headers)
-        )
+            Output(
+                TO, record.partition, whole.timestamp_ms, whole.key, whole.value,
+                refused.resent_headers(whole),
+            )
+        )  # fmt: skip
     return outputs
 
 

@@ -1,0 +1,67 @@
+"""How large a record is beside its value, and what is cut of one that is too large."""
+
+import re
+from typing import NamedTuple
+
+from stream.core.event import Headers, Reason, Record, Rejection
+
+_CUT = re.compile(
+    r"; (?:the (?:key|value) was cut to its first \d+ bytes|\d+ of \d+ headers were left out)\Z"
+)
+
+
+class Cut(NamedTuple):
+    """What is left of a record's bytes; `said` is for the end of a detail."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    said: str
+
+
+def key_and_headers_bytes(record: Record) -> int:
+    """The bytes of a record's key, and of its headers' names and values."""
+    headers = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
+    return len(record.key or b"") + headers
+
+
+def oversize(record: Record, *, bytes_max: int) -> Rejection | None:
+    """Why a record's key and headers are too large; None: they are not."""
+    found = key_and_headers_bytes(record)
+    if found <= bytes_max:
+        return None
+    return Rejection(
+        Reason.TOO_LARGE, f"key and headers together have {found} bytes, more than {bytes_max}"
+    )
+
+
+def cut(record: Record, *, value_bytes_max: int, key_and_headers_bytes_max: int) -> Cut:
+    """A record within both limits: the beginnings of key and value, and the first headers."""
+    key, value, headers, said = record.key, record.value, record.headers, ""
+    if value is not None and len(value) > value_bytes_max:
+        value = value[:value_bytes_max]
+        said += f"; the value was cut to its first {value_bytes_max} bytes"
+    left = key_and_headers_bytes_max
+    if key is not None and len(key) > left:
+        key = key[:left]
+        said += f"; the key was cut to its first {left} bytes"
+    if headers:
+        kept = _first(headers, left - len(key or b""))
+        if kept < len(headers):
+            said += f"; {len(headers) - kept} of {len(headers)} headers were left out"
+            headers = headers[:kept]
+    return Cut(key, value, headers, said)
+
+
+def is_cut(detail: str) -> bool:
+    """Whether a detail ends with what `cut` said."""
+    return _CUT.search(detail) is not None
+
+
+def _first(headers: Headers, bytes_max: int) -> int:
+    """How many of the first headers fit."""
+    for kept, (name, value) in enumerate(headers):
+        bytes_max -= len(name.encode()) + len(value or b"")
+        if bytes_max < 0:
+            return kept
+    return len(headers)
