@@ -106,9 +106,9 @@ def check(open_house: OpenHouse, path: Path) -> ExitCode:
     Example:
       stream check -c stream.toml
     """  # noqa: D301  # click reads the \b
-    from stream.runtime.commands import doctor  # noqa: PLC0415
+    from stream.runtime.commands import check as room  # noqa: PLC0415
 
-    fine = doctor.check(lambda: open_house(path))
+    fine = room.check(lambda: open_house(path))
     return ExitCode.OK if fine else ExitCode.CONFIG
 
 
