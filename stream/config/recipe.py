@@ -99,7 +99,8 @@ class Model(Section):
     on_change: Literal["refuse", "rebuild", "fresh"] = Field(
         default="refuse",
         description="The committed state is of another recipe: `refuse` (exit 78), `rebuild` "
-        "(replay the log under the new one) or `fresh` (untrained, from here).",
+        "(replay the log under the new one) or `fresh` (untrained, from here; also where the log "
+        "does not give that state again).",
     )
     hash_seed: int | None = Field(
         default=None,

@@ -75,7 +75,14 @@ def last_step(model: Any) -> Any:
     return model
 
 
+def is_of_sklearn(final: Any) -> bool:
+    """Whether it is scikit-learn's, in river's wrapping, which cannot be imported without it."""
+    return type(final).__module__ == "river.compat.sklearn_to_river"
+
+
 def _knows_probabilities(final: Any) -> bool:
+    if is_of_sklearn(final):  # the wrapping always has the method, which may raise
+        return hasattr(final.estimator, "predict_proba")
     if type(final).predict_proba_one is base.Classifier.predict_proba_one:
         return False
     wrapped = final._wrapped_model if isinstance(final, base.Wrapper) else None  # noqa: SLF001

@@ -1,20 +1,22 @@
 """A river estimator as the fold uses it: what it can do is found once, at the start."""
 
 import importlib
-import inspect
 import operator
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from river import active, base
+from river import active, base, model_selection
 
 from stream.core import fused, pickling
-from stream.core.answers import Predict, last_step, predictor
+from stream.core.answers import Predict, is_of_sklearn, last_step, predictor
 from stream.core.event import Feature, Kind
 from stream.core.spec import ModelSpec
 from stream.core.unrolled import settler, unrolled
 from stream.errors import Misconfigured
+
+_PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "cv2": "opencv-python"}
+"""What is installed under another name than it is imported by."""
 
 Learn = Callable[[dict[str, Feature], Any], None]
 
@@ -33,8 +35,9 @@ def build(spec: ModelSpec) -> base.Estimator:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's module may raise anything, and call `sys.exit`
+        way_out = _way_out(error, spec)
         raise Misconfigured(
-            f'model.factory: cannot import "{module_name}": {_told(error)}'
+            f'model.factory: cannot import "{module_name}": {_told(error)}; {way_out}'
         ) from error
     try:
         factory = operator.attrgetter(name)(module)
@@ -50,10 +53,8 @@ def build(spec: ModelSpec) -> base.Estimator:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever else a factory raises, the configuration is wrong
-        raise Misconfigured(
-            f"model.factory: {spec.factory}({_arguments(spec.params)}) raised {_told(error)}; "
-            "mend model.params"
-        ) from error
+        call = f"model.factory: {spec.factory}({_arguments(spec.params)})"
+        raise Misconfigured(f"{call} raised {_told(error)}; {_way_out(error, spec)}") from error
     if not isinstance(model, base.Estimator):
         raise Misconfigured(
             f"model.factory: {spec.factory} gave a {type(model).__name__}, not a river estimator"
@@ -77,16 +78,32 @@ def kind_of(model: base.Estimator) -> Kind:
             f"model.factory: {name} asks for labels, and nobody here could answer; use the "
             "classifier that it wraps"
         )
+    if isinstance(final, base.MultiTargetRegressor | base.MultiLabelClassifier):
+        raise Misconfigured(
+            f"model.factory: {name} predicts several targets at once, and an event has one label; "
+            "use a model of one target, and a pipeline for each of the others"
+        )
     if isinstance(final, base.AnomalyDetector):
         return Kind.ANOMALY
     if isinstance(final, base.Classifier):
-        return Kind.MULTICLASS if final._multiclass else Kind.BINARY  # noqa: SLF001  # river's tag
+        return Kind.MULTICLASS if _is_multiclass(final) else Kind.BINARY
     if isinstance(final, base.Regressor):
         return Kind.REGRESSION
     raise Misconfigured(
         f"model.factory: {name} is no classifier, regressor or anomaly detector, nor does a "
         "pipeline end in one"
     )
+
+
+def _is_multiclass(final: Any) -> bool:
+    """Whether a classifier takes other classes than true and false."""
+    if isinstance(final, model_selection.base.ModelSelectionClassifier):
+        # It says of itself that it knows two classes, whatever the models know that it selects of.
+        return all(kind_of(model) is Kind.MULTICLASS for model in final.models)
+    if is_of_sklearn(final):
+        # River counts its classes; of two that are no bools it would never be told one.
+        return not all(isinstance(each, bool) for each in final.classes)
+    return bool(final._multiclass)  # noqa: SLF001  # river's tag
 
 
 class Methods(NamedTuple):
@@ -114,14 +131,6 @@ def _learner(methods: Any, kind: Kind) -> Learn:
     if kind is Kind.ANOMALY:
         return lambda features, _label: learn_one(features)
     return learn_one
-
-
-def unseeded(model: base.Estimator) -> list[str]:
-    """Where in a model a seed is missing, as `Class.parameter`; [] = it repeats itself.
-
-    River keeps every parameter in an attribute of its name; a seed that is not there is missing.
-    """
-    return sorted(set(_unseeded(model, set())))
 
 
 def trial(model: base.Estimator, kind: Kind, features: dict[str, Feature], label: Any) -> None:
@@ -159,6 +168,30 @@ def _failure(methods: Methods, features: dict[str, Feature]) -> BaseException | 
     return None
 
 
+def _way_out(error: BaseException, spec: ModelSpec) -> str:
+    """What to do about what a factory, or its module, raised."""
+    module = spec.factory.partition(":")[0]
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        missing = error.name.partition(".")[0]
+        if f"{module}.".startswith(f"{error.name}."):
+            return f"put {missing}.py beside the configuration, or install the package {missing}"
+        package = _PACKAGES.get(missing, missing)
+        return f"install it where the worker runs (pip install {package})"
+    if isinstance(error, FileNotFoundError):
+        return "put the file there, or name another"
+    if isinstance(error, TypeError) and spec.params and _is_of_the_call(error):
+        return "mend model.params"
+    if _is_of_the_call(error):
+        return "write what it needs into model.params"
+    return f"mend model.params, or {module}"
+
+
+def _is_of_the_call(error: BaseException) -> bool:
+    """Whether it was raised by calling the factory, before any code of it ran."""
+    trace = error.__traceback__
+    return isinstance(error, TypeError) and trace is not None and trace.tb_next is None
+
+
 def _arguments(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{k}={v!r}" for k, v in params.items())
 
@@ -166,22 +199,3 @@ def _arguments(params: Mapping[str, Any]) -> str:
 def _told(error: BaseException) -> str:
     """An exception on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _unseeded(part: Any, seen: set[int]) -> Iterator[str]:
-    if id(part) in seen:
-        return
-    seen.add(id(part))
-    parts: list[Any] = []
-    if isinstance(part, Mapping):
-        parts += part.values()
-    elif isinstance(part, list | tuple):
-        parts += part
-    elif isinstance(part, base.Base):
-        for name in inspect.signature(type(part)).parameters:
-            inner = getattr(part, name, None)
-            if name == "seed" and inner is None:
-                yield f"{type(part).__name__}.seed"
-            parts.append(inner)
-    for inner in parts:
-        yield from _unseeded(inner, seen)

@@ -2,11 +2,14 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from river import base
+
 from stream.config import Settings
-from stream.core import detectors, learner
+from stream.core import detectors, learner, seeds
 from stream.core.event import Kind
 from stream.core.recipe import Recipe, source_digest
 from stream.errors import Misconfigured
@@ -20,7 +23,25 @@ _DETECTOR_KINDS: Mapping[Kind, DetectorKind] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A recipe, and what was found out while it was written down.
+
+    Attributes:
+        model: untrained; nobody folds with this very one.
+    """
+
+    recipe: Recipe
+    model: base.Estimator
+    kind: Kind
+
+
 def make_recipe(settings: Settings) -> Recipe:
+    """See `prepare`."""
+    return prepare(settings).recipe
+
+
+def prepare(settings: Settings) -> Prepared:
     """Build the model once, refuse what could not be repeated, and write down the recipe.
 
     Raises: Misconfigured: no such factory, unseeded, or a detector that its signal cannot feed.
@@ -32,9 +53,9 @@ def make_recipe(settings: Settings) -> Recipe:
     model = learner.build(spec)
     kind = learner.kind_of(model)
     problems = [
-        f"model.params: {where} is None, so two replays would differ; set a seed "
-        f"(for example model.params.seed = 42, handed on by {spec.factory})"
-        for where in learner.unseeded(model)
+        f"model.params: {where} is None, so two replays would differ; set a seed (for example "
+        f"model.params.{where.rpartition('.')[2]} = 42, handed on by {spec.factory})"
+        for where in seeds.unseeded(model)
     ]
     specs = settings.detectors
     if specs is None:
@@ -43,7 +64,7 @@ def make_recipe(settings: Settings) -> Recipe:
         problems += detectors.problems(specs, _DETECTOR_KINDS[kind])
     if problems:
         raise Misconfigured(*problems)
-    return Recipe(
+    recipe = Recipe(
         pipeline=settings.pipeline,
         events_topic=settings.topics.events,
         model=spec,
@@ -53,6 +74,7 @@ def make_recipe(settings: Settings) -> Recipe:
         hash_seed=settings.effective_hash_seed,
         source=_source(spec.factory.partition(":")[0]),
     )
+    return Prepared(recipe, model, kind)
 
 
 def _source(module: str) -> str:

@@ -30,13 +30,20 @@ def opened_in_its_environment(open_house: Callable[[Path], House], path: Path) -
 
     Raises: Misconfigured.
     """
-    with suppress(Misconfigured):  # the other look says all that is wrong at once
-        # Before river is loaded, or a new interpreter would load it again.
-        settings = load(path, environ=os.environ, without=("detectors",))
-        start_again_with(environment(settings))
+    enter_environment(path)
     house = open_house(path)
     start_again_with(environment(house.settings))
     return house
+
+
+def enter_environment(path: Path) -> None:
+    """Go on as an interpreter with the `environment` of a pipeline; of a broken one as this one.
+
+    To be called before river is loaded, or the new interpreter would load it again.
+    """
+    with suppress(Misconfigured):  # whoever opens the pipeline says all that is wrong at once
+        settings = load(path, environ=os.environ, without=("detectors",))
+        start_again_with(environment(settings))
 
 
 def start_again_with(variables: Mapping[str, str]) -> None:

@@ -5,7 +5,8 @@ committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
   f is not our recipe's     `model.on_change` decides
   c is not where the outcomes end: see resumption.py
   snapshots <= c, f ours    newest first; the first that verifies, else the untrained model at g
-  replay up to c, muted     the digest must then be h, or the log is not what it was: stop
+  replay up to c, muted     the digest must then be h, or the log is not what it was, or the model
+                            does not repeat itself: stop, or begin untrained under "fresh"
 """
 
 import logging
@@ -22,7 +23,7 @@ from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Bounds, Clock, Committed, Reader, SnapshotStore
 from stream.runtime.copies import CopyPace
-from stream.runtime.resumption import Resumption, genesis_of, resumption, second_look
+from stream.runtime.resumption import SUSPECTS, Resumption, genesis_of, resumption, second_look
 from stream.telemetry import Event, Metric, Telemetry
 
 OnChange = Literal["refuse", "rebuild", "fresh"]
@@ -116,7 +117,7 @@ class Restore:
             if self._expected is not None:
                 if not self._slice(task, self._committed_offset(), began + budget_s):
                     return None
-                self._prove(task, self._expected)
+                task = self._task = self._proved(task, self._expected)
                 self._expected = self._replay = None
             if not self._slice(task, self._resumption.offset, began + budget_s):
                 return None
@@ -218,14 +219,17 @@ class Restore:
                 known, sources.reader, self.partition, log_start, start=sources.start
             )
         self._say_moved(committed)
-        sources.telemetry.say(
+        self._say_changed(genesis, what)
+        return genesis
+
+    def _say_changed(self, genesis: int, what: str) -> None:
+        self._sources.telemetry.say(
             Event.RECIPE_CHANGED,
             partition=self.partition,
-            on_change=sources.on_change,
+            on_change=self._sources.on_change,
             genesis=genesis,
             what=what,
         )
-        return genesis
 
     def _what_changed(self, known: Metadata | None) -> str:
         if known is None:
@@ -360,15 +364,21 @@ class Restore:
             task.freeze()
             self._copies.took(self._sources.clock.monotonic() - began)
 
-    def _prove(self, task: Task, expected: Metadata) -> None:
+    def _proved(self, task: Task, expected: Metadata) -> Task:
+        """The task, if it is what was committed; else, with "fresh", an untrained one."""
         reached = task.metadata()
-        if (expected.n, expected.digest) != (reached.n, reached.digest):
-            raise LogLost(
-                f"partition {self.partition}: from {self._origin} the replay up to "
-                f"{task.next_offset} gives digest {reached.digest} after {reached.n} records, "
-                f"committed was {expected.digest} after {expected.n}: the log or the snapshot is "
-                "not what it was; see `stream snapshots verify`"
-            )
+        if (expected.n, expected.digest) == (reached.n, reached.digest):
+            return task
+        what = (
+            f"from {self._origin} the replay up to {task.next_offset} gives digest "
+            f"{reached.digest} after {reached.n} records, committed was {expected.digest} "
+            f"after {expected.n}"
+        )
+        if self._sources.on_change != "fresh":
+            raise LogLost(f"partition {self.partition}: {what}: {SUSPECTS}")
+        self.changed = True
+        self._say_changed(self._resumption.offset, what)
+        return self._untrained(self._resumption.offset)
 
     def _say_restored(self, task: Task) -> None:
         sources = self._sources

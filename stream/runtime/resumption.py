@@ -20,6 +20,14 @@ from stream.errors import LogLost
 from stream.ports import Bounds, Committed, Reader
 from stream.runtime import outcomes
 
+SUSPECTS = (
+    "the log or the snapshot is not what it was, or the model does not repeat itself: `stream "
+    "check` tries the model in two processes, `stream snapshots verify` names the first event "
+    'that differs; mend it and, to go on untrained from here, set model.on_change = "fresh"'
+)
+"""After a replay that did not give what was committed: what may be to blame, how to find out, and
+the way out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumption:

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack, closing
 
-from stream.runtime import memory, preparation, process
+from stream.runtime import first_start, memory, preparation, process
 from stream.runtime.assembly import assemble
 from stream.runtime.house import House
 from stream.runtime.keys import snapshot_keys
@@ -16,13 +16,18 @@ def work(house: House, *, until_end: bool) -> None:
     Raises: StreamError: the process must end with its exit code.
     """
     settings, telemetry = house.settings, house.telemetry
-    recipe = preparation.make_recipe(settings)
+    prepared = preparation.prepare(settings)
+    recipe = prepared.recipe
     with ExitStack() as stack:
         with closing(house.topics()) as topics:
             events = ready_topics(topics, settings, telemetry)
-        # Not before the log was reached: what is refused leaves no key behind.
-        keys = snapshot_keys(settings, house.environ, telemetry)
         reader = stack.enter_context(closing(house.reader()))
+        first_start.try_model(
+            recipe, prepared.kind, events=events, reader=reader, telemetry=telemetry,
+            stopping=house.stopping,
+        )  # fmt: skip
+        # Not before: what is refused leaves no key behind.
+        keys = snapshot_keys(settings, house.environ, telemetry)
         store = stack.enter_context(closing(house.snapshots()))
         log = stack.enter_context(closing(house.log()))
         worker = assemble(

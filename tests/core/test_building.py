@@ -25,7 +25,8 @@ from river import (
 
 from stream.core.answers import NoAnswer
 from stream.core.event import Kind
-from stream.core.learner import build, trial, unseeded
+from stream.core.learner import build, trial
+from stream.core.seeds import unseeded
 from stream.core.spec import ModelSpec
 from stream.errors import Misconfigured
 from tests import fragile

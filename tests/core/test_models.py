@@ -18,7 +18,8 @@ import pytest
 
 import stream.models
 from stream.core.event import Kind
-from stream.core.learner import build, kind_of, unseeded
+from stream.core.learner import build, kind_of
+from stream.core.seeds import unseeded
 from stream.core.spec import ModelSpec
 
 NAMES = list(stream.models.catalogue())

@@ -1,36 +1,25 @@
 """The command `check`: looks at everything a worker needs, and says all problems at once."""
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import islice
-
-from river import base
 
 from stream.core import learner
-from stream.core.codec import Codec
-from stream.core.event import Channel, Event, Kind, Rejection
-from stream.core.recipe import Recipe
+from stream.core.event import Channel, Event, Kind, Reason, Record
 from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
-from stream.runtime import preparation, recent
+from stream.runtime import first_start, preparation, repeating
+from stream.runtime.commands import event_checks
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.inspection import existing_keys
 from stream.runtime.commands.log_checks import LogChecks
 from stream.runtime.house import House
 from stream.runtime.keys import key_path
+from stream.runtime.preparation import Prepared
 from stream.runtime.topics import partition_problems
 
-TRIED_RECORDS_MAX = 100
-"""From the log's start, to find one event that the model can be tried with."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Built:
-    recipe: Recipe
-    model: base.Estimator
-    kind: Kind
+MODEL_ERROR = Reason.MODEL_ERROR.value.encode()
 
 
 def check(open_house: Callable[[], House]) -> bool:
@@ -46,33 +35,45 @@ def check(open_house: Callable[[], House]) -> bool:
         house = open_house()
         findings.clean = house.telemetry.clean
         findings.ok(f"configuration: pipeline {house.settings.pipeline}")
-        built = event = None
+        built, seen = None, Seen()
         with findings.step():
             built = _build(house, findings)
         with findings.step():
             _ask_snapshots(house, findings)
         with findings.step():
-            event = _look_at_kafka(house, findings, built)
+            seen = _look_at_kafka(house, findings, built)
         if built is not None:
             with findings.step():
-                _try_model(findings, built, event)
+                _try_model(house, findings, built, seen)
     return not findings.problems_n
 
 
-def _build(house: House, findings: Findings) -> _Built:
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the log has to try a model with.
+
+    Attributes:
+        records: the first of one partition.
+        event: a valid one, with a label if there is one.
+    """
+
+    records: Sequence[Record] = ()
+    event: Event | None = None
+
+
+def _build(house: House, findings: Findings) -> Prepared:
     """The recipe and its untrained model. Raises: Misconfigured."""
-    recipe = preparation.make_recipe(house.settings)
-    model = learner.build(recipe.model)
-    kind = learner.kind_of(model)
+    prepared = preparation.prepare(house.settings)
+    recipe = prepared.recipe
     try:
-        pickle.dumps(model.clone())
+        pickle.dumps(prepared.model.clone())
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise Misconfigured(
             f"model.factory: {recipe.model.factory} gives a model that cannot be pickled "
             f"({error}); use a module's functions, not lambdas, and keep files and locks out"
         ) from error
-    findings.ok(f"model: {recipe.model.factory}, {kind}, recipe {recipe.fingerprint()}")
-    return _Built(recipe, model, kind)
+    findings.ok(f"model: {recipe.model.factory}, {prepared.kind}, recipe {recipe.fingerprint()}")
+    return prepared
 
 
 def _ask_snapshots(house: House, findings: Findings) -> None:
@@ -86,8 +87,8 @@ def _ask_snapshots(house: House, findings: Findings) -> None:
         findings.note(f"snapshots: {note}")
 
 
-def _look_at_kafka(house: House, findings: Findings, built: _Built | None) -> Event | None:
-    """Topics, then what is in the log. Returns: an event to try the model with, if there is one."""
+def _look_at_kafka(house: House, findings: Findings, built: Prepared | None) -> Seen:
+    """Topics, then what is in the log."""
     with ExitStack() as stack:
         topics = stack.enter_context(closing(house.topics()))
         infos = topics.describe()
@@ -96,12 +97,12 @@ def _look_at_kafka(house: House, findings: Findings, built: _Built | None) -> Ev
             _look_at_topics(house, findings, topics, infos)
         events = infos[Channel.EVENTS]
         if events is None:
-            return None
+            return Seen()
         reader = stack.enter_context(closing(house.reader()))
         with findings.step():
             recipe = None if built is None else built.recipe
             LogChecks(house, findings, recipe=recipe, reader=reader).look(infos, events)
-        return None if built is None else _first_event(findings, reader, events, built)
+        return _look_at_events(house, findings, reader, events, built)
 
 
 def _look_at_topics(
@@ -142,34 +143,49 @@ def _look_at_topics(
         findings.ok("permissions: nothing is denied")
 
 
-def _first_event(
-    findings: Findings, reader: Reader, events: TopicInfo, built: _Built
-) -> Event | None:
-    """A valid event from the log's start, one with a label if there is one."""
-    codec = Codec(built.recipe.shape, built.recipe.limits, built.kind)
-    unlabelled = rejection = None
-    for partition in range(events.partitions):
-        bounds = reader.bounds(Channel.EVENTS, partition)
-        records = recent.records_in(reader, Channel.EVENTS, partition, bounds.start, bounds.end)
-        for record in islice(records, TRIED_RECORDS_MAX):
-            event = codec.decode(record.value)
-            if isinstance(event, Rejection):
-                rejection = rejection or event
-            elif event.label is not None:
-                return event
-            else:
-                unlabelled = unlabelled or event
-        if unlabelled is not None:
-            break
-    if unlabelled is None and rejection is not None:
-        findings.note(
-            f"events: none of the first is valid, so all are quarantined ({rejection.reason}: "
-            f"{rejection.detail}); does [events] say how they look?"
-        )
-    return unlabelled
+def _look_at_events(
+    house: House, findings: Findings, reader: Reader, events: TopicInfo, built: Prepared | None
+) -> Seen:
+    first = event_checks.first_records(reader, events, n=event_checks.RECORDS_MAX)
+    if not first:
+        return Seen()
+    event = event_checks.look(
+        findings, first, shape=house.settings.events.core(), limits=house.settings.limits.core(),
+        kind=None if built is None else built.kind,
+    )  # fmt: skip
+    return Seen(first_start.first_records(reader, events, n=repeating.EVENTS_MAX), event)
 
 
-def _try_model(findings: Findings, built: _Built, event: Event | None) -> None:
+def _try_model(house: House, findings: Findings, built: Prepared, seen: Seen) -> None:
+    """Fold what is there in two processes, then try one event. Raises: Misconfigured."""
+    recipe, factory = built.recipe, built.recipe.model.factory
+    records = seen.records or first_start.made_up(recipe.shape, built.kind)
+    outcomes: Sequence[repeating.Outcome] = ()
+    try:
+        compared = repeating.compare(recipe, records, stopping=house.stopping)
+    except repeating.Untried as error:
+        findings.note(f"model: whether {factory} repeats itself could not be tried: {error}")
+    else:
+        outcomes = compared.outcomes
+        which = "the first" if seen.records else "made-up"
+        if compared.difference is None:
+            findings.ok(f"model: two processes agree on {which} {len(outcomes)} events")
+        else:
+            findings.problem(f"model.factory: {factory} {compared.difference}")
+    # Only now: a fork of a process in which a model has worked may lack its threads.
+    _try_event(findings, built, seen.event)
+    if seen.records:
+        _say_model_errors(findings, outcomes)
+
+
+def _say_model_errors(findings: Findings, outcomes: Sequence[repeating.Outcome]) -> None:
+    """Of how many of the first events the model raised, whatever the first one did."""
+    raised = [each for each in outcomes if (Channel.QUARANTINE, MODEL_ERROR) in each]
+    if raised:
+        event_checks.say_model_errors(findings, len(raised), n=len(outcomes))
+
+
+def _try_event(findings: Findings, built: Prepared, event: Event | None) -> None:
     """Predict and learn once, on a copy. Raises: Misconfigured: not on a real event."""
     if event is not None:
         _trial(built, event)
@@ -185,7 +201,7 @@ def _try_model(findings: Findings, built: _Built, event: Event | None) -> None:
     findings.ok("model: predicts and learns a made-up event")
 
 
-def _trial(built: _Built, event: Event) -> None:
+def _trial(built: Prepared, event: Event) -> None:
     try:
         learner.trial(built.model, built.kind, event.features, event.label)
     except KeyboardInterrupt:

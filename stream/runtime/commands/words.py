@@ -106,7 +106,10 @@ def check(open_house: OpenHouse, path: Path) -> ExitCode:
     Example:
       stream check -c stream.toml
     """  # noqa: D301  # click reads the \b
-    from stream.runtime.commands import check as room  # noqa: PLC0415
+    from stream.runtime import process  # noqa: PLC0415
+
+    process.enter_environment(path)  # what a model computes may follow from the hash seed
+    from stream.runtime.commands import check as room  # noqa: PLC0415  # loads river
 
     fine = room.check(lambda: open_house(path))
     return ExitCode.OK if fine else ExitCode.CONFIG

@@ -1,0 +1,307 @@
+"""Does a model repeat itself? Tried with the first events, in two processes, before it counts.
+
+Whatever comes back after a crash is proved by its digest, and so a model that draws at random, asks
+the clock or goes by where its objects lie loses everything with its snapshots: no replay of it is
+like the other. One process folds the events as the worker will; a second one, which has nothing in
+common with it but the recipe, folds the first half, has its state pickled and read back as a
+snapshot is, in a process that saw none of it, and folds the rest.
+"""
+
+import os
+import pickle
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from stream.core.event import Channel, Output, Record
+from stream.core.quarantine import QUARANTINE_HEADERS
+from stream.core.recipe import Recipe
+from stream.core.task import Task
+from stream.errors import Retryable, StreamError
+from stream.runtime import generators
+from stream.runtime.forking import CAN_FORK, ForkedCopy
+from stream.runtime.second_process import OTHER
+
+EVENTS_MAX = 1_000
+FOLD_S = 0.3
+"""How long each process may fold; of a slow model fewer events are compared."""
+
+DEADLINE_S = 60
+"""To start an interpreter and load river takes a second, on a machine that is busy ten."""
+
+LOOK_EVERY_S = 0.1
+_REASON = QUARANTINE_HEADERS[0]
+_SHOWN_CHARS_MAX = 60
+
+Outcome = tuple[tuple[str, bytes], ...]
+"""What one event gave, as far as the digest goes over it: channel and value, or the reason."""
+
+
+class Untried(Exception):
+    """No answer was to be had, so nothing is known of the model; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a process has to say.
+
+    Attributes:
+        outcomes: of the first events, as many as there was time for.
+        generators: of the untrained model, see `generators`.
+        half: so many of them came before the state was read back from its pickle.
+        raised: what ended it, if that was the model.
+        unreadable: why the pickled state could not be read back.
+    """
+
+    outcomes: tuple[Outcome, ...] = ()
+    generators: tuple[tuple[str, str], ...] = ()
+    half: int | None = None
+    raised: str | None = None
+    unreadable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What was found out.
+
+    Attributes:
+        difference: how two copies of the model differ; None: not at all.
+        outcomes: what this process, or its like, made of the events.
+    """
+
+    difference: str | None
+    outcomes: tuple[Outcome, ...]
+
+
+def compare(recipe: Recipe, records: Sequence[Record], *, stopping: threading.Event) -> Compared:
+    """Let two processes fold these records of one partition, or as many as there is time for.
+
+    Raises: Untried: nobody can tell, or `stopping` was set.
+    """
+    job = {"path": list(sys.path), "recipe": recipe, "records": list(records)}
+    other = _spawned(recipe, OTHER)
+    try:
+        # Only with the recipe's hash seed a fork of this very process is what the worker will be.
+        if CAN_FORK and os.environ.get("PYTHONHASHSEED") == str(recipe.hash_seed):
+            one: _Asked = _Forked(job)
+        else:
+            one = _Spawned(_spawned(recipe, "plain"), job, stopping)
+        theirs = _Spawned(other, job, stopping).answer()
+        ours = one.answer()
+    finally:
+        other.kill()
+        other.wait()
+    return Compared(_difference(ours, theirs, records), ours.outcomes)
+
+
+def fold_all(job: Mapping[str, Any]) -> Answer:
+    """Fold the records one after another, as a worker does."""
+    records = job["records"]
+    try:
+        task = Task(job["recipe"], partition=_partition(records))
+        found = tuple(generators.generators(task.state.model))
+        return Answer(_folded(task, records, FOLD_S), found)
+    except StreamError as error:
+        return Answer(raised=str(error))
+    except Exception as error:  # noqa: BLE001  # the model's; what it was is told
+        return Answer(raised=f"{type(error).__name__}: {error}")
+
+
+def fold_in_two_halves(job: Mapping[str, Any]) -> Answer:
+    """Fold the first half in a process of its own, and the second from its pickled state."""
+    if CAN_FORK:
+        pickled, _ = ForkedCopy(lambda: _first_half(job), deadline_s=DEADLINE_S).payload()
+    else:
+        pickled = _first_half(job)
+    first: Answer
+    first, payload = pickle.loads(pickled)
+    if first.raised is not None:
+        return first
+    half, records = len(first.outcomes), job["records"]
+    try:
+        task = Task(job["recipe"], partition=_partition(records), payload=payload)
+    except pickle.UnpicklingError as error:
+        return replace(first, unreadable=str(error))
+    _unseed()
+    try:
+        rest = _folded(task, records[half:], FOLD_S / 2)
+    except Exception as error:  # noqa: BLE001  # as above
+        return replace(first, raised=f"{type(error).__name__}: {error}")
+    return replace(first, outcomes=first.outcomes + rest)
+
+
+def _first_half(job: Mapping[str, Any]) -> bytes:
+    records = job["records"]
+    half = records[: (len(records) + 1) // 2]
+    try:
+        task = Task(job["recipe"], partition=_partition(records))
+        found = tuple(generators.generators(task.state.model))
+        _unseed()
+        outcomes, payload = _folded(task, half, FOLD_S / 2), task.pickled()
+    except StreamError as error:
+        return pickle.dumps((Answer(raised=str(error)), b""))
+    except Exception as error:  # noqa: BLE001  # as above
+        return pickle.dumps((Answer(raised=f"{type(error).__name__}: {error}"), b""))
+    return pickle.dumps((Answer(outcomes, found, half=len(outcomes)), payload))
+
+
+def _unseed() -> None:
+    """The generators that belong to nobody: what a module seeded when it was loaded is gone."""
+    random.seed()
+    np.random.seed()  # noqa: NPY002  # that is the one
+
+
+def _folded(task: Task, records: Sequence[Record], budget_s: float) -> tuple[Outcome, ...]:
+    outcomes, deadline = [], time.monotonic() + budget_s
+    for record in records:
+        outcomes.append(tuple(map(_told, task.step(record))))
+        if time.monotonic() > deadline:
+            break
+    return tuple(outcomes)
+
+
+def _told(output: Output) -> tuple[str, bytes]:
+    if output.channel is Channel.QUARANTINE:
+        # The detail may hold an address; the digest doesn't go over it.
+        return output.channel.value, dict(output.headers)[_REASON] or b""
+    return output.channel.value, output.value or b""
+
+
+def _partition(records: Sequence[Record]) -> int:
+    return records[0].partition if records else 0
+
+
+# -- the two processes ----------------------------------------------------------------------------
+
+
+class _Forked:
+    """A copy of this process, which has loaded everything already and is left as it is."""
+
+    def __init__(self, job: Mapping[str, Any]) -> None:
+        try:
+            self._copy = ForkedCopy(lambda: pickle.dumps(fold_all(job)), deadline_s=DEADLINE_S)
+        except Retryable as error:
+            raise Untried(str(error)) from error
+
+    def answer(self) -> Answer:
+        """Wait for it. Raises: Untried."""
+        try:
+            return pickle.loads(self._copy.payload()[0])  # type: ignore[no-any-return]
+        except Retryable as error:
+            raise Untried("the model ended its process, or hangs") from error
+
+
+class _Spawned:
+    """A new interpreter."""
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", job: Mapping[str, Any], stopping: threading.Event
+    ) -> None:
+        self._process, self._stopping = process, stopping
+        self._job = pickle.dumps(job)
+
+    def answer(self) -> Answer:
+        """Wait for it. Raises: Untried."""
+        deadline = time.monotonic() + DEADLINE_S
+        job: bytes | None = self._job
+        while not self._stopping.is_set() and time.monotonic() < deadline:
+            try:
+                answered, _ = self._process.communicate(job, timeout=LOOK_EVERY_S)
+            except subprocess.TimeoutExpired:
+                job = None  # it goes on with what it was given
+                continue
+            if self._process.returncode or not answered:
+                raise Untried(f"a second process ended with {self._process.returncode}")
+            return pickle.loads(answered)  # type: ignore[no-any-return]
+        self._process.kill()
+        if self._stopping.is_set():
+            raise Untried("a stop signal came")
+        raise Untried(f"a second process took longer than {DEADLINE_S} s")
+
+
+_Asked = _Forked | _Spawned
+
+
+def _spawned(recipe: Recipe, world: str) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "stream.runtime.second_process", world, str(DEADLINE_S)],
+            env={**os.environ, "PYTHONHASHSEED": str(recipe.hash_seed)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        raise Untried(f"no second process could be had: {error}") from error
+
+
+# -- what differs ---------------------------------------------------------------------------------
+
+WHY = (
+    "something in it draws at random without a seed, asks the clock, or goes by id() or an "
+    "object's hash; give every generator a seed of its own (random.Random(1), numpy's "
+    "default_rng(1), random_state=1) and keep it in the model"
+)
+
+
+def _difference(ours: Answer, theirs: Answer, records: Sequence[Record]) -> str | None:
+    pairs = zip(ours.outcomes, theirs.outcomes, strict=False)
+    for n, (one, other) in enumerate(pairs):
+        if one != other:
+            place = f"event {n + 1} (partition {records[n].partition}, offset {records[n].offset})"
+            what, half = _first_value(one, other), theirs.half
+            if half is not None and n >= half:
+                what += f" (whose state was pickled and read back before event {half + 1})"
+            return (
+                "does not repeat itself: two processes folded the same events, and of "
+                f"{place} {what}; {WHY}"
+            )
+    if theirs.unreadable is not None:
+        return (
+            f"could not be restored from a snapshot of it: {theirs.unreadable}; use plain types, "
+            "and classes of river, numpy or the factory's own package, for what it keeps"
+        )
+    for (whose, state), (_, other_state) in zip(ours.generators, theirs.generators, strict=False):
+        if state != other_state:
+            return f"cannot repeat itself: {whose} begins anywhere, anew in each process; seed it"
+    # What was raised may hold an address, which is another one in each.
+    if (ours.raised is None) != (theirs.raised is None):
+        raised = theirs.raised or ours.raised
+        return f"raised in one of two processes, and not in the other: {raised}"
+    return None
+
+
+def _first_value(one: Outcome, other: Outcome) -> str:
+    for (channel, ours), (other_channel, theirs) in zip(one, other, strict=False):
+        if (channel, ours) == (other_channel, theirs):
+            continue
+        if channel != other_channel:
+            return f"one made a record for {channel}, the other one for {other_channel}"
+        if channel == Channel.QUARANTINE:
+            return f"one was refused as {ours.decode()}, the other as {theirs.decode()}"
+        name, a, b = _first_leaf(msgspec.json.decode(ours), msgspec.json.decode(theirs), "")
+        return f"the {name} is {_shown(a)} in one and {_shown(b)} in the other"
+    return "one raised alerts that the other did not"
+
+
+def _first_leaf(one: Any, other: Any, name: str) -> tuple[str, Any, Any]:
+    """The first value in which two documents that differ do so, with its path."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key, value in one.items():
+            if value != other[key] or type(value) is not type(other[key]):
+                return _first_leaf(value, other[key], f"{name}.{key}" if name else key)
+        return f"order of {name or 'its fields'}", list(one), list(other)
+    return name, one, other
+
+
+def _shown(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _SHOWN_CHARS_MAX else text[:_SHOWN_CHARS_MAX] + "..."
