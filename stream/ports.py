@@ -6,8 +6,8 @@ Two words in every docstring: `Retryable` means the world failed and the same ca
 `Misconfigured` means that it never will (permissions, unknown topic, wrong version).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -180,31 +180,61 @@ class Feed(Protocol):
         ...
 
 
-class StoredSnapshot(msgspec.Struct, frozen=True):
-    """One entry of the index: complete, though not yet verified."""
+SizeBytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+SavedAtMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # the year 9999
+TopicId = Annotated[str, msgspec.Meta(max_length=64)]
 
-    next_offset: int
-    size_bytes: int
-    saved_at_ms: int
+
+class StoredSnapshot(msgspec.Struct, frozen=True):
+    """One entry of the index: complete, though not yet verified.
+
+    Whoever can write to the store may have written it, so each number has a bound, and nothing is
+    decided by any of it but in which order snapshots are tried and removed.
+
+    Attributes:
+        topic_id: of the events topic that it is of; "" where that is not known.
+    """
+
+    next_offset: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    size_bytes: SizeBytes
+    saved_at_ms: SavedAtMs
+    topic_id: TopicId = ""
+
+
+Measure = Callable[[bytes], int]
+"""Gets the first `START_BYTES_MAX` bytes of what is stored as a snapshot, or all of it; says how
+long the whole is, or raises: then no more of it is read, and what it raised goes through."""
 
 
 class SnapshotStore(Protocol):
-    """Sealed snapshots of one pipeline, by partition and offset: a cache, it may forget any."""
+    """Sealed snapshots of one pipeline, by partition and offset: a cache, it may forget any.
+
+    What stands in it may be anybody's: whatever is wrong of it is as good as gone. `BadInput` says
+    that more than one snapshot is; the caller goes on without them.
+    """
 
     def stored(self, partition: int) -> list[StoredSnapshot]:
-        """The complete ones, newest offset first. Raises: Retryable, Misconfigured."""
+        """The complete ones, newest offset first. Raises: Retryable, Misconfigured, BadInput."""
         ...
 
-    def load(self, partition: int, next_offset: int) -> bytes | None:
-        """The sealed bytes; None if any of it is gone. Raises: Retryable, Misconfigured."""
+    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
+        """The sealed bytes, as many as `measure` says; None if any of them is gone.
+
+        Takes seconds, and as many more as a slow network needs for so many bytes.
+
+        Raises: what `measure` raises; Retryable, Misconfigured, BadInput.
+        """
         ...
 
-    def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
-        """Store; visible in `stored` only when whole. Raises: Retryable, Misconfigured."""
+    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
+        """Store; visible in `stored` only when whole.
+
+        Raises: Retryable, Misconfigured, BadInput.
+        """
         ...
 
     def remove(self, partition: int, next_offset: int) -> None:
-        """Forget one; fine if it is gone. Raises: Retryable, Misconfigured."""
+        """Forget one; fine if it is gone. Raises: Retryable, Misconfigured, BadInput."""
         ...
 
     def close(self) -> None:

@@ -11,32 +11,27 @@ committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
 
 import logging
 import pickle
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from stream.core.event import Channel, Record
 from stream.core.recipe import Recipe, changes
-from stream.core.snapshot import Header, Keys, Metadata, Rejected, parse_metadata, unseal
+from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
 from stream.core.task import Task
-from stream.errors import LogLost, Misconfigured, Retryable, StreamError
+from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Clock, Committed, Reader, SnapshotStore
+from stream.runtime.candidates import Candidates, Deadlined
 from stream.runtime.copies import CopyPace
 from stream.runtime.resumption import SUSPECTS, Resumption, genesis_of, resumption, second_look
 from stream.telemetry import Event, Metric, Telemetry
 
-OnChange = Literal["refuse", "rebuild", "fresh"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
-Deadlined = Callable[[str, float], AbstractContextManager[None]]
-"""`Watchdog.watch`: what is done, and the seconds it may take."""
+OnChange = Literal["refuse", "rebuild", "fresh"]
 
 MAKE_S_MAX = 300.0
 """To make an untrained model: a factory may load one that was trained before."""
-
-TAKE_IN_S_MIN, TAKE_IN_BYTES_S = 10.0, 1 << 20
-"""To take a stored state in: so long, and at so many bytes a second: the slowest network that a
-state of hundreds of MB makes sense on."""
 
 PICKLED_BYTES_S = 8 << 20
 """At which a forest is unpickled; to pickle it takes about as long."""
@@ -88,6 +83,7 @@ class Restore:
         self._resumption = Resumption(offset=0)
         self._replay: Iterator[Sequence[Record]] | None = None
         self._pending: Iterator[Record] = iter(())
+        self._candidates = Candidates(sources, partition, deadlined)
         self._copies = CopyPace(sources.clock)
         self._started = sources.clock.monotonic()
         self._origin = ""
@@ -236,11 +232,12 @@ class Restore:
             return "the committed offset carries no metadata of ours; another tool set it"
         ours = self._sources.recipe
         try:
-            for header, _ in self._candidates(self._committed_offset()):
+            for header, _ in self._candidates.up_to(self._committed_offset()):
                 if header.fingerprint == known.fingerprint:
                     return "; ".join(changes(header.recipe, ours.parts()))
         except (Retryable, Misconfigured) as error:
-            self._say_store_away(error)  # what differs is only said better with the store's help
+            # What differs is only said better with the store's help.
+            self._candidates.say_store_away(error)
         return f"fingerprint {known.fingerprint} -> {ours.fingerprint()}"
 
     def _committed_offset(self) -> int:
@@ -254,7 +251,7 @@ class Restore:
 
     def _from_store(self, committed: Committed, known: Metadata, log_start: int) -> Task:
         try:
-            for header, payload in self._candidates(committed.offset):
+            for header, payload in self._candidates.up_to(committed.offset):
                 if header.fingerprint != known.fingerprint or header.genesis != known.genesis:
                     continue  # of an earlier recipe, or of an earlier "fresh" start
                 task = self._unpickled(header, payload)
@@ -265,68 +262,21 @@ class Restore:
         except (Retryable, Misconfigured) as error:
             if known.genesis < log_start:
                 raise  # only a snapshot can help: wait for the store
-            self._say_store_away(error)
+            self._candidates.say_store_away(error)
         return self._untrained(known.genesis)
-
-    def _say_store_away(self, error: StreamError) -> None:
-        self._sources.telemetry.say(
-            Event.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then="go on without"
-        )
-
-    def _candidates(self, offset: int) -> Iterator[tuple[Header, bytes]]:
-        """Verified snapshots of this very partition at or before `offset`, newest first."""
-        sources = self._sources
-        for stored in sources.store.stored(self.partition):
-            if stored.next_offset > offset:
-                continue
-            with self._taking_in("loading a snapshot", stored.size_bytes):
-                sealed = sources.store.load(self.partition, stored.next_offset)
-            if sealed is None:
-                self._reject(stored.next_offset, "parts of it are gone")
-                continue
-            try:
-                header, payload = unseal(sealed, sources.keys)
-            except Rejected as error:
-                self._reject(stored.next_offset, str(error))
-                continue
-            if self._identity(header) != self._identity(None, stored.next_offset):
-                self._reject(stored.next_offset, "it is a snapshot of something else")
-                continue
-            yield header, payload
-
-    def _identity(self, header: Header | None, next_offset: int = 0) -> tuple[object, ...]:
-        if header is None:
-            recipe, topic_id = self._sources.recipe, self._sources.topic_id
-            return (recipe.pipeline, recipe.events_topic, topic_id, self.partition, next_offset)
-        return (
-            header.pipeline, header.topic, header.topic_id, header.partition, header.next_offset,
-        )  # fmt: skip
 
     def _unpickled(self, header: Header, payload: bytes) -> Task | None:
         try:
             # The first task of a recipe makes the untrained model too.
-            with self._taking_in("unpickling a snapshot", len(payload), more_s=MAKE_S_MAX):
+            with self._candidates.taking_in(
+                "unpickling a snapshot", len(payload), more_s=MAKE_S_MAX
+            ):
                 task = Task(self._sources.recipe, partition=self.partition, payload=payload)
         except pickle.UnpicklingError as error:
-            self._reject(header.next_offset, f"it does not unpickle: {error}")
+            self._candidates.reject(header.next_offset, f"it does not unpickle: {error}")
             return None
         self._copies.took(len(payload) / PICKLED_BYTES_S)
         return task
-
-    def _taking_in(
-        self, what: str, size_bytes: int, *, more_s: float = 0.0
-    ) -> AbstractContextManager[None]:
-        return self._deadlined(what, TAKE_IN_S_MIN + size_bytes / TAKE_IN_BYTES_S + more_s)
-
-    def _reject(self, next_offset: int, why: str) -> None:
-        self._sources.telemetry.count(Metric.SNAPSHOTS_REJECTED)
-        self._sources.telemetry.say(
-            Event.SNAPSHOT_REJECTED,
-            level=logging.WARNING,
-            partition=self.partition,
-            next_offset=next_offset,
-            why=why,
-        )
 
     def _slice(self, task: Task, target: int, deadline: float) -> bool:
         """Replay until the target (True) or the deadline (False)."""

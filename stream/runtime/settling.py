@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from stream.core.task import Task
 from stream.ports import Committed, Log
-from stream.runtime.restore import Deadlined, Restore, Sources
+from stream.runtime.candidates import Deadlined
+from stream.runtime.restore import Restore, Sources
 from stream.telemetry import Event
 
 RESTORE_SLICE_S = 0.2

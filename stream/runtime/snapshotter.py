@@ -19,7 +19,7 @@ from typing import Any
 from stream.core.snapshot import Header, seal
 from stream.core.task import Task
 from stream.core.undo import Mark
-from stream.errors import Misconfigured, Retryable
+from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Clock, SnapshotStore, StoredSnapshot
 from stream.runtime.copies import CopyPace
 from stream.runtime.forking import Copy, Fork
@@ -55,13 +55,21 @@ class Policy:
 
 
 def superfluous(
-    stored: Iterable[StoredSnapshot], *, keep: int, now_ms: int, retention_s: float | None
+    stored: Iterable[StoredSnapshot],
+    *,
+    topic_id: str,
+    keep: int,
+    now_ms: int,
+    retention_s: float | None,
 ) -> list[int]:
     """Next offsets of those to remove: all but the newest `keep`, and one of half the retention.
 
     The old one is what a rollback or a verification can begin from while the log reaches back.
+    A topic that was made again counts from 0: the snapshots of the one before it are at higher
+    offsets, and are good for nothing. They go first.
     """
-    ranked = sorted(stored, key=lambda s: -s.next_offset)
+    ids = "", topic_id
+    ranked = sorted(stored, key=lambda s: (s.topic_id not in ids, -s.next_offset))
     newest, older = ranked[:keep], ranked[keep:]
     if retention_s is not None:
         half_ms = retention_s * 500
@@ -286,9 +294,9 @@ class Snapshotter:
     def _save(self, header: Header, payload: bytes, how: "_How") -> None:
         """Seal and store; runs on the executor."""
         partition = header.partition
-        sealed = seal(header, payload, self._key)
         try:
-            self._store.save(partition, header.next_offset, sealed)
+            sealed = seal(header, payload, self._key)
+            self._store.save(partition, header.next_offset, sealed, topic_id=header.topic_id)
             self._telemetry.count(Metric.SNAPSHOTS)
             self._telemetry.say(
                 Event.SNAPSHOT_SAVED,
@@ -301,13 +309,14 @@ class Snapshotter:
             )
             for offset in superfluous(
                 self._store.stored(partition),
+                topic_id=header.topic_id,
                 keep=self._policy.keep,
                 now_ms=self._clock.now_ms(),
                 retention_s=self._policy.retention_s,
             ):
                 self._store.remove(partition, offset)
-        except (Retryable, Misconfigured) as error:
-            # A cache that is away or full: the log holds everything, so go on and try again.
+        except (Retryable, Misconfigured, BadInput) as error:
+            # A cache that is away, full or spoilt: the log holds everything: go on and try again.
             self._telemetry.count(Metric.SNAPSHOTS_FAILED)
             self._say_unreachable(error)
 

@@ -270,6 +270,53 @@ def test_a_damaged_file_is_bad_input(embedded: EmbeddedWorld) -> None:
         values(embedded.reader(), Channel.EVENTS)
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "UPDATE snapshots SET size_bytes = -1 WHERE next_offset = 2",
+        "UPDATE snapshots SET size_bytes = 1e300 WHERE next_offset = 2",
+        "UPDATE snapshots SET saved_at_ms = 'text' WHERE next_offset = 2",
+        "UPDATE snapshots SET saved_at_ms = 9e18 WHERE next_offset = 2",
+        "UPDATE snapshots SET sealed = 'text' WHERE next_offset = 2",
+        "UPDATE snapshots SET sealed = 7 WHERE next_offset = 2",
+        "UPDATE snapshots SET next_offset = 'text' WHERE next_offset = 2",
+        "UPDATE snapshots SET next_offset = -2 WHERE next_offset = 2",
+        "UPDATE snapshots SET topic_id = printf('%5000c', 'x') WHERE next_offset = 2",
+    ],
+)
+def test_a_row_that_is_no_snapshot_is_passed_over(tmp_path: Path, spoil: str) -> None:
+    """SQLite holds any type in any column: what is not ours costs that one snapshot."""
+    path = tmp_path / "log.sqlite"
+    store = EmbeddedSnapshots(path, pipeline=GROUP, clock=SystemClock())
+    store.save(0, 1, b"one")
+    store.save(0, 2, b"two")
+    with sqlite3.connect(path) as operator:
+        operator.execute(spoil)
+    operator.close()
+
+    assert [s.next_offset for s in store.stored(0) if s.next_offset != 2] == [1]
+    assert store.load(0, 2, len) in (None, b"two")
+    assert store.load(0, 1, len) == b"one"
+    store.save(0, 2, b"again")
+    assert store.load(0, 2, len) == b"again"
+
+
+def test_a_file_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Its snapshots stay; of which topic they are nobody knows."""
+    path = tmp_path / "log.sqlite"
+    EmbeddedSnapshots(path, pipeline=GROUP, clock=SystemClock()).save(0, 1, b"one")
+    with sqlite3.connect(path) as operator:
+        operator.execute("ALTER TABLE snapshots DROP COLUMN topic_id")
+        operator.execute("PRAGMA user_version = 1")
+    operator.close()
+
+    store = EmbeddedSnapshots(path, pipeline=GROUP, clock=SystemClock())
+    store.save(0, 2, b"two", topic_id="t")
+
+    assert [(s.next_offset, s.topic_id) for s in store.stored(0)] == [(2, "t"), (1, "")]
+    assert store.load(0, 1, len) == b"one"
+
+
 def test_retention_drops_the_old_prefix(tmp_path: Path) -> None:
     """Like Kafka's: records older than retention go, up to the first one that is young enough."""
     embedded = EmbeddedWorld(tmp_path / "log.sqlite")

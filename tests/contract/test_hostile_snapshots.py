@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -23,10 +23,12 @@ from stream.adapters.memory import MemoryBroker, MemoryReader
 from stream.core import pickling
 from stream.core.event import Channel, Record
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Header, Keys, key_id, seal
+from stream.core.snapshot import MAGIC, Header, Keys, key_id, seal
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 from stream.core.task import Task
-from stream.ports import Committed, SnapshotStore
+from stream.errors import BadInput, Retryable
+from stream.ports import Committed, Measure, SnapshotStore, StoredSnapshot
+from stream.runtime import candidates
 from stream.runtime.restore import Restore, Sources
 from stream.telemetry import Event, Metric
 from tests.contract.worlds import StoreWorld, SystemClock
@@ -106,8 +108,10 @@ class Scene:
 
 def signed(header: Header, body: bytes, key: bytes) -> bytes:
     """A snapshot of any body, with an honest signature."""
-    head = msgspec.json.encode(msgspec.structs.replace(header, key_id=key_id(key)))
-    every = b"SFS1" + struct.pack(">I", len(head)) + head + body
+    told = msgspec.structs.replace(header, key_id=key_id(key), body_bytes=len(body))
+    head = msgspec.json.encode(told)
+    start = MAGIC + struct.pack(">I", len(head)) + head
+    every = start + hmac.digest(key, b"streamfold snapshot start" + start, "sha256") + body
     return every + hmac.digest(key, every, "sha256")
 
 
@@ -156,6 +160,7 @@ def scene(store_world: StoreWorld, tmp_path: Path) -> Scene:
 
 
 def _flipped(sealed: bytes, at: int) -> bytes:
+    at %= len(sealed)
     return sealed[:at] + bytes((sealed[at] ^ 0x10,)) + sealed[at + 1 :]
 
 
@@ -170,8 +175,8 @@ FORGERIES: dict[str, tuple[Callable[[Scene], bytes], str]] = {
     "empty": (lambda _: b"", "not a snapshot"),
     "another format": (lambda s: b"SFS9" + s.sealed()[4:], "not a snapshot"),
     "a bare pickle": (lambda s: s.bomb, "not a snapshot"),
-    "truncated": (lambda s: s.sealed()[:-100], "signature"),
-    "lengthened": (lambda s: s.sealed() + b"\0", "signature"),
+    "truncated": (lambda s: s.sealed()[:-100], "not as long as"),
+    "lengthened": (lambda s: s.sealed() + b"\0", "not as long as"),
     "a bit of the header": (lambda s: _flipped(s.sealed(), 20), "signature"),
     "a bit of the payload": (lambda s: _flipped(s.sealed(), -60), "signature"),
     "a bit of the signature": (lambda s: _flipped(s.sealed(), -1), "signature"),
@@ -245,3 +250,71 @@ def test_the_bomb_is_real(scene: Scene) -> None:
     pickle.loads(scene.bomb)  # noqa: S301  # that is the point
 
     assert scene.mark.exists()
+
+
+class Spoilt:
+    """A store of which some calls raise.
+
+    Attributes:
+        raising: the call's name, or the offset that is loaded -> what it raises.
+    """
+
+    def __init__(self, inner: SnapshotStore, raising: dict[str | int, Exception]) -> None:
+        self._inner = inner
+        self.raising = raising
+        self.loads_n = 0
+
+    def stored(self, partition: int) -> list[StoredSnapshot]:
+        """See `SnapshotStore.stored`."""
+        if "stored" in self.raising:
+            raise self.raising["stored"]
+        every = self._inner.stored(partition)
+        rubbish = [StoredSnapshot(o, 1, 0) for o in self.raising if isinstance(o, int)]
+        return sorted([*every, *rubbish], key=lambda s: -s.next_offset)
+
+    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
+        """See `SnapshotStore.load`."""
+        self.loads_n += 1
+        if next_offset in self.raising:
+            raise self.raising[next_offset]
+        return self._inner.load(partition, next_offset, measure)
+
+
+@pytest.mark.parametrize(
+    "error", [BadInput("a file is damaged"), Retryable("it does not answer")], ids=["bad", "away"]
+)
+def test_a_snapshot_that_does_not_come_costs_itself_alone(scene: Scene, error: Exception) -> None:
+    """A worker goes on from an older one."""
+    store = Spoilt(scene.store, {NEWEST: error})
+    changed = replace(scene, sources=replace(scene.sources, store=cast("SnapshotStore", store)))
+
+    task = changed.restored()
+
+    assert scene.origin() == f"snapshot at {HONEST}"
+    assert task.metadata().encode() == scene.committed.metadata
+
+
+def test_an_index_that_is_rubbish_costs_a_replay(scene: Scene) -> None:
+    """Said once, and the log is replayed from its beginning."""
+    store = Spoilt(scene.store, {"stored": BadInput("no index")})
+    changed = replace(scene, sources=replace(scene.sources, store=cast("SnapshotStore", store)))
+
+    task = changed.restored()
+
+    assert scene.telemetry.counters[Metric.REPLAYED] == COMMITTED
+    assert task.metadata().encode() == scene.committed.metadata
+
+
+def test_a_store_full_of_rubbish_is_looked_through_no_longer_than_so(scene: Scene) -> None:
+    """Then the log is replayed: nobody fills a store so that a start takes for ever."""
+    rubbish: dict[str | int, Exception] = {n: BadInput("no") for n in range(COMMITTED)}
+    task_before = scene.committed.metadata
+    for limit, expected in (("IN_VAIN_N_MAX", 7), ("IN_VAIN_S_MAX", 0)):
+        store = Spoilt(scene.store, rubbish)
+        changed = replace(scene, sources=replace(scene.sources, store=cast("SnapshotStore", store)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(candidates, limit, expected)
+            task = changed.restored()
+
+        assert store.loads_n == expected
+        assert task.metadata().encode() == task_before

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from tests.contract.worlds import StoreWorld
+from stream.core.snapshot import START_BYTES_MAX, Rejected
+from tests.contract.worlds import StoreWorld, loaded
 
 SEALED = bytes(range(256)) * 4
 
@@ -14,7 +15,7 @@ def test_an_empty_store_has_nothing(store_world: StoreWorld) -> None:
     store = store_world.store("p")
 
     assert store.stored(0) == []
-    assert store.load(0, 41) is None
+    assert loaded(store, 0, 41) is None
     store.remove(0, 41)
 
 
@@ -26,7 +27,7 @@ def test_a_saved_snapshot_comes_back(store_world: StoreWorld) -> None:
 
     (entry,) = store.stored(0)
     assert (entry.next_offset, entry.size_bytes) == (41, len(SEALED))
-    assert store.load(0, 41) == SEALED
+    assert loaded(store, 0, 41) == SEALED
 
 
 def test_an_age_is_in_milliseconds_of_this_century(store_world: StoreWorld) -> None:
@@ -49,7 +50,7 @@ def test_the_newest_offset_comes_first(store_world: StoreWorld) -> None:
 
     offsets = [entry.next_offset for entry in store.stored(0)]
     assert offsets == [2**40, 1000, 100, 9, 0]
-    assert store.load(0, 2**40) == b"%d" % 2**40
+    assert loaded(store, 0, 2**40) == b"%d" % 2**40
 
 
 def test_other_clients_see_it_too(store_world: StoreWorld) -> None:
@@ -58,7 +59,7 @@ def test_other_clients_see_it_too(store_world: StoreWorld) -> None:
     first.save(0, 41, SEALED)
     first.close()
 
-    assert store_world.store("p").load(0, 41) == SEALED
+    assert loaded(store_world.store("p"), 0, 41) == SEALED
 
 
 def test_pipelines_and_partitions_are_apart(store_world: StoreWorld) -> None:
@@ -69,8 +70,8 @@ def test_pipelines_and_partitions_are_apart(store_world: StoreWorld) -> None:
     store.save(11, 41, b"eleven")
     other.save(1, 41, b"theirs")
 
-    assert store.load(1, 41) == b"ours"
-    assert other.load(1, 41) == b"theirs"
+    assert loaded(store, 1, 41) == b"ours"
+    assert loaded(other, 1, 41) == b"theirs"
     assert store.stored(0) == []
     assert [entry.size_bytes for entry in store.stored(1)] == [4]
     assert [entry.size_bytes for entry in store.stored(11)] == [6]
@@ -85,7 +86,7 @@ def test_saving_again_replaces(store_world: StoreWorld) -> None:
 
     (entry,) = store.stored(0)
     assert entry.size_bytes == len(b"second")
-    assert store.load(0, 41) == b"second"
+    assert loaded(store, 0, 41) == b"second"
 
 
 def test_a_removed_snapshot_is_gone(store_world: StoreWorld) -> None:
@@ -98,8 +99,8 @@ def test_a_removed_snapshot_is_gone(store_world: StoreWorld) -> None:
     store.remove(0, 41)
 
     assert [entry.next_offset for entry in store.stored(0)] == [42]
-    assert store.load(0, 41) is None
-    assert store.load(0, 42) == b"new"
+    assert loaded(store, 0, 41) is None
+    assert loaded(store, 0, 42) == b"new"
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 8 * 2**20, 8 * 2**20 + 1, 20 * 2**20])
@@ -112,4 +113,42 @@ def test_any_size_comes_back_whole(store_world: StoreWorld, size_bytes: int) -> 
 
     (entry,) = store.stored(3)
     assert entry.size_bytes == size_bytes
-    assert store.load(3, 7) == sealed
+    assert loaded(store, 3, 7) == sealed
+
+
+def test_an_entry_tells_whose_topic_it_is_of(store_world: StoreWorld) -> None:
+    """So that what is left of a topic that was deleted can go first."""
+    store = store_world.store("p")
+
+    store.save(0, 41, SEALED, topic_id="L8pWYgTwRSyBbHKs7NlR5w")
+    store.save(0, 42, SEALED)
+
+    assert [entry.topic_id for entry in store.stored(0)] == ["", "L8pWYgTwRSyBbHKs7NlR5w"]
+
+
+def test_no_more_is_read_than_was_asked_for(store_world: StoreWorld) -> None:
+    """`measure` sees the start alone; another length than it says is as good as gone."""
+    store, sealed = store_world.store("p"), bytes(3 * START_BYTES_MAX)
+    store.save(0, 41, sealed)
+    seen = []
+
+    def measure(start: bytes) -> int:
+        seen.append(len(start))
+        return len(sealed)
+
+    assert store.load(0, 41, measure) == sealed
+    assert seen == [START_BYTES_MAX]
+    for wrong in (len(sealed) - 1, len(sealed) + 1, 0, -1, 10**300):
+        assert store.load(0, 41, lambda _, wrong=wrong: wrong) is None  # type: ignore[misc]
+
+
+def test_what_measure_raises_goes_through(store_world: StoreWorld) -> None:
+    """Then no more of it is read."""
+    store = store_world.store("p")
+    store.save(0, 41, SEALED)
+
+    def refuse(_: bytes) -> int:
+        raise Rejected("not ours")
+
+    with pytest.raises(Rejected, match="not ours"):
+        store.load(0, 41, refuse)

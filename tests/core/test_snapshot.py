@@ -13,15 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.core.snapshot import (
+    MAGIC,
+    START_BYTES_MAX,
     Header,
     Keys,
     Metadata,
     Rejected,
     key_id,
+    opened,
     parse_metadata,
     seal,
     unseal,
 )
+from stream.errors import Misconfigured
 
 KEY = b"k" * 32
 HEADER = Header(
@@ -55,13 +59,19 @@ class Bomb:
 
 def forged(head: bytes, body: bytes, key: bytes = KEY) -> bytes:
     """A snapshot of any parts, with an honest signature."""
-    signed = b"SFS1" + struct.pack(">I", len(head)) + head + body
+    start = MAGIC + struct.pack(">I", len(head)) + head
+    signed = start + hmac.digest(key, b"streamfold snapshot start" + start, "sha256") + body
     return signed + hmac.digest(key, signed, "sha256")
 
 
 def head_of(**changes: Any) -> bytes:
-    """A header's bytes."""
+    """A header's bytes; it may leave the body's length to `forged`."""
     return msgspec.json.encode(msgspec.structs.replace(HEADER, **changes))
+
+
+def whole(body: bytes, key: bytes = KEY, **changes: Any) -> bytes:
+    """A snapshot of any body, whose header tells its length."""
+    return forged(head_of(body_bytes=len(body), **changes), body, key)
 
 
 @settings(max_examples=50, deadline=None)
@@ -72,7 +82,12 @@ def test_what_was_sealed_comes_back(payload: bytes, key: bytes) -> None:
 
     assert back == payload
     assert header == msgspec.structs.replace(
-        HEADER, raw_bytes=len(payload), key_id=key_id(key), format=1, codec="zstd"
+        HEADER,
+        raw_bytes=len(payload),
+        key_id=key_id(key),
+        format=2,
+        codec="zstd",
+        body_bytes=header.body_bytes,
     )
 
 
@@ -125,7 +140,7 @@ def test_a_header_names_the_key_that_signed() -> None:
     """One that names another was not written by us."""
     body = zstandard.compress(b"four")
     with pytest.raises(Rejected, match="and says deadbeef"):
-        unseal(forged(head_of(raw_bytes=4, key_id="deadbeef"), body), Keys(KEY))
+        unseal(whole(body, raw_bytes=4, key_id="deadbeef"), Keys(KEY))
 
 
 def test_keys_are_never_shown() -> None:
@@ -139,7 +154,7 @@ def test_keys_are_never_shown() -> None:
 @given(value=st.binary(max_size=200))
 def test_random_bytes_are_rejected(value: bytes) -> None:
     """Whatever is in the store, only a rejection comes out."""
-    for stored in (value, b"SFS1" + value, forged(value, b""), forged(b"", value)):
+    for stored in (value, MAGIC + value, forged(value, b""), forged(b"", value)):
         with pytest.raises(Rejected):
             unseal(stored, Keys(KEY))
 
@@ -164,7 +179,7 @@ def test_nothing_is_inflated_beyond_what_the_header_says(told: int) -> None:
     """A bomb with an honest signature gets no memory, whatever its own frame claims."""
     bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
     with pytest.raises(Rejected, match="the header says"):
-        unseal(forged(head_of(raw_bytes=told), bomb), Keys(KEY))
+        unseal(whole(bomb, raw_bytes=told), Keys(KEY))
 
 
 def test_a_frame_that_hides_its_size_is_rejected() -> None:
@@ -172,33 +187,67 @@ def test_a_frame_that_hides_its_size_is_rejected() -> None:
     hidden = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1 << 20))
     for told in (0, 1000, 1 << 20):
         with pytest.raises(Rejected):
-            unseal(forged(head_of(raw_bytes=told), hidden), Keys(KEY))
+            unseal(whole(hidden, raw_bytes=told), Keys(KEY))
 
 
 @pytest.mark.parametrize(
-    ("head", "body"),
+    "sealed",
     [
-        (b"", b""),
-        (b"{}", zstandard.compress(b"")),
-        (b"\xff\xfe", b""),
-        (b'{"pipeline": "\xff"}', b""),
-        (b"[" * 100_000, b""),
-        (head_of(raw_bytes=3), b""),
-        (head_of(raw_bytes=3), b"no frame"),
-        (head_of(raw_bytes=3), zstandard.compress(b"four")),
-        (head_of(raw_bytes=4), zstandard.compress(b"four")[:-1]),
-        (head_of(raw_bytes=4), zstandard.compress(b"four") + b"more"),
-        (head_of(raw_bytes=4), zstandard.compress(b"four") * 2),
-        (head_of(raw_bytes=4, format=2), zstandard.compress(b"four")),
-        (head_of(raw_bytes=4, codec="lz4"), zstandard.compress(b"four")),
-        (head_of(raw_bytes=-1), zstandard.compress(b"four")),
+        forged(b"", b""),
+        forged(b"{}", zstandard.compress(b"")),
+        forged(b"\xff\xfe", b""),
+        forged(b'{"pipeline": "\xff"}', b""),
+        forged(b"[" * 100_000, b""),
+        whole(b"", raw_bytes=3),
+        whole(b"no frame", raw_bytes=3),
+        whole(zstandard.compress(b"four"), raw_bytes=3),
+        whole(zstandard.compress(b"four")[:-1], raw_bytes=4),
+        whole(zstandard.compress(b"four") + b"more", raw_bytes=4),
+        whole(zstandard.compress(b"four") * 2, raw_bytes=4),
+        whole(zstandard.compress(b"four"), raw_bytes=4, format=1),
+        whole(zstandard.compress(b"four"), raw_bytes=4, codec="lz4"),
+        whole(zstandard.compress(b"four"), raw_bytes=-1),
+        forged(head_of(raw_bytes=4, body_bytes=7), zstandard.compress(b"four")),
+        forged(head_of(raw_bytes=4, body_bytes=-7), zstandard.compress(b"four")),
+        forged(head_of(raw_bytes=4, body_bytes=10**300), zstandard.compress(b"four")),
     ],
-    ids=range(14),
+    ids=range(17),
 )
-def test_signed_nonsense_is_rejected_too(head: bytes, body: bytes) -> None:
+def test_signed_nonsense_is_rejected_too(sealed: bytes) -> None:
     """A later format, a writer's bug: rejected with what is wrong, never another exception."""
     with pytest.raises(Rejected):
-        unseal(forged(head, body), Keys(KEY))
+        unseal(sealed, Keys(KEY))
+
+
+def test_the_start_alone_tells_how_long_a_snapshot_is() -> None:
+    """Before more of it is read; nobody can claim another length without the key."""
+    sealed = seal(HEADER, PAYLOAD, KEY)
+    body_at = opened(sealed, Keys(KEY)).body_at
+
+    found = opened(sealed[:body_at], Keys(KEY))
+
+    assert found.sealed_bytes == len(sealed)
+    assert found.header.body_bytes == len(sealed) - body_at - 32
+    for index in range(4, body_at):
+        flipped = sealed[:index] + bytes((sealed[index] ^ 1,)) + sealed[index + 1 : body_at + 32]
+        with pytest.raises(Rejected):
+            opened(flipped, Keys(KEY))
+
+
+def test_neither_signature_stands_for_the_other() -> None:
+    """The one of the start is none of a whole, whatever is put behind it."""
+    sealed = seal(HEADER, PAYLOAD, KEY)
+    body_at = opened(sealed, Keys(KEY)).body_at
+    for spliced in (sealed[:body_at], sealed[: body_at - 32] + sealed[-32:] + sealed[body_at:]):
+        with pytest.raises(Rejected):
+            unseal(spliced, Keys(KEY))
+
+
+def test_a_recipe_that_no_reader_would_read_is_refused_when_it_is_sealed() -> None:
+    """So long a header is not looked for."""
+    header = msgspec.structs.replace(HEADER, recipe={"model.params": "x" * START_BYTES_MAX})
+    with pytest.raises(Misconfigured, match="has room for"):
+        seal(header, PAYLOAD, KEY)
 
 
 def test_an_empty_payload_is_a_payload() -> None:

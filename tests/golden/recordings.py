@@ -15,7 +15,7 @@ from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 from stream.core.task import Task
 
 ROOT = Path(__file__).parent
-FOLDER = ROOT / f"SFS1-river-{river_version}"
+FOLDER = ROOT / f"SFS2-river-{river_version}"
 KEYS = Keys(b"the key of the golden files, no secret")
 PARTITION, GENESIS, EVENTS_N, SNAPSHOT_AT_N = 3, 0, 600, 350
 

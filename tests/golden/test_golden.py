@@ -73,6 +73,6 @@ def test_every_recording_still_says_what_it_is(folder: Path, name: str) -> None:
     header, _ = unseal((folder / f"{name}.snapshot").read_bytes(), KEYS)
     committed = parse_metadata(proof["end"][1])
 
-    assert folder.name == f"SFS1-river-{header.recipe['river']}"
+    assert folder.name == f"SFS2-river-{header.recipe['river']}"
     assert committed is not None
     assert committed.fingerprint == header.fingerprint

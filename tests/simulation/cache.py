@@ -10,7 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from stream.adapters.redis import RedisSnapshots
-from stream.ports import StoredSnapshot
+from stream.adapters.redis.metered import Allowance
+from stream.ports import Measure, StoredSnapshot
 from tests.simulation.clock import ManualClock
 
 if TYPE_CHECKING:
@@ -104,13 +105,13 @@ class _Connection:
         self.cache.indexes.get(key, set()).discard(int(member))
         self._after()
 
-    def get(self, key: str) -> bytes | None:
+    def getrange(self, key: str, start: int, last: int) -> bytes:
         self._look()
-        return self.cache.get(key)
+        return (self.cache.get(key) or b"")[start : last + 1]
 
-    def mget(self, keys: list[str]) -> list[bytes | None]:
-        self._look()
-        return [self.cache.get(key) for key in keys]
+    def pipeline(self, *, transaction: bool) -> "_Pipeline":
+        assert not transaction
+        return _Pipeline(self)
 
     def zrevrange(self, key: str, _first: int, most: int) -> list[bytes]:
         self._look()
@@ -131,6 +132,23 @@ class _Connection:
         self._faults(f"{self.call}:after")
 
 
+class _Pipeline:
+    """Commands that are sent together; each may still be the last."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._asked: list[tuple[str, int, int]] = []
+
+    def getrange(self, key: str, start: int, last: int) -> None:
+        self._asked.append((key, start, last))
+
+    def execute(self, *, raise_on_error: bool) -> list[bytes]:
+        assert not raise_on_error
+        self._connection._look()
+        cache = self._connection.cache
+        return [(cache.get(key) or b"")[start : last + 1] for key, start, last in self._asked]
+
+
 class CachedSnapshots(RedisSnapshots):
     """The real adapter on a `Cache`.
 
@@ -142,6 +160,8 @@ class CachedSnapshots(RedisSnapshots):
     def __init__(self, cache: Cache, *, pipeline: str, clock: ManualClock, faults: Faults) -> None:
         self.__dict__.update(_blank(pipeline).__dict__)
         self._clock = clock
+        self._allowance = Allowance(clock)
+        self._spoilt, self._crowded = set(), set()
         self._connection = _Connection(cache, faults)
         self._redis = cast("redis.Redis", self._connection)
 
@@ -150,16 +170,16 @@ class CachedSnapshots(RedisSnapshots):
         self._connection.call = "stored"
         return super().stored(partition)
 
-    def load(self, partition: int, next_offset: int) -> bytes | None:
+    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
         """See `SnapshotStore.load`."""
         self._connection.call = "load"
-        return super().load(partition, next_offset)
+        return super().load(partition, next_offset, measure)
 
-    def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
+    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
         """See `SnapshotStore.save`."""
         self._connection.call = "save"
         self._chunk_bytes = -(-len(sealed) // (1 + next_offset % CHUNKS_MAX))
-        super().save(partition, next_offset, sealed)
+        super().save(partition, next_offset, sealed, topic_id=topic_id)
 
     def remove(self, partition: int, next_offset: int) -> None:
         """See `SnapshotStore.remove`."""

@@ -21,6 +21,7 @@ from stream.ports import Bounds, Committed, StoredSnapshot
 from stream.runtime import restore as restore_module
 from stream.runtime import settling as settling_module
 from stream.runtime import snapshotter as snapshotter_module
+from stream.runtime.candidates import Candidates
 from stream.runtime.restore import Restore
 from stream.runtime.resumption import Resumption
 from stream.runtime.snapshotter import Snapshotter
@@ -104,7 +105,7 @@ class PassesOverEvents(Restore):
         return replace(super()._resumed(committed, known, events, is_ours=is_ours), missing=None)
 
 
-class KnowsNoTopicId(Restore):
+class KnowsNoTopicId(Candidates):
     """Does not ask which topic of that name a snapshot is of."""
 
     def _identity(self, header: Header | None, next_offset: int = 0) -> tuple[object, ...]:
@@ -122,7 +123,7 @@ class SavesLoudly(Snapshotter):
 class IndexFirst(CachedSnapshots):
     """Tells of a snapshot before it is there."""
 
-    def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
+    def save(self, partition: int, next_offset: int, sealed: bytes, **_: str) -> None:
         """See `SnapshotStore.save`."""
         self._connection.call = "save"
         manifest = msgspec.json.encode(
@@ -130,7 +131,7 @@ class IndexFirst(CachedSnapshots):
         )
         self._redis.zadd(self._index(partition), {str(next_offset): next_offset})
         self._redis.set(self._manifest(partition, next_offset), manifest)
-        self._redis.set(self._chunk(partition, next_offset, "w", 0), sealed)
+        self._redis.set(f"{self._manifest(partition, next_offset)}:w:0", sealed)
 
 
 class RemovesNothing(CachedSnapshots):
@@ -234,8 +235,13 @@ def _names_forgotten(patch: pytest.MonkeyPatch) -> Parts:
     return Parts()
 
 
+def _no_topic_id(patch: pytest.MonkeyPatch) -> Parts:
+    patch.setattr(restore_module, "Candidates", KnowsNoTopicId)
+    return Parts()
+
+
 def _any_identity(patch: pytest.MonkeyPatch) -> Parts:
-    patch.setattr(Restore, "_identity", lambda *_: ())
+    patch.setattr(Candidates, "_identity", lambda *_: ())
     return Parts()
 
 
@@ -268,7 +274,7 @@ BUGS: Mapping[str, Plant] = {
     "a broken read taken for the end": _restoring(TakesABrokenReadForTheEnd),
     "a log that lost records taken as it is": _restoring(TakesWhatIsLeft),
     "a replay that is not proved": _restoring(ProvesNothing),
-    "a snapshot of another topic loaded": _restoring(KnowsNoTopicId),
+    "a snapshot of another topic loaded": _no_topic_id,
     "a snapshot under another's key loaded": _any_identity,
     "a lost offset begins again": _begins_again,
     "an offset that was set back taken as it is": _restoring(TakesOffsetsAsTheyAre),

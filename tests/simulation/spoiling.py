@@ -172,9 +172,12 @@ def _forge(cache: Cache, rng: Random, key: bytes) -> str:
 
 def _sealed_as_ours(header: Header, payload: bytes) -> bytes:
     """As `seal` does it, with the name of our key and without the key."""
-    head = msgspec.json.encode(msgspec.structs.replace(header, raw_bytes=len(payload)))
     body = zstandard.ZstdCompressor().compress(payload)
-    sealed = b"".join((MAGIC, struct.pack(">I", len(head)), head, body))
+    told = msgspec.structs.replace(header, raw_bytes=len(payload), body_bytes=len(body))
+    head = msgspec.json.encode(told)
+    start = b"".join((MAGIC, struct.pack(">I", len(head)), head))
+    words = b"streamfold snapshot start"
+    sealed = start + hmac.digest(FORGERS_KEY, words + start, "sha256") + body
     return sealed + hmac.digest(FORGERS_KEY, sealed, "sha256")
 
 

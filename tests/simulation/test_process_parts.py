@@ -97,7 +97,21 @@ def test_which_snapshots_are_superfluous(
     newest = 10 * len(ages_s)
     stored = [StoredSnapshot(newest - 10 * i, 1, -1000 * age) for i, age in enumerate(ages_s)]
 
-    assert removed == superfluous(stored, keep=3, now_ms=0, retention_s=retention_s)
+    assert removed == superfluous(stored, topic_id="t", keep=3, now_ms=0, retention_s=retention_s)
+
+
+def test_snapshots_of_a_dead_topic_go_before_those_of_the_living_one() -> None:
+    """A topic that was made again counts from 0, and the old one's offsets are all higher."""
+    dead = [StoredSnapshot(offset, 1, 0, "dead") for offset in (9_000, 8_000, 7_000)]
+    living = [StoredSnapshot(offset, 1, 0, "living") for offset in (30, 20, 10)]
+    unknown = StoredSnapshot(25, 1, 0)
+
+    def removed(*stored: StoredSnapshot) -> list[int]:
+        return superfluous(stored, topic_id="living", keep=3, now_ms=0, retention_s=None)
+
+    assert removed(*dead, living[2]) == [7_000]
+    assert removed(*dead, *living) == [9_000, 8_000, 7_000]
+    assert removed(*dead, *living[:2], unknown) == [9_000, 8_000, 7_000]
 
 
 _WATCHED = """

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from subprocess import PIPE
 
@@ -19,6 +18,8 @@ from tests.simulation.simulation import Simulation
 from tests.simulation.troubles import Trouble
 
 SEEDS_N = 150
+SIGHTS_SEEDS_N_MAX = 500
+"""Some faults are rare: a read of the log that fails comes in one of a hundred."""
 
 FOUND_SOMETHING = (5851,)
 """Failed once: a worker that retention overtook in the calm phase kept its partitions for ever."""
@@ -55,13 +56,13 @@ def test_a_schedule_of_faults_changes_nothing(
 
 def test_the_schedules_come_to_everything_they_are_for() -> None:
     """A simulation whose faults never happen would pass too."""
-    lines: list[str] = []
-    alerts_n = 0
-    for seed in range(SEEDS_N):
+    missing, alerts_n = set(SIGHTS), 0
+    for seed in range(SIGHTS_SEEDS_N_MAX):
+        lines: list[str] = []
         alerts_n += simulate(seed, note=lines.append).auditor.alerts_n()
-    seen = Counter(sight for line in lines for sight in SIGHTS if sight in line)
-
-    missing = [sight for sight in SIGHTS if not seen[sight]]
+        missing = {sight for sight in missing if not any(sight in line for line in lines)}
+        if seed >= SEEDS_N and not missing:
+            break
 
     assert not missing
     assert alerts_n > SEEDS_N / 2

@@ -4,14 +4,18 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from stream.adapters.embedded import tables
 from stream.adapters.embedded.database import Database
 from stream.core.event import Channel, Headers, Output, Record
+from stream.core.snapshot import START_BYTES_MAX
 from stream.errors import Misconfigured
-from stream.ports import Bounds, Clock, Committed, StoredSnapshot, TopicInfo
+from stream.ports import Bounds, Clock, Committed, Measure, StoredSnapshot, TopicInfo
 
 LOOK_INTERVAL_S: Final = 0.01  # between two looks of a reader that must wait
 WAIT_S: Final = 0.5  # the longest a reader waits before it says so with an empty batch
@@ -165,23 +169,37 @@ class EmbeddedSnapshots:
         """See `SnapshotStore.stored`."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT next_offset, size_bytes, saved_at_ms FROM snapshots"
+                "SELECT next_offset, size_bytes, saved_at_ms, topic_id FROM snapshots"
                 " WHERE pipeline = ? AND partition = ? ORDER BY next_offset DESC",
                 (self._pipeline, partition),
             )
-            return [StoredSnapshot(*row) for row in rows]
+            found = []
+            for row in rows:
+                told = dict(zip(StoredSnapshot.__struct_fields__, row, strict=True))
+                with suppress(msgspec.ValidationError):  # a damaged file holds anything
+                    found.append(msgspec.convert(told, StoredSnapshot))
+            return found
 
-    def load(self, partition: int, next_offset: int) -> bytes | None:
+    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
         """See `SnapshotStore.load`."""
+        start = self._piece(partition, next_offset, START_BYTES_MAX)
+        if start is None:
+            return None
+        size_bytes = measure(start)
+        sealed = self._piece(partition, next_offset, max(0, size_bytes + 1))
+        return sealed if sealed is not None and len(sealed) == size_bytes else None
+
+    def _piece(self, partition: int, next_offset: int, size_bytes: int) -> bytes | None:
+        """The first bytes of one, at most so many."""
         with self._database.reading() as connection:
             row = connection.execute(
-                "SELECT sealed FROM snapshots"
-                " WHERE pipeline = ? AND partition = ? AND next_offset = ?",
-                (self._pipeline, partition, next_offset),
+                "SELECT substr(sealed, 1, ?) FROM snapshots WHERE typeof(sealed) = 'blob'"
+                " AND pipeline = ? AND partition = ? AND next_offset = ?",
+                (min(size_bytes, SNAPSHOT_BYTES_MAX), self._pipeline, partition, next_offset),
             ).fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else bytes(row[0] or b"")
 
-    def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
+    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
         """See `SnapshotStore.save`."""
         if len(sealed) > SNAPSHOT_BYTES_MAX:
             raise Misconfigured(
@@ -192,9 +210,9 @@ class EmbeddedSnapshots:
         with self._database.writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO snapshots"
-                " (pipeline, partition, next_offset, saved_at_ms, size_bytes, sealed)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (*key, self._clock.now_ms(), len(sealed), sealed),
+                " (pipeline, partition, next_offset, saved_at_ms, size_bytes, sealed, topic_id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*key, self._clock.now_ms(), len(sealed), sealed, topic_id),
             )
 
     def remove(self, partition: int, next_offset: int) -> None:

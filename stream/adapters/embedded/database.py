@@ -9,7 +9,7 @@ from typing import Final
 from stream.errors import BadInput, Internal, Misconfigured, Retryable, StreamError
 
 APPLICATION_ID: Final = 0x7374_666C  # "stfl" in the file's header: `file` and we know our own
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_S: Final = 5.0  # a writer holds the file for milliseconds; a stopped one for longer
 PAGE_BYTES: Final = 16_384  # events of 200 bytes: fewer pages to journal than with 4096
 WAL_PAGES: Final = 2_000  # 32 MiB between two checkpoints: each costs an fsync more
@@ -54,12 +54,21 @@ CREATE TABLE snapshots (
     saved_at_ms INTEGER NOT NULL,
     size_bytes INTEGER NOT NULL,
     sealed BLOB NOT NULL,
+    topic_id TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (pipeline, partition, next_offset)
 );
 
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
+
+MIGRATIONS: Final = {
+    1: f"""
+ALTER TABLE snapshots ADD COLUMN topic_id TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = {SCHEMA_VERSION};
+""",
+}
+"""What brings the file of an older version up to date."""
 
 # By SQLite's primary result code: who must act, and what to do. Anything else is our own failure.
 _MEANINGS: Final[dict[int, tuple[type[StreamError], str]]] = {
@@ -152,13 +161,14 @@ def _opened(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the schema in a new file; refuse what is not ours or from a newer version."""
+    """Make the schema, or bring it up to date; refuse what is not ours or from a newer version."""
     if _version(connection, path) == SCHEMA_VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
-    # Another process may have made it while we waited for the lock.
-    if _version(connection, path) == 0:
-        for statement in SCHEMA.split(";"):
+    # Another process may have done it while we waited for the lock.
+    version = _version(connection, path)
+    if version != SCHEMA_VERSION:
+        for statement in (MIGRATIONS[version] if version else SCHEMA).split(";"):
             connection.execute(statement)
     connection.execute("COMMIT")
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from stream.adapters.memory.broker import MemoryBroker
 from stream.adapters.memory.topic import Partition
 from stream.core.event import Channel, Headers, Record
+from stream.core.snapshot import START_BYTES_MAX
 from stream.errors import LogLost
-from stream.ports import Bounds, Committed, StoredSnapshot, TopicInfo
+from stream.ports import Bounds, Committed, Measure, StoredSnapshot, TopicInfo
 
 WAIT_S = 0.1  # what a reader asks the clock to sleep when it must wait for records
 
@@ -151,15 +152,18 @@ class MemorySnapshots:
         held = self._held(partition)
         return [held[next_offset][0] for next_offset in sorted(held, reverse=True)]
 
-    def load(self, partition: int, next_offset: int) -> bytes | None:
+    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
         """See `SnapshotStore.load`."""
         self._broker.faults("load")
         entry = self._held(partition).get(next_offset)
-        return None if entry is None else entry[1]
+        if entry is None:
+            return None
+        sealed = entry[1]
+        return sealed if len(sealed) == measure(sealed[:START_BYTES_MAX]) else None
 
-    def save(self, partition: int, next_offset: int, sealed: bytes) -> None:
+    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
         """See `SnapshotStore.save`."""
-        entry = StoredSnapshot(next_offset, len(sealed), self._broker.clock.now_ms())
+        entry = StoredSnapshot(next_offset, len(sealed), self._broker.clock.now_ms(), topic_id)
         with self._broker.step("save"):
             self._held(partition)[next_offset] = entry, bytes(sealed)
 

@@ -6,11 +6,11 @@ from contextlib import closing
 import msgspec
 
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Header, Keys, Rejected, unseal
+from stream.core.snapshot import GONE, Header, Keys, Rejected, opened, unseal
 from stream.errors import BadInput, Misconfigured
 from stream.ports import SnapshotStore
 from stream.runtime.commands import screen
-from stream.runtime.commands.status import partitions_of
+from stream.runtime.commands.status import partitions_of, stored_in
 from stream.runtime.house import House
 from stream.runtime.keys import key_path, snapshot_keys
 
@@ -104,7 +104,7 @@ def stored(
             age_s=max(0.0, (now_ms - entry.saved_at_ms) / 1000),
         )
         for partition in partitions
-        for entry in store.stored(partition)
+        for entry in stored_in(house, store, partition)
     ]
     if offset is None:
         return found
@@ -117,12 +117,14 @@ def stored(
 
 def unsealed(found: Found, store: SnapshotStore, keys: Keys) -> tuple[Found, bytes]:
     """With its header, or with the problem; and the payload. Raises: Retryable, Misconfigured."""
-    sealed = store.load(found.partition, found.next_offset)
-    if sealed is None:
-        return msgspec.structs.replace(found, problem="parts of it are gone"), b""
     try:
+        sealed = store.load(
+            found.partition, found.next_offset, lambda start: opened(start, keys).sealed_bytes
+        )
+        if sealed is None:
+            raise Rejected(GONE)
         header, payload = unseal(sealed, keys)
-    except Rejected as error:
+    except BadInput as error:
         return msgspec.structs.replace(found, problem=str(error)), b""
     return msgspec.structs.replace(found, header=header), payload
 

@@ -10,8 +10,8 @@ import msgspec
 from stream.core.event import Channel, Kind, Record
 from stream.core.scores import WINDOW_N, Score, score
 from stream.core.snapshot import parse_metadata
-from stream.errors import Misconfigured, Retryable
-from stream.ports import Reader, StoredSnapshot, TopicInfo, Topics
+from stream.errors import BadInput, Misconfigured, Retryable
+from stream.ports import Reader, SnapshotStore, StoredSnapshot, TopicInfo, Topics
 from stream.runtime import recent
 from stream.runtime.commands import screen
 from stream.runtime.house import House
@@ -165,13 +165,26 @@ def _newest_snapshots(house: House, partitions: int) -> dict[int, StoredSnapshot
     try:
         with closing(house.snapshots()) as store:
             for partition in range(partitions):
-                stored = store.stored(partition)
+                stored = stored_in(house, store, partition)
                 if stored:
                     found[partition] = stored[0]
     except (Retryable, Misconfigured) as error:
         screen.say(house.telemetry.clean(f"stream: snapshots unknown: {error}"), error=True)
         return {}
     return found
+
+
+def stored_in(house: House, store: SnapshotStore, partition: int) -> list[StoredSnapshot]:
+    """What the store tells of a partition; [] with a line on stderr if that is rubbish.
+
+    Raises: Retryable, Misconfigured.
+    """
+    try:
+        return store.stored(partition)
+    except BadInput as error:
+        text = f"stream: snapshots of partition {partition} unknown: {error}"
+        screen.say(house.telemetry.clean(text), error=True)
+        return []
 
 
 def _score(

@@ -23,7 +23,7 @@ from stream.runtime.commands.inspection import (
     stored,
     unsealed,
 )
-from stream.runtime.commands.status import events_topic
+from stream.runtime.commands.status import events_topic, stored_in
 from stream.runtime.house import House
 
 REPORT_EVERY = 100
@@ -55,7 +55,7 @@ def verify(house: House, *, partition: int | None, offset: int | None, as_json: 
         every = stored(house, store, partitions, offset=offset)
         # In this order: a snapshot is only taken of what was committed before.
         committed = reader.committed()
-        verifier = _Verifier(recipe, events, store, reader, keys)
+        verifier = _Verifier(house, recipe, events, store, reader, keys)
         total = sum(max(0, _offset(committed, f.partition) - f.next_offset) for f in every)
         found = []
         with screen.Progress("records replayed", total=total, clock=house.clock()) as progress:
@@ -97,6 +97,7 @@ class _Verifier:
         proved: partition -> the metadata at the offsets that replays reached and found right.
     """
 
+    house: House
     recipe: Recipe
     events: TopicInfo
     store: SnapshotStore
@@ -122,7 +123,7 @@ class _Verifier:
             )
         opened, payload = unsealed(found, self.store, self.keys)
         if opened.header is None:
-            there = {s.next_offset for s in self.store.stored(found.partition)}
+            there = {s.next_offset for s in stored_in(self.house, self.store, found.partition)}
             return opened if found.next_offset in there else None
         problem = self._header_problem(opened.header, found, committed=committed, known=known)
         if problem is not None:

@@ -1,0 +1,307 @@
+"""The snapshots' store in Redis: see the package's docstring for its keys."""
+
+import uuid
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from stream.adapters.redis.metered import Allowance, MeteredSocket
+from stream.adapters.redis.words import (
+    BYTES_S,
+    CALL_TIMEOUT_S,
+    CHUNK_BYTES,
+    CONNECT_TIMEOUT_S,
+    INDEX_MAX,
+    LOOK_BYTES_MAX,
+    MANIFEST_BYTES_MAX,
+    UNFINISHED_S,
+    WORDS_BYTES,
+    Manifest,
+    is_other_type,
+    offsets_of,
+    parsed,
+    told_bytes,
+    translated,
+)
+from stream.core.snapshot import START_BYTES_MAX
+from stream.errors import BadInput, Misconfigured
+from stream.ports import Clock, Measure, StoredSnapshot
+
+
+class RedisSnapshots:
+    """See `stream.ports.SnapshotStore`. Connects at the first call.
+
+    Args:
+        url: redis://, rediss:// or unix://.
+        call_timeout_s: longest wait for one answer; a call of ours has several.
+        chunk_bytes: the most that one value holds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pipeline: str,
+        clock: Clock,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        self._chunk_bytes = chunk_bytes
+        self._prefix = f"streamfold:{{{pipeline}}}:"
+        self._clock = clock
+        self._call_timeout_s = call_timeout_s
+        self._allowance = Allowance(clock)
+        self._spoilt: set[int] = set()
+        self._crowded: set[int] = set()
+        try:
+            self._redis = redis.Redis.from_url(
+                url,
+                socket_connect_timeout=CONNECT_TIMEOUT_S,
+                socket_timeout=call_timeout_s,
+                # By default a silent server is asked ten times. Once more is for a connection that
+                # was idle for so long that the server or something in between dropped it.
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+                redis_connect_func=self._connected,
+            )
+        except ValueError:
+            # Not its text: that can hold a piece of the password.
+            raise Misconfigured(
+                "redis.url: write redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix://PATH"
+            ) from None
+
+    def ping(self) -> str | None:
+        """Whether it answers; what an operator should know of it, or None if all is well.
+
+        Raises: Retryable, Misconfigured, BadInput.
+        """
+        with self._asking(LOOK_BYTES_MAX, self._call_timeout_s):
+            self._redis.ping()
+        try:
+            with self._asking(LOOK_BYTES_MAX, self._call_timeout_s):
+                policy = self._redis.config_get("maxmemory-policy").get("maxmemory-policy")
+        except Misconfigured:
+            return None  # an ACL may forbid CONFIG, and rightly so
+        if policy not in (None, "noeviction"):
+            return f"maxmemory-policy is {policy}: snapshots may be evicted; use noeviction"
+        return None
+
+    def stored(self, partition: int) -> list[StoredSnapshot]:
+        """See `SnapshotStore.stored`; entries without a manifest of ours are left out."""
+        try:
+            with self._asking(LOOK_BYTES_MAX, self._call_timeout_s):
+                offsets = offsets_of(self._members(partition))
+                manifests = self._manifests(partition, offsets)
+        except BadInput as error:
+            self._spoilt.add(partition)
+            raise BadInput(
+                f"{self._index(partition)} in Redis is no index of ours ({error}); the next "
+                "snapshot begins a new one"
+            ) from error
+        return [
+            StoredSnapshot(offset, found.size_bytes, found.saved_at_ms, found.topic_id)
+            for offset, found in zip(offsets, manifests, strict=True)
+            if found is not None
+        ]
+
+    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
+        """See `SnapshotStore.load`."""
+        with self._asking(START_BYTES_MAX + WORDS_BYTES * 16, self._call_timeout_s):
+            manifest = parsed(self._start_of(self._manifest(partition, next_offset)))
+            if manifest is None:
+                return None
+            parts = self._read(self._chunks(partition, next_offset, manifest))
+            next(parts)
+            start = parts.send(min(START_BYTES_MAX, manifest.size_bytes))
+        size_bytes = measure(start)
+        if size_bytes != manifest.size_bytes:
+            return None
+        if size_bytes == len(start):
+            return start
+        # By now a writer of ours has signed how long it is.
+        bytes_n = size_bytes + WORDS_BYTES * (1 + manifest.chunks)
+        with self._asking(bytes_n, self._call_timeout_s + size_bytes / BYTES_S):
+            sealed = parts.send(size_bytes)
+        return sealed if len(sealed) == size_bytes else None
+
+    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
+        """See `SnapshotStore.save`."""
+        size = self._chunk_bytes
+        pieces = [sealed[i : i + size] for i in range(0, len(sealed), size)]
+        manifest = Manifest(
+            self._name_of_write(), len(pieces), len(sealed), self._clock.now_ms(), topic_id
+        )
+        chunks = self._chunks(partition, next_offset, manifest)
+        is_told = False
+        with self._asking(LOOK_BYTES_MAX, self._call_timeout_s * 4 + len(sealed) / BYTES_S):
+            try:
+                for chunk, piece in zip(chunks, pieces, strict=True):
+                    self._redis.set(chunk, piece, ex=UNFINISHED_S)
+                before, is_new = self._tell(partition, next_offset, manifest, chunks)
+                is_told = True
+                self._enter(partition, next_offset)
+                if is_new:
+                    self._persist(self._manifest(partition, next_offset), *chunks)
+            except redis.ResponseError:
+                # A full Redis must not stay full of halves. (Out of reach, they expire.)
+                if chunks and not is_told:
+                    with suppress(redis.RedisError):
+                        self._redis.unlink(*chunks)
+                raise
+            if before is not None and (theirs := self._chunks(partition, next_offset, before)):
+                self._redis.unlink(*theirs)
+
+    def remove(self, partition: int, next_offset: int) -> None:
+        """See `SnapshotStore.remove`: index last, so that what is left of it can be found."""
+        whole = self._manifest(partition, next_offset)
+        with self._asking(LOOK_BYTES_MAX, self._call_timeout_s * 4):
+            raw = self._start_of(whole)
+            if raw:
+                manifest = parsed(raw)
+                chunks = [] if manifest is None else self._chunks(partition, next_offset, manifest)
+                # One command: nobody sees a half, and no half is left.
+                self._redis.unlink(whole, *chunks)
+            self._redis.zrem(self._index(partition), str(next_offset))
+
+    def close(self) -> None:
+        """See `SnapshotStore.close`."""
+        self._redis.close()
+
+    # -- keys --------------------------------------------------------------------------------------
+
+    def _index(self, partition: int) -> str:
+        return f"{self._prefix}{partition}:index"
+
+    def _manifest(self, partition: int, offset: int) -> str:
+        return f"{self._prefix}{partition}:{offset}"
+
+    def _chunks(self, partition: int, offset: int, manifest: Manifest) -> list[str]:
+        whole = self._manifest(partition, offset)
+        return [f"{whole}:{manifest.write}:{n}" for n in range(manifest.chunks)]
+
+    def _name_of_write(self) -> str:
+        return uuid.uuid4().hex[:12]
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def _members(self, partition: int) -> list[bytes]:
+        members = self._redis.zrevrange(self._index(partition), 0, INDEX_MAX)
+        if len(members) > INDEX_MAX:
+            self._crowded.add(partition)
+        return [member for member in members if isinstance(member, bytes)]
+
+    def _manifests(self, partition: int, offsets: list[int]) -> list[Manifest | None]:
+        if not offsets:
+            return []
+        asked = self._redis.pipeline(transaction=False)
+        for offset in offsets:
+            asked.getrange(self._manifest(partition, offset), 0, MANIFEST_BYTES_MAX - 1)
+        return [parsed(told_bytes(told)) for told in asked.execute(raise_on_error=False)]
+
+    def _start_of(self, key: str) -> bytes:
+        return self._range(key, 0, MANIFEST_BYTES_MAX)
+
+    def _range(self, key: str, start: int, stop: int) -> bytes:
+        """A piece of a string; b"" if there is none, or no string."""
+        try:
+            told: object = self._redis.getrange(key, start, stop - 1)
+        except redis.ResponseError as error:
+            told = error
+        return told_bytes(told)
+
+    def _read(self, chunks: list[str]) -> Generator[bytes, int, None]:
+        """Is sent how many bytes are wanted from the start on; yields so many, or all there are."""
+        data = bytearray()
+        at, left = 0, iter(chunks)
+        chunk = next(left, None)
+        wanted = yield b""
+        while True:
+            if chunk is None or len(data) >= wanted:
+                wanted = yield bytes(data)
+                continue
+            piece = self._range(chunk, at, at + min(wanted - len(data), CHUNK_BYTES))
+            data += piece
+            at += len(piece)
+            if not piece:
+                # Its end, or it is gone, and so is what comes after.
+                at, chunk = 0, next(left, None) if at else None
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def _tell(
+        self, partition: int, offset: int, manifest: Manifest, chunks: list[str]
+    ) -> tuple[Manifest | None, bool]:
+        """Write the manifest. Returns: what stood there, and whether it was nothing of ours."""
+        whole, value = self._manifest(partition, offset), msgspec.json.encode(manifest)
+        raw = self._start_of(whole)
+        if len(raw) >= MANIFEST_BYTES_MAX:
+            self._redis.unlink(whole)  # never written by us, and too long to be read
+            raw = b""
+        # What the index does not name must not stay: a writer that dies here leaves nothing
+        # behind. What it may name already must stay: of the two always one is whole.
+        is_new = not raw
+        ex = UNFINISHED_S if is_new else None
+        if not is_new:
+            self._persist(*chunks)
+        try:
+            before = self._redis.set(whole, value, get=True, ex=ex)
+        except redis.ResponseError as error:
+            if not is_other_type(error):
+                raise
+            self._redis.unlink(whole)
+            before = self._redis.set(whole, value, get=True, ex=ex)
+        return parsed(told_bytes(before)), is_new
+
+    def _enter(self, partition: int, offset: int) -> None:
+        """Put an offset into the index; a new one, where there is none of ours."""
+        index = self._index(partition)
+        if partition in self._spoilt:
+            self._redis.unlink(index)
+            self._spoilt.discard(partition)
+        elif partition in self._crowded:
+            self._sweep(partition)
+            self._crowded.discard(partition)
+        try:
+            self._redis.zadd(index, {str(offset): offset})
+        except redis.ResponseError as error:
+            if not is_other_type(error):
+                raise
+            self._redis.unlink(index)
+            self._redis.zadd(index, {str(offset): offset})
+
+    def _sweep(self, partition: int) -> None:
+        """Make room in an index that is longer than we look; ours has `snapshots.keep` entries."""
+        members = self._members(partition)
+        offsets = offsets_of(members)
+        told = zip(offsets, self._manifests(partition, offsets), strict=True)
+        ours = {b"%d" % offset for offset, manifest in told if manifest is not None}
+        foreign = [member for member in members if member not in ours]
+        if foreign:
+            self._redis.zrem(self._index(partition), *foreign)
+        else:
+            self._redis.unlink(self._index(partition))
+
+    def _persist(self, *keys: str) -> None:
+        for key in keys:
+            self._redis.persist(key)
+
+    # -- the connection ----------------------------------------------------------------------------
+
+    def _connected(self, connection: Any) -> None:
+        """Of each new connection, before its handshake: from here on its answers are measured."""
+        connection._sock = MeteredSocket(connection._sock, self._allowance)  # noqa: SLF001  # no other way in
+        try:
+            connection.on_connect()
+        except BaseException:
+            connection.disconnect()  # redis-py would take it for ready
+            raise
+
+    @contextmanager
+    def _asking(self, bytes_n: int, seconds: float) -> Iterator[None]:
+        """For a few commands: their answers' bytes, their time, and their errors in our words."""
+        with translated(), self._allowance.of(bytes_n, seconds):
+            yield

@@ -1,0 +1,93 @@
+"""What stands in Redis, within its bounds; what redis-py makes of answers; and its errors."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import msgspec
+import redis
+
+from stream.adapters.redis.metered import TooMuchError
+from stream.errors import BadInput, Misconfigured, Retryable
+from stream.ports import SavedAtMs, SizeBytes, TopicId
+
+CHUNK_BYTES = 8 << 20
+"""One command blocks Redis for all others; 512 MB is its limit for a value."""
+
+CONNECT_TIMEOUT_S = 2.0
+CALL_TIMEOUT_S = 5.0
+
+BYTES_S = 2 << 20
+"""At which a snapshot must at least come and go, beside the time for a call."""
+
+UNFINISHED_S = 3_600
+"""How long the chunks of an unfinished snapshot are kept; writing one takes seconds."""
+
+INDEX_MAX = 1_000
+MANIFEST_BYTES_MAX = 1_024
+LOOK_BYTES_MAX = 2 << 20  # of an index and all its manifests
+WORDS_BYTES = 4_096  # of what stands around an answer, and of a handshake
+_OFFSET = re.compile(rb"0|[1-9][0-9]{0,18}")
+_OFFSET_MAX = 2**63 - 1
+_PROTOCOL_ERRORS = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What redis-py's parser raises on an answer that is none."""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Which write's chunks a snapshot is, and what is told of it unverified."""
+
+    write: Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,32}$")]
+    chunks: Annotated[int, msgspec.Meta(ge=0, le=10_000)]  # 80 GB
+    size_bytes: SizeBytes
+    saved_at_ms: SavedAtMs
+    topic_id: TopicId = ""
+
+
+_decode = msgspec.json.Decoder(Manifest).decode
+
+
+def parsed(raw: bytes) -> Manifest | None:
+    """A manifest; None if somebody damaged it: then the snapshot is as good as gone."""
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def told_bytes(told: object) -> bytes:
+    """An answer's bytes; b"" if there was no such key, or it was of another type."""
+    if isinstance(told, Exception) and not is_other_type(told):
+        raise told
+    return told if isinstance(told, bytes) else b""
+
+
+def is_other_type(error: Exception) -> bool:
+    """Whether a key is of another type than ours are."""
+    return isinstance(error, redis.ResponseError) and str(error).startswith("WRONGTYPE")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Redis-py's errors in our words."""
+    try:
+        yield
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
+        raise Misconfigured(f"redis.url: {error}; check the user, its password and ACL") from error
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        raise Retryable(f"Redis is not reachable: {error}") from error
+    except TooMuchError as error:
+        raise BadInput(f"Redis: {error}") from error
+    except redis.RedisError as error:
+        if is_other_type(error):
+            raise BadInput(f"Redis: {error}") from error
+        # Full, read-only, loading, failing over: all of it may be over at the next try.
+        raise Retryable(f"Redis refused: {type(error).__name__}: {error}") from error
+    except _PROTOCOL_ERRORS as error:
+        raise Retryable(f"Redis' answer is none: {type(error).__name__}: {error}") from error
+
+
+def offsets_of(members: list[bytes]) -> list[int]:
+    """An index's offsets, the newest first, whatever their scores say."""
+    found = {int(member) for member in members if _OFFSET.fullmatch(member)}
+    return sorted((offset for offset in found if offset <= _OFFSET_MAX), reverse=True)

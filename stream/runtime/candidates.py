@@ -1,0 +1,125 @@
+"""The stored snapshots that a restore may go on from, the newest first, each verified.
+
+Whoever can write to the store may have written any of them. Each that is not what it should be
+costs a line, and a bounded time; then the next one is looked at, and in the end the log is there.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from stream.core.snapshot import GONE, Header, Rejected, opened, unseal
+from stream.errors import BadInput, Retryable, StreamError
+from stream.ports import StoredSnapshot
+from stream.telemetry import Event, Metric
+
+if TYPE_CHECKING:
+    from stream.runtime.restore import Sources
+
+Deadlined = Callable[[str, float], AbstractContextManager[None]]
+"""`Watchdog.watch`: what is done, and the seconds it may take."""
+
+TAKE_IN_S_MIN, TAKE_IN_BYTES_S = 20.0, 1 << 20
+"""To take a stored state in: so long, and at so many bytes a second: the slowest network that a
+state of hundreds of MB makes sense on. A store gives up long before."""
+
+IN_VAIN_S_MAX, IN_VAIN_N_MAX = 30.0, 100
+"""So much of what is stored is looked at in vain; then the log is replayed: a store that somebody
+filled with rubbish must not keep a worker from it."""
+
+
+class Candidates:
+    """Looks through what is stored of one partition."""
+
+    def __init__(self, sources: "Sources", partition: int, deadlined: Deadlined) -> None:
+        self._sources = sources
+        self._partition = partition
+        self._deadlined = deadlined
+
+    def up_to(self, offset: int) -> Iterator[tuple[Header, bytes]]:
+        """Verified snapshots of this very partition at or before `offset`, newest first.
+
+        Raises: Retryable: the store failed, and none came that the caller could use.
+        """
+        sources, away = self._sources, None
+        deadline_s = sources.clock.monotonic() + IN_VAIN_S_MAX
+        for n, stored in enumerate(self._stored(offset)):
+            if n >= IN_VAIN_N_MAX or sources.clock.monotonic() > deadline_s:
+                self.reject(stored.next_offset, "too much was looked at in vain")
+                break
+            try:
+                found = self._loaded(stored)
+            except Retryable as error:
+                # One that does not come in time; an older one may.
+                self.say_store_away(error, then="try an older one")
+                if away is not None:
+                    break
+                away = error
+                continue
+            except BadInput as error:
+                self.reject(stored.next_offset, str(error))
+                continue
+            yield found
+        if away is not None:
+            raise away
+
+    def _stored(self, offset: int) -> list[StoredSnapshot]:
+        """What the store tells of, those of the living topic first: the others are not ours."""
+        try:
+            every = self._sources.store.stored(self._partition)
+        except BadInput as error:
+            self.say_store_away(error)
+            return []
+        topic_ids = "", self._sources.topic_id
+        return sorted(
+            (stored for stored in every if stored.next_offset <= offset),
+            key=lambda stored: (stored.topic_id not in topic_ids, -stored.next_offset),
+        )
+
+    def _loaded(self, stored: StoredSnapshot) -> tuple[Header, bytes]:
+        """One, verified. Raises: BadInput: it is none of ours; Retryable, Misconfigured."""
+        sources, at = self._sources, stored.next_offset
+
+        def measure(start: bytes) -> int:
+            found = opened(start, sources.keys)
+            if self._identity(found.header) != self._identity(None, at):
+                raise Rejected("it is a snapshot of something else")
+            return found.sealed_bytes
+
+        with self.taking_in("loading a snapshot", stored.size_bytes):
+            sealed = sources.store.load(self._partition, at, measure)
+        if sealed is None:
+            raise Rejected(GONE)
+        return unseal(sealed, sources.keys)
+
+    def _identity(self, header: Header | None, next_offset: int = 0) -> tuple[object, ...]:
+        if header is None:
+            recipe, topic_id = self._sources.recipe, self._sources.topic_id
+            return (recipe.pipeline, recipe.events_topic, topic_id, self._partition, next_offset)
+        return (
+            header.pipeline, header.topic, header.topic_id, header.partition, header.next_offset,
+        )  # fmt: skip
+
+    def taking_in(
+        self, what: str, size_bytes: int, *, more_s: float = 0.0
+    ) -> AbstractContextManager[None]:
+        """A deadline for what takes as long as it is large."""
+        return self._deadlined(what, TAKE_IN_S_MIN + size_bytes / TAKE_IN_BYTES_S + more_s)
+
+    def reject(self, next_offset: int, why: str) -> None:
+        """Count and say that one is passed over."""
+        self._sources.telemetry.count(Metric.SNAPSHOTS_REJECTED)
+        self._sources.telemetry.say(
+            Event.SNAPSHOT_REJECTED,
+            level=logging.WARNING,
+            partition=self._partition,
+            next_offset=next_offset,
+            why=why,
+        )
+
+    def say_store_away(self, error: StreamError, *, then: str = "go on without") -> None:
+        """Say that the store, or one snapshot, has to be done without."""
+        self._sources.telemetry.say(
+            Event.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then=then
+        )
