@@ -37,11 +37,6 @@ def keys(client: Redis) -> set[str]:
     return {key.decode() for key in client.scan_iter()}
 
 
-def loaded_unlisted(store: RedisSnapshots, offset: int) -> bytes | None:
-    """One whose length only its reader knows."""
-    return store.load(0, offset, lambda _: len(SEALED))
-
-
 def offsets(store: RedisSnapshots) -> list[int]:
     """What the index of partition 0 shows."""
     return [entry.next_offset for entry in store.stored(0)]
@@ -303,7 +298,7 @@ def test_a_damaged_index_shows_what_is_right_in_it(own_redis: LocalRedis, raw: R
 
     with pytest.raises(BadInput, match=r"0:index in Redis is no index of ours"):
         store.stored(0)
-    assert loaded_unlisted(store, 1) == SEALED
+    assert store.load(0, 1, lambda _: len(SEALED)) == SEALED
     store.save(0, 2, SEALED)
     assert offsets(store) == [2]
 
