@@ -147,6 +147,13 @@ class Topics(Protocol):
         """Make a topic; fine if it is there. Raises: Retryable, Misconfigured."""
         ...
 
+    def widen(self, channel: Channel, *, partitions: int) -> None:
+        """Give a topic so many partitions; fine if it has as many, or more.
+
+        Raises: Retryable, Misconfigured.
+        """
+        ...
+
     def denied(self) -> list[str]:
         """What this user, or this client here, may not do of what a worker must, one line each.
 

@@ -40,6 +40,8 @@ class Event(StrEnum):
     LOG_UNREACHABLE = "log_unreachable"  # once a minute at most
     CALL_HUNG = "call_hung"  # a deadline passed; the process ends
     TOPIC_CREATED = "topic_created"
+    TOPIC_WIDENED = "topic_widened"  # an output got the partitions that were added to the events
+    PARTITIONS_WAITING = "partitions_waiting"  # for a place in every output; once a minute
     SUPERVISOR_STARTED = "supervisor_started"  # how many workers, and its deadlines
     SUPERVISOR_STOPPED = "supervisor_stopped"
     SUPERVISOR_BLIND = "supervisor_blind"  # no committed offsets to be had; once a minute at most

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from stream.config import Settings
@@ -12,7 +13,9 @@ from stream.runtime.breaker import Limit
 from stream.runtime.forking import CAN_FORK, ForkedCopy
 from stream.runtime.pace import BREATHS_S, Pace
 from stream.runtime.restore import Sources
+from stream.runtime.room import Room
 from stream.runtime.snapshotter import Policy, Snapshotter
+from stream.runtime.topics import Width
 from stream.runtime.watchdog import Watchdog
 from stream.runtime.worker import Worker
 from stream.telemetry import Event, Telemetry
@@ -24,6 +27,8 @@ def assemble(
     recipe: Recipe,
     keys: Keys,
     events: TopicInfo,
+    width: Width,
+    look_for_room: Callable[[], Width],
     log: Log,
     reader: Reader,
     store: SnapshotStore,
@@ -32,8 +37,11 @@ def assemble(
     stopping: threading.Event,
     until_end: bool,
 ) -> Worker:
-    """A worker that stops when `stopping` is set. `events` is the events topic."""
-    timings = settings.timings
+    """A worker that stops when `stopping` is set.
+
+    `events` is the events topic, `width` says how many of its partitions have a place in the
+    outputs; `look_for_room` looks again, and makes more if it may.
+    """
     may_repeat = (
         settings.delivery.guarantee == "at-least-once"
         and settings.kafka.client != "embedded"  # there every commit is one, whatever is asked
@@ -52,7 +60,7 @@ def assemble(
     )
     retention_ms = events.retention_ms
     policy = Policy(
-        replay_budget_s=timings.replay_budget_s,
+        replay_budget_s=settings.timings.replay_budget_s,
         keep=settings.snapshots.keep,
         retention_s=None if retention_ms is None or retention_ms < 0 else retention_ms / 1000,
     )
@@ -66,18 +74,14 @@ def assemble(
         telemetry=telemetry,
         fork=ForkedCopy if CAN_FORK else None,
     )
-    pace = Pace(
-        commit_interval_s=settings.delivery.commit_interval_ms / 1000,
-        # A quarter: a batch whose cost was misjudged still commits within the timeout.
-        fold_s_max=timings.transaction_timeout_ms / 4000,
-        call_deadline_s=timings.call_deadline_s,
-        breath_s=BREATHS_S[settings.kafka.client],
-        until_end=until_end,
-        is_ahead=may_repeat,
-    )
+    pace = _pace(settings, until_end=until_end, is_ahead=may_repeat)
     watchdog = Watchdog(lambda why: telemetry.say(Event.CALL_HUNG, level=logging.ERROR, why=why))
+    room = Room(
+        look_for_room, known=width, clock=clock, telemetry=telemetry, deadlined=watchdog.watch
+    )
     return Worker(
         log,
+        room=room,
         sources=sources,
         snapshotter=snapshotter,
         pace=pace,
@@ -86,4 +90,17 @@ def assemble(
         limit=Limit(
             window=settings.quarantine.breaker_window, share=settings.quarantine.breaker_share
         ),
+    )
+
+
+def _pace(settings: Settings, *, until_end: bool, is_ahead: bool) -> Pace:
+    timings = settings.timings
+    return Pace(
+        commit_interval_s=settings.delivery.commit_interval_ms / 1000,
+        # A quarter: a batch whose cost was misjudged still commits within the timeout.
+        fold_s_max=timings.transaction_timeout_ms / 4000,
+        call_deadline_s=timings.call_deadline_s,
+        breath_s=BREATHS_S[settings.kafka.client],
+        until_end=until_end,
+        is_ahead=is_ahead,
     )

@@ -6,7 +6,7 @@ from stream.runtime import first_start, memory, preparation, process
 from stream.runtime.assembly import assemble
 from stream.runtime.house import House
 from stream.runtime.keys import snapshot_keys
-from stream.runtime.topics import ready_topics
+from stream.runtime.topics import Width, ready_topics, widened
 from stream.telemetry import Event
 
 
@@ -20,7 +20,7 @@ def work(house: House, *, until_end: bool) -> None:
     recipe = prepared.recipe
     with ExitStack() as stack:
         with closing(house.topics()) as topics:
-            events = ready_topics(topics, settings, telemetry)
+            events, width = ready_topics(topics, settings, telemetry)
         reader = stack.enter_context(closing(house.reader()))
         first_start.try_model(
             recipe, prepared.kind, events=events, reader=reader, telemetry=telemetry,
@@ -31,7 +31,8 @@ def work(house: House, *, until_end: bool) -> None:
         store = stack.enter_context(closing(house.snapshots()))
         log = stack.enter_context(closing(house.log()))
         worker = assemble(
-            settings, recipe=recipe, keys=keys, events=events, log=log, reader=reader, store=store,
+            settings, recipe=recipe, keys=keys, events=events, width=width,
+            look_for_room=lambda: _look_for_room(house), log=log, reader=reader, store=store,
             clock=house.clock(), telemetry=telemetry, stopping=house.stopping, until_end=until_end,
         )  # fmt: skip
         telemetry.say(
@@ -45,3 +46,9 @@ def work(house: House, *, until_end: bool) -> None:
         memory.watch()
         worker.run()
     telemetry.say(Event.WORKER_STOPPED, **telemetry.counted())
+
+
+def _look_for_room(house: House) -> Width:
+    """How many partitions the outputs have a place for by now, with a client of its own."""
+    with closing(house.topics()) as topics:
+        return widened(topics, house.settings, house.telemetry)

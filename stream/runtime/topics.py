@@ -1,6 +1,7 @@
 """The pipeline's topics: those that are missing are made, and the outputs fit the events."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from stream.config import Settings
 from stream.core.event import Channel
@@ -9,11 +10,26 @@ from stream.ports import TopicInfo, Topics
 from stream.telemetry import Event, Telemetry
 
 
-def ready_topics(topics: Topics, settings: Settings, telemetry: Telemetry) -> TopicInfo:
+@dataclass(frozen=True, slots=True)
+class Width:
+    """How many partitions of the events have a place in every output topic.
+
+    Attributes:
+        n: partitions 0 … n-1 have one.
+        why: what keeps others from having one, and what to do; "" where all have one.
+    """
+
+    n: int
+    why: str = ""
+
+
+def ready_topics(
+    topics: Topics, settings: Settings, telemetry: Telemetry
+) -> tuple[TopicInfo, Width]:
     """Make the missing topics, if allowed, and hold the outputs to the events' partitions.
 
-    Returns: the events topic.
-    Raises: Misconfigured: one is missing or does not fit; Retryable.
+    Returns: the events topic, and for how many of its partitions the outputs have a place.
+    Raises: Misconfigured: one is missing; Retryable.
     """
     found = topics.describe()
     missing = [channel for channel in Channel if found[channel] is None]
@@ -39,10 +55,56 @@ def ready_topics(topics: Topics, settings: Settings, telemetry: Telemetry) -> To
     events = found[Channel.EVENTS]
     if events is None:
         raise Misconfigured(f"topics.events: {settings.topics.events} was deleted meanwhile")
+    return events, widened(topics, settings, telemetry, found=found)
+
+
+def widened(
+    topics: Topics,
+    settings: Settings,
+    telemetry: Telemetry,
+    *,
+    found: Mapping[Channel, TopicInfo | None] | None = None,
+) -> Width:
+    """Give the outputs as many partitions as the events have, if we may make topics.
+
+    Args:
+        topics: describes and widens them.
+        settings: `topics.create` says whether the topics are ours.
+        telemetry: told of each.
+        found: what `topics` described just now.
+
+    Raises: Retryable; Misconfigured: the topics may not be described.
+    """
+    found = topics.describe() if found is None else found
+    events = found[Channel.EVENTS]
+    if events is None:
+        return Width(0, f"topics.events: {settings.topics.events} does not exist; create it")
     problems = partition_problems(found, events)
-    if problems:
-        raise Misconfigured(*problems)
-    return events
+    if problems and settings.topics.create:
+        for channel, info in found.items():
+            if info is None or info.partitions >= events.partitions:
+                continue
+            try:
+                topics.widen(channel, partitions=events.partitions)
+            except Misconfigured as error:
+                problems.append(str(error))
+                continue
+            telemetry.say(
+                Event.TOPIC_WIDENED,
+                topic=info.name,
+                partitions=events.partitions,
+                was=info.partitions,
+                why=f"{events.name} has more; a key may be in another partition than before, with "
+                "a model that has not seen it",
+            )
+        found = topics.describe()
+        problems = partition_problems(found, events) and problems
+    return Width(width(found), "; ".join(problems))
+
+
+def width(found: Mapping[Channel, TopicInfo | None]) -> int:
+    """How many partitions all topics that are there have."""
+    return min((info.partitions for info in found.values() if info is not None), default=0)
 
 
 def partition_problems(found: Mapping[Channel, TopicInfo | None], events: TopicInfo) -> list[str]:

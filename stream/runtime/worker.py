@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from stream.core.event import Channel, Output, Record
-from stream.errors import BadInput, CommitLost, Retryable
+from stream.errors import BadInput, CommitLost, Misconfigured, Retryable
 from stream.ports import Committed, Log, Polled
 from stream.runtime.backoff import BackOff
 from stream.runtime.breaker import NEVER, Breaker, Limit
 from stream.runtime.pace import RECORDS_MAX, Pace, Rhythm
 from stream.runtime.restore import Sources
+from stream.runtime.room import Everywhere, Room
 from stream.runtime.settling import Settling
 from stream.runtime.snapshotter import SAY_EVERY_S, Snapshotter
 from stream.runtime.watchdog import Watchdog
@@ -56,6 +57,7 @@ class Worker:
 
     Args:
         stopping: set by a stop signal.
+        room: which partitions have a place in the outputs; None: all have one.
         limit: how much of a partition may be refused before it is paused.
         jitter: see `BackOff`.
     """
@@ -67,6 +69,7 @@ class Worker:
         sources: Sources,
         snapshotter: Snapshotter,
         pace: Pace,
+        room: Room | None = None,
         watchdog: Watchdog,
         stopping: threading.Event,
         limit: Limit = NEVER,
@@ -75,6 +78,7 @@ class Worker:
         self._log = log
         self._snapshotter = snapshotter
         self._pace = pace
+        self._room = room or Everywhere()
         self._stopping = stopping
         self._clock = sources.clock
         self._telemetry = sources.telemetry
@@ -102,8 +106,9 @@ class Worker:
 
         The log stays open: its owner closes it.
 
-        Raises: Fenced, Misconfigured, LogLost, Internal: the process must end with its exit code;
-            BadInput: `until_end` cannot be, for a partition is paused.
+        Raises: Fenced, Misconfigured, LogLost, Internal: the process must end with its exit code
+            (`until_end` cannot be, where a partition waits for a place in the outputs);
+            BadInput: nor where one is paused.
         """
         while not self._stopping.is_set() and (self._dirty or not self._is_at_goals()):
             self.turn()
@@ -119,7 +124,7 @@ class Worker:
         try:
             polled = self._poll()
             self._release(polled.revoked)
-            self._adopt(polled.assigned)
+            self._adopt(self._room.admitted(polled.assigned))
             is_delivered = True
             self._fold(polled.records)
             self._pass_gaps(polled)
@@ -164,6 +169,7 @@ class Worker:
         gone = set(revoked)
         if not gone:
             return
+        self._room.drop(gone)
         self._telemetry.say(Event.PARTITIONS_REVOKED, partitions=gone)
         self._outputs = [o for o in self._outputs if o.partition not in gone]
         for partition in gone:
@@ -347,13 +353,15 @@ class Worker:
 
         What is paused stays where it is.
         """
-        if not self._pace.until_end or not self._live or self._settling:
+        if not self._pace.until_end or self._settling or not (self._live or self._room.waiting):
             return False
         if self._breaker.is_undecided:
             return False
         return all(t.is_paused or t.next_offset >= self._goals[p] for p, t in self._live.items())
 
     def _complain_of_paused(self) -> None:
+        if self._room.waiting:
+            raise Misconfigured(self._room.told())
         paused = [p for p, t in sorted(self._live.items()) if t.next_offset < self._goals[p]]
         if paused:
             at = ", ".join(f"{p} at offset {self._live[p].next_offset}" for p in paused)

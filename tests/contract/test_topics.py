@@ -1,11 +1,12 @@
 """The ports `Topics` and `Feed`, held on every adapter."""
 
+import msgspec
 import pytest
 
 from stream.core.event import Channel
 from stream.errors import Misconfigured
 from stream.ports import TopicInfo, Topics
-from tests.contract.worlds import World, create, eventually, everything, patiently
+from tests.contract.worlds import Raw, World, create, eventually, everything, patiently
 
 
 def described(world: World, topics: Topics, channel: Channel) -> TopicInfo:
@@ -140,3 +141,19 @@ def test_a_feed_without_a_topic_is_misconfigured(world: World) -> None:
 
     with pytest.raises(Misconfigured):
         feed_one()
+
+
+def test_a_topic_can_be_widened(world: World) -> None:
+    """It has as many partitions as were asked for, never fewer, and keeps what was in it."""
+    create(world)
+    world.append([Raw(b"kept")])
+    topics = world.topics()
+    before = described(world, topics, Channel.EVENTS)
+
+    topics.widen(Channel.EVENTS, partitions=3)
+    topics.widen(Channel.EVENTS, partitions=3)
+    topics.widen(Channel.EVENTS, partitions=2)
+
+    after = described(world, topics, Channel.EVENTS)
+    assert after == msgspec.structs.replace(before, partitions=3)
+    assert [r.value for r in everything(world.reader(), Channel.EVENTS)] == [b"kept"]

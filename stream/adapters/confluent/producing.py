@@ -1,8 +1,9 @@
 """A producer that remembers the first delivery that failed, and whose end is an end."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -111,6 +112,9 @@ class Deliveries:
         """Hand over. Raises: KafkaException; CommitLost: the queue stays full."""
         if len(self.client) + len(outputs) > QUEUED_MAX:
             self.client.flush(ADMIN_TIMEOUT_S)
+        self._hand_over(iter(outputs), may_be_new=True)
+
+    def _hand_over(self, outputs: Iterator[Output], *, may_be_new: bool) -> None:
         produce, channel, topic = self.client.produce, None, ""
         try:
             for output in outputs:
@@ -125,6 +129,10 @@ class Deliveries:
                 )  # fmt: skip
         except KafkaException as error:
             if error.args[0].code() in _NO_PLACE:
+                # Asked for the topic, the client hears of new partitions, too.
+                if may_be_new and self._no_place(topic, output.partition) is None:
+                    self._hand_over(chain([output], outputs), may_be_new=False)
+                    return
                 self._failed = error.args[0], topic, output.partition
             raise
         except BufferError as error:

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (
     AclOperation,
     ConfigResource,
+    NewPartitions,
     NewTopic,
 )
 
@@ -91,6 +92,25 @@ class KafkaTopics:
         while self._described(channel) is None:
             if time.monotonic() > deadline_s:
                 raise Retryable(f"{name} was created, but the brokers do not show it yet")
+            time.sleep(0.05)
+
+    def widen(self, channel: Channel, *, partitions: int) -> None:
+        """See `Topics.widen`."""
+        name = self._connection.names[channel]
+        with self._connection.translated(f"adding partitions to {name}"):
+            try:
+                (answer,) = self._admin.create_partitions(
+                    [NewPartitions(name, partitions)], request_timeout=ADMIN_TIMEOUT_S
+                ).values()
+                answer.result()
+            except KafkaException as error:
+                # Another worker was quicker, or it always had more.
+                if error.args[0].code() != KafkaError.INVALID_PARTITIONS:
+                    raise
+        deadline_s = time.monotonic() + CREATE_S
+        while (info := self._described(channel)) is None or info.partitions < partitions:
+            if time.monotonic() > deadline_s:
+                raise Retryable(f"{name} got partitions, but the brokers do not show them yet")
             time.sleep(0.05)
 
     def denied(self) -> list[str]:

@@ -100,6 +100,11 @@ class EmbeddedTopics:
                 retention_ms=retention_ms,
             )
 
+    def widen(self, channel: Channel, *, partitions: int) -> None:
+        """See `Topics.widen`."""
+        with self._database.writing() as connection:
+            tables.widen(connection, self._names[channel], partitions=partitions)
+
     def denied(self) -> list[str]:
         """What the file system does not permit."""
         path = self._database.path

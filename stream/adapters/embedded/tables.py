@@ -126,6 +126,18 @@ def create(
         )
 
 
+def widen(connection: sqlite3.Connection, topic: str, *, partitions: int) -> None:
+    """Give a topic more partitions, inside the caller's transaction; fine if it has as many.
+
+    Raises: Misconfigured: there is no such topic.
+    """
+    there = len(places(connection, topic))
+    connection.executemany(
+        "INSERT INTO partitions (topic, number) VALUES (?, ?)",
+        [(topic, number) for number in range(there, partitions)],
+    )
+
+
 def describe(connection: sqlite3.Connection, topic: str) -> TopicInfo | None:
     """What is known of a topic; None if there is none."""
     row = connection.execute(

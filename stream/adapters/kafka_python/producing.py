@@ -27,6 +27,8 @@ trouble, too."""
 
 SPLIT_BATCH_S = 0.005
 
+LOOK_AGAIN_S = 2.0
+
 TELLING_S = 0.5
 """So long after a producer's state has changed its deliveries say why."""
 
@@ -112,16 +114,15 @@ def deliver(
         CommitLost: one was not delivered.
         errors.KafkaError: the client's own; `cause` says what it means.
     """
-    names, send = connection.names, producer.send
     deliveries: list[Any] = []
     try:
-        deliveries.extend(
-            send(
-                names[o.channel], NULL if o.value is None else o.value, o.key,
-                to_client(o.headers) if o.headers else None, o.partition, o.timestamp_ms,
-            )
-            for o in outputs
-        )  # fmt: skip
+        try:
+            _hand_over(producer, connection, outputs, deliveries)
+        except ValueError:
+            # A partition that the client does not know: it may be a new one.
+            if missing(connection, outputs) is not None or not _look_again(producer):
+                raise
+            _hand_over(producer, connection, outputs[len(deliveries) :], deliveries)
     except errors.IllegalStateError as error:
         # A delivery failed meanwhile and took the transaction along: that one says why.
         raise _first_failure(deliveries) or error from error
@@ -134,6 +135,31 @@ def deliver(
         if not delivery.succeeded():
             why = delivery.exception
             raise why if isinstance(why, errors.KafkaError) else CommitLost(repr(why))
+
+
+def _hand_over(
+    producer: KafkaProducer,
+    connection: Connection,
+    outputs: Sequence[Output],
+    deliveries: list[Any],
+) -> None:
+    """Send; `deliveries` gets one for each that was sent."""
+    names, send = connection.names, producer.send
+    deliveries.extend(
+        send(
+            names[o.channel], NULL if o.value is None else o.value, o.key,
+            to_client(o.headers) if o.headers else None, o.partition, o.timestamp_ms,
+        )
+        for o in outputs
+    )  # fmt: skip
+
+
+def _look_again(producer: KafkaProducer) -> bool:
+    """Let a producer hear of new partitions, which it would in minutes. Returns: whether it did."""
+    heard = threading.Event()
+    producer._metadata.request_update().add_both(lambda *_: heard.set())  # noqa: SLF001
+    producer._sender.wakeup()  # noqa: SLF001  # no public way to either
+    return heard.wait(LOOK_AGAIN_S)
 
 
 def _first_failure(deliveries: Sequence[Any]) -> BaseException | None:

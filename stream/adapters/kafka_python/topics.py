@@ -86,6 +86,27 @@ class KafkaTopics:
                 raise Retryable(f"{name} was created, but the brokers do not show it yet")
             time.sleep(0.05)
 
+    def widen(self, channel: Channel, *, partitions: int) -> None:
+        """See `Topics.widen`."""
+        name = self._connection.names[channel]
+        try:
+            with self._connection.translated(f"adding partitions to {name}"):
+                self._admin.create_partitions({name: partitions})
+        except (Retryable, Misconfigured) as error:
+            if not isinstance(error.__cause__, errors.InvalidPartitionsError):
+                raise
+            # Another worker was quicker, or it always had more.
+        self._wait(channel, partitions)
+
+    def _wait(self, channel: Channel, partitions: int) -> None:
+        """Until the brokers show so many partitions."""
+        deadline_s = time.monotonic() + CREATE_S
+        while (info := self.describe()[channel]) is None or info.partitions < partitions:
+            if time.monotonic() > deadline_s:
+                name = self._connection.names[channel]
+                raise Retryable(f"{name} got partitions, but the brokers do not show them yet")
+            time.sleep(0.05)
+
     def denied(self) -> list[str]:
         """See `Topics.denied`; on a cluster without an authorizer everything is permitted."""
         names, described = self._connection.names, self._described()

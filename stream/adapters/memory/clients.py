@@ -86,6 +86,10 @@ class MemoryTopics:
         """See `Topics.create`."""
         self._broker.create(self._names[channel], partitions=partitions, retention_ms=retention_ms)
 
+    def widen(self, channel: Channel, *, partitions: int) -> None:
+        """See `Topics.widen`."""
+        self._broker.topic(self._names[channel]).grow(partitions)
+
     def denied(self) -> list[str]:
         """Everything is permitted here."""
         return []

@@ -16,6 +16,7 @@ from stream.runtime import recent
 from stream.runtime.commands import screen
 from stream.runtime.house import House
 from stream.runtime.standing import is_paused, lag
+from stream.runtime.topics import width
 
 LOOK_EVERY_S = 1.0
 
@@ -90,7 +91,9 @@ def show(house: House, *, as_json: bool, progress_within_s: float | None) -> Non
         events = events_topic(infos, house)
         reader = stack.enter_context(closing(house.reader()))
         if progress_within_s is not None:
-            sign = wait_for_progress(house, reader, events, within_s=progress_within_s)
+            # What has no place in the outputs waits for one, and no restart would help it.
+            placed = msgspec.structs.replace(events, partitions=width(infos))
+            sign = wait_for_progress(house, reader, placed, within_s=progress_within_s)
             if not as_json:
                 screen.say(sign)
                 return

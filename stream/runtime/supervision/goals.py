@@ -33,6 +33,7 @@ class Goals:
         self._ends = ends
         self._patience_s = patience_s
         self._said: set[int] = set()
+        self._waiting: set[int] = set()
         self._ours: set[int] = set()
         self._marked_s: dict[int, float] = {}
         self._missing: set[int] = set(ends or ())
@@ -43,6 +44,11 @@ class Goals:
         """A worker of ours got these."""
         self._ours |= set(partitions)
         self._said -= set(partitions)
+        self._waiting -= set(partitions)
+
+    def said_waiting(self, partitions: Collection[int]) -> None:
+        """These have no place in the outputs, and will not begin before somebody makes one."""
+        self._waiting |= set(partitions)
 
     def said_paused(self, partitions: Collection[int]) -> None:
         """The worker of ours that has these looked at what comes next, and keeps them paused."""
@@ -56,11 +62,13 @@ class Goals:
             if at is None:
                 continue
             offset = at.offset or 0
-            is_final = at.is_paused and self._stays_paused(partition, now_s)
+            is_final = partition in self._waiting or (
+                at.is_paused and self._stays_paused(partition, now_s)
+            )
             if not at.is_paused:
                 self._marked_s.pop(partition, None)
             self._paused.pop(partition, None)
-            if offset < end and is_final:
+            if offset < end and is_final and partition not in self._waiting:
                 self._paused[partition] = Paused(partition, offset)
             if offset < end and not is_final:
                 self._missing.add(partition)
@@ -76,6 +84,11 @@ class Goals:
     def paused(self) -> list[Paused]:
         """Those that did not get to their goals."""
         return [found for _, found in sorted(self._paused.items())]
+
+    @property
+    def waiting(self) -> list[int]:
+        """Those that could not begin."""
+        return sorted(self._waiting & (self._ends or {}).keys())
 
     def _stays_paused(self, partition: int, now_s: float) -> bool:
         since_s = self._marked_s.setdefault(partition, now_s)

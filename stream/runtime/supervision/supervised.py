@@ -48,7 +48,7 @@ class Reporter:
         match event:
             case Event.WORKER_STARTED:
                 report = Report(event=event)
-            case Event.PARTITIONS_ASSIGNED | Event.PARTITIONS_REVOKED:
+            case Event.PARTITIONS_ASSIGNED | Event.PARTITIONS_REVOKED | Event.PARTITIONS_WAITING:
                 partitions = cast("Iterable[int]", fields["partitions"])
                 report = Report(event=event, partitions=tuple(sorted(partitions)))
             case Event.TASK_FRESH | Event.TASK_RESTORED | Event.TASK_KEPT | Event.PARTITION_PAUSED:

@@ -81,6 +81,12 @@ def supervise(house: House, *, workers: int | None, until_end: bool) -> None:
             f"a worker ended with exit code {code}; its lines above say why"
         )
     house.telemetry.say(Event.SUPERVISOR_STOPPED)
+    if goals.waiting and until_end and not house.stopping.is_set():
+        which = ", ".join(map(str, goals.waiting))
+        raise Misconfigured(
+            f"partition {which} could not begin: not every output topic has as many partitions as "
+            f"{settings.topics.events}; add them, or set topics.create = true"
+        )
     if goals.paused and not house.stopping.is_set():
         at = ", ".join(f"{each.partition} at offset {each.offset}" for each in goals.paused)
         raise BadInput(

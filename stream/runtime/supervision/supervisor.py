@@ -159,6 +159,8 @@ class Supervisor:
                 self._goals.took(report.partitions)
             case Event.PARTITIONS_REVOKED:
                 self._stagnation.gave(post.name, report.partitions)
+            case Event.PARTITIONS_WAITING:
+                self._goals.said_waiting(report.partitions)
             case Event.PARTITION_PAUSED:
                 self._goals.said_paused(report.partitions)
             case Event.PROGRESS:

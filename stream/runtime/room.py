@@ -1,0 +1,106 @@
+"""Which partitions may begin: those that have a place in every output topic.
+
+An output goes to the partition of its event. Somebody may add partitions to the events at any time,
+and the group gives them to a worker within seconds: the others go on, and these wait for a place.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+
+from stream.errors import Misconfigured, Retryable
+from stream.ports import Clock
+from stream.runtime.topics import Width
+from stream.telemetry import Event, Telemetry
+
+LOOK_EVERY_S = 10.0
+SAY_EVERY_S = 60.0
+LOOK_S = 40.0
+"""One look: an administrator's client is made, three topics may be widened, and shown."""
+
+
+class Everywhere:
+    """Every partition has a place."""
+
+    waiting: frozenset[int] = frozenset()
+
+    def admitted(self, assigned: Collection[int]) -> Collection[int]:
+        """See `Room.admitted`."""
+        return assigned
+
+    def drop(self, gone: Collection[int]) -> None:
+        """See `Room.drop`."""
+
+    def told(self) -> str:
+        """See `Room.told`."""
+        return ""
+
+
+class Room:
+    """The partitions of a worker that wait for a place.
+
+    Args:
+        look: how many partitions have one now; widens the outputs, if it may.
+        known: what the last look gave.
+        deadlined: puts a deadline on calls that can hang.
+
+    Attributes:
+        waiting: assigned, and not begun.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Width],
+        *,
+        known: Width,
+        clock: Clock,
+        telemetry: Telemetry,
+        deadlined: Callable[[str, float], AbstractContextManager[None]],
+    ) -> None:
+        self._look = look
+        self._known = known
+        self._clock = clock
+        self._telemetry = telemetry
+        self._deadlined = deadlined
+        self._look_at = self._say_at = clock.monotonic()
+        self.waiting: set[int] = set()
+
+    def admitted(self, assigned: Collection[int]) -> set[int]:
+        """Take in what was assigned. Returns: what may begin now, of what waited before too."""
+        self.waiting.update(assigned)
+        if not self.waiting:
+            return set()
+        if max(self.waiting) >= self._known.n and self._clock.monotonic() >= self._look_at:
+            self._look_again()
+        ready = {partition for partition in self.waiting if partition < self._known.n}
+        self.waiting -= ready
+        if self.waiting and self._clock.monotonic() >= self._say_at:
+            self._say()
+        return ready
+
+    def drop(self, gone: Collection[int]) -> None:
+        """Forget partitions that were revoked."""
+        self.waiting.difference_update(gone)
+
+    def told(self) -> str:
+        """Why partitions wait, for people."""
+        return f"partition {', '.join(map(str, sorted(self.waiting)))} waits: {self._known.why}"
+
+    def _look_again(self) -> None:
+        try:
+            with self._deadlined("looking at the topics", LOOK_S):
+                self._known = self._look()
+        except (Retryable, Misconfigured) as error:
+            self._known = Width(self._known.n, str(error))
+        self._look_at = self._clock.monotonic() + LOOK_EVERY_S
+
+    def _say(self) -> None:
+        self._say_at = self._clock.monotonic() + SAY_EVERY_S
+        self._telemetry.say(
+            Event.PARTITIONS_WAITING,
+            level=logging.ERROR,
+            partitions=frozenset(self.waiting),
+            why=self._known.why,
+            then="they begin as soon as every output topic has as many partitions as the events; "
+            "the other partitions go on",
+        )

@@ -1,0 +1,86 @@
+"""Partitions that somebody added to the events: who may begin, and what is said of the others."""
+
+from contextlib import nullcontext
+
+from stream.errors import Retryable
+from stream.runtime.room import LOOK_EVERY_S, SAY_EVERY_S, Room
+from stream.runtime.topics import Width
+from stream.telemetry import Event
+from tests.simulation.clock import ManualClock
+from tests.simulation.doubles import Diary
+
+
+class _World:
+    """The outputs' width, as an administrator sees it."""
+
+    def __init__(self, n: int) -> None:
+        self.now = Width(n, "topics.alerts: narrow")
+        self.looks_n = 0
+        self.is_away = False
+        self.clock = ManualClock()
+        self.diary = Diary("room", None)
+        self.room = Room(
+            self.look, known=self.now, clock=self.clock, telemetry=self.diary,
+            deadlined=lambda *_: nullcontext(),
+        )  # fmt: skip
+
+    def look(self) -> Width:
+        self.looks_n += 1
+        if self.is_away:
+            raise Retryable("Kafka is away")
+        return self.now
+
+
+def test_what_has_a_place_begins_without_a_look() -> None:
+    """The usual case costs nothing."""
+    world = _World(3)
+
+    assert world.room.admitted({0, 2}) == {0, 2}
+    assert world.looks_n == 0
+
+
+def test_the_old_partitions_begin_and_the_new_one_waits() -> None:
+    """It is said at once, and once a minute; the look is every ten seconds."""
+    world = _World(2)
+
+    assert world.room.admitted({0, 1, 2}) == {0, 1}
+    for _ in range(130):
+        world.clock.sleep(1.0)
+        assert world.room.admitted(()) == set()
+
+    said_n = world.diary.events().count(Event.PARTITIONS_WAITING)
+    assert said_n == 1 + 130 // SAY_EVERY_S
+    assert 1 + 130 // LOOK_EVERY_S - 1 <= world.looks_n <= 1 + 130 // LOOK_EVERY_S
+
+
+def test_it_begins_as_soon_as_somebody_made_a_place() -> None:
+    """No restart is needed."""
+    world = _World(2)
+    world.room.admitted({0, 1, 2, 3})
+    world.now = Width(4)
+    world.clock.sleep(LOOK_EVERY_S)
+
+    assert world.room.admitted(()) == {2, 3}
+    assert not world.room.waiting
+
+
+def test_what_was_revoked_waits_no_more() -> None:
+    """It is another's business."""
+    world = _World(1)
+    world.room.admitted({1})
+    world.room.drop({1})
+    world.now = Width(4)
+    world.clock.sleep(LOOK_EVERY_S)
+
+    assert world.room.admitted(()) == set()
+
+
+def test_a_look_that_fails_is_tried_again() -> None:
+    """A Kafka that is away for a moment ends nothing."""
+    world = _World(1)
+    world.is_away = True
+    assert world.room.admitted({0, 1}) == {0}
+    world.is_away, world.now = False, Width(2)
+    world.clock.sleep(LOOK_EVERY_S)
+
+    assert world.room.admitted(()) == {1}
