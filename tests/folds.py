@@ -97,7 +97,7 @@ def _label(kind: Kind, amount: float) -> Any:
     if kind is Kind.BINARY:
         return amount > 0
     if kind is Kind.MULTICLASS:
-        return ["low", 3, True][min(2, abs(int(amount)))]
+        return ["low", "mid", "high"][min(2, abs(int(amount)))]
     return round(amount, 2) if int(10 * amount) % 3 else int(amount)
 
 

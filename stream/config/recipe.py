@@ -143,6 +143,13 @@ class Limits(Section):
         le=10_000_000,
         description="Feature names that a partition may see in its life; bounds the model's size.",
     )
+    classes_max: int = Field(
+        default=1000,
+        ge=2,
+        le=1_000_000,
+        description="Classes that a partition's labels may name in its life; each is in every "
+        "prediction's `probabilities`.",
+    )
 
     key_and_headers_bytes_max: int = Field(
         default=65_536,

@@ -107,6 +107,8 @@ class Checks:
         self._id(event_id)
         if label is not None:
             self._label(label)
+            if self._kind is Kind.MULTICLASS and isinstance(label, float) and not self.has_positive:
+                label = int(label)
         return Event(features=features, id=event_id, label=label)
 
     def _features(self, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +156,7 @@ class Checks:
             if not isinstance(label, bool):
                 known = "this model knows true and false (events.positive names another value)"
                 _refuse(Reason.BAD_LABEL, f"{found}; {known}")
-        elif isinstance(label, float):
+        elif isinstance(label, float) and not label.is_integer():
             _refuse(Reason.BAD_LABEL, "the label is a fraction, not a string, bool or integer")
 
     def _scalar(self, value: Any, what: str, reason: Reason) -> None:

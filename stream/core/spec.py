@@ -18,6 +18,7 @@ class Limits:
     magnitude_max: float = 1e15
     distinct_features_max: int = 10_000
     key_and_headers_bytes_max: int = 65_536
+    classes_max: int = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,13 +20,14 @@ class State:
     """All that a fold carries from one record to the next; this is what a snapshot holds.
 
     Attributes:
+        classes: the labels there were, of a model whose labels name classes.
         is_ready: the model has answered once since it began to learn. Before that it may not be
             able to, and what it raises when it is asked is no fault of the event's.
     """
 
     __slots__ = (
-        "detectors", "digest", "error_sum", "failures", "genesis", "is_ready", "labelled_n",
-        "learned", "model", "n", "names", "next_offset", "rejected_n", "window",
+        "classes", "detectors", "digest", "error_sum", "failures", "genesis", "is_ready",
+        "labelled_n", "learned", "model", "n", "names", "next_offset", "rejected_n", "window",
     )  # fmt: skip
 
     def __init__(self, *, model: Any, detectors: Detectors, genesis: int) -> None:
@@ -40,6 +41,7 @@ class State:
         self.is_ready = False
         self.failures = Failures()
         self.names: set[str] = set()
+        self.classes: set[bool | int | str] = set()
         self.window = Window()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import xxhash
 
-from stream.core import outputs
+from stream.core import classes, outputs
 from stream.core.answers import NoAnswer, Prediction
 from stream.core.checks import one_line
 from stream.core.codec import Codec
@@ -77,6 +77,9 @@ class Task:
         self.kind: Kind = kind_of(state.model)
         self._unsupervised = self.kind is Kind.ANOMALY
         self._numeric = self.kind is Kind.REGRESSION
+        # With `positive` all labels are true or false by now, as they are for models of no more.
+        self._names_classes = self.kind is Kind.MULTICLASS and self.recipe.shape.positive is None
+        self._class_type = next(map(type, state.classes), None)
         self._answer, self._learn, self._settle = methods_of(state.model, self.kind)
         self._predict = self._answer if state.is_ready else self._ask
 
@@ -86,7 +89,7 @@ class Task:
         return self.state.next_offset
 
     # Each branch as a method of its own would cost every event a call.
-    def step(self, record: Record) -> list[Output]:  # noqa: C901, PLR0912
+    def step(self, record: Record) -> list[Output]:  # noqa: C901, PLR0911, PLR0912
         """Fold one record in; its outcome (one prediction or quarantined record) and its alerts.
 
         An event on which the model raises is quarantined, and the state is as if it had never been.
@@ -101,10 +104,16 @@ class Task:
         if type(event) is Rejection:  # a third of what isinstance costs, for each event
             return self._refuse(record, event)
         features, label, learned = event.features, event.label, state.learned
-        if not state.names.issuperset(features):
-            excess = self._admit(features)
-            if excess is not None:
-                return self._refuse(record, excess)
+        if (
+            self._names_classes
+            and label is not None
+            # To Python 1 is in {True}: only of one type it was there if it is in there.
+            and (label.__class__ is not self._class_type or label not in state.classes)
+            and (misfit := self._admit_class(label, features))
+        ):
+            return self._refuse(record, misfit)
+        if not state.names.issuperset(features) and (misfit := self._admit(features)):
+            return self._refuse(record, misfit)
         fault: str | None = None
         # Each `try` holds what calls a model or a detector, nothing of ours: our own mistakes end
         # the process. Whatever a model raises is about the event: river's parts in Rust (ADWIN and
@@ -220,6 +229,17 @@ class Task:
             )
         names.update(new)
         return None
+
+    def _admit_class(self, label: Any, features: dict[str, Feature]) -> Rejection | None:
+        """Take a new class in, with its event's names, or neither."""
+        state, limits = self.state, self.recipe.limits
+        misfit = classes.refusal(label, state.classes, most=limits.classes_max)
+        if misfit is None and not state.names.issuperset(features):
+            misfit = self._admit(features)
+        if misfit is None:
+            state.classes.add(label)
+            self._class_type = type(label)
+        return misfit
 
     def _refuse(self, record: Record, rejection: Rejection) -> list[Output]:
         state, recipe = self.state, self.recipe

@@ -44,7 +44,7 @@ def build(kind: Kind, payload: bytes | None = None) -> Task:
 
 def poison(offset: int, kind: Kind, fail: str) -> Record:
     """An event that fails; it brings a new name, too."""
-    label = 1 if kind is Kind.REGRESSION else True
+    label = {Kind.REGRESSION: 1, Kind.MULTICLASS: "low"}.get(kind, True)
     return event(offset, {"a": 7.0, "only here": 1, "fail": fail}, label)
 
 
