@@ -20,6 +20,7 @@ import click
 from stream import __version__
 from stream.demo.command import demo
 from stream.errors import ExitCode, Misconfigured, StreamError
+from stream.printable import escaped
 from stream.runtime import signals
 from stream.runtime.commands import words
 from stream.telemetry import Scrubber, Telemetry, configure_logging
@@ -42,10 +43,13 @@ def run(arguments: Sequence[str]) -> int:
         return main.main(asked, "stream", standalone_mode=False, obj=open_house) or ExitCode.OK
     except Exception as error:  # noqa: BLE001  # the last line of defence: one line and a code, always
         code, text = _ending(error)
-        if debug:
-            click.echo(scrubber.clean(traceback.format_exc()), err=True, nl=False)
-    for line in scrubber.clean(text).splitlines():
-        click.echo(f"stream: {line}", err=True)
+        trace = traceback.format_exc()
+    from stream.runtime.commands import screen  # noqa: PLC0415  # loads rich: `--help` needs none
+
+    if debug:
+        screen.write(map(escaped, scrubber.clean(trace).rstrip().split("\n")), error=True)
+    for line in scrubber.clean(text).split("\n"):
+        screen.say(f"stream: {line}", error=True)
     return code
 
 
@@ -251,19 +255,7 @@ def main() -> None:
     """
 
 
-for _command in (
-    words.run,
-    words.produce,
-    words.check,
-    words.status,
-    words.snapshots,
-    words.quarantine,
-    demo,
-):
-    main.add_command(_command)
-
-
-@main.command
+@click.command
 @click.option("-c", "--config", expose_value=False, help="Not needed: every pipeline can use it.")
 @click.argument("what", type=click.Choice(["up"]))
 @click.option(
@@ -282,3 +274,19 @@ def sandbox(what: str, kafka: Literal["auto", "docker", "jvm", "embedded"]) -> N
     stopping = threading.Event()
     signals.listen(stopping)
     serve(say=click.echo, stop=stopping, kafka=kafka)
+
+
+for _command in (
+    words.run,
+    words.produce,
+    words.check,
+    words.status,
+    words.tail,
+    words.snapshots,
+    words.quarantine,
+    sandbox,
+    demo,
+):
+    main.add_command(_command)
+    # click would cut it where a line of 80 characters ends.
+    _command.short_help = (_command.help or "").partition("\n\n")[0]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import TextIO
 
+from stream.printable import escaped
+
 LOGGER_NAME = "stream"
 
 
@@ -116,9 +118,8 @@ class Telemetry:
             self.listener(event, fields)
         shown = {**fields, **self.always}
         line = " ".join((event.value, *(f"{k}={_quoted(v)}" for k, v in shown.items())))
-        line = self.clean(line)
         # One event is one line, whatever a message from elsewhere has in it.
-        self._log.log(level, "".join(c if c.isprintable() else "?" for c in line))
+        self._log.log(level, escaped(self.clean(line)))
 
 
 class _Formatter(logging.Formatter):
@@ -129,7 +130,9 @@ class _Formatter(logging.Formatter):
         self._scrubber = scrubber
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._scrubber.clean(super().format(record))
+        text = self._scrubber.clean(super().format(record))
+        # A traceback's lines stay lines.
+        return "\n".join(escaped(line) for line in text.split("\n"))
 
 
 def configure_logging(

@@ -2,6 +2,7 @@
 
 import io
 import os
+import select
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
 class _Lasting(io.FileIO):
     """What is written after the reader has left goes nowhere."""
 
+    has_lost_its_reader = False
+
     def write(self, data: "ReadableBuffer", /) -> int:
         """See `io.FileIO.write`."""
         try:
             return super().write(data)
         except BrokenPipeError:
+            self.has_lost_its_reader = True
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
@@ -40,3 +44,16 @@ def outlive_readers() -> None:
         errors=sys.stdout.errors,
         line_buffering=bool(sys.stdout.line_buffering),
     )
+
+
+def reader_left() -> bool:
+    """Whether nobody reads stdout any more (`| head -1`): who follows something may end then."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(raw, _Lasting):
+        return False
+    if not raw.has_lost_its_reader:
+        # Asked, for it may be long until the next line is written.
+        poll = select.poll()
+        poll.register(raw.fileno(), 0)
+        raw.has_lost_its_reader = any(event & select.POLLERR for _, event in poll.poll(0))
+    return raw.has_lost_its_reader

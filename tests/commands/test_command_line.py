@@ -14,7 +14,7 @@ import pytest
 
 from tests.commands.project import EMBEDDED, MODEL, Project, closed_port, eventually
 
-COMMANDS = ("run", "produce", "check", "status", "snapshots", "sandbox")
+COMMANDS = ("run", "produce", "check", "status", "tail", "snapshots", "sandbox")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -66,6 +66,7 @@ def test_a_missing_configuration_is_78(project: Project, command: str) -> None:
     [
         ("produce", "events.csv"),
         ("status",),
+        ("tail", "predictions"),
         ("snapshots", "list"),
         ("snapshots", "inspect"),
         ("quarantine", "list"),

@@ -156,7 +156,7 @@ def say_json(house: House, found: Iterable[Found], names: Sequence[str]) -> None
     """These attributes of all, as one JSON document; `v` is the version of its shape."""
     snapshots = [{name: getattr(each, name) for name in names} for each in found]
     document = {"v": 1, "pipeline": house.settings.pipeline, "snapshots": snapshots}
-    screen.say(msgspec.json.encode(document).decode())
+    screen.say_json(document)
 
 
 def _partitions(house: House, partition: int | None) -> range:

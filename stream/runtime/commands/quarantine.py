@@ -6,13 +6,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from stream.core.event import Channel, Record, iso
+from stream.core.event import Channel, Record
 from stream.core.quarantine import REDRIVEN, Redriven, Refused, parse
 from stream.errors import LogLost, Misconfigured
 from stream.ports import Bounds, Committed, Reader
 from stream.runtime.commands import screen
+from stream.runtime.commands.shown import document_of, long_cells
 from stream.runtime.house import House
 
 FROM, TO = Channel.EVENTS, Channel.QUARANTINE
@@ -20,8 +19,6 @@ FROM, TO = Channel.EVENTS, Channel.QUARANTINE
 
 COMMIT_RECORDS_MAX = 500
 """Of 64 KiB at most: 32 MB in one transaction."""
-
-_CELL_CHARS_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +174,7 @@ def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) ->
             "reasons": reasons,
             "records": rows,
         }
-        screen.say(msgspec.json.encode(document).decode())
+        screen.say_json(document)
         return
     if not refused:
         screen.say("nothing is quarantined")
@@ -193,25 +190,11 @@ def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) ->
 
 
 def _shown(refused: Refused, redriven: Redriven) -> dict[str, Any]:
-    record = refused.record
-    return {
-        "partition": record.partition,
-        "offset": record.offset,
-        "reason": refused.reason,
-        "detail": refused.detail,
-        "event": f"{refused.topic}-{refused.partition}-{refused.offset}",
-        "event_time": iso(refused.timestamp_ms),
-        "redriven": redriven.has(refused),
-        "key": None if record.key is None else record.key.decode(errors="replace"),
-        "value": None if record.value is None else record.value.decode(errors="replace"),
-    }
+    return {**document_of(refused), "redriven": redriven.has(refused)}
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    # As JSON: a value may hold what would move the cursor of a terminal.
-    value = msgspec.json.encode(row["value"]).decode()
     return [
         str(row["partition"]), str(row["offset"]), row["reason"], row["event"], row["event_time"],
-        "yes" if row["redriven"] else "no", row["detail"][:_CELL_CHARS_MAX],
-        value[:_CELL_CHARS_MAX],
+        "yes" if row["redriven"] else "no", *long_cells(row),
     ]  # fmt: skip

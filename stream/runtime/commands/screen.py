@@ -1,43 +1,95 @@
-"""What people see: lines, tables and progress. Rich on a terminal, plain text everywhere else."""
+"""What people see: lines, tables and progress. Nothing that a record holds can move their cursor.
 
+A terminal gets lines that fit it; a pipe gets one line for each thing, however long.
+"""
+
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import msgspec
 from rich import progress
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from stream.ports import Clock
+from stream.printable import escaped, escaped_json
+from stream.runtime.commands.tables import Columns, wrapped
 
 SAY_EVERY_S = 5.0
 _KIB = 1024
+_TERMINAL_CHARS = 80
+_CONTINUED = "  "
 
 
 def say(line: str, *, error: bool = False) -> None:
-    """Write one line to stdout (or stderr), at once."""
+    """Write one line to stdout (or stderr), at once; a terminal gets it broken between words."""
+    text = escaped(line)
+    lines = [text]
+    if (sys.stderr if error else sys.stdout).isatty():
+        chars = _terminal_chars()
+        first = wrapped(text, chars)[0]
+        rest = text[len(first) :].strip()
+        more = wrapped(rest, max(chars - len(_CONTINUED), 1)) if rest else []
+        lines = [first, *(_CONTINUED + each for each in more)]
+    write(lines, error=error)
+
+
+def say_json(document: Any) -> None:
+    """Write a document as one line of JSON, at once: never broken, however narrow a terminal is."""
+    write([json_line(msgspec.json.encode(document).decode())])
+
+
+def json_line(document: str) -> str:
+    """A JSON document as a line that may be written."""
+    return escaped_json(document)
+
+
+def write(lines: Iterable[str], *, error: bool = False) -> None:
+    """Write lines that are fit to be seen."""
     stream = sys.stderr if error else sys.stdout
-    stream.write(f"{line}\n")
+    stream.write("".join(f"{line}\n" for line in lines))
     stream.flush()
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to stdout; without a terminal its columns are parted by two spaces."""
-    lines = [columns, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    if sys.stdout.isatty():
-        shown = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for row in rows:
-            shown.add_row(*row)
-        console = Console(markup=False, highlight=False)
-        # A terminal that is too narrow breaks the lines; rich would cut the numbers.
-        console.width = max(console.width, sum(widths) + 2 * len(widths))
-        console.print(shown)
+    """Write a table to stdout; its columns are parted by two spaces."""
+    shown = Columns(columns, rows, line_chars=line_chars())
+    head(shown)
+    write(line for row in rows for line in shown.lines(row))
+
+
+def head(columns: Columns) -> None:
+    """Write the heads of a table to stdout."""
+    if not sys.stdout.isatty():
+        write(columns.head)
         return
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        say("  ".join(cells).rstrip())
+    console = Console(soft_wrap=True)  # rich knows which terminals show bold
+    for line in columns.head:
+        console.print(Text(line, "bold"))
+
+
+def line_chars() -> int | None:
+    """How many characters a line of stdout may have; None: any, it is no terminal.
+
+    `COLUMNS` counts on a terminal only: test runners export it, and a pipe's rows are lines.
+    """
+    return _terminal_chars() if sys.stdout.isatty() else None
+
+
+def _terminal_chars() -> int:
+    return shutil.get_terminal_size((0, 0)).columns or _TERMINAL_CHARS
+
+
+def cut(text: str, chars_max: int) -> str:
+    """The beginning of a long text, and how long it is.
+
+    >>> cut("0123456789", 4), cut("0123", 4)
+    ('0123 ... (10 characters)', '0123')
+    """
+    return text if len(text) <= chars_max else f"{text[:chars_max]} ... ({len(text)} characters)"
 
 
 def size(size_bytes: int | None) -> str:

@@ -99,7 +99,7 @@ def show(house: House, *, as_json: bool, progress_within_s: float | None) -> Non
                 return
         status = gather(house, reader, infos, events)
     if as_json:
-        screen.say(msgspec.json.encode(status).decode())
+        screen.say_json(status)
     else:
         _show_table(status)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stream.core.event import Reason
+from stream.core.event import Channel, Reason
 from stream.errors import ExitCode, Usage
 from stream.runtime import signals
 
@@ -169,6 +169,40 @@ def snapshots(
         house = open_house(path)
         command = inspection.show_list if what == "list" else inspection.inspect
     command(house, partition=partition, offset=offset, as_json=as_json)
+
+
+@click.command
+@config
+@click.pass_obj
+@click.argument("what", type=click.Choice(["predictions", "alerts", "quarantine"]))
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option(
+    "-n", "--last", metavar="N", type=click.IntRange(0, 1_000_000), default=10,
+    help="Begin with the newest N of all partitions (10 by default).",
+)  # fmt: skip
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="A JSON object a line: predictions and alerts as they were published.",
+)  # fmt: skip
+def tail(
+    open_house: OpenHouse, path: Path, what: str, *, follow: bool, last: int, as_json: bool
+) -> None:
+    """Show what came out: predictions beside their labels, alerts, or refused records.
+
+    Only what was committed. A prediction's offset is that of its event.
+
+    \b
+    Example:
+      stream tail -c stream.toml predictions --last 20
+      stream tail -c stream.toml alerts --follow
+      stream tail -c stream.toml predictions --json | jq .probabilities
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime.commands import tail as room  # noqa: PLC0415
+
+    house = open_house(path)
+    if follow:
+        signals.listen(house.stopping)
+    room.show(house, Channel(what), last=last, follow=follow, as_json=as_json)
 
 
 @click.command

@@ -1,0 +1,205 @@
+"""What people and programs see of a record that came out: as a row of a table, and as JSON."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from stream.config import Settings
+from stream.core.event import Channel, Record, iso
+from stream.core.quarantine import OWN_TIMESTAMP, Refused, parse
+from stream.runtime.commands import screen
+
+DETAIL_CHARS_MAX = 1_000
+"""Ours are shorter, and tell in the end what to do."""
+
+VALUE_CHARS_MAX = 160
+"""Enough to recognise a record; --json shows it whole."""
+
+_ID_CHARS_MAX = 64
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Shown(Protocol):
+    """How the records of one topic are shown."""
+
+    columns: Sequence[str]
+    """The heads of the table."""
+
+    def take(self, record: Record) -> Any | None:
+        """What the others need of it; None: it is another writer's, or another pipeline's."""
+        ...
+
+    def row(self, record: Record, taken: Any) -> list[str]:
+        """The cells of the table."""
+        ...
+
+    def json(self, record: Record, taken: Any) -> str:
+        """One JSON object."""
+        ...
+
+
+def shown(channel: Channel, settings: Settings) -> Shown:
+    """How an output topic's records are shown."""
+    if channel is Channel.PREDICTIONS:
+        return _Predictions(settings.topics.events)
+    if channel is Channel.ALERTS:
+        return _Alerts(settings.pipeline)
+    return _Quarantined(settings.pipeline)
+
+
+class _Predictions:
+    columns: Sequence[str] = (
+        "part",
+        "offset",
+        "time",
+        "id",
+        "prediction",
+        "prob",
+        "label",
+        "result",
+    )
+
+    def __init__(self, events_topic: str) -> None:
+        self._topic = events_topic
+
+    def take(self, record: Record) -> dict[str, Any] | None:
+        value = _object(record)
+        return value if value is not None and "offset" in value else None
+
+    def row(self, record: Record, taken: dict[str, Any]) -> list[str]:
+        partition, offset = taken.get("partition"), taken["offset"]
+        own_id = taken.get("id")
+        if own_id == f"{self._topic}-{partition}-{offset}":
+            own_id = None  # it brought none: its place says the same
+        score, prediction = taken.get("score"), taken.get("prediction")
+        return [
+            text(partition), text(offset), _time(record), text(own_id),
+            "null" if score is None and prediction is None
+            else text(prediction) if score is None else f"score {text(score)}",
+            _probability(taken), text(taken.get("label")), _result(taken),
+        ]  # fmt: skip
+
+    def json(self, record: Record, taken: dict[str, Any]) -> str:  # noqa: ARG002
+        return _value(record)
+
+
+class _Alerts:
+    columns: Sequence[str] = ("time", "kind", "message")
+
+    def __init__(self, pipeline: str) -> None:
+        self._begins = f"{pipeline}/".encode()  # pipelines may share a topic
+
+    def take(self, record: Record) -> dict[str, Any] | None:
+        return _object(record) if (record.key or b"").startswith(self._begins) else None
+
+    def row(self, record: Record, taken: dict[str, Any]) -> list[str]:
+        return [_time(record), text(taken.get("kind")), str(taken.get("message", "-"))]
+
+    def json(self, record: Record, taken: dict[str, Any]) -> str:  # noqa: ARG002
+        return _value(record)
+
+
+class _Quarantined:
+    columns: Sequence[str] = ("part", "offset", "time", "reason", "event", "detail", "value")
+
+    def __init__(self, pipeline: str) -> None:
+        self._pipeline = pipeline
+
+    def take(self, record: Record) -> Refused | None:
+        refused = parse(record)
+        return refused if refused is not None and refused.pipeline == self._pipeline else None
+
+    def row(self, record: Record, taken: Refused) -> list[str]:
+        document = document_of(taken)
+        return [
+            str(record.partition), str(record.offset), _time(record),
+            taken.reason, document["event"], *long_cells(document),
+        ]  # fmt: skip
+
+    def json(self, record: Record, taken: Refused) -> str:  # noqa: ARG002
+        return msgspec.json.encode(document_of(taken)).decode()
+
+
+def document_of(refused: Refused) -> dict[str, Any]:
+    """A quarantined record for programs: where it lies, and what it says."""
+    record = refused.record
+    return {
+        "partition": record.partition,
+        "offset": record.offset,
+        "reason": refused.reason,
+        "detail": refused.detail,
+        "event": f"{refused.topic}-{refused.partition}-{refused.offset}",
+        "event_time": iso(refused.timestamp_ms),
+        "key": None if record.key is None else record.key.decode(errors="replace"),
+        "value": None if record.value is None else record.value.decode(errors="replace"),
+    }
+
+
+def long_cells(document: dict[str, Any]) -> tuple[str, str]:
+    """The detail and the value of a quarantined record, for people."""
+    detail, value = document["detail"], document["value"]
+    return (
+        screen.cut(detail, DETAIL_CHARS_MAX),
+        "(none)" if value is None else screen.cut(value, VALUE_CHARS_MAX),
+    )
+
+
+def text(value: Any) -> str:
+    """A value of a record for people.
+
+    >>> [text(value) for value in (True, None, 0.1234567, 7, "UP")]
+    ['true', '-', '0.123457', '7', 'UP']
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return screen.cut(value, _ID_CHARS_MAX)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return screen.cut(msgspec.json.encode(value).decode(), _ID_CHARS_MAX)
+
+
+def _object(record: Record) -> dict[str, Any] | None:
+    try:
+        return _decode(record.value or b"")
+    except msgspec.DecodeError:
+        return None
+
+
+def _value(record: Record) -> str:
+    return (record.value or b"").decode()
+
+
+def _time(record: Record) -> str:
+    """The event's, which a header has where the topic does not take it."""
+    own = dict(record.headers).get(OWN_TIMESTAMP) or b""
+    timestamp_ms = int(own) if re.fullmatch(rb"-?\d{1,18}", own) else record.timestamp_ms
+    return iso(timestamp_ms)[:19].replace("T", " ")
+
+
+def _probability(prediction: dict[str, Any]) -> str:
+    """Of what was predicted."""
+    known, value = prediction.get("probabilities"), prediction.get("prediction")
+    name = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    found = known.get(name) if isinstance(known, dict) else None
+    return "-" if not isinstance(found, float | int) else f"{found:.3f}"
+
+
+def _result(prediction: dict[str, Any]) -> str:
+    """Whether it was right, or how far off."""
+    value, label = prediction.get("prediction"), prediction.get("label")
+    if (fault := prediction.get("fault")) is not None:
+        return f"fault: {fault}"
+    if label is None or "score" in prediction:
+        return "-"
+    if _is_number(value) and _is_number(label) and "probabilities" not in prediction:
+        return f"off by {abs(value - label):.4g}"
+    same = value == label and isinstance(value, bool) == isinstance(label, bool)
+    return "right" if same else "wrong"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
