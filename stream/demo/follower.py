@@ -26,19 +26,35 @@ class Evidence(msgspec.Struct):
     after: float | None
 
 
-class Alarm(msgspec.Struct):
-    """What the demo needs of an alert record."""
+class Drift(msgspec.Struct):
+    """What the demo needs of an alert record, and on how many flights its evidence stands.
+
+    Attributes:
+        before_n: flights in `evidence.before`; 0: unknown.
+        after_n: the same of `evidence.after`.
+    """
 
     kind: str
     offset: int
     event_time: str
     evidence: Evidence
+    before_n: int = 0
+    after_n: int = 0
+
+    @property
+    def worse(self) -> bool:
+        """Whether the error rose: an alarm. A detector finds improvements too."""
+        return (self.evidence.after or 0.0) > (self.evidence.before or 0.0)
 
     def text(self) -> str:
         """For people: the day of the flight, and what changed."""
-        before, after = self.evidence.before or 0.0, self.evidence.after or 0.0
-        move = "rose" if after > before else "fell"
-        return f"{self.event_time[:10]}: its error {move} from {before:.1%} to {after:.1%}"
+        before = _share(self.evidence.before, self.before_n)
+        after = _share(self.evidence.after, self.after_n)
+        return f"{self.event_time[:10]}: error {'up' if self.worse else 'down'} {before} -> {after}"
+
+
+def _share(share: float | None, n: int) -> str:
+    return f"{share or 0.0:.1%}" + (f" of {n:,}" if n else "")
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -55,7 +71,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 _decode_prediction = msgspec.json.Decoder(_Prediction).decode
-_decode_alarm = msgspec.json.Decoder(Alarm).decode
+_decode_drift = msgspec.json.Decoder(Drift).decode
 
 
 @dataclass(slots=True)
@@ -65,6 +81,7 @@ class Follower:
     Attributes:
         predictions: the records, as they were published.
         answers: of each of them: what was predicted, and what came.
+        drifts: what the detector found, for the worse or the better.
         samples: one for each look.
     """
 
@@ -72,7 +89,7 @@ class Follower:
     reader: Reader
     predictions: list[Record] = field(default_factory=list)
     answers: list[tuple[bool | None, bool]] = field(default_factory=list)
-    alarms: list[Alarm] = field(default_factory=list)
+    drifts: list[Drift] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     _window: Window = field(default_factory=Window)
     _positions: dict[Channel, int] = field(default_factory=dict)
@@ -82,22 +99,45 @@ class Follower:
         """Predictions so far."""
         return len(self.predictions)
 
-    def look(self, at_s: float) -> list[Alarm]:
-        """Read what is new. Returns: the new alarms. Raises: Retryable, Misconfigured, LogLost."""
-        # The events first: asked for after the predictions, a lag of 0 could not be seen.
+    @property
+    def alarms_n(self) -> int:
+        """Drifts for the worse so far."""
+        return sum(drift.worse for drift in self.drifts)
+
+    def look(self, at_s: float) -> list[Drift]:
+        """Read what is new. Returns: the new drifts. Raises: Retryable, Misconfigured, LogLost."""
+        # The events first: asked for after the predictions, a lag of 0 could not be seen. And the
+        # alerts before the predictions, so that theirs are there: they came with the same commit.
         events_n = self.reader.bounds(Channel.EVENTS, PARTITION).end
+        found = [_decode_drift(record.value or b"") for record in self._new(Channel.ALERTS)]
         for record in self._new(Channel.PREDICTIONS):
             assert record.value is not None  # noqa: S101  # of our own topic
             prediction = _decode_prediction(record.value)
             self.predictions.append(record)
             self.answers.append((prediction.prediction, prediction.label))
             self._window.add((prediction.prediction, prediction.label))
-        alarms_n = len(self.alarms)
-        for record in self._new(Channel.ALERTS):
-            self.alarms.append(_decode_alarm(record.value or b""))
+        for drift in found:
+            self._count_evidence(drift)
+            self.drifts.append(drift)
         lag_n = max(0, events_n - self.published_n)
         self.samples.append(Sample(at_s, self.published_n, lag_n))
-        return self.alarms[alarms_n:]
+        return found
+
+    def _count_evidence(self, drift: Drift) -> None:
+        """How many flights are before and after: the only cut that has these two error rates.
+
+        The record does not say it, but all flights since the last drift are in one of the two.
+        """
+        first = self.drifts[-1].offset + 1 if self.drifts else 0
+        errors = [said != label for said, label in self.answers[first : drift.offset + 1]]
+        before, after, total = drift.evidence.before, drift.evidence.after, sum(errors)
+        later = 0
+        for after_n, error in enumerate(reversed(errors[1:]), start=1):
+            later += error
+            before_n = len(errors) - after_n
+            if (total - later) / before_n == before and later / after_n == after:
+                drift.before_n, drift.after_n = before_n, after_n
+                return
 
     def score(self) -> Score | None:
         """Over the window of the last events; None before there are two."""

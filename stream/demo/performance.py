@@ -22,7 +22,7 @@ from stream.demo.pipelines import (
     Pipeline,
     write_config,
 )
-from stream.demo.screen import Screen, open_screen
+from stream.demo.screen import LINE_EVERY_S, Screen, open_screen
 from stream.demo.stage import TICK_S, Actor, Stage, committed
 from stream.demo.verdict import Verdict, judge
 from stream.errors import Internal, Misconfigured, Usage
@@ -79,7 +79,7 @@ def run(
                 screen.say(f"  | {line}", "dim")
             raise
         _summarise(screen, stage, verdicts)
-        _report(report, stage, verdicts, folder=folder, took_s=time.monotonic() - began_s)
+        _report(report, stage, verdicts, took_s=time.monotonic() - began_s)
         screen.note("")
         screen.say(f"report   {report}")
         if not all(verdict.exact for verdict in verdicts):
@@ -87,9 +87,10 @@ def run(
 
 
 def _checked(report: Path, events_n: int | None) -> int:
-    missing = [name for name in ("jinja2", "matplotlib") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Misconfigured(f"no {', '.join(missing)}: pip install 'streamfold[demo]'")
+    if importlib.util.find_spec("jinja2") is None:
+        raise Misconfigured(
+            "the report needs jinja2: pip install '.[demo]' in the project's folder"
+        )
     if report.is_dir() or not os.access(report.resolve().parent, os.W_OK):
         raise Usage(f"--report: {report} cannot be written; name a file in a folder of yours")
     flights_n = FLIGHTS_N if events_n is None else events_n
@@ -139,7 +140,6 @@ def _announce(screen: Screen, flights_n: int) -> None:
     screen.say(f"stream   {flights_n:,} flights out of Houston in 2011: will each arrive late?")
     for pipeline in (STEADY, VICTIM):
         screen.say(f"model    {pipeline.title}: {pipeline.how}")
-    screen.note("starting one worker for each model")
 
 
 def _verdicts(stack: ExitStack, stage: Stage, folder: Path) -> list[Verdict]:
@@ -152,13 +152,20 @@ def _verdicts(stack: ExitStack, stage: Stage, folder: Path) -> list[Verdict]:
     for loop, _, _ in loops:
         stack.callback(loop.kill)
         loop.start()
-    deadline_s = time.monotonic() + COMPARED_WITHIN_S
+    began_s = noted_s = time.monotonic()
     while not all(loop.ended() for loop, _, _ in loops):
-        if time.monotonic() > deadline_s:
-            raise Internal(f"the plain loops did not end within {COMPARED_WITHIN_S:.0f} s")
-        stage.screen.note("running the plain loops")
         time.sleep(TICK_S)
+        now_s = time.monotonic()
+        if now_s - began_s > COMPARED_WITHIN_S:
+            raise Internal(f"the plain loops did not end within {COMPARED_WITHIN_S:.0f} s")
+        if now_s - noted_s >= LINE_EVERY_S:
+            done_n, noted_s = min(_lines_n(out) for _, _, out in loops), now_s
+            stage.screen.note(f"the plain loops have done {done_n:,} of {stage.events_n:,}")
     return [_verdict(actor, out) for _, actor, out in loops]
+
+
+def _lines_n(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _plain_loop(pipeline: Pipeline, flights_n: int, out: Path) -> Child:
@@ -175,7 +182,7 @@ def _verdict(actor: Actor, expected: Path) -> Verdict:
     follower = actor.follower
     return judge(
         [record.value or b"" for record in follower.predictions],
-        [alarm.offset for alarm in follower.alarms if alarm.kind == "drift"],
+        [drift.offset for drift in follower.drifts if drift.kind == "drift"],
         committed=committed(actor),
         expected=expected,
     )
@@ -200,13 +207,8 @@ def _summarise(screen: Screen, stage: Stage, verdicts: Sequence[Verdict]) -> Non
         screen.say("exact    every prediction is there once, equal in every bit", "bold green")
 
 
-def _report(
-    path: Path, stage: Stage, verdicts: Sequence[Verdict], *, folder: Path, took_s: float
-) -> None:
-    stage.screen.note("drawing the report")
-    # matplotlib keeps a list of fonts; by default in the user's home.
-    os.environ.setdefault("MPLCONFIGDIR", str(folder))
-    from stream.demo.report import render  # noqa: PLC0415  # of the extra `demo`, and slow to import
+def _report(path: Path, stage: Stage, verdicts: Sequence[Verdict], *, took_s: float) -> None:
+    from stream.demo.report import render  # noqa: PLC0415  # it needs the extra `demo`
 
     text = render(stage, verdicts, took_s=took_s)
     path.write_text(text, encoding="utf-8")

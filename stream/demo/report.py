@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +49,15 @@ def render(stage: Stage, verdicts: Sequence[Verdict], *, took_s: float) -> str:
 
 
 def _row(actor: Actor, verdict: Verdict) -> dict[str, Any]:
-    follower = actor.follower
-    answers = follower.answers
-    same_n = sum(last == label for (_, last), (_, label) in pairwise(answers))
+    answers = actor.follower.answers
+    drifts = actor.follower.drifts
     return {
-        "pipeline": follower.pipeline,
+        "pipeline": actor.follower.pipeline,
         "verdict": verdict,
         "accuracy": sum(predicted == label for predicted, label in answers) / len(answers),
-        "baseline": same_n / len(answers),
-        "peak_per_s": max(plots.rates(follower.samples)[1]),
-        "lag_n_max": max(sample.lag_n for sample in follower.samples),
-        "alarms": follower.alarms,
+        "no_change": sum(plots.no_change(answers)) / len(answers),
+        "majority": sum(plots.majority(answers)) / len(answers),
+        "alarms_n": actor.follower.alarms_n,
+        "improvements_n": len(drifts) - actor.follower.alarms_n,
+        "drifts": drifts,
     }

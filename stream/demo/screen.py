@@ -51,7 +51,7 @@ class Screen(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Show what is being done, until the next thing is shown; only on a terminal."""
+        """Show what is being done, until the next thing is shown; "" for nothing."""
         ...
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -75,6 +75,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._shown_s = -LINE_EVERY_S
+        self._noted = ""
 
     def say(self, line: str, style: str = "") -> None:  # noqa: ARG002  # for terminals
         """See `Screen.say`."""
@@ -94,6 +95,9 @@ class Lines:
 
     def note(self, text: str) -> None:
         """See `Screen.note`."""
+        if text not in ("", self._noted):
+            self._noted = text
+            lines.say(f"         {text} ...")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """See `Screen.table`."""

@@ -20,6 +20,7 @@ READY_WITHIN_S = 90.0  # Python, river and the clients, on a machine with other 
 STALLED_AFTER_S = 60.0
 DOWN_S = 2.0  # long enough to be seen in the plots
 RATE_OVER_S = 2.0
+NOTED_EVERY_S = 4  # a step that takes longer shows that it goes on
 
 _RESTORED = re.compile(
     rf'{Event.TASK_RESTORED} .*origin="(?P<what>[^"]*) (?P<start>\d+)" next_offset=(?P<end>\d+)'
@@ -78,9 +79,10 @@ class Stage:
         """
         for actor in self.actors:
             actor.worker.start()
-        self._wait_until(self._ready, READY_WITHIN_S, "the workers are not ready")
+        doing = "starting one worker for each model"
+        self._wait_until(self._ready, READY_WITHIN_S, "the workers are not ready", doing=doing)
         self.feed.start()
-        self._wait_until(self._fed, READY_WITHIN_S, "no flight came")
+        self._wait_until(self._fed, READY_WITHIN_S, "no flight came", doing="starting the feed")
         self._began_s = time.monotonic()
         while not self._finished():
             time.sleep(TICK_S)
@@ -110,9 +112,10 @@ class Stage:
         self._check()
         before_n = sum(actor.follower.published_n for actor in self.actors)
         for actor in self.actors:
-            for alarm in actor.follower.look(self._at_s()):
-                text = f"alarm    {actor.follower.pipeline.title}, {alarm.text()}"
-                self.screen.say(text, "yellow")
+            for drift in actor.follower.look(self._at_s()):
+                word, style = ("alarm ", "yellow") if drift.worse else ("better", "")
+                title = actor.follower.pipeline.title
+                self.screen.say(f"{word}   {title}, {drift.text()}", style)
         self.screen.show(self._at_s(), [self._row(actor) for actor in self.actors])
         self._crash_and_restart()
         return sum(actor.follower.published_n for actor in self.actors) > before_n
@@ -165,7 +168,7 @@ class Stage:
             per_s=follower.per_s(RATE_OVER_S),
             lag_n=follower.samples[-1].lag_n,
             score=follower.score(),
-            alarms_n=len(follower.alarms),
+            alarms_n=follower.alarms_n,
         )
 
     def _check(self) -> None:
@@ -179,14 +182,22 @@ class Stage:
         if server is not None:
             raise Internal(f"the sandbox's {server} ended by itself; start the demo again")
 
-    def _wait_until(self, holds: Callable[[], bool], within_s: float, problem: str) -> None:
+    def _wait_until(
+        self, holds: Callable[[], bool], within_s: float, problem: str, *, doing: str = ""
+    ) -> None:
         """Servers that have just come up, or are busy, may fail a question: it is asked again.
+
+        Meanwhile it is said every few seconds what is being done, if that is given.
 
         Raises: Internal: not within that time.
         """
-        deadline_s = time.monotonic() + within_s
+        began_s = time.monotonic()
+        deadline_s = began_s + within_s
         answer: Retryable | None = None
         while True:
+            if doing:
+                took_s = round((time.monotonic() - began_s) // NOTED_EVERY_S * NOTED_EVERY_S)
+                self.screen.note(f"{doing}, {took_s} s" if took_s else doing)
             try:
                 if holds():
                     return

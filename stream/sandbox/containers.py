@@ -1,8 +1,11 @@
 """Kafka and Redis in containers of a Docker engine on this machine, through testcontainers."""
 
+import os
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from socket import gaierror
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -35,7 +38,9 @@ def require_engine() -> None:
     Raises: Unavailable: no engine answers, it is not on this machine, or testcontainers is missing.
     """
     if find_spec("testcontainers") is None:
-        raise Unavailable("testcontainers is not installed (pip install 'streamfold[sandbox]')")
+        raise Unavailable(
+            "testcontainers is not installed (pip install '.[sandbox]' in the project's folder)"
+        )
     from docker.errors import (  # type: ignore[import-untyped]  # noqa: PLC0415  # docker ships no types
         DockerException,
     )
@@ -47,7 +52,7 @@ def require_engine() -> None:
         host = docker.host()
         docker.client.close()
     except (DockerException, OSError) as error:  # requests' errors are OSErrors
-        raise Unavailable(f"no Docker engine answers: {_one_line(error)}") from error
+        raise Unavailable(f"no Docker engine answers: {_plainly(error)}") from error
     # A sandbox has no passwords, so it must not listen where another machine can reach it.
     if host not in ("localhost", LOOPBACK):
         raise Unavailable(f"the Docker engine that answers is not on this machine but at {host}")
@@ -131,7 +136,7 @@ def _run(
             say(f"sandbox: pulling {container.image} (once)")
         container.start()
     except (DockerException, OSError) as error:
-        raise Unavailable(f"Docker does not run {image}: {_one_line(error)}") from error
+        raise Unavailable(f"Docker does not run {image}: {_plainly(error)}") from error
     return container
 
 
@@ -151,9 +156,49 @@ def _log_tail(container: "DockerContainer") -> list[str]:
     try:
         said = b"".join(container.get_logs()).decode(errors="replace")
     except (DockerException, OSError) as error:
-        return [f"(the log is gone: {_one_line(error)})"]
+        return [f"(the log is gone: {_plainly(error)})"]
     return said.splitlines()[-LOG_TAIL_LINES:]
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _plainly(error: BaseException) -> str:
+    """What is wrong, in words for a person: the clients put one exception's repr into another."""
+    causes = list(_causes(error))
+    for kind, words in _PLAIN_WORDS.items():
+        if any(isinstance(cause, kind) for cause in causes):
+            return words
+    # The engine's own words, without the HTTP around them.
+    told = next((it for each in causes if (it := getattr(each, "explanation", None))), None)
+    if told is None:
+        told = (
+            "what DOCKER_HOST and its kin name cannot be asked" if _host_is_set() else "it breaks"
+        )
+    return " ".join(str(told).split())
+
+
+def _host_is_set() -> bool:
+    return any(os.environ.get(f"DOCKER_{name}") for name in ("HOST", "TLS_VERIFY", "CERT_PATH"))
+
+
+_PLAIN_WORDS = {
+    FileNotFoundError: "none runs here",
+    PermissionError: "this user may not ask it (see the group `docker`)",
+    ConnectionRefusedError: "nothing listens at its address",
+    gaierror: "its host's name is not found",
+    TimeoutError: f"not within {ENGINE_ANSWERS_WITHIN_S} s",
+    ssl.SSLError: "its certificate is not trusted",
+    ConnectionError: "it broke the connection",
+}
+"""The most telling kind first."""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """It, and all that it was made of: causes, and exceptions that stand in another's arguments."""
+    pending, seen = [error], set[int]()
+    while pending:
+        each = pending.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        parts = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
+        pending += [part for part in parts if isinstance(part, BaseException)]

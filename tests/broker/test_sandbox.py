@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -101,6 +102,55 @@ def test_without_docker_and_java_it_is_embedded_and_says_why(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("unix:///nowhere/docker.sock", "none runs here"),
+        ("tcp://127.0.0.1:1", "nothing listens at its address"),
+        ("tcp://nowhere.invalid:2375", "its host's name is not found"),
+        ("nonsense", "what DOCKER_HOST and its kin name cannot be asked"),
+        ("tcp://", "what DOCKER_HOST and its kin name cannot be asked"),
+        ("too old", "client version 1.24 is too old"),
+        ("junk", "what DOCKER_HOST and its kin name cannot be asked"),
+    ],
+)
+def test_why_no_docker_answers_is_said_without_an_exception(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, words: str
+) -> None:
+    """The demo and its report quote it: plain words, and nothing of Python's or of HTTP's."""
+    refusal = b'{"message": "client version 1.24 is too old"}'
+    head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+    answers = {
+        "too old": head + b"Content-Length: %d\r\n\r\n" % len(refusal) + refusal,
+        "junk": b"good morning\r\n\r\n",
+    }
+    if host in answers:
+        path = tmp_path / "engine.sock"
+        _answer_once(path, answers[host])
+        host = f"unix://{path}"
+    monkeypatch.setenv("DOCKER_HOST", host)
+
+    with pytest.raises(Unavailable) as refused:
+        start(say=ignore, kafka="docker")
+
+    assert str(refused.value) == f"no Docker engine answers: {words}"
+
+
+def _answer_once(path: Path, answer: bytes) -> None:
+    """A server that is no engine: it says this to whoever asks first."""
+    server = socket.socket(socket.AF_UNIX)
+    server.settimeout(60)
+    server.bind(str(path))
+    server.listen()
+
+    def run() -> None:
+        with server, server.accept()[0] as connection:
+            connection.recv(65_536)
+            connection.sendall(answer)
+
+    threading.Thread(target=run, daemon=True).start()
+
+
 def test_jars_that_cannot_be_fetched_are_a_reason_for_the_next_choice(
     kafka: LocalKafka, tmp_path: Path
 ) -> None:
@@ -137,7 +187,7 @@ def test_missing_packages_are_a_reason_with_the_command_that_helps(tmp_path: Pat
         text=True,
     )
 
-    assert "testcontainers is not installed (pip install 'streamfold[sandbox]')" in answer.stdout
+    assert "testcontainers is not installed (pip install '.[sandbox]'" in answer.stdout
     assert answer.stdout.splitlines()[-1].startswith("embedded ")
 
 
