@@ -68,6 +68,20 @@ def predictor(model: base.Estimator, methods: Any, kind: Kind) -> Predict:
     return _classifier(methods)
 
 
+def signal_of(prediction: Prediction, kind: Kind) -> float | None:
+    """The signal "prediction": P(true), the value, or the score; None where there is none."""
+    if kind is Kind.ANOMALY:
+        return prediction.score
+    if kind is Kind.REGRESSION:
+        return prediction.value  # type: ignore[no-any-return]  # a number, or None
+    probabilities = prediction.probabilities
+    if not probabilities:
+        return None
+    if True in probabilities:
+        return float(probabilities[True])  # numpy's are no floats to the detectors
+    return 0.0 if False in probabilities else None
+
+
 def last_step(model: Any) -> Any:
     """The estimator at a pipeline's end; any other model itself."""
     while isinstance(model, compose.Pipeline):

@@ -11,7 +11,7 @@ from typing import Any
 import xxhash
 
 from stream.core import classes, outputs
-from stream.core.answers import NoAnswer, Prediction
+from stream.core.answers import NoAnswer, Prediction, signal_of
 from stream.core.checks import one_line
 from stream.core.codec import Codec
 from stream.core.detectors import Alarm
@@ -22,7 +22,8 @@ from stream.core.scores import Score
 from stream.core.sizes import oversize
 from stream.core.snapshot import Header, Metadata
 from stream.core.state import State, beginning, dumps
-from stream.core.undo import Counts, Mark, Undo
+from stream.core.undo import Counts, Mark, News, Undo
+from stream.core.untouched import WATCHED_N, Watch
 
 _CRASHES = (MemoryError, RecursionError, OSError, KeyboardInterrupt)
 """Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
@@ -82,6 +83,9 @@ class Task:
         self._class_type = next(map(type, state.classes), None)
         self._answer, self._learn, self._settle = methods_of(state.model, self.kind)
         self._predict = self._answer if state.is_ready else self._ask
+        self._watch: Watch | None = None
+        self._watched_n = 0
+        self._news = News(-1)
 
     @property
     def next_offset(self) -> int:
@@ -123,14 +127,14 @@ class Task:
         except NoAnswer as gap:
             prediction, fault = self._unknown(gap)
         except BaseException as raised:  # noqa: BLE001
-            return self._fail(record, raised)
+            return self._fail(record, raised, is_asked=True)
         # Written before learning: a model may have given out an object that it goes on using.
         try:
             value = self._write(record, event, prediction, learned)
         except NoAnswer as gap:
             prediction, fault = self._unknown(gap)
             value = self._write(record, event, prediction, learned)
-        signal = _signal(prediction, self.kind) if self._signals else None
+        signal = signal_of(prediction, self.kind) if self._signals else None
         error: float | None = None
         if label is not None or self._unsupervised:
             try:
@@ -171,12 +175,42 @@ class Task:
             self._predict = self._answer
         return prediction
 
-    def _fail(self, record: Record, raised: BaseException) -> list[Output]:
-        """The model raised on an event that is refused for it; the state is as it was before."""
+    def _watch_and_ask(self, features: dict[str, Feature]) -> Prediction:
+        """As `_answer`, while events fail: what asking may change is looked at before."""
+        self._watched_n -= 1
+        if not self._watched_n or self._watch is None or not self._watch.look():
+            self._watched_n = 0
+            self._predict = self._answer
+        return self._answer(features)
+
+    def _fail(
+        self, record: Record, raised: BaseException, *, is_asked: bool = False
+    ) -> list[Output]:
+        """The model raised (when it `is_asked`, or later): refuse the event, without a trace."""
         if isinstance(raised, _CRASHES):
             raise raised
-        self._undo()
+        if is_asked and self._watched().is_untouched(is_looked_at=self._watched_n > 0):
+            self._forget_news()
+        else:
+            self._undo()
+        if is_asked and self._watched().has_parts:
+            self._watched_n = WATCHED_N
+            self._predict = self._watch_and_ask
         return self._refuse(record, Rejection(Reason.MODEL_ERROR, outputs.told(raised)))
+
+    def _watched(self) -> Watch:
+        if self._watch is None:
+            self._watch = Watch(self.state.model, self._settle)
+        return self._watch
+
+    def _forget_news(self) -> None:
+        """Take back what the present event brought that was new."""
+        state, news = self.state, self._news
+        if news.n == state.n:
+            state.names.difference_update(news.names)
+            if news.label is not None:
+                state.classes.discard(news.label)
+                self._class_type = next(map(type, state.classes), None)
 
     def _add_alerts(
         self, published: list[Output], record: Record, alarms: Sequence[Alarm], learned: int
@@ -228,6 +262,7 @@ class Task:
                 one_line(f'over {most} distinct names in this partition; new: "{new[0]}"'),
             )
         names.update(new)
+        self._news = News(self.state.n, new)
         return None
 
     def _admit_class(self, label: Any, features: dict[str, Feature]) -> Rejection | None:
@@ -237,6 +272,8 @@ class Task:
         if misfit is None and not state.names.issuperset(features):
             misfit = self._admit(features)
         if misfit is None:
+            names = self._news.names if self._news.n == state.n else ()
+            self._news = News(state.n, names, label)
             state.classes.add(label)
             self._class_type = type(label)
         return misfit
@@ -354,17 +391,3 @@ class Task:
             raw_bytes=0,
             taken_at_ms=taken_at_ms,
         )
-
-
-def _signal(prediction: Prediction, kind: Kind) -> float | None:
-    """The signal "prediction": P(true), the value, or the score; None where there is none."""
-    if kind is Kind.ANOMALY:
-        return prediction.score
-    if kind is Kind.REGRESSION:
-        return prediction.value  # type: ignore[no-any-return]  # `learner` made it a number or None
-    probabilities = prediction.probabilities
-    if not probabilities:
-        return None
-    if True in probabilities:
-        return float(probabilities[True])  # numpy's are no floats to the detectors
-    return 0.0 if False in probabilities else None

@@ -8,7 +8,8 @@ A mark's copy is made elsewhere (a forked child pickles it); when it is there, `
 the place of the older copy.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from stream.core.event import Record
 from stream.core.failures import Failures
@@ -28,6 +29,14 @@ class Counts(NamedTuple):
     next_offset: int
     digest: int
     failures: Failures
+
+
+class News(NamedTuple):
+    """What the event of step `n` brought that the state did not know."""
+
+    n: int
+    names: Sequence[str] = ()
+    label: Any = None
 
 
 class Mark(NamedTuple):

@@ -4,7 +4,8 @@ One transformer for each family of models. They share four rules. A bool is the 
 A string becomes features of another name, so that a feature may be a number in one event and a
 string in the next. Only the first `categories_max` values of a feature are told apart, in the
 order they were learned; all others count as one, and so does a value met for the first time in a
-prediction. And predicting changes nothing.
+prediction. And predicting changes nothing
+(`is_kept_by_asking`, see `stream.core.untouched`).
 
 Nothing here iterates over a set: its order differs between hash seeds, and may differ after a
 round trip through pickle too, which would make a restored model another one than the live one.
@@ -84,6 +85,8 @@ class MixedScaler(base.Transformer):
     References:
         Welford, 1962. Note on a method for calculating corrected sums of squares and products.
     """
+
+    is_kept_by_asking = True
 
     def __init__(
         self,
@@ -207,6 +210,8 @@ class NormLimiter(base.Transformer):
         norm_max: the Euclidean norm that a vector may have.
     """
 
+    is_kept_by_asking = True
+
     def __init__(self, norm_max: float) -> None:
         self.norm_max = norm_max
 
@@ -232,6 +237,8 @@ class NominalCoder(base.Transformer):
     Args:
         categories_max: values of one string feature that are told apart.
     """
+
+    is_kept_by_asking = True
 
     def __init__(self, categories_max: int = 100) -> None:
         self.categories_max = categories_max
@@ -264,6 +271,8 @@ class UnitScaler(base.Transformer):
     Args:
         categories_max: values of one string feature that are counted apart.
     """
+
+    is_kept_by_asking = True
 
     def __init__(self, categories_max: int = 100) -> None:
         self.categories_max = categories_max

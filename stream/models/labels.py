@@ -19,6 +19,8 @@ class LabelCoder(base.Wrapper[base.Classifier], base.Classifier):
         classifier: any multi-class classifier.
     """
 
+    is_kept_by_asking = True  # see `stream.core.untouched`
+
     def __init__(self, classifier: base.Classifier) -> None:
         self.classifier = classifier
         self._codes: dict[Any, int] = {}

@@ -206,7 +206,9 @@ def test_refused_names_stay_unknown() -> None:
 
 def test_what_is_kept_for_undoing_is_bounded() -> None:
     """By its size, keys and headers included: then the copy is renewed, if it was not before."""
-    folded = build(Kind.REGRESSION)
+    limits = Limits(key_and_headers_bytes_max=2_000_000)
+    parts = recipe(FRAGILE[Kind.REGRESSION], detectors=(), limits=limits)
+    folded = Task(parts, partition=PARTITION)
     value = b'{"features": {"a": 1}, "label": 2}'
     key, headers = b"k" * 400_000, (("trace", b"h" * 600_000),)
     lengths, told = [], []
