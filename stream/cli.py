@@ -116,8 +116,8 @@ class House:
         """The same pipeline as the quarantine's redrive sees it."""
         return replace(self, is_backwards=True)
 
-    def log(self) -> "Log":
-        """A group member with its writer."""
+    def log(self, *, record_bytes_max: int | None = None) -> "Log":
+        """A group member with its writer, whose batches fit topics that take no larger records."""
         from stream.adapters import embedded  # noqa: PLC0415
 
         settings = self.settings
@@ -134,6 +134,7 @@ class House:
             instance="redrive" if self.is_backwards else settings.worker.instance,
             exactly_once=exactly_once or self.is_backwards,
             end_abandoned=self._end_abandoned,
+            record_bytes_max=record_bytes_max,
         )
 
     def _end_abandoned(self, own_id: str) -> None:

@@ -7,11 +7,13 @@ Two words in every docstring: `Retryable` means the world failed and the same ca
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, Self
 
 import msgspec
 
 from stream.core.event import Channel, Headers, Output, Record
+
+NO_LIMIT = 2**63 - 1
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -120,6 +122,53 @@ class Reader(Protocol):
         ...
 
 
+class Accepts(msgspec.Struct, frozen=True):
+    """Which records a topic takes.
+
+    Attributes:
+        bytes_max: of a batch, and so of a record.
+        after_ms, before_ms: how far a timestamp may lie from the broker's clock.
+        own_timestamps: False: the broker writes its own time over the record's.
+    """
+
+    bytes_max: int = NO_LIMIT
+    after_ms: int = NO_LIMIT
+    before_ms: int = NO_LIMIT
+    own_timestamps: bool = True
+
+    @classmethod
+    def of(cls, settings: Mapping[str, str]) -> Self | None:
+        """As a topic's settings say it; None: they may not be read.
+
+        Before version 3.6 Kafka has one setting for both sides of the clock, from 4.0 on two.
+        """
+        if not settings:
+            return None
+        both = int(settings.get("message.timestamp.difference.max.ms", NO_LIMIT))
+        return cls(
+            bytes_max=int(settings.get("max.message.bytes", NO_LIMIT)),
+            after_ms=min(both, int(settings.get("message.timestamp.after.max.ms", NO_LIMIT))),
+            before_ms=min(both, int(settings.get("message.timestamp.before.max.ms", NO_LIMIT))),
+            own_timestamps=settings.get("message.timestamp.type") != "LogAppendTime",
+        )
+
+
+KAFKAS_ACCEPTS = Accepts(bytes_max=1_048_588, after_ms=3_600_000)
+"""What a topic takes that nobody has configured."""
+
+ANY_TIMESTAMP: Mapping[str, str] = {
+    "message.timestamp.type": "CreateTime",
+    "message.timestamp.after.max.ms": str(NO_LIMIT),
+    "message.timestamp.before.max.ms": str(NO_LIMIT),
+}
+"""Settings of the topics that we make: whatever time an event bears, its outputs can bear it.
+
+Brokers before 3.6 do not know the last two, and take any time by themselves.
+"""
+
+ACCEPTS_SETTINGS = (*ANY_TIMESTAMP, "message.timestamp.difference.max.ms", "max.message.bytes")
+
+
 class TopicInfo(msgspec.Struct, frozen=True):
     """What a broker says of a topic.
 
@@ -127,6 +176,7 @@ class TopicInfo(msgspec.Struct, frozen=True):
         topic_id: changes when a topic is deleted and made again; "" where the log has none.
         retention_ms: -1 = for ever; None where we may not ask.
         cleanup_policy: "delete", "compact" or both with a comma; None where we may not ask.
+        accepts: which records it takes; None where we may not ask.
     """
 
     name: str
@@ -134,6 +184,7 @@ class TopicInfo(msgspec.Struct, frozen=True):
     partitions: int
     retention_ms: int | None = None
     cleanup_policy: str | None = None
+    accepts: Accepts | None = None
 
 
 class Topics(Protocol):
@@ -143,8 +194,24 @@ class Topics(Protocol):
         """All four; None for a missing one. Raises: Retryable, Misconfigured."""
         ...
 
-    def create(self, channel: Channel, *, partitions: int, retention_ms: int) -> None:
-        """Make a topic; fine if it is there. Raises: Retryable, Misconfigured."""
+    def create(
+        self,
+        channel: Channel,
+        *,
+        partitions: int,
+        retention_ms: int,
+        record_bytes_max: int | None = None,
+    ) -> None:
+        """Make a topic that takes any timestamp; fine if it is there.
+
+        Args:
+            channel: whose topic.
+            partitions: how many.
+            retention_ms: -1 = for ever.
+            record_bytes_max: how large its records can be; None: the broker's own limit.
+
+        Raises: Retryable, Misconfigured.
+        """
         ...
 
     def widen(self, channel: Channel, *, partitions: int) -> None:

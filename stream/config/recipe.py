@@ -155,7 +155,8 @@ class Limits(Section):
         default=65_536,
         ge=64,
         le=16_777_216,
-        description="Bytes of a record's key and headers together.",
+        description="Bytes of a record's key and headers together; a header counts its name, its "
+        "value, and two.",
     )
 
     @field_validator("distinct_features_max")

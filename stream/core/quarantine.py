@@ -6,10 +6,19 @@ from typing import Self
 
 import msgspec
 
-from stream.core.event import Headers, Record
-from stream.core.sizes import is_cut
+from stream.core.event import Headers, Output, Record
+from stream.core.sizes import cut, is_cut, key_and_headers_bytes
 
 _PROGRESS = re.compile(r"v1((?:;[a-z0-9_]+=\d{1,18})*)", re.ASCII)
+
+_BATCH_BYTES = 128
+"""What Kafka adds to one record at most, with the batch around it."""
+
+_HEADER_BYTES = 8
+"""And to each header."""
+
+_SAID_BYTES = 200
+"""What `cut` says at most."""
 
 QUARANTINE_HEADERS = (
     "stream.reason", "stream.detail", "stream.topic", "stream.partition", "stream.offset",
@@ -97,6 +106,34 @@ def _integer(text: bytes | None, *, default: int) -> int:
         return int(text or b"")
     except ValueError:
         return default
+
+
+def shortened(output: Output, bytes_max: int) -> Output:
+    """A quarantined record of at most so many bytes, with a batch of its own; it says what was cut.
+
+    Of a limit that our own headers are over, nothing else is left.
+    """
+    sent_n = len(output.headers) - len(QUARANTINE_HEADERS)
+    sent_n -= output.headers[-1][0] == OWN_TIMESTAMP
+    sent, own = output.headers[:sent_n], output.headers[sent_n:]
+    room = bytes_max - _BATCH_BYTES - key_and_headers_bytes(None, own)
+    room -= _HEADER_BYTES * len(output.headers)
+    value_n = len(output.value or b"")
+    if key_and_headers_bytes(output.key, sent) + value_n <= room:
+        return output
+    room = max(0, room - _SAID_BYTES)
+    left = cut(
+        Record(0, 0, 0, output.key, output.value, sent),
+        value_bytes_max=max(room // 2, room - key_and_headers_bytes(output.key, sent)),
+        key_and_headers_bytes_max=max(room // 2, room - value_n),
+    )
+    said = tuple(
+        (name, (value or b"") + left.said.encode() if name == "stream.detail" else value)
+        for name, value in own
+    )
+    return msgspec.structs.replace(
+        output, key=left.key, value=left.value, headers=(*left.headers, *said)
+    )
 
 
 class Redriven(msgspec.Struct, frozen=True):

@@ -19,15 +19,20 @@ class Cut(NamedTuple):
     said: str
 
 
-def key_and_headers_bytes(record: Record) -> int:
-    """The bytes of a record's key, and of its headers' names and values."""
-    headers = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
-    return len(record.key or b"") + headers
+def key_and_headers_bytes(key: bytes | None, headers: Headers) -> int:
+    """The bytes of a record's key, and of its headers: names, values and two for each."""
+    return len(key or b"") + sum(map(_header_bytes, headers))
+
+
+def _header_bytes(header: tuple[str, bytes | None]) -> int:
+    """Two: what Kafka adds at least. Of nothing else there could be hundreds of thousands."""
+    name, value = header
+    return len(name.encode()) + len(value or b"") + 2
 
 
 def oversize(record: Record, *, bytes_max: int) -> Rejection | None:
     """Why a record's key and headers are too large; None: they are not."""
-    found = key_and_headers_bytes(record)
+    found = key_and_headers_bytes(record.key, record.headers)
     if found <= bytes_max:
         return None
     return Rejection(
@@ -60,8 +65,8 @@ def is_cut(detail: str) -> bool:
 
 def _first(headers: Headers, bytes_max: int) -> int:
     """How many of the first headers fit."""
-    for kept, (name, value) in enumerate(headers):
-        bytes_max -= len(name.encode()) + len(value or b"")
+    for kept, header in enumerate(headers):
+        bytes_max -= _header_bytes(header)
         if bytes_max < 0:
             return kept
     return len(headers)

@@ -39,8 +39,8 @@ class House(Protocol):
         """
         ...
 
-    def log(self) -> Log:
-        """A group member with its writer."""
+    def log(self, *, record_bytes_max: int | None = None) -> Log:
+        """A group member with its writer, whose batches fit topics that take no larger records."""
         ...
 
     def reader(self) -> Reader:

@@ -1,9 +1,14 @@
 """The command `run`: a worker's life, from the recipe to the last commit."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 
+from stream.core.event import Channel
+from stream.ports import Log, TopicInfo
 from stream.runtime import first_start, memory, preparation, process
 from stream.runtime.assembly import assemble
+from stream.runtime.capacity import record_bytes_max
+from stream.runtime.fitting import fitted
 from stream.runtime.house import House
 from stream.runtime.keys import snapshot_keys
 from stream.runtime.topics import Width, ready_topics, widened
@@ -20,18 +25,18 @@ def work(house: House, *, until_end: bool) -> None:
     recipe = prepared.recipe
     with ExitStack() as stack:
         with closing(house.topics()) as topics:
-            events, width = ready_topics(topics, settings, telemetry)
+            infos, width = ready_topics(topics, settings, telemetry)
         reader = stack.enter_context(closing(house.reader()))
         first_start.try_model(
-            recipe, prepared.kind, events=events, reader=reader, telemetry=telemetry,
+            recipe, prepared.kind, events=infos[Channel.EVENTS], reader=reader, telemetry=telemetry,
             stopping=house.stopping,
         )  # fmt: skip
         # Not before: what is refused leaves no key behind.
         keys = snapshot_keys(settings, house.environ, telemetry)
         store = stack.enter_context(closing(house.snapshots()))
-        log = stack.enter_context(closing(house.log()))
+        log = stack.enter_context(closing(_fitted_log(house, infos)))
         worker = assemble(
-            settings, recipe=recipe, keys=keys, events=events, width=width,
+            settings, recipe=recipe, keys=keys, events=infos[Channel.EVENTS], width=width,
             look_for_room=lambda: _look_for_room(house), log=log, reader=reader, store=store,
             clock=house.clock(), telemetry=telemetry, stopping=house.stopping, until_end=until_end,
         )  # fmt: skip
@@ -52,3 +57,17 @@ def _look_for_room(house: House) -> Width:
     """How many partitions the outputs have a place for by now, with a client of its own."""
     with closing(house.topics()) as topics:
         return widened(topics, house.settings, house.telemetry)
+
+
+def _fitted_log(house: House, infos: Mapping[Channel, TopicInfo]) -> Log:
+    """The worker's log, whose outputs fit the topics as they are now."""
+    outputs: dict[Channel, TopicInfo] = {
+        c: info for c, info in infos.items() if c != Channel.EVENTS
+    }
+    known = [info.accepts.bytes_max for info in outputs.values() if info.accepts is not None]
+    return fitted(
+        house.log(record_bytes_max=min(known, default=None)),
+        outputs,
+        clock=house.clock(),
+        record_bytes_max=record_bytes_max(Channel.QUARANTINE, house.settings),
+    )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from stream.config import Settings
 from stream.core.event import Channel
 from stream.errors import Misconfigured
-from stream.ports import TopicInfo, Topics
+from stream.ports import KAFKAS_ACCEPTS, TopicInfo, Topics
+from stream.runtime.capacity import largest_bytes, size_problems
 from stream.telemetry import Event, Telemetry
 
 
@@ -25,11 +26,11 @@ class Width:
 
 def ready_topics(
     topics: Topics, settings: Settings, telemetry: Telemetry
-) -> tuple[TopicInfo, Width]:
+) -> tuple[dict[Channel, TopicInfo], Width]:
     """Make the missing topics, if allowed, and hold the outputs to the events' partitions.
 
-    Returns: the events topic, and for how many of its partitions the outputs have a place.
-    Raises: Misconfigured: one is missing; Retryable.
+    Returns: all four, and for how many of the events' partitions the outputs have a place.
+    Raises: Misconfigured: one is missing, or takes too small records; Retryable.
     """
     found = topics.describe()
     missing = [channel for channel in Channel if found[channel] is None]
@@ -44,7 +45,11 @@ def ready_topics(
     events = found[Channel.EVENTS]
     for channel in missing:
         partitions = 1 if events is None else events.partitions
-        topics.create(channel, partitions=partitions, retention_ms=settings.topics.retention_ms)
+        bytes_max = largest_bytes(channel, settings)
+        topics.create(
+            channel, partitions=partitions, retention_ms=settings.topics.retention_ms,
+            record_bytes_max=bytes_max if bytes_max > KAFKAS_ACCEPTS.bytes_max else None,
+        )  # fmt: skip
         telemetry.say(
             Event.TOPIC_CREATED, topic=settings.topics.name(channel), partitions=partitions
         )
@@ -52,10 +57,15 @@ def ready_topics(
             events = topics.describe()[Channel.EVENTS]
     if missing:
         found = topics.describe()
-    events = found[Channel.EVENTS]
-    if events is None:
-        raise Misconfigured(f"topics.events: {settings.topics.events} was deleted meanwhile")
-    return events, widened(topics, settings, telemetry, found=found)
+    there = {channel: info for channel, info in found.items() if info is not None}
+    gone = [channel for channel in Channel if channel not in there]
+    if gone:
+        names = (f"topics.{each}: {settings.topics.name(each)}" for each in gone)
+        raise Misconfigured(*(f"{name} was deleted meanwhile" for name in names))
+    problems = size_problems(there, settings)
+    if problems:
+        raise Misconfigured(*problems)
+    return there, widened(topics, settings, telemetry, found=found)
 
 
 def widened(

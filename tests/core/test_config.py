@@ -98,8 +98,8 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "limits.string_chars_max": ("10", 10),
     "limits.magnitude_max": ("1e6", 1e6),
     "limits.distinct_features_max": ("500", 500),
-    "limits.key_and_headers_bytes_max": ("1000", 1000),
     "limits.classes_max": ("20", 20),
+    "limits.key_and_headers_bytes_max": ("1000", 1000),
 }
 
 

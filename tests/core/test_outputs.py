@@ -226,10 +226,11 @@ def test_a_value_over_the_limit_is_cut_and_says_so(size: int, *, cut: bool) -> N
     [
         (b"k" * 64, (), b"k" * 64, 0, ""),
         (b"k" * 65, (), b"k" * 64, 0, "; the key was cut to its first 64 bytes"),
-        (None, (("né", b"v" * 61),), None, 1, ""),
-        (None, (("né", b"v" * 62),), None, 0, "; 1 of 1 headers were left out"),
-        (b"k" * 60, (("a", b"12"), ("b", None), ("c", b"")), b"k" * 60, 2,
+        (None, (("né", b"v" * 59),), None, 1, ""),
+        (None, (("né", b"v" * 60),), None, 0, "; 1 of 1 headers were left out"),
+        (b"k" * 56, (("a", b"12"), ("b", None), ("c", b"")), b"k" * 56, 2,
          "; 1 of 3 headers were left out"),
+        (None, (("", None),) * 33, None, 32, "; 1 of 33 headers were left out"),
         (b"k" * 99, (("a", b"1"),), b"k" * 64, 0,
          "; the key was cut to its first 64 bytes; 1 of 1 headers were left out"),
     ],
@@ -237,7 +238,7 @@ def test_a_value_over_the_limit_is_cut_and_says_so(size: int, *, cut: bool) -> N
 def test_a_key_and_headers_over_the_limit_are_cut_and_say_so(
     key: bytes | None, headers: Any, kept_key: bytes | None, kept_n: int, said: str
 ) -> None:
-    """Names count as they are written; what is kept is the beginning."""
+    """Names count as they are written, and each header two bytes; the beginning is kept."""
     output = quarantined(Record(0, 0, 0, key, b"v", headers), key_and_headers_bytes_max=64)
 
     assert output.key == kept_key

@@ -1,11 +1,13 @@
 """Quarantined records read back, and the marks of how far they were sent again."""
 
-from hypothesis import given
+import msgspec
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from stream.core.event import Reason, Record, Rejection
 from stream.core.outputs import quarantined
-from stream.core.quarantine import OWN_TIMESTAMP, Redriven, parse
+from stream.core.quarantine import OWN_TIMESTAMP, Redriven, parse, shortened
 from stream.core.spec import Limits
 
 HEADERS = (("trace", b"\x00\xff"), ("stream.reason", b"of another pipeline"))
@@ -127,3 +129,44 @@ def test_no_run_sends_twice_or_loses_what_another_did_not_want(
         redriven = Redriven.parse(redriven.next_offset, redriven.metadata()).moved(stop, reason)
 
     assert sorted(sent) == list(range(len(records)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    key_n=st.none() | st.integers(0, 70_000),
+    value_n=st.none() | st.integers(0, 70_000),
+    headers=st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(0, 9_000)), max_size=9),
+    repeated=st.sampled_from([1, 1, 300]),
+    bytes_max=st.integers(3_000, 200_000),
+    is_moved=st.booleans(),
+)
+def test_a_record_is_shortened_until_its_topic_takes_it(
+    key_n: int | None, value_n: int | None, headers: list[tuple[int, int | None]], repeated: int,
+    bytes_max: int, *, is_moved: bool,
+) -> None:  # fmt: skip
+    """It fits by Kafka's own count; what is left is the beginning; it is cut only if it must be."""
+    sent = tuple(("n" * n, None if v is None else b"v" * v) for n, v in headers * repeated)
+    key, value = (None if n is None else b"k" * n for n in (key_n, value_n))
+    whole = quarantined(
+        Record(0, 0, 0, key, value, sent), Rejection(Reason.BAD_LABEL, "d" * 200),
+        pipeline="p" * 64, topic="t" * 249, limits=Limits(key_and_headers_bytes_max=1 << 24),
+    )  # fmt: skip
+    if is_moved:
+        moved = (*whole.headers, (OWN_TIMESTAMP, str(-(2**63)).encode()))
+        whole = msgspec.structs.replace(whole, headers=moved)
+    size = DefaultRecordBatchBuilder.estimate_size_in_bytes
+
+    short = shortened(whole, bytes_max)
+
+    assert size(short.key, short.value, list(short.headers)) <= bytes_max
+    found = parse(Record(0, 1, 0, short.key, short.value, short.headers))
+    assert found is not None
+    assert found.headers == sent[: len(found.headers)]
+    assert (short.key or b"", short.value or b"") == (
+        (key or b"")[: len(short.key or b"")], (value or b"")[: len(short.value or b"")]
+    )  # fmt: skip
+    is_whole = (short.key, short.value, found.headers) == (key, value, sent)
+    assert found.is_cut != is_whole
+    slack = 400 + 10 * len(whole.headers)
+    if size(whole.key, whole.value, list(whole.headers)) + slack <= bytes_max:
+        assert is_whole

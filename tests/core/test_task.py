@@ -303,7 +303,7 @@ def test_a_key_and_headers_over_the_limit_are_refused_before_the_fold() -> None:
     """No commit could take them to the outputs: too_large, and the model never sees the event."""
     limits = Limits(key_and_headers_bytes_max=100)
     value = b'{"features": {"x": 1.5}, "label": true}'
-    headers = (("trace", b"0" * 40), ("null", None))  # 49 bytes
+    headers = (("trace", b"0" * 36), ("null", None))  # 49 bytes, two of them for each header
     sent = [
         record(0, value, key=b"k" * 100),
         record(1, value, key=b"k" * 101),

@@ -60,7 +60,7 @@ class Rooms:
     def _group(self) -> str:
         return f"{PIPELINE}.redrive" if self.is_backwards else PIPELINE
 
-    def log(self) -> MemoryLog:
+    def log(self, *, record_bytes_max: int | None = None) -> MemoryLog:  # noqa: ARG002
         """A member with the stable name, as the command line makes it."""
         return MemoryLog(self.broker, names=self._names(), group=self._group(), instance="redrive")
 

@@ -68,6 +68,8 @@ class KafkaLog:
         end_abandoned: given our transactional id, ends what the group's dead nameless workers left
             open. Called by a nameless worker that takes partitions over; those with a name need not
             pay for another client. None: the broker does it, up to ten seconds later.
+        record_bytes_max: some topic takes no larger batch; None: all take usual ones. librdkafka
+            cuts none up that a topic refused.
 
     Raises: Retryable, Misconfigured.
     """
@@ -80,6 +82,7 @@ class KafkaLog:
         instance: str | None = None,
         exactly_once: bool = True,
         end_abandoned: Callable[[str], object] | None = None,
+        record_bytes_max: int | None = None,
     ) -> None:
         self._connection = connection
         self._timings = timings
@@ -88,6 +91,7 @@ class KafkaLog:
         self._events = connection.names[Channel.EVENTS]
         self._transactional_id = transactional_id(connection.group, instance)
         self._end_abandoned = end_abandoned
+        self._batch_bytes = min(producing.BATCH_BYTES, record_bytes_max or producing.BATCH_BYTES)
         self._takes_over = False
         self._fenced = False
         self._trouble: Retryable | None = None
@@ -111,9 +115,10 @@ class KafkaLog:
     def _ready_producer(self) -> producing.Deliveries:
         if self._producer is not None:
             return self._producer
-        timings, settings = self._timings, {}
+        timings = self._timings
+        settings: dict[str, Any] = {"batch.size": self._batch_bytes}
         if self._exactly_once:
-            settings = {
+            settings |= {
                 "transactional.id": self._transactional_id,
                 "transaction.timeout.ms": timings.transaction_timeout_ms,
             }

@@ -18,7 +18,9 @@ from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
 
 BATCH_BYTES = 512 << 10
-MESSAGE_BYTES_MAX = 8 << 20
+MESSAGE_BYTES_MAX = 32 << 20
+"""The largest record: a refused value of `limits.value_bytes_max`, at its largest, and its key."""
+
 QUEUED_MAX = 500_000
 IN_TRANSACTION_BACKOFF_MS = 5
 """The broker sends a transaction away whose predecessor's marks it still writes: for milliseconds,
@@ -57,7 +59,6 @@ def make(
             "enable.idempotence": True,
             "linger.ms": 5,
             "retry.backoff.ms": IN_TRANSACTION_BACKOFF_MS,
-            "batch.size": BATCH_BYTES,
             "message.max.bytes": MESSAGE_BYTES_MAX,
             "queue.buffering.max.messages": QUEUED_MAX,
             "message.timeout.ms": delivery_timeout_ms,
@@ -125,7 +126,7 @@ class Deliveries:
                 # By position: names take a third of the call. The two None are its `callback`s.
                 produce(
                     topic, output.value, output.key, output.partition,
-                    None, None, output.timestamp_ms or 0, headers,
+                    None, None, output.timestamp_ms or 1, headers,  # 0 is its word for now
                 )  # fmt: skip
         except KafkaException as error:
             if error.args[0].code() in _NO_PLACE:

@@ -15,11 +15,14 @@ from confluent_kafka.admin import (
 from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable
-from stream.ports import TopicInfo
+from stream.ports import ANY_TIMESTAMP, Accepts, TopicInfo
 
 CREATE_S = 15.0
 """How long a new topic may take until every broker knows it."""
 
+_UNKNOWN_SETTING = (
+    KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_REQUEST,
+)  # fmt: skip
 _OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
 
 
@@ -51,6 +54,7 @@ class KafkaTopics:
             partitions=len(topic.partitions),
             retention_ms=None if retention is None else int(retention),
             cleanup_policy=configs.get("cleanup.policy"),
+            accepts=Accepts.of(configs),
         )
 
     def _ask(self, name: str, *, permissions: bool = False) -> Any:
@@ -74,20 +78,27 @@ class KafkaTopics:
             return {}
         return {key: entry.value for key, entry in settings.items() if entry.value is not None}
 
-    def create(self, channel: Channel, *, partitions: int, retention_ms: int) -> None:
+    def create(
+        self,
+        channel: Channel,
+        *,
+        partitions: int,
+        retention_ms: int,
+        record_bytes_max: int | None = None,
+    ) -> None:
         """See `Topics.create`."""
         name = self._connection.names[channel]
         configs = {"retention.ms": str(retention_ms), "cleanup.policy": "delete"}
-        topic = NewTopic(name, partitions, -1, config=configs)  # -1: the cluster's default
+        if record_bytes_max is not None:
+            configs["max.message.bytes"] = str(record_bytes_max)
         with self._connection.translated(f"creating {name}"):
             try:
-                (answer,) = self._admin.create_topics(
-                    [topic], request_timeout=ADMIN_TIMEOUT_S
-                ).values()
-                answer.result()
+                self._create(name, partitions, {**configs, **ANY_TIMESTAMP})
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                if error.args[0].code() not in _UNKNOWN_SETTING:
                     raise
+                # An older broker, or one that lets nobody set these: outputs are fitted to it.
+                self._create(name, partitions, configs)
         deadline_s = time.monotonic() + CREATE_S
         while self._described(channel) is None:
             if time.monotonic() > deadline_s:
@@ -112,6 +123,15 @@ class KafkaTopics:
             if time.monotonic() > deadline_s:
                 raise Retryable(f"{name} got partitions, but the brokers do not show them yet")
             time.sleep(0.05)
+
+    def _create(self, name: str, partitions: int, configs: dict[str, str]) -> None:
+        topic = NewTopic(name, partitions, -1, config=configs)  # -1: the cluster's default
+        try:
+            (answer,) = self._admin.create_topics([topic], request_timeout=ADMIN_TIMEOUT_S).values()
+            answer.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
     def denied(self) -> list[str]:
         """See `Topics.denied`; on a cluster without an authorizer everything is permitted.

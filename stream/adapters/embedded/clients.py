@@ -87,7 +87,14 @@ class EmbeddedTopics:
                 channel: tables.describe(connection, self._names[channel]) for channel in Channel
             }
 
-    def create(self, channel: Channel, *, partitions: int, retention_ms: int) -> None:
+    def create(
+        self,
+        channel: Channel,
+        *,
+        partitions: int,
+        retention_ms: int,
+        record_bytes_max: int | None = None,  # noqa: ARG002  # it takes any record
+    ) -> None:
         """See `Topics.create`."""
         # Random, so that a topic of the same name in a new file is another topic.
         topic_id = secrets.token_hex(8)

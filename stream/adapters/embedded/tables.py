@@ -8,7 +8,7 @@ import msgspec
 
 from stream.core.event import Channel, Headers, Output, Record
 from stream.errors import LogLost, Misconfigured
-from stream.ports import Committed, TopicInfo
+from stream.ports import Accepts, Committed, TopicInfo
 
 OFFSET_BITS: Final = 40  # 10^12 records a partition, 2^22 partitions a file
 
@@ -145,7 +145,13 @@ def describe(connection: sqlite3.Connection, topic: str) -> TopicInfo | None:
         " 'delete' FROM topics WHERE name = ?",
         (topic,),
     ).fetchone()
-    return None if row is None else TopicInfo(*row)
+    if row is None:
+        return None
+    name, topic_id, partitions, retention_ms, cleanup_policy = row
+    return TopicInfo(
+        name, topic_id, partitions, retention_ms=retention_ms, cleanup_policy=cleanup_policy,
+        accepts=Accepts(),
+    )  # fmt: skip
 
 
 def retentions(connection: sqlite3.Connection, topics: Collection[str]) -> list[tuple[str, int]]:

@@ -46,7 +46,9 @@ from stream.ports import Committed, Polled
 from stream.transactional_ids import transactional_id
 
 BATCH_BYTES = 512 << 10
-REQUEST_BYTES_MAX = 8 << 20
+REQUEST_BYTES_MAX = 32 << 20
+"""The largest record: a refused value of `limits.value_bytes_max`, at its largest, and its key."""
+
 COMMITTED_TIMEOUT_MS = 5_000
 LEAVE_MS = 2_000
 
@@ -60,6 +62,7 @@ class KafkaLog:
         end_abandoned: given our transactional id, ends what the group's dead nameless workers left
             open. Called when partitions are taken over. None: the broker does it, up to ten seconds
             later.
+        record_bytes_max: some topic takes no larger batch; None: all take usual ones.
 
     Raises: Retryable, Misconfigured.
     """
@@ -72,6 +75,7 @@ class KafkaLog:
         instance: str | None = None,
         exactly_once: bool = True,
         end_abandoned: Callable[[str], object] | None = None,
+        record_bytes_max: int | None = None,
     ) -> None:
         self._connection = connection
         self._timings = timings
@@ -80,6 +84,7 @@ class KafkaLog:
         self._events = connection.names[Channel.EVENTS]
         self._transactional_id = transactional_id(connection.group, instance)
         self._end_abandoned = end_abandoned
+        self._batch_bytes = min(BATCH_BYTES, record_bytes_max or BATCH_BYTES)
         self._fenced = False
         self._takes_over = False
         self._producer: KafkaProducer | None = None
@@ -101,7 +106,7 @@ class KafkaLog:
         timings = self._timings
         settings: dict[str, Any] = {
             "linger_ms": 5,
-            "batch_size": BATCH_BYTES,
+            "batch_size": self._batch_bytes,
             "max_request_size": REQUEST_BYTES_MAX,
             "delivery_timeout_ms": timings.delivery_timeout_ms,
             "request_timeout_ms": timings.request_timeout_ms,

@@ -25,6 +25,9 @@ took 109 ms. At an interval of 5 ms, p99 with 5 ms 18 to 24 ms (median of four 2
 to 23 (20.4), with 1 ms 18 to 20 (19.4), all at the same CPU; but so often it asks a broker in
 trouble, too."""
 
+TIMESTAMP_MS_MAX = 2**63 - 2
+"""The client writes times as differences of 64 bits to a batch's first, which may be -1 (none)."""
+
 SPLIT_BATCH_S = 0.005
 
 LOOK_AGAIN_S = 2.0
@@ -148,7 +151,8 @@ def _hand_over(
     deliveries.extend(
         send(
             names[o.channel], NULL if o.value is None else o.value, o.key,
-            to_client(o.headers) if o.headers else None, o.partition, o.timestamp_ms,
+            to_client(o.headers) if o.headers else None, o.partition,
+            t if -1 <= (t := o.timestamp_ms) <= TIMESTAMP_MS_MAX else _in_range(t),
         )
         for o in outputs
     )  # fmt: skip
@@ -160,6 +164,10 @@ def _look_again(producer: KafkaProducer) -> bool:
     producer._metadata.request_update().add_both(lambda *_: heard.set())  # noqa: SLF001
     producer._sender.wakeup()  # noqa: SLF001  # no public way to either
     return heard.wait(LOOK_AGAIN_S)
+
+
+def _in_range(timestamp_ms: int) -> int:
+    return min(max(timestamp_ms, -1), TIMESTAMP_MS_MAX)
 
 
 def _first_failure(deliveries: Sequence[Any]) -> BaseException | None:

@@ -11,11 +11,14 @@ from stream.adapters.kafka_python import codecs
 from stream.adapters.kafka_python.connection import Connection, topic_is_there
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable
-from stream.ports import TopicInfo
+from stream.ports import ACCEPTS_SETTINGS, ANY_TIMESTAMP, Accepts, TopicInfo
 
 CREATE_S = 15.0
 """How long a new topic may take until every broker knows it."""
 
+_UNKNOWN_SETTING = (
+    errors.InvalidConfigurationError, errors.PolicyViolationError, errors.InvalidRequestError,
+)  # fmt: skip
 _OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
 
 
@@ -52,11 +55,12 @@ class KafkaTopics:
             partitions=len(topic["partitions"]),
             retention_ms=None if retention is None else int(retention),
             cleanup_policy=configs.get("cleanup.policy"),
+            accepts=Accepts.of(configs),
         )
 
     def _configs(self, name: str) -> dict[str, str]:
-        """Two settings of a topic; {} where we may not ask (DESCRIBE_CONFIGS is optional)."""
-        wanted = {"retention.ms": None, "cleanup.policy": None}
+        """Some settings of a topic; {} where we may not ask (DESCRIBE_CONFIGS is optional)."""
+        wanted = dict.fromkeys(("retention.ms", "cleanup.policy", *ACCEPTS_SETTINGS))
         resource = ConfigResource(ConfigResourceType.TOPIC, name, wanted)
         try:
             with self._connection.translated(f"asking for the settings of {name}"):
@@ -66,13 +70,37 @@ class KafkaTopics:
         settings = answer.get("topic", {}).get(name, {})
         return {k: v["value"] for k, v in settings.items() if isinstance(v, dict) and "value" in v}
 
-    def create(self, channel: Channel, *, partitions: int, retention_ms: int) -> None:
+    def create(
+        self,
+        channel: Channel,
+        *,
+        partitions: int,
+        retention_ms: int,
+        record_bytes_max: int | None = None,
+    ) -> None:
         """See `Topics.create`."""
         name = self._connection.names[channel]
+        configs = {"retention.ms": str(retention_ms), "cleanup.policy": "delete"}
+        if record_bytes_max is not None:
+            configs["max.message.bytes"] = str(record_bytes_max)
+        try:
+            self._create(name, partitions, {**configs, **ANY_TIMESTAMP})
+        except (Retryable, Misconfigured) as error:
+            if not isinstance(error.__cause__, _UNKNOWN_SETTING):
+                raise
+            # An older broker, or one that lets nobody set these: outputs are fitted to it.
+            self._create(name, partitions, configs)
+        deadline = time.monotonic() + CREATE_S
+        while self.describe()[channel] is None:
+            if time.monotonic() > deadline:
+                raise Retryable(f"{name} was created, but the brokers do not show it yet")
+            time.sleep(0.05)
+
+    def _create(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
         topic = {
             "num_partitions": partitions,
             "replication_factor": -1,  # the cluster's default
-            "configs": {"retention.ms": str(retention_ms), "cleanup.policy": "delete"},
+            "configs": configs,
         }
         try:
             with self._connection.translated(f"creating {name}"):
@@ -80,11 +108,6 @@ class KafkaTopics:
         except (Retryable, Misconfigured) as error:
             if not isinstance(error.__cause__, errors.TopicAlreadyExistsError):
                 raise
-        deadline = time.monotonic() + CREATE_S
-        while self.describe()[channel] is None:
-            if time.monotonic() > deadline:
-                raise Retryable(f"{name} was created, but the brokers do not show it yet")
-            time.sleep(0.05)
 
     def widen(self, channel: Channel, *, partitions: int) -> None:
         """See `Topics.widen`."""

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from stream.adapters.memory.group import Group, Member
-from stream.adapters.memory.topic import Fate, Partition, Topic, Transaction
+from stream.adapters.memory.topic import ANYTHING, Fate, Partition, Topic, Transaction
 from stream.core.event import Headers
 from stream.errors import CommitLost, Fenced, Misconfigured
-from stream.ports import Clock, Committed, StoredSnapshot
+from stream.ports import Accepts, Clock, Committed, StoredSnapshot
 
 Faults = Callable[[str], None]
 
@@ -81,12 +81,20 @@ class MemoryBroker:
     # Topics
 
     def create(
-        self, name: str, *, partitions: int, retention_ms: int = -1, cleanup_policy: str = "delete"
+        self,
+        name: str,
+        *,
+        partitions: int,
+        retention_ms: int = -1,
+        cleanup_policy: str = "delete",
+        accepts: Accepts = ANYTHING,
     ) -> None:
         """Make a topic; fine if it is there."""
         if name not in self.topics:
             parts = [Partition(number) for number in range(partitions)]
-            self.topics[name] = Topic(f"topic-{self.serial()}", retention_ms, cleanup_policy, parts)
+            self.topics[name] = Topic(
+                f"topic-{self.serial()}", retention_ms, cleanup_policy, parts, accepts
+            )
 
     def topic(self, name: str) -> Topic:
         """A topic by name. Raises: Misconfigured: there is none."""

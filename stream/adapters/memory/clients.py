@@ -82,7 +82,14 @@ class MemoryTopics:
         """See `Topics.describe`."""
         return {channel: self._info(self._names[channel]) for channel in Channel}
 
-    def create(self, channel: Channel, *, partitions: int, retention_ms: int) -> None:
+    def create(
+        self,
+        channel: Channel,
+        *,
+        partitions: int,
+        retention_ms: int,
+        record_bytes_max: int | None = None,  # noqa: ARG002  # it takes any record
+    ) -> None:
         """See `Topics.create`."""
         self._broker.create(self._names[channel], partitions=partitions, retention_ms=retention_ms)
 
@@ -107,6 +114,7 @@ class MemoryTopics:
             partitions=len(topic.partitions),
             retention_ms=topic.retention_ms,
             cleanup_policy=topic.cleanup_policy,
+            accepts=topic.accepts,
         )
 
 

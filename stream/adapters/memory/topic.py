@@ -6,7 +6,9 @@ from enum import Enum
 from stream.adapters.memory.group import Group
 from stream.core.event import Headers, Record
 from stream.errors import Internal
-from stream.ports import Committed
+from stream.ports import Accepts, Committed
+
+ANYTHING = Accepts()
 
 RECORDS_MAX = 1_000_000  # a partition; a test that needs more needs a real broker
 
@@ -111,6 +113,7 @@ class Topic:
     retention_ms: int
     cleanup_policy: str
     partitions: list[Partition]
+    accepts: Accepts = ANYTHING
 
     def grow(self, partitions_n: int) -> None:
         """Add partitions until there are `partitions_n`."""

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
+from stream.config import Settings
 from stream.core import learner
 from stream.core.event import Channel, Event, Kind, Reason, Record
 from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import first_start, preparation, repeating
+from stream.runtime.capacity import fitting_notes, size_problems
 from stream.runtime.commands import event_checks
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.inspection import existing_keys
@@ -136,11 +138,21 @@ def _look_at_topics(
                 f"topics.events: cleanup.policy of {events.name} is {events.cleanup_policy}, which "
                 "removes events that a state is made of; set it to delete"
             )
+    _look_at_what_they_take(findings, infos, settings)
     denied = topics.denied()
     for problem in denied:
         findings.problem(problem)
     if not denied:
         findings.ok("permissions: nothing is denied")
+
+
+def _look_at_what_they_take(
+    findings: Findings, infos: Mapping[Channel, TopicInfo | None], settings: Settings
+) -> None:
+    for problem in size_problems(infos, settings):
+        findings.problem(problem)
+    for note in fitting_notes(infos, settings):
+        findings.note(note)
 
 
 def _look_at_events(

@@ -9,7 +9,7 @@ from typing import Any
 from stream.core.event import Channel, Record
 from stream.core.quarantine import REDRIVEN, Redriven, Refused, parse
 from stream.errors import LogLost, Misconfigured
-from stream.ports import Bounds, Committed, Reader
+from stream.ports import Bounds, Committed, Reader, TopicInfo
 from stream.runtime.commands import screen
 from stream.runtime.commands.shown import document_of, long_cells
 from stream.runtime.house import House
@@ -26,12 +26,14 @@ class Quarantine:
     """A pipeline's refused records, as an outsider sees them.
 
     Attributes:
+        events: the topic that redriven records go to.
         bounds: by partition, as they were at the start: what comes later is left to a later run.
         redriven: by partition, where there is a mark.
     """
 
     house: House
     reader: Reader
+    events: TopicInfo
     bounds: dict[int, Bounds]
     redriven: dict[int, Redriven]
 
@@ -44,13 +46,15 @@ class Quarantine:
             if info is None and channel in (Channel.EVENTS, Channel.QUARANTINE):
                 name = house.settings.topics.name(channel)
                 raise Misconfigured(f"topics.{channel}: {name} does not exist; run a worker first")
-        quarantine = infos[Channel.QUARANTINE]
+        quarantine, events = infos[Channel.QUARANTINE], infos[Channel.EVENTS]
         assert quarantine is not None  # noqa: S101  # looked at just before
+        assert events is not None  # noqa: S101
         reader = stack.enter_context(closing(house.backwards().reader()))
         partitions = range(quarantine.partitions)
         found = cls(
             house,
             reader,
+            events,
             {partition: reader.bounds(FROM, partition) for partition in partitions},
             marks(reader.committed()),
         )

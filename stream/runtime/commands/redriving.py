@@ -18,6 +18,7 @@ from stream.errors import BadInput, CommitLost, Retryable
 from stream.ports import Committed, Log
 from stream.runtime.commands import screen
 from stream.runtime.commands.quarantine import TO, Quarantine, marks
+from stream.runtime.fitting import fitted
 from stream.runtime.house import House
 from stream.runtime.watchdog import Watchdog
 from stream.telemetry import Event
@@ -77,6 +78,7 @@ def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
             screen.say(f"{tally} would be sent to {events}")
         else:
             log = stack.enter_context(closing(house.backwards().log()))
+            log = fitted(log, {TO: quarantine.events}, clock=house.clock(), cuttable=())
             try:
                 Redrive(quarantine, log, reason=reason, tally=tally).run()
             except CommitLost as error:

@@ -87,8 +87,8 @@ class _WatchedHouse(House):
 
     watch: Watch
 
-    def log(self) -> Log:
-        return cast("Log", _WatchedLog(super().log(), self.watch))
+    def log(self, *, record_bytes_max: int | None = None) -> Log:
+        return cast("Log", _WatchedLog(super().log(record_bytes_max=record_bytes_max), self.watch))
 
 
 def work(config: Path, watch: Watch) -> Telemetry:
