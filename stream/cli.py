@@ -278,6 +278,7 @@ def sandbox(what: str, kafka: Literal["auto", "docker", "jvm", "embedded"]) -> N
 
 
 for _command in (
+    words.init,
     words.run,
     words.produce,
     words.check,

@@ -97,6 +97,32 @@ def produce(
 
 
 @click.command
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--label", metavar="NAME", help="The field with the label; without it: a guess.")
+@click.option("--id", "id_", metavar="NAME", help="The field with the event's id.")
+@click.option("--pipeline", metavar="NAME", help="The pipeline's name; without it: the file's.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default="stream.toml",
+    help="What to write (stream.toml by default).",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
+def init(
+    file: Path, *, label: str | None, id_: str | None, pipeline: str | None, out: Path, force: bool
+) -> None:
+    """Write a starter configuration from a sample of events: FILE (.jsonl, .csv, also .gz).
+
+    It finds the label, the id and the features, chooses a ready model, and says what to type next.
+
+    \b
+    Example:
+      stream init flights.csv --label late
+    """  # noqa: D301  # click reads the \b
+    from stream.runtime.commands import init as room  # noqa: PLC0415
+
+    room.write(file, out=out, force=force, label=label, own_id=id_, pipeline=pipeline)
+
+
+@click.command
 @config
 @click.pass_obj
 def check(open_house: OpenHouse, path: Path) -> ExitCode:

@@ -1,0 +1,164 @@
+"""The command `init`: a starter configuration from a sample of somebody's events."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from stream.core.event import Kind
+from stream.core.spec import EventShape
+from stream.errors import BadInput, Misconfigured, Usage
+from stream.printable import escaped
+from stream.runtime.commands import rows, screen
+from stream.runtime.commands.guesses import Guess, guess
+from stream.runtime.commands.rows import Columns
+
+SAMPLE_RECORDS = 20_000
+
+MODELS = {
+    Kind.BINARY: ("logistic_regression", "true or false", "adaptive_random_forest"),
+    Kind.MULTICLASS: ("softmax_regression", "any number of classes", "adaptive_random_forest"),
+    Kind.REGRESSION: ("linear_regression", "numbers", "adaptive_random_forest_regressor"),
+    Kind.ANOMALY: ("half_space_trees", "how odd an event is, without any label", None),
+}
+"""By what there is to do: the ready model, what it is for, and one that is slower and stronger."""
+
+_NO_NAME = "\x00"  # no field of a file is called that: each column stays what it is
+
+
+def write(
+    path: Path,
+    *,
+    out: Path,
+    force: bool,
+    label: str | None,
+    own_id: str | None,
+    pipeline: str | None,
+) -> None:
+    """Write a configuration that fits a file, and say how to go on.
+
+    Args:
+        path: `.jsonl` or `.csv`, either with `.gz`; of it the first 20,000 records are looked at.
+        out: the configuration to write.
+        force: whether a file that is there may be overwritten.
+        label: the label's field; None: it is guessed.
+        own_id: the id's field; None: it is guessed.
+        pipeline: its name; None: the file's.
+
+    Raises: BadInput: the file, or there is no label to be found. Usage: `out` is there already.
+    """
+    if out.exists() and not force:
+        raise Usage(f"{out}: is there already; --force overwrites it, --out names another file")
+    records = list(islice(_records(path), SAMPLE_RECORDS))
+    if not records:
+        raise BadInput(f"{path}: holds no event; give a file with some")
+    is_csv = ".csv" in path.name.lower()
+    found = guess(records, label=label, own_id=own_id, is_csv=is_csv)
+    name = _pipeline(pipeline or path.name.partition(".")[0])
+    text = configuration(found, name, sample=path.name, n=len(records))
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Misconfigured(f"{out}: cannot be written: {error.strerror}; name another") from None
+    _tell(found, path, out, is_csv=is_csv)
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """What `produce` would send, every column under its own name."""
+    shape = EventShape(id=_NO_NAME, label=f"{_NO_NAME}label", flat=True)
+    for record in rows.read(path, shape=shape, columns=Columns()):
+        yield json.loads(record.value)
+
+
+def _pipeline(text: str) -> str:
+    """A name that a pipeline may have."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-") or "events"
+
+
+def configuration(found: Guess, pipeline: str, *, sample: str, n: int) -> str:
+    """The TOML file."""
+    model, when, stronger = MODELS[found.kind]
+    lines = [
+        f"# Written by `stream init` after the first {n:,} events of {escaped(sample)}.",
+        "# Every key is in docs/CONFIGURATION.md; `stream check` says whether all of it fits.",
+        "",
+        "# The consumer group, and the beginning of the topics' names.",
+        f"pipeline = {_toml(pipeline)}",
+        "",
+        "# Everything in one file, without a server: for trying things.",
+        "[kafka]",
+        'client = "embedded"',
+        f"path = {_toml(f'{pipeline}.db')}",
+        "# With Kafka (and Redis, for the snapshots) instead of these two lines:",
+        '# bootstrap_servers = "localhost:9092"',
+        "# [redis]",
+        '# url = "redis://localhost:6379/0"',
+        "",
+        *_events(found),
+        "",
+        f"# A ready model for {when}.",
+        *([f"# Slower, and often better: stream.models:{stronger}"] if stronger else []),
+        "# Your own: module:function of a file in this folder, which returns a river estimator.",
+        "[model]",
+        f"factory = {_toml(f'stream.models:{model}')}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _events(found: Guess) -> list[str]:
+    lines = ["# Which field of an event is what.", "[events]"]
+    if found.features is None:
+        lines += ['features = "*"' + f"  # every field that is nothing else: {_some(found.names)}"]
+    elif found.features != "features":
+        lines += [f"features = {_toml(found.features)}"]
+    if found.id is not None:
+        lines += [f"id = {_toml(found.id)}"]
+    if found.label is not None:
+        lines += [f"label = {_toml(found.label)}  # {found.why_label}"]
+        if found.kind is Kind.REGRESSION:
+            lines[-1] += ": a number"
+    if found.positive is not None:
+        lines += [f"positive = {_toml(found.positive)}  # is true; any other label is false"]
+    ignored = {**dict.fromkeys(found.times, "it says when"), **found.ignored}
+    if ignored:
+        lines += ["# Fields that are no features. Known before the label, and of use? Take it out."]
+        lines += ["ignore = ["]
+        lines += [f"    {_toml(name)},  # {why}" for name, why in ignored.items()]
+        lines += ["]"]
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of many."""
+    shown = ", ".join(escaped(name) for name in names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown  # noqa: PLR2004
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML; a string is shown escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+
+
+def _tell(found: Guess, path: Path, out: Path, *, is_csv: bool) -> None:
+    """What was found, and what to type next."""
+    model, *_ = MODELS[found.kind]
+    label = "no label" if found.label is None else f'label "{found.label}" ({found.why_label})'
+    if found.positive is not None:
+        label += f", {json.dumps(found.positive)} is true"
+    features = "1 feature" if len(found.names) == 1 else f"{len(found.names)} features"
+    screen.say(f"{out}: {features}, {label}, model {model}")
+    for name, why in found.ignored.items():
+        screen.say(f'not a feature: "{name}": {why}')
+    time = f" --time {shlex.quote(found.times[0])}" if is_csv and found.times else ""
+    file, configured = shlex.quote(str(path)), shlex.quote(str(out))
+    screen.say("")
+    screen.say("Next:")
+    for words in ("check", "produce", "run", "tail"):
+        more = {"produce": f" {file}{time}", "run": " --until-end", "tail": " predictions"}
+        screen.say(f"  stream {words} -c {configured}{more.get(words, '')}")
