@@ -9,7 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from stream.errors import ExitCode, Misconfigured, StreamError
 from stream.printable import escaped
 from stream.runtime import signals
 from stream.runtime.commands import words
+from stream.runtime.patience import Patience
 from stream.telemetry import Scrubber, Telemetry, configure_logging
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ def _ending(error: Exception) -> tuple[int, str]:
     return ExitCode.INTERNAL, text
 
 
+def _say_waiting(text: str) -> None:
+    click.echo(f"stream: {text}", err=True)
+
+
 _Made = TypeVar("_Made")
 
 
@@ -91,6 +96,7 @@ class House:
     telemetry: Telemetry
     stopping: threading.Event
     is_backwards: bool = False
+    patience: Patience = field(default_factory=lambda: Patience(_say_waiting))
 
     @classmethod
     def of(cls, path: Path, *, scrubber: Scrubber | None = None) -> "House":
@@ -157,7 +163,7 @@ class House:
                 clock=self.clock(),
             )
         kafka, connection = self._kafka()
-        return kafka.KafkaReader(connection)
+        return self.patience.through(self.patience.ask(lambda: kafka.KafkaReader(connection)))
 
     def topics(self) -> "Topics":
         """The topics as an administrator sees them."""
@@ -166,7 +172,7 @@ class House:
         if self.embedded:
             return embedded.EmbeddedTopics(self._file(), names=self._names())
         kafka, connection = self._kafka()
-        return kafka.KafkaTopics(connection)
+        return self.patience.through(self.patience.ask(lambda: kafka.KafkaTopics(connection)))
 
     def feed(self) -> "Feed":
         """An upstream's way in."""
@@ -199,7 +205,13 @@ class House:
         from stream.adapters.redis import RedisSnapshots  # noqa: PLC0415
 
         with closing(self.snapshots()) as store:
-            return store.ping() if isinstance(store, RedisSnapshots) else None
+            if not isinstance(store, RedisSnapshots):
+                return None
+            return self.patience.ask(store.ping)
+
+    def hurry(self) -> None:
+        """From now on no call waits for a server that has just started."""
+        self.patience.end()
 
     def clock(self) -> "SystemClock":
         """Real time, ended early by a stop signal."""
@@ -223,7 +235,7 @@ class House:
 
     def _file(self) -> Path:
         assert self.settings.kafka.path is not None  # noqa: S101  # the configuration checked it
-        return Path(self.settings.kafka.path)
+        return self.settings.folder / self.settings.kafka.path
 
     def _kafka(self) -> "tuple[_Kafka, object]":
         """The client's package, and its connection. Raises: Misconfigured: it is not installed."""

@@ -7,6 +7,7 @@ StreamError
 ├── Misconfigured        the operator: configuration, model or permissions              78
 ├── Fenced               nobody: another instance took over; restart later              75
 ├── Retryable            the world: the same call may work later                        69
+│   ├── NotReady         a server that is there has just started: the same call soon works
 │   └── CommitLost       a commit failed or its fate is unknown: read the offsets again
 └── Internal             us: a deadline passed or an invariant broke; restart           70
 
@@ -75,6 +76,10 @@ class Retryable(StreamError):
     """The outside world failed; the same call may work later. Back off and try again."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+class NotReady(Retryable):
+    """A server answers, and is not ready yet: it starts, loads, or elects. Worth a short wait."""
 
 
 class CommitLost(Retryable):

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from stream.config.checks import Section, matching
+from stream.config.places import placed
 from stream.config.secrets import MASK
 
 SIGNING_KEY_BYTES_MIN = 32  # not less than SHA-256 gives out: RFC 2104, section 3
@@ -76,8 +77,8 @@ class KeyFile:
         return cls(path, key if len(key) >= SIGNING_KEY_BYTES_MIN else content)
 
 
-def _key_file(value: object) -> object:
-    return KeyFile.read(value) if isinstance(value, str) else value
+def _key_file(value: object, info: ValidationInfo) -> object:
+    return KeyFile.read(placed(value, info)) if isinstance(value, str) else value
 
 
 class Quarantine(Section):

@@ -90,7 +90,7 @@ class Model(Section):
 
     factory: str = Field(
         description="`module:callable`, called with `params`; returns a river estimator. The "
-        "current directory is importable.",
+        "configuration's folder and the current one are importable.",
         examples=[EXAMPLE_FACTORY],
     )
     params: dict[str, Any] = Field(

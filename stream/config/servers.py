@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 
 from stream.config import client_options
 from stream.config.checks import Section, matching, show
+from stream.config.places import placed_options
 from stream.config.secrets import check_redis_url, mask_options, mask_url
 from stream.core.event import Channel
 
@@ -60,7 +61,7 @@ class Kafka(Section):
         client = info.data.get("client", "kafka-python")
         options = client_options.normalised(value, client=client)
         client_options.check(options, client=client)
-        return options
+        return placed_options(options, info)
 
     @field_validator("path")
     @classmethod

@@ -3,14 +3,16 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from stream.config import problems
 from stream.config.checks import Entry, Section, matching
 from stream.config.detectors import Detectors
 from stream.config.operation import Delivery, Quarantine, Snapshots, Worker
+from stream.config.places import FOLDER
 from stream.config.recipe import Events, Limits, Model
 from stream.config.secrets import check_redis_url, is_local, option_secrets, url_secrets
 from stream.config.servers import Kafka, Redis, Topics
@@ -47,6 +49,12 @@ class Settings(Section):
     snapshots: Snapshots
     detectors: Detectors = None
     limits: Limits
+    _folder: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def folder(self) -> Path:
+        """Where the configuration lies: its paths begin there, and its model's module is there."""
+        return self._folder
 
     @property
     def timings(self) -> Timings:
@@ -96,14 +104,23 @@ def from_mapping(tree: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def checked(tree: Mapping[str, Any]) -> tuple[Settings | None, list[Entry]]:
-    """The settings, or every problem as (key, text)."""
+def checked(
+    tree: Mapping[str, Any], *, folder: Path | None = None
+) -> tuple[Settings | None, list[Entry]]:
+    """The settings, or every problem as (key, text).
+
+    Args:
+        tree: as TOML would give it.
+        folder: where its paths begin; None: in the current one.
+    """
+    folder = folder or Path()
     filled = _filled(tree)
     entries = _across(filled)
     try:
-        settings = Settings.model_validate(filled)
+        settings = Settings.model_validate(filled, context={FOLDER: folder})
     except ValidationError as error:
         return None, problems.entries(error, Settings) + entries
+    settings._folder = folder  # noqa: SLF001  # no key of the configuration
     return (None if entries else settings), entries
 
 

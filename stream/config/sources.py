@@ -32,13 +32,13 @@ def load(path: Path, *, environ: Mapping[str, str], without: Collection[str] = (
 
     Raises: Misconfigured: all problems at once, one line each; never with a secret in it.
     """
-    source = _Source(_read_toml(path))
+    source = _Source(_read_toml(path), path.parent)
     for name in sorted(environ):
         if name.startswith(PREFIX):
             source.lay(name, environ[name])
     for name in without:
         source.tree.pop(name, None)
-    settings, found = checked(source.tree)
+    settings, found = checked(source.tree, folder=path.parent)
     seen = {key for key, _ in source.entries}
     entries = source.entries + [entry for entry in found if entry[0] not in seen]
     if settings is None or entries:
@@ -66,12 +66,14 @@ class _Source:
 
     Attributes:
         tree: what TOML would give.
+        folder: where the file lies, and paths begin.
         origins: key -> the variable that set it.
         contents: key -> what a file held for it, and so must not be shown.
         entries: the problems so far.
     """
 
     tree: dict[str, Any]
+    folder: Path
     origins: dict[str, str] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
@@ -88,7 +90,7 @@ class _Source:
             annotation = _settable(loc)
             _check_text(text)
             if from_file:
-                text = _content(text)
+                text = _content(str(self.folder / text))
                 self.contents[key] = text
             self._put(loc, _parsed(loc, text, annotation))
         except RefusedError as refused:

@@ -63,6 +63,10 @@ class House(Protocol):
         """Reach the snapshots' store; what an operator should know of it, None if all is well."""
         ...
 
+    def hurry(self) -> None:
+        """From now on no call waits for a server that has just started (see `patience`)."""
+        ...
+
     def clock(self) -> Clock:
         """Real time, ended early by a stop signal."""
         ...

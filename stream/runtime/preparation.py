@@ -46,9 +46,7 @@ def prepare(settings: Settings) -> Prepared:
 
     Raises: Misconfigured: no such factory, unseeded, or a detector that its signal cannot feed.
     """
-    # A module of the user's, beside the configuration that names it.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    make_importable(settings.folder)
     spec = settings.model.core()
     model = learner.build(spec)
     kind = learner.kind_of(model)
@@ -75,6 +73,14 @@ def prepare(settings: Settings) -> Prepared:
         source=_source(spec.factory.partition(":")[0]),
     )
     return Prepared(recipe, model, kind)
+
+
+def make_importable(folder: Path) -> None:
+    """Let a user's module be found: beside the configuration, else in the current folder."""
+    for place in (Path.cwd(), folder.absolute()):
+        if str(place) in sys.path:
+            sys.path.remove(str(place))
+        sys.path.insert(0, str(place))
 
 
 def _source(module: str) -> str:

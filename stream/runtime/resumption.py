@@ -153,10 +153,10 @@ def second_look(
             known = outcomes.first_missing(reader, partition, known)
         raise LogLost(
             f"partition {partition}: no offset is committed, yet there are outcomes up to the "
-            f"event before {known}: the group's offsets were deleted or have expired, or the "
-            f"events topic was made again; set the group's offset of {topic} partition {partition} "
-            f'to {known} and, for one start, model.on_change = "rebuild"; or name new output '
-            "topics to begin again"
+            f"event before {known}: the group's offsets were deleted or have expired, the events "
+            "topic was made again, or another pipeline writes to these topics (`stream check` says "
+            f"which); set the group's offset of {topic} partition {partition} to {known} and, for "
+            'one start, model.on_change = "rebuild"; or name new output topics to begin again'
         )
     return committed
 

@@ -47,6 +47,7 @@ def work(house: House, *, until_end: bool) -> None:
             guarantee=settings.delivery.guarantee,
             fingerprint=recipe.fingerprint(),
         )
+        house.hurry()
         process.collect_rarely()
         memory.watch()
         worker.run()

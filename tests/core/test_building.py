@@ -10,6 +10,7 @@ import pytest
 from river import (
     anomaly,
     bandit,
+    base,
     compose,
     drift,
     dummy,
@@ -18,6 +19,7 @@ from river import (
     linear_model,
     metrics,
     model_selection,
+    multioutput,
     optim,
     preprocessing,
     tree,
@@ -25,7 +27,7 @@ from river import (
 
 from stream.core.answers import NoAnswer
 from stream.core.event import Kind
-from stream.core.learner import build, trial
+from stream.core.learner import build, kind_of, methods_of, trial
 from stream.core.seeds import unseeded
 from stream.core.spec import ModelSpec
 from stream.errors import Misconfigured
@@ -188,3 +190,137 @@ def test_a_trial_raises_what_the_model_raises(
     """`stream check` shows it before the first event is quarantined."""
     with pytest.raises(error):
         trial(model, Kind.REGRESSION, features, label=1.0)
+
+
+class _OfSklearn(base.Classifier):
+    """As river wraps scikit-learn's classifiers, of which there need be none here."""
+
+    def __init__(self, classes: list[Any], estimator: Any) -> None:
+        self.classes = classes
+        self.estimator = estimator
+
+    @property
+    def _multiclass(self) -> bool:
+        return len(self.classes) > 2
+
+    def learn_one(self, x: Any, y: Any) -> None:
+        """Nothing."""
+
+    def predict_one(self, x: Any, **_more: Any) -> Any:  # noqa: ARG002
+        """The first class."""
+        return self.classes[0]
+
+    def predict_proba_one(self, x: Any, **_more: Any) -> dict[Any, float]:  # noqa: ARG002
+        """What the estimator has, if it has it."""
+        return dict(zip(self.classes, self.estimator.predict_proba(), strict=True))
+
+
+_OfSklearn.__module__ = "river.compat.sklearn_to_river"
+
+
+class _Estimator:
+    """Scikit-learn's way of telling parameters."""
+
+    def __init__(self, random_state: int | None, inner: Any = None) -> None:
+        self.random_state, self.inner = random_state, inner
+
+    def get_params(self, *, deep: bool) -> dict[str, Any]:
+        """As scikit-learn's estimators."""
+        assert not deep
+        return {"random_state": self.random_state, "inner": self.inner}
+
+
+class _Probable(_Estimator):
+    def predict_proba(self) -> list[float]:
+        """As those that have it."""
+        return [0.25, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind"),
+    [([False, True], Kind.BINARY), (["DOWN", "UP"], Kind.MULTICLASS), ([0, 1], Kind.MULTICLASS),
+     ([1, 2, 3], Kind.MULTICLASS)],
+)  # fmt: skip
+def test_a_model_of_sklearn_is_told_its_own_classes(classes: list[Any], kind: Kind) -> None:
+    """Two classes that are not true and false are no binary task's: it would be told neither."""
+    assert kind_of(SCALED() | _OfSklearn(classes, _Probable(1))) == kind
+
+
+def test_a_model_of_sklearn_without_probabilities_only_predicts() -> None:
+    """River's wrapping has the method for all of them, and it raises."""
+    x: dict[str, Any] = {"a": 1.0}
+    without: Any = _OfSklearn(["a", "b"], _Estimator(1))
+    having: Any = _OfSklearn(["a", "b"], _Probable(1))
+
+    predicted = methods_of(without, Kind.MULTICLASS).predict(x)
+    probable = methods_of(having, Kind.MULTICLASS).predict(x)
+
+    assert (predicted.value, predicted.probabilities) == ("a", None)
+    assert probable.probabilities == {"a": 0.25, "b": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "missing"),
+    [
+        (_Estimator(1), []),
+        (_Estimator(None), ["_Estimator.random_state"]),
+        (_Probable(1, inner=[("step", _Estimator(None))]), ["_Estimator.random_state"]),
+    ],
+)
+def test_a_missing_random_state_is_found(estimator: Any, missing: list[str]) -> None:
+    """Scikit-learn's seeds, nested ones too."""
+    assert unseeded(SCALED() | _OfSklearn([False, True], estimator)) == missing
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        tree.ISOUPTreeRegressor(),
+        multioutput.RegressorChain(linear_model.LinearRegression()),
+        multioutput.ClassifierChain(linear_model.LogisticRegression()),
+        SCALED() | multioutput.PerOutputRegressor(linear_model.LinearRegression()),
+    ],
+    ids=range(4),
+)
+def test_a_model_of_several_targets_is_refused(model: Any) -> None:
+    """One of them is a regressor to river, and learns nothing of a number."""
+    with pytest.raises(Misconfigured, match="predicts several targets at once"):
+        kind_of(model)
+
+
+def test_a_selection_of_models_takes_what_its_models_take() -> None:
+    """Of itself it says that it knows two classes only."""
+    budget: Any = {"metric": metrics.Accuracy(), "budget": 100}
+    trees = [tree.HoeffdingTreeClassifier(max_depth=n) for n in (2, 3)]
+    linear = [linear_model.LogisticRegression(optim.SGD(rate)) for rate in (0.1, 0.2)]
+
+    assert kind_of(model_selection.SuccessiveHalvingClassifier(trees, **budget)) == Kind.MULTICLASS
+    assert kind_of(model_selection.SuccessiveHalvingClassifier(linear, **budget)) == Kind.BINARY
+
+
+@pytest.mark.parametrize(
+    ("body", "params", "way_out"),
+    [
+        ("def make():\n    import sklearn_of_nobody.tree", {},
+         "install it where the worker runs (pip install sklearn_of_nobody)"),
+        ("def make(): open('/no/such/file')", {}, "put the file there, or name another"),
+        ("def make(depth): pass", {}, "write what it needs into model.params"),
+        ("def make(): pass", {"depth": 1}, "mend model.params"),
+        ("def make(depth): raise ValueError(depth)", {"depth": 1},
+         "mend model.params, or their_factory"),
+    ],
+    ids=range(5),
+)  # fmt: skip
+def test_a_factory_that_raises_is_told_what_to_do(
+    body: str, params: dict[str, Any], way_out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package that is missing is not mended by model.params."""
+    (tmp_path / "their_factory.py").write_text(body + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        with pytest.raises(Misconfigured) as caught:
+            build(ModelSpec(factory="their_factory:make", params=params))
+    finally:
+        sys.modules.pop("their_factory")
+
+    assert str(caught.value).endswith(f"; {way_out}")

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stream.core.event import Channel
-from stream.errors import Fenced, LogLost, Misconfigured, Retryable, StreamError
+from stream.errors import Fenced, LogLost, Misconfigured, NotReady, Retryable, StreamError
 
 RECONNECT_BACKOFF_MS_MAX = 1_000
 """librdkafka's own is 10 s, and so would be its recovery from a broker's restart."""
@@ -70,6 +70,23 @@ _UNREACHABLE = frozenset({
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
 })  # fmt: skip
+_NOT_READY = frozenset({
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.REPLICA_NOT_AVAILABLE,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError._WAIT_COORD,
+})  # fmt: skip
+"""What brokers answer that have just started, or while one of them goes."""
+
+_NO_BROKER_YET = "brokers: 0"
+"""In what a new cluster answers to whoever wants a topic: nobody is registered to hold it."""
+
 _FENCED_MEMBER = "fenced by other consumer with same group.instance.id"
 CLIENT_LOG = logging.getLogger("confluent_kafka")
 
@@ -164,7 +181,8 @@ class Connection:
         # A member that polls is told _FATAL, and why only in the text.
         if code == KafkaError.FENCED_INSTANCE_ID or _FENCED_MEMBER in said:
             return Fenced(f"{said}; another worker has this instance name")
-        if code in _CONFIGURATION:
+        is_early = code in _NOT_READY or _NO_BROKER_YET in said
+        if code in _CONFIGURATION and not is_early:
             return Misconfigured(f"kafka: {said}; check kafka.options and the permissions")
         if code in _REFUSED:
             return Misconfigured(
@@ -175,7 +193,7 @@ class Connection:
             return LogLost(f"{said}; the log does not hold that offset")
         if code in _UNREACHABLE:
             return Retryable(f"{said}; is Kafka at {self.bootstrap_servers} reachable?")
-        return Retryable(said)
+        return NotReady(said) if is_early else Retryable(said)
 
 
 def partitions(client: Any, topic: str, connection: Connection) -> int:

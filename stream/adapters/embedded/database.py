@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +10,7 @@ from stream.errors import BadInput, Internal, Misconfigured, Retryable, StreamEr
 
 APPLICATION_ID: Final = 0x7374_666C  # "stfl" in the file's header: `file` and we know our own
 SCHEMA_VERSION: Final = 2
+_NOWHERE: Final = Path(":memory:")
 BUSY_TIMEOUT_S: Final = 5.0  # a writer holds the file for milliseconds; a stopped one for longer
 PAGE_BYTES: Final = 16_384  # events of 200 bytes: fewer pages to journal than with 4096
 WAL_PAGES: Final = 2_000  # 32 MiB between two checkpoints: each costs an fsync more
@@ -85,7 +86,9 @@ _MEANINGS: Final[dict[int, tuple[type[StreamError], str]]] = {
 
 
 class Database:
-    """One connection to the file, opened (and the file made) at first use.
+    """One connection to the file, opened at first use and made at the first write.
+
+    Before that whoever reads finds it empty: to look at a pipeline leaves no file behind.
 
     Args:
         path: the file; its folder must exist and lie on a local disk (the journal is mapped).
@@ -104,9 +107,11 @@ class Database:
         Raises: Retryable, Misconfigured, BadInput, Internal.
         """
         try:
-            if self._connection is None:
-                self._connection = _opened(self.path, self._busy_timeout_s)
-            yield self._connection
+            if self._connection is None and self._is_to_be_made():
+                with closing(_opened(_NOWHERE, self._busy_timeout_s)) as empty:
+                    yield empty
+                return
+            yield self._open()
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
 
@@ -116,7 +121,8 @@ class Database:
 
         Raises: Retryable, Misconfigured, BadInput, Internal; then nothing was written.
         """
-        with self.reading() as connection:
+        try:
+            connection = self._open()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -125,6 +131,16 @@ class Database:
                 # Still in it: something was raised. SQLite may have rolled back by itself.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise translated(error, self.path) from error
+
+    def _is_to_be_made(self) -> bool:
+        return not self.path.exists() and self.path.parent.is_dir()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = _opened(self.path, self._busy_timeout_s)
+        return self._connection
 
     def close(self) -> None:
         """Close the connection; it opens again when it is used again."""

@@ -12,7 +12,7 @@ from kafka.net.compat import KafkaNetClient
 
 from stream.adapters.kafka_python import codecs
 from stream.core.event import Channel
-from stream.errors import Fenced, LogLost, Misconfigured, Retryable, StreamError
+from stream.errors import Fenced, LogLost, Misconfigured, NotReady, Retryable, StreamError
 
 RECONNECT_BACKOFF_MS_MAX = 1_000
 """Kafka's own default; kafka-python's is 30 s, and so is its recovery from a broker's restart."""
@@ -59,6 +59,20 @@ _COORDINATOR = (
     errors.CoordinatorLoadInProgressError,
     errors.NotCoordinatorError,
 )
+_NOT_READY = (
+    *_COORDINATOR,
+    errors.LeaderNotAvailableError,
+    errors.NotLeaderForPartitionError,
+    errors.NotControllerError,
+    errors.BrokerNotAvailableError,
+    errors.ReplicaNotAvailableError,
+    errors.KafkaStorageError,
+)
+"""What brokers answer that have just started, or while one of them goes."""
+
+_NO_BROKER_YET = "brokers: 0"
+"""In what a new cluster answers to whoever wants a topic: nobody is registered to hold it."""
+
 _LOST = (errors.OffsetOutOfRangeError, errors.LogTruncationError, errors.NoOffsetForPartitionError)
 
 
@@ -208,7 +222,8 @@ class Connection:
         said = f"{doing}: {type(error).__name__}{_text(error)}"
         if isinstance(error, errors.FencedInstanceIdError):
             return Fenced(f"{said}; another worker has this instance name")
-        if isinstance(error, _CONFIGURATION) or _is_tls(error):
+        is_early = isinstance(error, _NOT_READY) or _NO_BROKER_YET in said
+        if (isinstance(error, _CONFIGURATION) and not is_early) or _is_tls(error):
             advice = codecs.advice(said) or "check kafka.options and the permissions"
             return Misconfigured(f"kafka: {said}; {advice}")
         if isinstance(error, _REFUSED):
@@ -220,7 +235,7 @@ class Connection:
             return LogLost(f"{said}; the log does not hold that offset")
         if isinstance(error, errors.KafkaTimeoutError | errors.KafkaConnectionError):
             return Retryable(f"{said}; is Kafka at {self.bootstrap_servers} reachable?")
-        return Retryable(said)
+        return NotReady(said) if is_early else Retryable(said)
 
 
 def to_metadata(text: str) -> str:

@@ -75,12 +75,15 @@ class RedisSnapshots:
             ) from None
 
     def ping(self) -> str | None:
-        """Whether it answers; what an operator should know of it, or None if all is well.
+        """Whether it takes a write; what an operator should know of it, None if all is well.
 
         Raises: Retryable, Misconfigured, BadInput.
         """
+        tried = f"{self._prefix}check:{self._name_of_write()}"
         with self._asking(LOOK_BYTES_MAX, self._call_timeout_s):
             self._redis.ping()
+            self._redis.set(tried, b"1", ex=UNFINISHED_S)
+            self._redis.unlink(tried)
         try:
             with self._asking(LOOK_BYTES_MAX, self._call_timeout_s):
                 policy = self._redis.config_get("maxmemory-policy").get("maxmemory-policy")

@@ -9,7 +9,7 @@ import msgspec
 import redis
 
 from stream.adapters.redis.metered import TooMuchError
-from stream.errors import BadInput, Misconfigured, Retryable
+from stream.errors import BadInput, Misconfigured, NotReady, Retryable
 from stream.ports import SavedAtMs, SizeBytes, TopicId
 
 CHUNK_BYTES = 8 << 20
@@ -74,6 +74,8 @@ def translated() -> Iterator[None]:
         yield
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         raise Misconfigured(f"redis.url: {error}; check the user, its password and ACL") from error
+    except redis.exceptions.BusyLoadingError as error:
+        raise NotReady(f"Redis is loading its data: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise Retryable(f"Redis is not reachable: {error}") from error
     except TooMuchError as error:
@@ -82,9 +84,27 @@ def translated() -> Iterator[None]:
         if is_other_type(error):
             raise BadInput(f"Redis: {error}") from error
         # Full, read-only, loading, failing over: all of it may be over at the next try.
-        raise Retryable(f"Redis refused: {type(error).__name__}: {error}") from error
+        refused = f"Redis refused: {type(error).__name__}: {error}"
+        raise Retryable(f"{refused}{_way_out(error)}") from error
     except _PROTOCOL_ERRORS as error:
         raise Retryable(f"Redis' answer is none: {type(error).__name__}: {error}") from error
+
+
+_WAYS_OUT = {
+    "ReadOnlyError": "redis.url names a replica; name its primary",
+    "OutOfMemoryError": "it is full; raise its maxmemory, or take a Redis of its own",
+    "ClusterDownError": "slots of its cluster are served by nobody; mend the cluster",
+    "MovedError": "redis.url names a cluster's node that does not hold these keys; name that node",
+    "AskError": "redis.url names a cluster's node that does not hold these keys; name that node",
+}
+"""By redis-py's class: what is to be done where a later try does not help by itself."""
+
+
+def _way_out(error: Exception) -> str:
+    if "MISCONF" in str(error):
+        return "; it cannot write to its disk; free some space there"
+    way_out = _WAYS_OUT.get(type(error).__name__)
+    return f"; {way_out}" if way_out else ""
 
 
 def offsets_of(members: list[bytes]) -> list[int]:

@@ -12,7 +12,7 @@ from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import first_start, preparation, repeating
 from stream.runtime.capacity import fitting_notes, size_problems
-from stream.runtime.commands import event_checks
+from stream.runtime.commands import event_checks, output_checks
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.inspection import existing_keys
 from stream.runtime.commands.log_checks import LogChecks
@@ -97,10 +97,12 @@ def _look_at_kafka(house: House, findings: Findings, built: Prepared | None) -> 
         findings.ok(f"log: {house.settings.kafka.client} reaches it")
         with findings.step():
             _look_at_topics(house, findings, topics, infos)
+        reader = stack.enter_context(closing(house.reader()))
+        with findings.step():
+            output_checks.look(house, findings, reader, infos)
         events = infos[Channel.EVENTS]
         if events is None:
             return Seen()
-        reader = stack.enter_context(closing(house.reader()))
         with findings.step():
             recipe = None if built is None else built.recipe
             LogChecks(house, findings, recipe=recipe, reader=reader).look(infos, events)
@@ -179,9 +181,10 @@ def _try_model(house: House, findings: Findings, built: Prepared, seen: Seen) ->
         findings.note(f"model: whether {factory} repeats itself could not be tried: {error}")
     else:
         outcomes = compared.outcomes
-        which = "the first" if seen.records else "made-up"
+        n = len(outcomes)
+        which = f"the first {n}" if seen.records else f"{n} made-up"
         if compared.difference is None:
-            findings.ok(f"model: two processes agree on {which} {len(outcomes)} events")
+            findings.ok(f"model: two processes agree on {which} events")
         else:
             findings.problem(f"model.factory: {factory} {compared.difference}")
     # Only now: a fork of a process in which a model has worked may lack its threads.

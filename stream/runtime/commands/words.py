@@ -3,6 +3,7 @@
 Each gets from it how to open a pipeline, so that only there an adapter is chosen.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,12 @@ from stream.runtime import signals
 
 if TYPE_CHECKING:
     from stream.runtime.house import House
+
+
+def leave_no_files() -> None:
+    """Of a command that only looks: Python keeps no compiled copy of a user's module either."""
+    sys.dont_write_bytecode = True
+
 
 OpenHouse = Callable[[Path], "House"]
 
@@ -134,6 +141,7 @@ def check(open_house: OpenHouse, path: Path) -> ExitCode:
     """  # noqa: D301  # click reads the \b
     from stream.runtime import process  # noqa: PLC0415
 
+    leave_no_files()
     process.enter_environment(path)  # what a model computes may follow from the hash seed
     from stream.runtime.commands import check as room  # noqa: PLC0415  # loads river
 
@@ -160,6 +168,7 @@ def status(
     """  # noqa: D301  # click reads the \b
     from stream.runtime.commands import status as room  # noqa: PLC0415
 
+    leave_no_files()
     room.show(open_house(path), as_json=as_json, progress_within_s=progress_within)
 
 
@@ -188,6 +197,7 @@ def snapshots(
     from stream.runtime import process  # noqa: PLC0415
     from stream.runtime.commands import inspection  # noqa: PLC0415
 
+    leave_no_files()
     if what == "verify":
         house = process.opened_in_its_environment(open_house, path)
         from stream.runtime.commands.verification import verify as command  # noqa: PLC0415  # loads river
@@ -261,6 +271,7 @@ def quarantine(
     from stream.runtime.commands import quarantine as room  # noqa: PLC0415
     from stream.runtime.commands import redriving  # noqa: PLC0415
 
+    leave_no_files()
     if what == "list":
         if dry_run:
             raise Usage("--dry-run: only for redrive; a list never changes anything")

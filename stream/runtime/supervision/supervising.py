@@ -63,6 +63,7 @@ def supervise(house: House, *, workers: int | None, until_end: bool) -> None:
             )
     signals.listen(house.stopping)
     ends = _ends(house)
+    house.hurry()
     partitions = max(1, len(ends))  # a topic that a worker still has to make gets one
     cpus = crew.usable_cpus()
     size = crew.size(workers, partitions=partitions, cpus=cpus)
