@@ -18,8 +18,8 @@ from hypothesis import settings
 
 from stream.sandbox import LocalKafka, LocalRedis, Unavailable, containers
 
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("explore", derandomize=False, print_blob=True)
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", derandomize=False, print_blob=True, deadline=None)
 settings.load_profile("repeatable")
 
 

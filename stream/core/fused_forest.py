@@ -8,6 +8,7 @@ number drawn from the forest's generator are river's, the state too, bit for bit
 Measured: ten trees, nine numbers, 4,000 events: 520 to 550 us an event, river's own 710 to 750.
 """
 
+from functools import partial
 from typing import Any
 
 from river import forest
@@ -28,11 +29,13 @@ class FusedForest:
 
     Args:
         model: a `forest.ARFClassifier`.
+        is_untouched: as `FusedTree` says.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, is_untouched: bool = False) -> None:
         self._forest = model
-        self._trees = list(map(FusedTree, model.data))
+        self._fused = partial(FusedTree, is_untouched=is_untouched)
+        self._trees = list(map(self._fused, model.data))
         metric = model.metric
         self._rates_chances = (
             isinstance(metric, ClassificationMetric) and not metric.requires_labels
@@ -76,8 +79,8 @@ class FusedForest:
 
     def _plant(self, features: Features) -> None:
         """The first event makes the trees."""
-        self._forest._init_ensemble(sorted(features))
-        self._trees = list(map(FusedTree, self._forest.data))
+        self._forest._init_ensemble(sorted(features.keys()))
+        self._trees = list(map(self._fused, self._forest.data))
 
     def _look_for_drift(self, index: int, error: float) -> None:
         """In one tree: a warning plants another behind it, a drift puts that in its place."""
@@ -103,4 +106,4 @@ class FusedForest:
         model._drift_detectors[index] = model.drift_detector.clone()
         model._metrics[index] = model.metric.clone()
         model._drift_tracker[index] += 1
-        self._trees[index] = FusedTree(model.data[index])
+        self._trees[index] = self._fused(model.data[index])

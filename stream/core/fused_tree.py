@@ -53,10 +53,13 @@ class FusedTree:
 
     Args:
         model: a `tree.HoeffdingTreeClassifier`, or a tree of a `forest.ARFClassifier`.
+        is_untouched: nobody writes into the features once the tree was asked about them. Else it
+            keeps a copy, to know them again.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, is_untouched: bool = False) -> None:
         self._tree = model
+        self._is_untouched = is_untouched
         self._answer: _Answer | None = None
         # River's own object: a tree estimates its size by what its parts do not share.
         self._weight: float = model.learn_one.__kwdefaults__["w"]
@@ -64,17 +67,20 @@ class FusedTree:
     def predict_proba_one(self, features: Features) -> Votes:
         """As `HoeffdingTreeClassifier.predict_proba_one`; the answer is kept: do not change it."""
         self._answer = None
+        if type(features) is not dict:  # what else one does when it is asked, it does for river
+            return self._tree.predict_proba_one(features)  # type: ignore[no-any-return]
         # First of all, as in river: classes that cannot be sorted raise, as may what follows.
         chances: Votes = dict.fromkeys(sorted(self._tree.classes), 0.0)
         leaf = self._leaf(features)
+        asked = features if self._is_untouched else dict(features)
         if leaf is None:
             chances = self._tree.predict_proba_one(features)
-            self._answer = _Answer(features, chances, None, {}, is_bayes=False)
+            self._answer = _Answer(asked, chances, None, {}, is_bayes=False)
             return chances
         is_bayes = leaf._nb_correct_weight >= leaf._mc_correct_weight
         votes = _by_bayes(leaf, features) if is_bayes else _by_majority(leaf)
         chances |= votes
-        self._answer = _Answer(features, chances, leaf, votes, is_bayes)
+        self._answer = _Answer(asked, chances, leaf, votes, is_bayes)
         return chances
 
     def chances(self, features: Features) -> Votes:
@@ -132,8 +138,9 @@ class FusedTree:
 
 def _same(asked: Features, learned: Features) -> bool:
     # A transformer before the tree makes other features for learning than it did for predicting,
-    # and they are equal if what it learned meanwhile changed nothing.
-    return asked is learned or asked == learned
+    # and they are equal if what it learned meanwhile changed nothing. Equal is enough (1 and True,
+    # or another order): a tree compares and calculates with them, and tells no numbers apart.
+    return asked is learned or (type(learned) is dict and asked == learned)
 
 
 def _by_bayes(leaf: Any, features: Features) -> Votes:

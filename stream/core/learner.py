@@ -11,6 +11,7 @@ from river import active, base, model_selection
 from stream.core import fused, pickling
 from stream.core.answers import Predict, is_of_sklearn, last_step, predictor
 from stream.core.event import Feature, Kind
+from stream.core.purity import OnOwnCopy, is_pure
 from stream.core.spec import ModelSpec
 from stream.core.unrolled import settler, unrolled
 from stream.errors import Misconfigured
@@ -123,7 +124,10 @@ class Methods(NamedTuple):
 def methods_of(model: base.Estimator, kind: Kind) -> Methods:
     """Found once; they may share what they work out of an event."""
     methods = unrolled(model)
-    return Methods(predictor(model, methods, kind), _learner(methods, kind), settler(methods))
+    settle = settler(methods)
+    if not is_pure(model):
+        methods = OnOwnCopy(methods)
+    return Methods(predictor(model, methods, kind), _learner(methods, kind), settle)
 
 
 def _learner(methods: Any, kind: Kind) -> Learn:

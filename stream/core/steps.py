@@ -2,17 +2,18 @@
 
 A union learns in all of its parts, then transforms in all of them, the last one first; and a part
 that is a pipeline transforms to learn, and then once more. What one of them raises ends the others'
-learning, so the order stays river's (0.26) wherever something can be raised.
+learning, so the order stays river's (0.26) wherever something can be raised. And all parts are
+given the same dict: one that writes into it changes what the others transform, so there too.
 Measured on six numbers and three words, scaled and one-hot encoded, before a logistic regression:
 predicting and learning, 29 us an event, river's own 43.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from river import base, compose, preprocessing
 
-from stream.core import fused
+from stream.core import fused, purity
 
 Features = dict[str, Any]
 Transform = Callable[[Features], Features]
@@ -29,6 +30,17 @@ def is_plain(step: Any) -> bool:
         and not isinstance(step, compose.TransformerUnion | base.AnomalyFilter)
         and not step._supervised  # noqa: SLF001  # river's tag
     )
+
+
+def leaves(steps: Iterable[Any]) -> Iterator[Any]:
+    """Steps, and for a pipeline or a union among them what it is made of."""
+    for step in steps:
+        if isinstance(step, compose.Pipeline):
+            yield from leaves(step.steps.values())
+        elif isinstance(step, compose.TransformerUnion):
+            yield from leaves(step.transformers.values())
+        else:
+            yield step
 
 
 def transform(step: Any) -> Transform:
@@ -52,8 +64,10 @@ def learn_and_transform(step: Any) -> Transform:
     if not _is_union(step):
         return fused.learn_and_transform(step)
     parts = list(step.transformers.values())
-    learners = list(map(_learner, parts))
-    again = [None if _is_sure(part) else _chained(_steps(part)) for part in parts]
+    # One part may write into the features between another's learning and its transforming.
+    sure = [part for part in parts if purity.is_pure(step) and _is_sure(part)]
+    learners = [_learner(part, is_sure=part in sure) for part in parts]
+    again = [None if part in sure else _chained(_steps(part)) for part in parts]
     backwards = range(len(parts) - 1, -1, -1)
 
     def learn_and_transform_one(features: Features) -> Features:
@@ -87,10 +101,10 @@ def _chained(steps: list[Any]) -> Transform:
     return _one_after_the_other([step.transform_one for step in steps])
 
 
-def _learner(part: Any) -> Transform:
+def _learner(part: Any, *, is_sure: bool) -> Transform:
     """A part's `learn_one`, which for a sure one gives the features transformed, too."""
     steps = _steps(part)
-    if steps == [part] and not _is_sure(part):
+    if steps == [part] and not is_sure:
         return part.learn_one  # type: ignore[no-any-return]
     return _one_after_the_other(list(map(fused.learn_and_transform, steps)))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from river import base, compose
 
-from stream.core import fused, steps
+from stream.core import fused, purity, steps
 from stream.core.fused_forest import FusedForest, is_fused_forest
 from stream.core.fused_linear import FusedLinear, is_fused_linear
 from stream.core.fused_tree import FusedTree, is_fused_tree
@@ -24,14 +24,15 @@ class Unrolled:
 
     Args:
         pipeline: whose steps `is_plain`.
+        before: as `unrolled` says.
     """
 
     __slots__ = ("learn_one", "predict_one", "predict_proba_one", "score_one", "settle")
 
-    def __init__(self, pipeline: compose.Pipeline) -> None:
+    def __init__(self, pipeline: compose.Pipeline, before: tuple[Any, ...] = ()) -> None:
         *first, last = pipeline.steps.values()
-        end: Any = unrolled(last)
-        if first and is_fused_linear(first[-1], last):
+        end: Any = unrolled(last, (*before, *first))
+        if first and is_fused_linear(first[-1], last) and _is_alone(first[-1], (*before, *first)):
             end = FusedLinear(first.pop(), last)
         transforms = tuple(map(steps.transform, first))
         self.learn_one = _learner(first, end, is_supervised=last._supervised)  # noqa: SLF001
@@ -41,13 +42,20 @@ class Unrolled:
         self.settle: Callable[[], None] = settler(end)
 
 
-def unrolled(model: Any) -> Any:
-    """`model`, or its methods without what a pipeline, or trees' further counts of votes, cost."""
+def unrolled(model: Any, before: tuple[Any, ...] = ()) -> Any:
+    """`model`, or its methods without what a pipeline, or trees' further counts of votes, cost.
+
+    Args:
+        model: river's estimator.
+        before: the transformers whose features it is given, one after the other.
+    """
     if is_plain(model):
-        return Unrolled(model)
+        return Unrolled(model, before)
     if is_fused_forest(model):
-        return FusedForest(model)
-    return FusedTree(model) if is_fused_tree(model) else model
+        return FusedForest(model, is_untouched=all(map(purity.is_pure, before)))
+    if is_fused_tree(model):
+        return FusedTree(model, is_untouched=all(map(purity.is_pure, before)))
+    return model
 
 
 def settler(methods: Any) -> Callable[[], None]:
@@ -69,6 +77,15 @@ def is_plain(model: Any) -> bool:
         return False
     *first, last = model.steps.values()
     return not isinstance(last, base.AnomalyFilter) and all(map(steps.is_plain, first))
+
+
+def _is_alone(scaler: Any, before: tuple[Any, ...]) -> bool:
+    """Whether no other step sees the scaler, or may give it other numbers than Python's.
+
+    While a row has its values, its own are out of date; and numpy's small numbers round otherwise.
+    """
+    are_pure = all(map(purity.is_pure, before))
+    return are_pure and sum(step is scaler for step in steps.leaves(before)) == 1
 
 
 def _after(

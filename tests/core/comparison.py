@@ -12,7 +12,7 @@ def told(method: Callable[..., Any], *arguments: Any) -> Any:
     """What it answers, to every bit; an error with its text."""
     try:
         return bits(method(*arguments))
-    except (ArithmeticError, TypeError, ValueError, KeyError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         return repr(error)
 
 
