@@ -66,6 +66,10 @@ class NominalNames:
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.endswith(_NOMINAL)
 
+    def __repr__(self) -> str:
+        # River shows a model by its parameters, and a clone must look like what it was made of.
+        return "NominalNames()"
+
 
 class MixedScaler(base.Transformer):
     """Numbers to mean 0 and variance 1; strings to one-hot columns, or to codes for trees.

@@ -17,11 +17,17 @@ class LabelCoder(base.Wrapper[base.Classifier], base.Classifier):
 
     Args:
         classifier: any multi-class classifier.
+
+    Raises: ValueError: it knows only true and false.
     """
 
     is_kept_by_asking = True  # see `stream.core.untouched`
 
     def __init__(self, classifier: base.Classifier) -> None:
+        if not classifier._multiclass:  # noqa: SLF001  # river's tag
+            raise ValueError(
+                f"{type(classifier).__name__} knows only true and false, and no numbers"
+            )
         self.classifier = classifier
         self._codes: dict[Any, int] = {}
         self._labels: list[Any] = []
@@ -34,13 +40,13 @@ class LabelCoder(base.Wrapper[base.Classifier], base.Classifier):
     def _multiclass(self) -> bool:
         return True
 
-    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+    def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:
         """Teach the classifier the label's number."""
         code = self._codes.get(y)
         if code is None:
             code = self._codes[y] = len(self._labels)
             self._labels.append(y)
-        self.classifier.learn_one(x, code)
+        self.classifier.learn_one(x, code, **kwargs)
 
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """Probability by label."""
