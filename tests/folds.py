@@ -31,7 +31,11 @@ def small_trees() -> compose.Pipeline:
 
 
 def recipe(
-    factory: str, *, detectors: Sequence[DetectorSpec] = (ADWIN,), limits: Limits | None = None
+    factory: str,
+    *,
+    detectors: Sequence[DetectorSpec] = (ADWIN,),
+    limits: Limits | None = None,
+    travelling: frozenset[str] = frozenset(),
 ) -> Recipe:
     """A recipe of this model."""
     return Recipe(
@@ -42,6 +46,7 @@ def recipe(
         shape=EventShape(),
         limits=limits or Limits(),
         hash_seed=1,
+        travelling=travelling,
     )
 
 

@@ -12,9 +12,12 @@ from pydantic import (
     field_validator,
 )
 
-from stream.config.checks import Section, matching
+from stream.config.checks import Section, matching, show
 from stream.config.places import placed
 from stream.config.secrets import MASK
+
+OWN_HEADERS = "stream."
+"""What the names of our own headers begin with."""
 
 SIGNING_KEY_BYTES_MIN = 32  # not less than SHA-256 gives out: RFC 2104, section 3
 _KEY_HINT = "write at least 32 bytes, for example the output of `openssl rand -hex 32`"
@@ -35,6 +38,24 @@ class Delivery(Section):
         description="Outputs become visible within this time, at-least-once ones at once; longer "
         "is cheaper.",
     )
+
+
+class Outputs(Section):
+    """What outputs carry beside their value."""
+
+    headers: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description='Headers of an event that travel to its prediction: `["traceparent"]`. A '
+        "refused record keeps all of its own.",
+    )
+
+    @field_validator("headers")
+    @classmethod
+    def _not_ours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        ours = next((name for name in value if name.startswith(OWN_HEADERS)), None)
+        if ours is not None:
+            raise ValueError(f"{show(ours)} is a header of our own; leave it out")
+        return value
 
 
 class Worker(Section):

@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 from stream.config import problems
 from stream.config.checks import Entry, Section, matching
 from stream.config.detectors import Detectors
-from stream.config.operation import Delivery, Quarantine, Snapshots, Worker
+from stream.config.operation import Delivery, Outputs, Quarantine, Snapshots, Worker
 from stream.config.places import FOLDER
 from stream.config.recipe import Events, Limits, Model
 from stream.config.secrets import check_redis_url, is_local, option_secrets, url_secrets
@@ -45,6 +45,7 @@ class Settings(Section):
     model: Model
     delivery: Delivery
     worker: Worker
+    outputs: Outputs
     quarantine: Quarantine
     snapshots: Snapshots
     detectors: Detectors = None

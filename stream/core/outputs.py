@@ -188,6 +188,12 @@ def _alert(record: Record, value: _AlertValue, pipeline: str) -> Output:
     )
 
 
+def with_headers(output: Output, record: Record, names: frozenset[str]) -> Output:
+    """An output with those of its event's headers that travel, in their order."""
+    headers = tuple(header for header in record.headers if header[0] in names)
+    return msgspec.structs.replace(output, headers=headers)
+
+
 def quarantined(
     record: Record, rejection: Rejection, *, pipeline: str, topic: str, limits: Limits
 ) -> Output:

@@ -69,6 +69,7 @@ class Task:
         self._bind(state)
         self._way_back = Undo()
         self._way_back.keep(payload, self._counts())
+        self._travelling = recipe.travelling
         self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
         self._write = outputs.prediction_writer(recipe.events_topic, partition, self.kind)
@@ -149,6 +150,8 @@ class Task:
         except BaseException as raised:  # noqa: BLE001
             return self._fail(record, raised)
         published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, record.key, value)]
+        if self._travelling and record.headers:
+            published[0] = outputs.with_headers(published[0], record, self._travelling)
         if fault is None:
             state.digest = _hash(value, state.digest)
         else:  # its text is somebody else's, and may be another one in a replay

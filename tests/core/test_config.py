@@ -85,6 +85,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "delivery.guarantee": ("at-least-once", "at-least-once"),
     "delivery.commit_interval_ms": ("50", 50),
     "worker.instance": ("0", "0"),
+    "outputs.headers": ('["traceparent"]', ("traceparent",)),
     "quarantine.breaker_window": ("50", 50),
     "quarantine.breaker_share": ("0.25", 0.25),
     "snapshots.recovery_time_s": ("30", 30.0),

@@ -326,3 +326,19 @@ def test_a_key_and_headers_over_the_limit_are_refused_before_the_fold() -> None:
     assert details[1] == (
         b"key and headers together have 101 bytes, more than 100; 1 of 2 headers were left out"
     )
+
+
+def test_listed_headers_travel_to_the_prediction_and_change_no_digest() -> None:
+    """Trace context comes out where the event went in; all other headers stay behind."""
+    value = b'{"features": {"x": 1.5}, "label": true}'
+    sent = (("traceparent", b"00-1"), ("secret", b"s"), ("traceparent", None), ("tracestate", b""))
+    records = [record(0, value, headers=sent), record(1, value), record(2, b"{", headers=sent)]
+    plain = task(MODELS["binary"])
+    traced = task(MODELS["binary"], travelling=frozenset({"traceparent", "tracestate"}))
+
+    outcomes = fold(traced, records)
+
+    assert [o[0].headers for o in fold(plain, records)][:2] == [(), ()]
+    assert [o[0].headers for o in outcomes][:2] == [(sent[0], sent[2], sent[3]), ()]
+    assert outcomes[2][0].headers[: len(sent)] == sent
+    assert traced.metadata() == plain.metadata()
