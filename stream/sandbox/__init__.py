@@ -14,6 +14,7 @@ is gone at the end, also when this process is killed. Tests that torment a serve
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -22,7 +23,7 @@ from stream.errors import Retryable
 from stream.sandbox import containers, kafka_jars
 from stream.sandbox.failures import NotReady, Unavailable
 from stream.sandbox.guard import own_folder
-from stream.sandbox.kafka_settings import JVM_BRIEF
+from stream.sandbox.kafka_settings import AS_ON_A_LAPTOP, JVM_BRIEF, NO_PROPERTIES
 from stream.sandbox.local_kafka import LocalKafka
 from stream.sandbox.local_redis import LocalRedis, redis_server
 from stream.sandbox.server import Servers
@@ -93,6 +94,7 @@ def start(
     kafka: Literal["auto", "docker", "jvm", "embedded"] = "auto",
     folder: Path | None = None,
     jvm: Sequence[str] = JVM_BRIEF,
+    properties: Mapping[str, str] = NO_PROPERTIES,
 ) -> Sandbox:
     """Bring up the first kind that can be had, or the one that is asked for.
 
@@ -101,20 +103,22 @@ def start(
         kafka: the kind; "auto": Docker, else a local JVM, else embedded.
         folder: where to put the sandbox's own folder; None: the system's temporary folder.
         jvm: the options of Kafka's Java.
+        properties: of the broker, on top of ours.
 
     Raises: Unavailable, NotReady: the kind that was asked for cannot be had (never with "auto").
     """
+    begin = partial(_start, say=say, folder=folder, jvm=jvm, properties=properties)
     if kafka != "auto":
-        return _start(kafka, reason="as asked", say=say, folder=folder, jvm=jvm)
+        return begin(kafka, reason="as asked")
     refused: list[str] = []
     kinds: tuple[Kind, ...] = ("docker", "jvm")
     for kind in kinds:
         try:
             reason = "; ".join(refused) or "a Docker engine answers"
-            return _start(kind, reason=reason, say=say, folder=folder, jvm=jvm)
+            return begin(kind, reason=reason)
         except (Unavailable, NotReady) as error:
             refused.append(str(error))
-    return _start("embedded", reason="; ".join(refused), say=say, folder=folder, jvm=jvm)
+    return begin("embedded", reason="; ".join(refused))
 
 
 def serve(
@@ -126,9 +130,11 @@ def serve(
 ) -> None:
     """Bring up a sandbox, say how to reach it, and keep it until `stop` is set.
 
+    As on a laptop, its Kafka makes a topic at its first use.
+
     Raises: Unavailable, NotReady: as `start`. Retryable: a server ended by itself.
     """
-    with start(say=say, kafka=kafka, folder=folder) as sandbox:
+    with start(say=say, kafka=kafka, folder=folder, properties=AS_ON_A_LAPTOP) as sandbox:
         for name, value in sandbox.environment().items():
             say(f"export {name}={value}")
         say("sandbox: up; Ctrl-C removes it")
@@ -139,18 +145,26 @@ def serve(
 
 
 def _start(
-    kind: Kind, *, reason: str, say: Say, folder: Path | None, jvm: Sequence[str]
+    kind: Kind,
+    *,
+    reason: str,
+    say: Say,
+    folder: Path | None,
+    jvm: Sequence[str],
+    properties: Mapping[str, str],
 ) -> Sandbox:
     with ExitStack() as stack:
         if kind == "docker":
             containers.require_engine()
             say(f"sandbox: Kafka and Redis in Docker containers ({reason})")
-            servers = stack.enter_context(containers.servers(say=say, jvm=jvm))
+            servers = stack.enter_context(
+                containers.servers(say=say, jvm=jvm, properties=properties)
+            )
         elif kind == "jvm":
             kafka_jars.require()
             redis_server()
             say(f"sandbox: Kafka in a local JVM, Redis as a local process ({reason})")
-            servers = stack.enter_context(_local(say, folder, jvm))
+            servers = stack.enter_context(_local(say, folder, jvm, properties))
         else:
             say(f"sandbox: no servers, log and snapshots in one SQLite file ({reason})")
             servers = Servers(log_path=stack.enter_context(own_folder(folder)) / "log.sqlite3")
@@ -158,9 +172,11 @@ def _start(
 
 
 @contextmanager
-def _local(say: Say, folder: Path | None, jvm: Sequence[str]) -> Iterator[Servers]:
+def _local(
+    say: Say, folder: Path | None, jvm: Sequence[str], properties: Mapping[str, str]
+) -> Iterator[Servers]:
     with own_folder(folder) as own:
-        kafka = LocalKafka(folder=own / "kafka", say=say, jvm=jvm)
+        kafka = LocalKafka(folder=own / "kafka", say=say, jvm=jvm, properties=properties)
         redis = LocalRedis(folder=own / "redis")
         servers = (kafka, redis)
         try:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from stream.sandbox.failures import Unavailable
 from stream.sandbox.guard import Guard
-from stream.sandbox.kafka_settings import KAFKA_VERSION, container_variables
+from stream.sandbox.kafka_settings import KAFKA_VERSION, NO_PROPERTIES, container_variables
 from stream.sandbox.ready import (
     LOOPBACK,
     free_port,
@@ -59,12 +59,15 @@ def require_engine() -> None:
 
 
 @contextmanager
-def servers(*, say: Callable[[str], None], jvm: Sequence[str]) -> Iterator[Servers]:
+def servers(
+    *, say: Callable[[str], None], jvm: Sequence[str], properties: Mapping[str, str] = NO_PROPERTIES
+) -> Iterator[Servers]:
     """A Kafka and a Redis; both are removed at the end.
 
     Args:
         say: told when an image has to be pulled first.
         jvm: the options of Kafka's Java.
+        properties: of the broker, on top of ours.
 
     Raises: Unavailable: the engine does not run the images. NotReady: one did not come up.
     """
@@ -74,7 +77,7 @@ def servers(*, say: Callable[[str], None], jvm: Sequence[str]) -> Iterator[Serve
         guard.add("containers", name)
         kafka = _run(
             KAFKA_IMAGE, say=say, name=name, port=(9092, kafka_port),
-            variables=container_variables(port=kafka_port, jvm=jvm),
+            variables=container_variables(port=kafka_port, jvm=jvm, properties=properties),
         )  # fmt: skip
         redis = _run(REDIS_IMAGE, say=say, name=name, port=(6379, redis_port))
         # Redis first: it tells soon whether the engine's ports are ours at all. They are not when

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 KAFKA_VERSION = "4.1.1"
 
@@ -30,6 +31,15 @@ ONE_NODE: Mapping[str, str] = {
     "num.network.threads": "2",
     "num.io.threads": "2",
 }
+
+NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
+
+AS_ON_A_LAPTOP: Mapping[str, str] = {
+    "auto.create.topics.enable": "true",
+    # Retention goes by event time: such a topic would soon lose a history that is replayed.
+    "log.retention.ms": "-1",
+}
+"""A topic is there at its first use. The tests want a missing topic to be an error."""
 
 JVM_BRIEF = (
     "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
@@ -62,12 +72,15 @@ def server_properties(*, port: int, controller_port: int, data: Path) -> dict[st
     }
 
 
-def container_variables(*, port: int, jvm: Sequence[str]) -> dict[str, str]:
+def container_variables(
+    *, port: int, jvm: Sequence[str], properties: Mapping[str, str] = NO_PROPERTIES
+) -> dict[str, str]:
     """The same for the public image, which reads `KAFKA_` variables and then has no defaults.
 
     Args:
         port: the host's port that is bound to the container's 9092.
         jvm: Java's options, in place of the image's.
+        properties: on top of ours.
     """
     # The broker asks itself about each transaction whose offsets it is to commit, at the address
     # that it tells to brokers. The host's port leads nowhere in here: it would answer
@@ -80,6 +93,7 @@ def container_variables(*, port: int, jvm: Sequence[str]) -> dict[str, str]:
         "CONTROLLER:PLAINTEXT",
         "listeners": "PLAINTEXT://:9092,INSIDE://:9094,CONTROLLER://:9093",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},INSIDE://localhost:9094",
+        **properties,
     }
     named = {f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in settings.items()}
     return {**named, "KAFKA_HEAP_OPTS": " ".join(jvm), "KAFKA_JVM_PERFORMANCE_OPTS": "-server"}

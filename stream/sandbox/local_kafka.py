@@ -4,15 +4,12 @@ import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self
 
 from stream.sandbox import kafka_jars, kafka_settings
 from stream.sandbox.process import ServerProcess
 from stream.sandbox.ready import free_port, kafka_problem
 from stream.sandbox.server import LocalServer
-
-NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 
 
 def ignore(_line: str) -> None:
@@ -36,7 +33,7 @@ class LocalKafka(LocalServer):
         self,
         *,
         folder: Path,
-        properties: Mapping[str, str] = NO_PROPERTIES,
+        properties: Mapping[str, str] = kafka_settings.NO_PROPERTIES,
         port: int | None = None,
         say: Callable[[str], None] = ignore,
         jvm: Sequence[str] = kafka_settings.JVM_BRIEF,
@@ -55,7 +52,7 @@ class LocalKafka(LocalServer):
         cls,
         *,
         folder: Path,
-        properties: Mapping[str, str] = NO_PROPERTIES,
+        properties: Mapping[str, str] = kafka_settings.NO_PROPERTIES,
         port: int | None = None,
     ) -> Self:
         """A broker where clients log in (SASL_PLAINTEXT, PLAIN) and need permissions (ACLs).

@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
 from redis import Redis
 
 from stream.errors import Retryable
@@ -316,6 +318,37 @@ def test_serve_says_the_addresses_and_stays_until_stopped(tmp_path: Path) -> Non
 
     assert said.get_nowait() == "sandbox: removed"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["jvm", pytest.param("docker", marks=pytest.mark.docker)])
+def test_a_sandbox_of_a_users_makes_topics_at_first_use(
+    kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path, kind: Literal["jvm", "docker"]
+) -> None:
+    """As a laptop's broker does, and they keep old events; a test's Kafka refuses them."""
+    assert kafka.running  # the fixtures skip where there is no Java or no Redis
+    assert redis_server.running
+    said: SimpleQueue[str] = SimpleQueue()
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        served = pool.submit(serve, say=said.put, stop=stop, kafka=kind, folder=tmp_path)
+        try:
+            line = ""
+            while not line.startswith("export STREAM__KAFKA__BOOTSTRAP_SERVERS="):
+                line = said.get(timeout=120)
+            _append(line.partition("=")[2], "orders")
+        finally:
+            stop.set()
+        served.result(timeout=60)
+    with pytest.raises(KafkaError):
+        _append(kafka.bootstrap_servers, "orders-of-a-test")
+
+
+def _append(bootstrap_servers: str, topic: str) -> None:
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers, max_block_ms=10_000)
+    try:
+        producer.send(topic, b"{}").get(timeout=20)
+    finally:
+        producer.close(timeout=5)
 
 
 def test_serve_ends_loudly_when_a_server_does(

@@ -1,6 +1,7 @@
 """The commands on a real Kafka and a real Redis."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,47 @@ def test_lines_of_json_arrive_as_they_are(
     values = [next(consumer).value for _ in range(2)]
     consumer.close()
     assert values == [line.encode()] * 2
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_what_came_out_can_be_followed_with_every_client(
+    servers: Project, pipeline: str, kafka: LocalKafka, client: str
+) -> None:
+    """Each prediction of both partitions once; what a transaction took back is never shown."""
+    pytest.importorskip("confluent_kafka")
+    text = (servers.folder / "stream.toml").read_text()
+    servers.write("stream.toml", text.replace("[kafka]", f'[kafka]\nclient = "{client}"'))
+    rows = [(f"k{i % 10}", i / 1000, i % 3 == 0) for i in range(600)]
+    servers.write_csv("events.csv", ("id", "x", "label"), rows)
+    assert servers.stream("produce", "events.csv").code == 0
+    words = ("tail", "-c", "stream.toml", "predictions", "--follow", "--json")
+    with servers.running(*words) as following:
+        following.line("waiting for")
+        assert servers.stream("run", "--until-end", timeout_s=200).code == 0
+        _aborted(kafka, f"{pipeline}.predictions")
+        seen = [json.loads(following.line("^{", of="out")) for _ in range(600)]
+        done = following.stop(signal.SIGINT)
+    last = servers.stream("tail", "predictions", "--json", "--last", "100000")
+
+    assert (done.code, done.out) == (0, ""), done
+    for partition in (0, 1):
+        offsets = [each["offset"] for each in seen if each["partition"] == partition]
+        assert offsets == list(range(len(offsets)))
+    assert len({(each["partition"], each["offset"]) for each in seen}) == 600
+    assert sorted(map(json.dumps, map(json.loads, last.out.splitlines()))) == sorted(
+        map(json.dumps, seen)
+    )
+
+
+def _aborted(kafka: LocalKafka, topic: str) -> None:
+    """Write a prediction in a transaction, and take it back."""
+    from kafka import KafkaProducer  # noqa: PLC0415
+
+    producer = KafkaProducer(
+        bootstrap_servers=kafka.bootstrap_servers, transactional_id=f"{topic}-of-another"
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(topic, b'{"offset": 1000000, "partition": 0}', partition=0).get(timeout=20)
+    producer.abort_transaction()
+    producer.close()
