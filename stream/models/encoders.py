@@ -1,11 +1,12 @@
 """From numbers, strings and bools to what a river model can learn from.
 
-One transformer for each family of models. They share four rules. A bool is the number 0 or 1.
+One transformer for each family of models. They share five rules. A bool is the number 0 or 1.
 A string becomes features of another name, so that a feature may be a number in one event and a
 string in the next. Only the first `categories_max` values of a feature are told apart, in the
 order they were learned; all others count as one, and so does a value met for the first time in a
-prediction. And predicting changes nothing
-(`is_kept_by_asking`, see `stream.core.untouched`).
+prediction. Where a model keeps statistics of every feature in many places, as trees do, only the
+first `names_max` names reach it, in the order they were learned; others are left out. And
+predicting changes nothing (`is_kept_by_asking`, see `stream.core.untouched`).
 
 Nothing here iterates over a set: its order differs between hash seeds, and may differ after a
 round trip through pickle too, which would make a restored model another one than the live one.
@@ -16,6 +17,7 @@ from typing import Any
 
 from river import base
 
+NAMES_MAX = 2**62  # no bound but that of the partition: a linear model has one number for each
 VALUES_MAX = 10_000  # strings told apart, over all features: about 1 MiB of names
 _OTHER = 0  # the code of a value that is not told apart
 _NOMINAL = " (text)"
@@ -28,23 +30,33 @@ class Vocabulary:
 
     Args:
         categories_max: values of one feature that are told apart; at least 0.
+        names_max: features.
     """
 
-    def __init__(self, categories_max: int) -> None:
+    def __init__(self, categories_max: int, names_max: int = NAMES_MAX) -> None:
         if categories_max < 0:
             raise ValueError(f"categories_max must be at least 0, got {categories_max}")
         self.categories_max = categories_max
+        self.names_max = names_max
         self._codes: dict[str, dict[str, int]] = {}
         self._values_n = 0
 
     def learn(self, name: str, value: str) -> int:
         """The value's code; it is given one if there is room."""
-        codes = self._codes.setdefault(name, {})
+        codes = self._codes.get(name)
+        if codes is None:
+            if len(self._codes) >= self.names_max:
+                return _OTHER
+            codes = self._codes[name] = {}
         code = codes.get(value, _OTHER)
         if not code and len(codes) < self.categories_max and self._values_n < VALUES_MAX:
             code = codes[value] = len(codes) + 1
             self._values_n += 1
         return code
+
+    def has_room_for(self, name: str) -> bool:
+        """Whether a feature is, or would be, one of those that have codes."""
+        return name in self._codes or len(self._codes) < self.names_max
 
     def codes(self, name: str) -> tuple[dict[str, int], bool]:
         """Of all values learned; and whether any other one will never get a code."""
@@ -85,6 +97,7 @@ class MixedScaler(base.Transformer):
             the first True of a rare flag lies sqrt(n) deviations off, and its gradient n times so.
         constant: add a feature that is always 1.0, for models without an intercept.
         nominal: strings become codes, see `NominalCoder`.
+        names_max: numbers that are scaled, and strings that are coded, at most, by name; each.
 
     References:
         Welford, 1962. Note on a method for calculating corrected sums of squares and products.
@@ -99,13 +112,15 @@ class MixedScaler(base.Transformer):
         clip: float | None = None,
         constant: bool = False,
         nominal: bool = False,
+        names_max: int = NAMES_MAX,
     ) -> None:
         self.categories_max = categories_max
         self.clip = clip
         self.constant = constant
         self.nominal = nominal
+        self.names_max = names_max
         self._moments: dict[str, list[Any]] = {}  # name -> [n, mean, variance]
-        self._vocabulary = Vocabulary(categories_max)
+        self._vocabulary = Vocabulary(categories_max, names_max)
 
     def learn_one(self, x: Features) -> None:
         """Move means and variances; give new strings their codes."""
@@ -117,6 +132,8 @@ class MixedScaler(base.Transformer):
             try:
                 moment = moments[name]
             except KeyError:
+                if len(moments) >= self.names_max:
+                    continue
                 moment = moments[name] = [0, 0.0, 0.0]
             n = moment[0] + 1
             offset = value - moment[1]
@@ -136,7 +153,8 @@ class MixedScaler(base.Transformer):
             try:
                 _, mean, variance = moments[name]
             except KeyError:
-                scaled[name] = 0.0
+                if len(moments) < self.names_max:
+                    scaled[name] = 0.0
                 continue
             scaled[name] = (value - mean) / variance**0.5 if variance else 0.0
         return self._finished(scaled)
@@ -153,6 +171,8 @@ class MixedScaler(base.Transformer):
             try:
                 moment = moments[name]
             except KeyError:
+                if len(moments) >= self.names_max:
+                    continue
                 moment = moments[name] = [0, 0.0, 0.0]
             n, before, variance = moment
             n += 1
@@ -166,7 +186,8 @@ class MixedScaler(base.Transformer):
     @property
     def scales_plainly(self) -> bool:
         """Whether it only scales numbers and makes columns: see `stream.core.fused_linear`."""
-        return self.clip is None and not self.constant and not self.nominal
+        is_plain = self.clip is None and not self.constant and not self.nominal
+        return is_plain and self.names_max == NAMES_MAX
 
     def moments(self, name: str) -> tuple[int, float, float]:
         """How often a number was learned, its mean and its variance."""
@@ -191,6 +212,8 @@ class MixedScaler(base.Transformer):
 
     def _encode(self, name: str, value: str, into: Features) -> None:
         code = self._vocabulary.code(name, value)
+        if not code and not self._vocabulary.has_room_for(name):
+            return
         if self.nominal:
             into[name + _NOMINAL] = code
         else:
@@ -240,22 +263,33 @@ class NominalCoder(base.Transformer):
 
     Args:
         categories_max: values of one string feature that are told apart.
+        names_max: features that are passed on, by name.
     """
 
     is_kept_by_asking = True
 
-    def __init__(self, categories_max: int = 100) -> None:
+    def __init__(self, categories_max: int = 100, names_max: int = NAMES_MAX) -> None:
         self.categories_max = categories_max
+        self.names_max = names_max
         self._vocabulary = Vocabulary(categories_max)
+        self._names: set[str] = set()
 
     def learn_one(self, x: Features) -> None:
-        """Give new strings their codes."""
+        """Take new names in while there is room, and give new strings their codes."""
+        names = self._names
+        if not names.issuperset(x):
+            for name in x:
+                if len(names) < self.names_max:
+                    names.add(name)
         for name, value in x.items():
-            if value.__class__ is str:
+            if value.__class__ is str and name in names:
                 self._vocabulary.learn(name, value)
 
     def transform_one(self, x: Features) -> Features:
         """The features, with codes instead of strings."""
+        names = self._names
+        if len(names) >= self.names_max and not names.issuperset(x):
+            x = {name: value for name, value in x.items() if name in names}
         code = self._vocabulary.code
         coded: Features = {}
         for name, value in x.items():

@@ -243,3 +243,32 @@ def test_strings_without_end_do_not_make_a_model_without_end() -> None:
         model.learn_one({"id": f"id-{index}", "size": 1.0}, index % 2 == 0)
 
     assert len(model["LogisticRegression"].weights) == 30 + 1 + 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "naive_bayes",
+        "hoeffding_tree",
+        "hoeffding_adaptive_tree",
+        "adaptive_random_forest",
+        "leveraging_bagging",
+        "hoeffding_tree_regressor",
+        "adaptive_random_forest_regressor",
+    ],
+)
+def test_a_hostile_upstream_brings_names_without_end(name: str) -> None:
+    """Each event with fifty new names: a model that keeps something of every one has a bound."""
+    most = 20 if "regressor" in name else 40  # there numbers and words each have a bound
+    bounded, at_the_bound = make(name, names_max=most), make(name, names_max=most)
+    for i in range(12):
+        known: dict[str, Any] = {f"n{j}": float(i + j) for j in range(20)}
+        known |= {f"s{j}": "x" for j in range(20)}
+        hostile: dict[str, Any] = {f"new {i} {j}": float(j) for j in range(25)}
+        hostile |= {f"word {i} {j}": "y" for j in range(25)}
+        label = float(i) if "regressor" in name else i % 2 == 0
+        for model, x in ((bounded, known | hostile if i else known), (at_the_bound, known)):
+            model.predict_one(x)
+            model.learn_one(x, label)
+    assert bounded.predict_one(known | hostile) == at_the_bound.predict_one(known)
+    assert len(pickle.dumps(bounded)) <= 1.1 * len(pickle.dumps(at_the_bound))
