@@ -7,7 +7,8 @@ change; `--hypothesis-profile explore` draws others.
 
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import NoReturn
@@ -76,6 +77,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         spans = [(ran[a], ran[b - 1]) for a, b in pairwise([0, *edges, len(ran)])]
         told = ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in spans)
         terminalreporter.write_line(f"seeds of the simulation that ran: {told}")
+    if left_out := _left_out(terminalreporter.stats.get("skipped", ())):
+        terminalreporter.write_line(left_out)
+
+
+def _left_out(skipped: Iterable[pytest.TestReport]) -> str:
+    """What did not run and for want of what, in one line; "" if all ran."""
+    wants: Counter[str] = Counter()
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        wants[reason.removeprefix("Skipped: ").partition(" here")[0].partition("\n")[0]] += 1
+    told = "; ".join(f"{n} ({why})" for why, n in wants.most_common())
+    return f"left out: {wants.total()} tests: {told}" if wants else ""
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,10 @@ from kafka.admin import NewTopic
 
 from stream.sandbox import LocalKafka
 from stream.sandbox.reaper import CONTAINER_LABEL
+from tests.patience import HANGS_AFTER_S
 
 ROOT = Path(__file__).parents[2]
-HAPPENS_WITHIN_S = 30.0
+HAPPENS_WITHIN_S = HANGS_AFTER_S
 
 
 def eventually(holds: Callable[[], bool], what: str, *, within_s: float = HAPPENS_WITHIN_S) -> None:

@@ -14,6 +14,7 @@ from stream.core.event import Channel
 from tests.broker.encrypted import EncryptedKafka, EncryptedRedis
 from tests.canaries import leaks
 from tests.commands.project import Done, Project
+from tests.patience import HANGS_AFTER_S
 
 MODEL = """
 from river import linear_model, preprocessing
@@ -111,7 +112,7 @@ class Guarded:
         }
         for name in environment:
             given.pop(f"{name}_FILE", None)
-        return self.project.stream(*arguments, timeout_s=90, **(given | environment))
+        return self.project.stream(*arguments, timeout_s=HANGS_AFTER_S, **(given | environment))
 
     def leaked(self, done: Done, *more: str) -> list[str]:
         """Which secret a command said, of ours and of `more`; [] = none."""

@@ -16,6 +16,7 @@ from stream.ports import Committed, Polled
 from stream.sandbox import LocalKafka
 from tests.broker.checks import eventually
 from tests.contract.kafka_world import KafkaWorld
+from tests.patience import HELD_UP_S
 
 POLL_S = 0.1
 
@@ -90,11 +91,14 @@ def paused(broker: LocalKafka) -> Iterator[None]:
 
 @contextmanager
 def takes(at_most_s: float, *, at_least_s: float = 0.0) -> Iterator[None]:
-    """What is inside ends in time."""
+    """What is inside ends in time; or later, by as much as a busy machine may hold it up.
+
+    Told apart are waits of ours from those of a client that nobody told: half a minute and more.
+    """
     began_s = time.monotonic()
     yield
     took_s = time.monotonic() - began_s
-    assert at_least_s <= took_s <= at_most_s, f"took {took_s:.1f} s"
+    assert at_least_s <= took_s <= at_most_s + HELD_UP_S, f"took {took_s:.1f} s"
 
 
 def threads() -> set[threading.Thread]:

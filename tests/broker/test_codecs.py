@@ -134,7 +134,7 @@ def test_a_worker_reads_every_codec_of_every_producer_in_one_partition(
         send(kafka, f"{pipeline}.events")
 
     checked = project.stream("check")
-    ran = project.stream("run", "--until-end", timeout_s=120)
+    ran = project.stream("run", "--until-end")
 
     assert codecs_of(kafka, f"{pipeline}.events") == {0, 1, 2, 3, 4}
     assert checked.code == 0, checked

@@ -226,7 +226,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path: Path, line: str) -> None:
         read_until(running, line)
 
         running.send_signal(signal.SIGINT)
-        said, _ = running.communicate(timeout=60)
+        said, _ = running.communicate(timeout=240)
 
     assert running.returncode == 128 + signal.SIGINT, said
     assert "Traceback" not in said
@@ -252,7 +252,7 @@ def test_a_worker_that_fails_is_shown_and_ends_the_demo(tmp_path: Path) -> None:
         read_until(running, "[  ")
 
         os.kill(worker_id(place, "flights-linear"), signal.SIGKILL)
-        said, _ = running.communicate(timeout=60)
+        said, _ = running.communicate(timeout=240)
 
     assert running.returncode == ExitCode.INTERNAL
     assert re.search(r"^  \| .* worker_started pipeline=flights-linear", said, re.MULTILINE)
@@ -289,7 +289,7 @@ def test_what_cannot_be_is_said_before_anything_starts(
     place = Place(tmp_path)
 
     with place.demo(*options) as running:
-        said, _ = running.communicate(timeout=60)
+        said, _ = running.communicate(timeout=240)
 
     assert said.startswith(f"stream: {problem}")
     assert running.returncode == ExitCode.USAGE

@@ -25,6 +25,7 @@ from stream.errors import BadInput, Misconfigured, Retryable, StreamError
 from stream.runtime.clock import SystemClock
 from stream.runtime.commands import inspection
 from stream.sandbox import LocalRedis
+from tests.patience import HANGS_AFTER_S, HELD_UP_S
 
 pytestmark = pytest.mark.broker
 
@@ -96,7 +97,7 @@ def test_a_number_without_bounds_costs_its_snapshot_alone(
     assert store.load(0, 2, len) is None
     assert loaded(store, 1) == SEALED
     store.remove(0, 2)
-    assert time.monotonic() - began_s < 5.0
+    assert time.monotonic() - began_s < HELD_UP_S
 
 
 def test_of_a_forged_chunk_no_more_is_read_than_was_signed(
@@ -182,7 +183,7 @@ def test_an_index_of_a_hundred_thousand_hides_ours_and_is_cleared(
             break
 
     assert told(store) == [2, 1]
-    assert time.monotonic() - began_s < 60.0
+    assert time.monotonic() - began_s < HANGS_AFTER_S
 
 
 def test_an_index_with_a_member_of_megabytes_is_not_read(own_redis: LocalRedis, raw: Redis) -> None:
@@ -361,7 +362,7 @@ def test_a_server_that_never_comes_to_an_end_is_left_in_time(
             began_s = time.monotonic()
             with pytest.raises((Retryable, BadInput)):
                 call()
-            assert time.monotonic() - began_s < 8.0
+            assert time.monotonic() - began_s < 8.0 + HELD_UP_S
 
 
 def test_a_server_that_answers_anything_is_survived() -> None:

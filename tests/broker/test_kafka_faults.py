@@ -319,7 +319,7 @@ def test_a_commit_outlasts_a_broker_that_is_away_for_a_while(world: KafkaWorld) 
     thread = threading.Thread(target=commit, daemon=True)
     thread.start()
     world.broker.start()
-    thread.join(30.0)
+    thread.join(240.0)
 
     assert not thread.is_alive()
     (error,) = outcome

@@ -184,7 +184,7 @@ def test_closed_clients_leave_nothing_behind(world: KafkaWorld) -> None:
         assert list(reader.read(Channel.PREDICTIONS, 0, 0, 1))
         topics.describe()
         feed.send(b"{}", key=None, timestamp_ms=None)
-        feed.flush(timeout_s=10)
+        feed.flush(timeout_s=60)
         for client in (log, reader, topics, feed):
             client.close()
             client.close()

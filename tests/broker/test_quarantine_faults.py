@@ -93,7 +93,7 @@ def _refused(site: Site) -> list[bytes]:
     rows = [(f"k{i}", i / 7, "moon") for i in range(RECORDS_N)]
     site.project.write_csv("events.csv", ("id", "x", "label"), rows)
     assert site.project.stream("produce", "events.csv").code == 0
-    ran = site.project.stream("run", "--until-end", timeout_s=180)
+    ran = site.project.stream("run", "--until-end")
     assert ran.code == 0, ran
     return [f"k{i}".encode() for i in range(RECORDS_N)]
 
@@ -112,8 +112,8 @@ def test_a_killed_redrive_sends_each_once(site: Site) -> None:
             )
             halves += running.stop(signal.SIGKILL).code == -signal.SIGKILL
 
-    done = site.project.stream("quarantine", "redrive", timeout_s=120)
-    again = site.project.stream("quarantine", "redrive", timeout_s=120)
+    done = site.project.stream("quarantine", "redrive")
+    again = site.project.stream("quarantine", "redrive")
 
     assert done.code == again.code == 0, (done, again)
     assert halves >= 1
@@ -122,7 +122,7 @@ def test_a_killed_redrive_sends_each_once(site: Site) -> None:
     assert seen == Counter(dict.fromkeys(keys, 2))
 
     site.forget_group()
-    forgotten = site.project.stream("quarantine", "redrive", timeout_s=120)
+    forgotten = site.project.stream("quarantine", "redrive")
 
     assert forgotten.code == 0, forgotten
     assert forgotten.out.startswith("0 records sent"), forgotten
@@ -135,7 +135,7 @@ def test_of_two_redrives_the_younger_takes_over(site: Site) -> None:
     with site.project.running("quarantine", "-c", "stream.toml", "redrive") as older:
         eventually(lambda: site.end() > began, "something is written", within_s=60)
         older.process.send_signal(signal.SIGSTOP)
-        younger = site.project.stream("quarantine", "redrive", timeout_s=120)
+        younger = site.project.stream("quarantine", "redrive")
         older.process.send_signal(signal.SIGCONT)
         ended = older.end()
 

@@ -16,6 +16,7 @@ from stream.runtime.clock import SystemClock
 from stream.sandbox import LocalRedis
 from tests.broker.checks import eventually
 from tests.contract.worlds import loaded
+from tests.patience import HELD_UP_S
 
 pytestmark = pytest.mark.broker
 
@@ -109,7 +110,7 @@ def test_a_hung_redis_is_retryable_within_the_timeout(own_redis: LocalRedis) -> 
             store.stored(0)
         with pytest.raises(Retryable):
             store.save(0, 2, SEALED)
-        assert time.monotonic() - began_s < 4 * 0.5
+        assert time.monotonic() - began_s < 2 * 0.5 + HELD_UP_S
 
     own_redis.resume()
     eventually(lambda: offsets(old)[-1] == 1, "an answer")
@@ -125,7 +126,7 @@ def test_a_paused_client_is_retryable(own_redis: LocalRedis, raw: Redis) -> None
     with pytest.raises(Retryable):
         loaded(store, 0, 1)
 
-    assert CALL_TIMEOUT_S - 0.5 < time.monotonic() - began_s < CALL_TIMEOUT_S + 3.0
+    assert CALL_TIMEOUT_S - 0.5 < time.monotonic() - began_s < CALL_TIMEOUT_S + HELD_UP_S
 
 
 def test_a_redis_that_is_away_is_retryable_and_comes_back(own_redis: LocalRedis) -> None:

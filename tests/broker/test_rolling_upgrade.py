@@ -105,14 +105,14 @@ class Rollout:
                 for p in range(PARTITIONS)
             )
 
-        until(done, timeout_s=90, what=f"{self.batches} batches\n{self._pipeline.log()}")
+        until(done, timeout_s=240, what=f"{self.batches} batches\n{self._pipeline.log()}")
 
     def end(self) -> None:
         """Kill what still runs."""
         for worker in self._workers:
             if worker.poll() is None:
                 worker.kill()
-            worker.wait(30)
+            worker.wait(240)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def rollout(upgraded: Pipeline, earlier: Path) -> Iterator[Rollout]:
 
 def _leave(worker: subprocess.Popen[bytes]) -> None:
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(60) == 0
+    assert worker.wait(240) == 0
 
 
 def test_a_rolling_upgrade_and_the_way_back(rollout: Rollout, upgraded: Pipeline) -> None:

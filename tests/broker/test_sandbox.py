@@ -308,7 +308,7 @@ def test_serve_says_the_addresses_and_stays_until_stopped(tmp_path: Path) -> Non
     stop = threading.Event()
     with ThreadPoolExecutor() as pool:
         served = pool.submit(serve, say=said.put, stop=stop, kafka="embedded", folder=tmp_path)
-        lines = [said.get(timeout=30) for _ in range(4)]
+        lines = [said.get(timeout=240) for _ in range(4)]
         assert lines[1] == "export STREAM__KAFKA__CLIENT=embedded"
         assert lines[2].startswith("export STREAM__KAFKA__PATH=")
         assert lines[3] == "sandbox: up; Ctrl-C removes it"
@@ -361,7 +361,7 @@ def test_serve_ends_loudly_when_a_server_does(
     stop = threading.Event()
     with ThreadPoolExecutor() as pool:
         served = pool.submit(serve, say=said.put, stop=stop, kafka="jvm", folder=tmp_path)
-        lines: list[str] = [said.get(timeout=90) for _ in range(4)]
+        lines: list[str] = [said.get(timeout=240) for _ in range(4)]
         url = lines[2].removeprefix("export STREAM__REDIS__URL=")
         info: Any = Redis.from_url(url).info("server")
         os.kill(info["process_id"], signal.SIGKILL)

@@ -20,10 +20,11 @@ from typing import IO, Any
 from stream.adapters.embedded import EmbeddedReader
 from stream.core.event import Channel, Record
 from stream.runtime.clock import SystemClock
+from tests.patience import HANGS_AFTER_S
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PIPELINE = "commands"
-HAPPENS_WITHIN_S = 30.0
+HAPPENS_WITHIN_S = HANGS_AFTER_S
 
 EMBEDDED = """
 [kafka]
@@ -75,12 +76,12 @@ class Project:
         with (self.folder / name).open("w", newline="") as file:
             csv.writer(file).writerows([header, *rows])
 
-    def stream(self, *arguments: str, timeout_s: float = 60, **environment: str) -> Done:
+    def stream(self, *arguments: str, timeout_s: float = HANGS_AFTER_S, **environment: str) -> Done:
         """Run a command with `-c stream.toml` to its end."""
         return self.bare(arguments[0], "-c", "stream.toml", *arguments[1:],
                          timeout_s=timeout_s, **environment)  # fmt: skip
 
-    def bare(self, *arguments: str, timeout_s: float = 60, **environment: str) -> Done:
+    def bare(self, *arguments: str, timeout_s: float = HANGS_AFTER_S, **environment: str) -> Done:
         """Run a command, with nothing added, to its end."""
         done = subprocess.run(
             [sys.executable, "-m", "stream", *arguments],

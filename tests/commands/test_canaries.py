@@ -6,6 +6,7 @@ import pytest
 
 from tests.canaries import leaks
 from tests.commands.project import EMBEDDED, Project, closed_port
+from tests.patience import HANGS_AFTER_S
 
 KAFKA = "kafka-canary-6f1c4c1d"
 REDIS = "redis-canary/91b@aa07"
@@ -45,7 +46,7 @@ def test_what_a_model_says_of_secrets_is_cut_out(
     project.configure(EMBEDDED + '[model]\nfactory = "talkative:make"\n')
 
     for words in ("check", "run --until-end", "snapshots verify"):
-        done = project.stream(*words.split(), "--debug", timeout_s=60, **given)
+        done = project.stream(*words.split(), "--debug", timeout_s=HANGS_AFTER_S, **given)
         assert done.said("***"), done
         if words == "run --until-end":
             assert done.code == 78, done
@@ -68,7 +69,7 @@ def test_servers_that_are_away_are_told_without_secrets(
         '[model]\nfactory = "stream.models:logistic_regression"\n'
     )
 
-    done = project.stream(*words.split(), "--debug", timeout_s=60, **given)
+    done = project.stream(*words.split(), "--debug", timeout_s=HANGS_AFTER_S, **given)
 
     assert done.code in {69, 78}, done
     assert done.said("127.0.0.1"), done

@@ -70,7 +70,7 @@ def test_unreachable_servers_and_a_bad_model_are_told_at_once(project: Project) 
         '[model]\nfactory = "stream.models:logistic"\n'
     )
 
-    model, store, log = problems(project.stream("check", timeout_s=40))
+    model, store, log = problems(project.stream("check"))
 
     assert model.startswith('model.factory: "stream.models" has no callable "logistic"')
     assert str(redis) in store

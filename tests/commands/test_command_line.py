@@ -1,12 +1,12 @@
 """What all commands have in common: help, usage errors, and the exit codes that `run` ends with."""
 
+import os
 import re
 import shlex
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -155,7 +155,7 @@ def test_run_without_kafka_is_69_soon(project: Project) -> None:
     port = closed_port()
     project.configure(f'[kafka]\nbootstrap_servers = "127.0.0.1:{port}"\n' + MODEL)
 
-    done = project.stream("run", timeout_s=20)
+    done = project.stream("run")
 
     assert done.code == 69, done
     assert str(port) in done.err.splitlines()[-1]
@@ -247,10 +247,12 @@ def test_a_sandbox_lives_until_a_signal(project: Project, number: signal.Signals
 
 def test_help_comes_at_once(project: Project) -> None:
     """No heavy library is loaded to say which commands there are."""
-    started = time.monotonic()
+    before = os.times()
     done = project.bare("--help")
+    after = os.times()
 
-    assert time.monotonic() - started < 2
+    # Processor time: on a busy machine the clock on the wall says little.
+    assert after.children_user - before.children_user < 2
     assert all(f"\n  {command} " in done.out for command in COMMANDS)
 
 

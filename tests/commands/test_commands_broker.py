@@ -38,7 +38,7 @@ def test_a_pipeline_can_be_fed_run_looked_at_and_verified(servers: Project) -> N
 
     fed = servers.stream("produce", "events.csv")
     lagging = servers.stream("status", "--progress-within", "1")
-    ran = servers.stream("run", "--until-end", timeout_s=120)
+    ran = servers.stream("run", "--until-end")
     status = servers.stream("status", "--json")
     verified = servers.stream("snapshots", "verify")
     listed = servers.stream("snapshots", "list", "--json", "--partition", "1")
@@ -89,7 +89,7 @@ def test_without_redis_the_status_is_said_all_the_same(
 ) -> None:
     """What only Redis knows is null, with one line on stderr, and the code is 0."""
     assert servers.fed(10).code == 0
-    assert servers.stream("run", "--until-end", timeout_s=120).code == 0
+    assert servers.stream("run", "--until-end").code == 0
     away = f"redis://127.0.0.1:{closed_port()}/0"
     servers.configure(_servers(kafka, away) + MODEL, pipeline=pipeline)
 

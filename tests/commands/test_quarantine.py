@@ -74,7 +74,7 @@ def test_a_redrive_sends_them_as_they_came_and_once(project: Project) -> None:
     with closing(EmbeddedFeed(path, names=names, clock=SystemClock())) as feed:
         for key, value, timestamp_ms, headers in raws:
             feed.send(value, key=key, timestamp_ms=timestamp_ms, headers=headers)
-        feed.flush(timeout_s=5)
+        feed.flush(timeout_s=60)
     assert project.stream("run", "--until-end").code == 0
 
     dry = project.stream("quarantine", "redrive", "--dry-run")
@@ -135,7 +135,7 @@ def test_an_interrupted_redrive_goes_on_where_it_was(
     values = [json.dumps({"features": {"x": [i]}}) for i in range(8_000)]
     project.write("events.jsonl", "\n".join(values))
     assert project.stream("produce", "events.jsonl").code == 0
-    assert project.stream("run", "--until-end", timeout_s=120).code == 0
+    assert project.stream("run", "--until-end").code == 0
     progress = [len(values)]
     for _ in range(4):
         with project.running("quarantine", "-c", "stream.toml", "redrive") as running:

@@ -120,7 +120,7 @@ def test_kafka_away_is_69(project: Project, words: tuple[str, ...]) -> None:
     """Without the log there is nothing to say."""
     project.configure(unreachable(closed_port()) + MODEL)
 
-    done = project.stream("status", *words, timeout_s=20)
+    done = project.stream("status", *words)
 
     assert done.code == 69, done
     assert (done.out, len(done.err.splitlines())) == ("", 1)
@@ -128,7 +128,7 @@ def test_kafka_away_is_69(project: Project, words: tuple[str, ...]) -> None:
 
 def test_without_lag_all_is_well(worked: Project) -> None:
     """A health check of an idle pipeline passes at once."""
-    done = worked.stream("status", "--progress-within", "60", timeout_s=20)
+    done = worked.stream("status", "--progress-within", "60")
 
     assert (done.code, done.out) == (0, "no lag\n"), done
 

@@ -37,7 +37,7 @@ class EmbeddedWorld:
         Ability.AT_LEAST_ONCE: "always exactly once",
     }
     marks: ClassVar[Sequence[pytest.MarkDecorator]] = ()
-    deadline_s: ClassVar[float] = 5.0
+    deadline_s: ClassVar[float] = 60.0
     hearing_s: ClassVar[float] = 0.05
 
     def __init__(self, path: Path) -> None:

@@ -48,7 +48,7 @@ class KafkaWorld:
 
     unsupported: ClassVar[Mapping[Ability, str]] = {}
     marks: ClassVar[Sequence[pytest.MarkDecorator]] = (pytest.mark.broker,)
-    deadline_s: ClassVar[float] = 20.0
+    deadline_s: ClassVar[float] = 120.0
     hearing_s: ClassVar[float] = 1.5
 
     def __init__(self, broker: LocalKafka, *, timings: Timings = TIMINGS) -> None:

@@ -48,7 +48,7 @@ class MemoryWorld:
 
     unsupported: ClassVar[Mapping[Ability, str]] = {}
     marks: ClassVar[Sequence[pytest.MarkDecorator]] = ()
-    deadline_s: ClassVar[float] = 0.5
+    deadline_s: ClassVar[float] = 60.0
     hearing_s: ClassVar[float] = 0.05
 
     def __init__(self) -> None:

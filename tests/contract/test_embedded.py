@@ -30,6 +30,7 @@ from tests.contract.worlds import (
     values,
     working,
 )
+from tests.patience import HELD_UP_S
 
 WORKER = """
 import sys
@@ -153,10 +154,10 @@ def test_a_waiting_poll_sees_a_new_record_soon(embedded: EmbeddedWorld) -> None:
     process = started(UPSTREAM, str(embedded.path), "a")
 
     began_s = time.monotonic()
-    polled = member.log.poll(timeout_s=60, records_max=10)
+    polled = member.log.poll(timeout_s=240, records_max=10)
 
     assert polled.records[0]
-    assert time.monotonic() - began_s < 30
+    assert time.monotonic() - began_s < 120
     process.wait()
     assert process.stdout is not None
     process.stdout.close()
@@ -169,7 +170,7 @@ def test_a_poll_without_records_ends_in_time(embedded: EmbeddedWorld) -> None:
     began_s = time.monotonic()
     member.log.poll(timeout_s=0.2, records_max=10)
 
-    assert 0.2 <= time.monotonic() - began_s < 5
+    assert 0.2 <= time.monotonic() - began_s < 0.2 + HELD_UP_S
 
 
 def test_a_locked_file_is_retryable(embedded: EmbeddedWorld) -> None:

@@ -38,7 +38,7 @@ from tests.core.detector_reference import (
     waves,
     where,
 )  # fmt: skip
-from tests.data import rows
+from tests.data import rows_or, sine
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def sine_errors() -> list[float]:
     """The errors of a plain test-then-learn loop on 100,000 events with four true drifts."""
     model: Any = naive_bayes.GaussianNB()
     errors = []
-    for row in rows("sine1_101"):
+    for row in rows_or("sine1_101", sine):
         label = row.pop("class")
         errors.append(float(model.predict_one(row) != label))
         model.learn_one(row, label)

@@ -58,7 +58,7 @@ def test_outputs_that_are_ours_are_widened_while_the_worker_runs(
         until(lambda: growing.predicted_n([0, 1]) >= 20, timeout_s=SOON_S, what="all predicted")
     finally:
         worker.terminate()
-        code = worker.wait(60)
+        code = worker.wait(240)
 
     assert code == 0, growing.log()
     assert [p["offset"] for p in growing.values("predictions", 0)] == list(range(15))
@@ -90,7 +90,7 @@ def test_where_topics_are_not_ours_the_new_partition_waits_and_the_old_goes_on(
         until(lambda: growing.predicted_n([1]) >= 5, timeout_s=SOON_S, what="it has begun")
     finally:
         worker.terminate()
-        code = worker.wait(60)
+        code = worker.wait(240)
 
     assert code == 0, growing.log()
     assert [p["learned"] for p in growing.values("predictions", 1)] == list(range(5))

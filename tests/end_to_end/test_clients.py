@@ -81,7 +81,7 @@ def test_kills_change_nothing_with_librdkafka_either(moved: Pipeline) -> None:
         def goes_on(before: int = before) -> bool:
             return "task_" in _log(moved) and moved.predicted_n() > before
 
-        until(goes_on, timeout_s=60, what="new predictions")
+        until(goes_on, timeout_s=240, what="new predictions")
         worker.kill()
         worker.wait()
 

@@ -67,13 +67,13 @@ def test_workers_under_a_supervisor_give_what_each_partitions_plain_loop_gives(
         shared.feed((p, v) for p in PARTITIONS for v in parts[p][start:stop])
 
     def reaches(offset: int) -> None:
-        until(lambda: min(_committed(shared)) >= offset, timeout_s=60, what=f"{offset} everywhere")
+        until(lambda: min(_committed(shared)) >= offset, timeout_s=240, what=f"{offset} everywhere")
 
     feed(0, 2_000)
     supervisor = shared.start("--workers", "2")
     for worker in ("box-0", "box-1"):
-        until(functools.partial(_works, shared, worker), timeout_s=60, what=worker)
-    until(lambda: shared.predicted_n(PARTITIONS) > 0, timeout_s=60, what="a commit")
+        until(functools.partial(_works, shared, worker), timeout_s=240, what=worker)
+    until(lambda: shared.predicted_n(PARTITIONS) > 0, timeout_s=240, what="a commit")
     before = children(supervisor.pid)
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
@@ -81,7 +81,7 @@ def test_workers_under_a_supervisor_give_what_each_partitions_plain_loop_gives(
     reaches(4_000)
     after = children(supervisor.pid)
     supervisor.terminate()
-    assert supervisor.wait(40) == 0, shared.log()
+    assert supervisor.wait(240) == 0, shared.log()
 
     assert (len(before), len(after), len(before & after)) == (2, 2, 1)
     assert 'how="killed by SIGKILL" then="start it again in' in shared.log(1_000)

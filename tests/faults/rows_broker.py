@@ -168,7 +168,7 @@ def bounced(stage: Stage) -> Told:
             cluster.nodes[node].kill()
             run.until(
                 lambda n=node: cluster.leader(topic) not in (-1, n),  # type: ignore[misc]
-                within_s=30, what="another leads",
+                within_s=60, what="another leads",
             )  # fmt: skip
             keeper.flowing(at)
             cluster.start()
@@ -234,7 +234,7 @@ def truncated(stage: Stage) -> Told:
         worker = run.start(instance="w-0")
         run.until(lambda: run.verifier.committed.get(0, 0) >= 300, within_s=120, what="300")
         cluster.nodes[2].kill()
-        run.until(lambda: cluster.leader(topic) == 1, within_s=30, what="node 1 leads")
+        run.until(lambda: cluster.leader(topic) == 1, within_s=60, what="node 1 leads")
         run.feeder.burst(300)
         run.until(lambda: run.verifier.committed.get(0, 0) >= 600, within_s=120, what="600")
         worker.signal(signal.SIGTERM)

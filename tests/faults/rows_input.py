@@ -95,7 +95,7 @@ def _paused(run: Run, worker: Worker) -> int:
     said = re.search(r"partition_paused partition=0 next_offset=(\d+)", worker.log)
     if said is None:
         raise Broke("I13: it is not said where the pause is")
-    run.until(lambda: run.verifier.committed[0] == int(said[1]), within_s=10, what="its commit")
+    run.until(lambda: run.verifier.committed[0] == int(said[1]), within_s=60, what="its commit")
     run.feeder.burst(300, [1])
     run.flowing(partition=1)
     time.sleep(1.0)
@@ -144,7 +144,7 @@ def transactional(stage: Stage) -> Told:
             producer.close(timeout=5)
         end = _end(run)
         run.until(
-            lambda: run.verifier.committed[0] == end, within_s=30,
+            lambda: run.verifier.committed[0] == end, within_s=60,
             what=f"the committed offset passes the last marker, up to {end}",
         )  # fmt: skip
         run.finish()

@@ -24,7 +24,7 @@ def cache(table: Table) -> None:
 
 def steady(run: Run, what: str, *, longest_s: float = 3.0) -> None:
     """Outcomes come as ever. Raises: Broke."""
-    took_s = max(run.flowing(within_s=60), run.flowing(within_s=30))
+    took_s = max(run.flowing(within_s=60), run.flowing(within_s=60))
     if took_s > longest_s:
         raise Broke(f"{what}: an outcome took {took_s:.1f} s")
 
@@ -81,7 +81,7 @@ def refusing(stage: Stage) -> Told:
             steady(run, "full")
             _restarted(run)
             run.workers[-1].signal(signal.SIGTERM)
-            run.workers[-1].ends_with(0, within_s=25, says="OutOfMemory")
+            run.workers[-1].ends_with(0, within_s=60, says="OutOfMemory")
             stage.ask_redis("CONFIG", "SET", "maxmemory", "0")
             other.start()
             stage.ask_redis("REPLICAOF", "127.0.0.1", str(other.port))
@@ -89,14 +89,14 @@ def refusing(stage: Stage) -> Told:
             run.flowing()
             steady(run, "read-only")
             run.workers[-1].signal(signal.SIGTERM)
-            run.workers[-1].ends_with(0, within_s=25, says="ReadOnly")
+            run.workers[-1].ends_with(0, within_s=60, says="ReadOnly")
             stage.ask_redis("REPLICAOF", "NO", "ONE")
             stage.ask_redis("ACL", "SETUSER", "default", "-set")
             run.start(instance="w-0")
             run.flowing()
             steady(run, "without permission")
             run.workers[-1].signal(signal.SIGTERM)
-            run.workers[-1].ends_with(0, within_s=25, says="permission")
+            run.workers[-1].ends_with(0, within_s=60, says="permission")
         finally:
             stage.ask_redis("CONFIG", "SET", "maxmemory", "0")
             stage.ask_redis("REPLICAOF", "NO", "ONE")
@@ -114,7 +114,7 @@ def with_snapshots(run: Run) -> None:
     for _ in range(2):
         worker = run.start(instance="w-0")
         run.until(lambda w=worker: w.has_started,  # type: ignore[misc]
-                  within_s=30, what="a start")  # fmt: skip  # its predecessor's last come late
+                  within_s=60, what="a start")  # fmt: skip  # its predecessor's last come late
         run.flowing()
         time.sleep(0.5)
         worker.signal(signal.SIGTERM)

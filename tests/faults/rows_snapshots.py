@@ -155,7 +155,7 @@ def _childless(stage: Stage, do: Literal["kill", "stop"], *, within_s: float) ->
         steady(run, f"a child that pickles: {do}")
         run.until(lambda: "copy_failed" in worker.log, within_s=within_s, what="a copy fails")
         run.feeder.burst(3_000)
-        run.until(lambda: 'how="in line"' in worker.log, within_s=30, what="a snapshot in line")
+        run.until(lambda: 'how="in line"' in worker.log, within_s=60, what="a snapshot in line")
         worker.signal(signal.SIGTERM)
         worker.ends_with(0, within_s=60, says="snapshot_saved")
         run.start(instance="w-0")

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,23 +12,19 @@ from tests.faults.all_rows import QUICK, table
 from tests.faults.recovery import Recoveries
 from tests.faults.running import REPOSITORY, run_rows
 
-QUICK_WITHIN_S = 180.0
-
 
 @pytest.mark.broker
 @pytest.mark.timeout(600)
 def test_the_quick_slice_holds(kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path) -> None:
-    """Six faults on real servers of their own, within three minutes."""
+    """Six faults on real servers of their own; each row bounds its own waits."""
     assert kafka.running, "the fixtures skip where servers cannot be had"
     assert redis_server.running
     rows = table().rows
     said: list[str] = []
-    began = time.monotonic()
 
     results = run_rows([rows[n] for n in QUICK], tmp_path, said.append, lambda _: None)
 
     assert [r.verdict for r in results] == ["held"] * len(QUICK), "\n".join(said)
-    assert time.monotonic() - began < QUICK_WITHIN_S
 
 
 def test_a_run_of_rows_keeps_what_the_page_says_of_recovery() -> None:

@@ -164,4 +164,4 @@ def test_this_process_is_seen_and_looked_after() -> None:
     values = resident()
     collector = Collector(resident_bytes=lambda: next(values), collect=lambda: GARBAGE_N_MIN)
     threading.Thread(target=collector.run, daemon=True).start()
-    assert looked.wait(10)
+    assert looked.wait(240)

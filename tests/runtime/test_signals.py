@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-HEARD_WITHIN_S = 20.0
+HEARD_WITHIN_S = 240.0
 
 PRELUDE = """
 import os, signal, threading

