@@ -3,6 +3,7 @@
 Nothing else builds an adapter, and nothing else decides how the process ends.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -21,10 +22,11 @@ from stream import __version__
 from stream.demo.command import demo
 from stream.errors import ExitCode, Misconfigured, StreamError
 from stream.printable import escaped
+from stream.probing import Connecting
 from stream.runtime import signals
 from stream.runtime.commands import words
 from stream.runtime.patience import Patience
-from stream.telemetry import Scrubber, Telemetry, configure_logging
+from stream.telemetry import Event, Scrubber, Telemetry, configure_logging
 
 if TYPE_CHECKING:
     from stream.config import Settings
@@ -75,6 +77,35 @@ def _say_waiting(text: str) -> None:
     click.echo(f"stream: {text}", err=True)
 
 
+WORTH_A_WORD_S = 2.0
+
+
+class _Connecting(Connecting):
+    """Says that Kafka is waited for: a worker in its log, a command to whoever waits for it."""
+
+    def __init__(self, telemetry: Telemetry, servers: str) -> None:
+        super().__init__()
+        self._telemetry = telemetry
+        self._servers = servers
+
+    def say(self, why: str, *, left_s: float) -> None:
+        """See `Connecting.say`."""
+        if left_s < WORTH_A_WORD_S:
+            return
+        context = click.get_current_context(silent=True)
+        if context is not None and context.info_name == "run":
+            self._telemetry.say(
+                Event.WAITING_FOR_KAFKA,
+                level=logging.WARNING,
+                servers=self._servers,
+                why=why,
+                giving_up_in_s=left_s,
+            )
+            return
+        text = f"waiting for Kafka at {self._servers}, giving up in {left_s:.0f} s: {why}"
+        click.echo(f"stream: {self._telemetry.clean(text)}", err=True)
+
+
 _Made = TypeVar("_Made")
 
 
@@ -97,6 +128,8 @@ class House:
     stopping: threading.Event
     is_backwards: bool = False
     patience: Patience = field(default_factory=lambda: Patience(_say_waiting))
+    connecting: Connecting = field(default_factory=Connecting)
+    _joined: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def of(cls, path: Path, *, scrubber: Scrubber | None = None) -> "House":
@@ -106,7 +139,9 @@ class House:
         settings = load(path, environ=os.environ)
         scrubber = scrubber or Scrubber()
         scrubber.learn(settings.secrets())
-        return cls(settings, Telemetry(scrubber), threading.Event())
+        telemetry, servers = Telemetry(scrubber), settings.kafka.bootstrap_servers
+        connecting = _Connecting(telemetry, servers)
+        return cls(settings, telemetry, threading.Event(), connecting=connecting)
 
     @property
     def environ(self) -> Mapping[str, str]:
@@ -117,6 +152,11 @@ class House:
     def embedded(self) -> bool:
         """Whether log and snapshots are one SQLite file."""
         return self.settings.kafka.client == "embedded"
+
+    def is_idle(self) -> bool:
+        """Whether it only waits for Kafka, and nobody has joined the group yet."""
+        is_waiting = self.connecting.is_waiting or self.patience.is_waiting
+        return is_waiting and not self._joined.is_set()
 
     def backwards(self) -> "House":
         """The same pipeline as the quarantine's redrive sees it."""
@@ -133,7 +173,7 @@ class House:
                 self._file(), names=self._names(), group=self._group, clock=self.clock()
             )
         kafka, connection = self._kafka()
-        return kafka.KafkaLog(
+        log = kafka.KafkaLog(
             connection,
             timings=settings.timings,
             # Of two redrives the younger takes over at once, and a dead one's transaction ends.
@@ -142,6 +182,8 @@ class House:
             end_abandoned=self._end_abandoned,
             record_bytes_max=record_bytes_max,
         )
+        self._joined.set()
+        return log
 
     def _end_abandoned(self, own_id: str) -> None:
         """What dead nameless workers left open, with the only client that can ask for it."""
@@ -256,6 +298,7 @@ class House:
             options=options,
             names=self._names(),
             group=self._group,
+            connecting=self.connecting,
         )
 
 

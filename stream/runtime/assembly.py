@@ -77,7 +77,12 @@ def assemble(
     pace = _pace(settings, until_end=until_end, is_ahead=may_repeat)
     watchdog = Watchdog(lambda why: telemetry.say(Event.CALL_HUNG, level=logging.ERROR, why=why))
     room = Room(
-        look_for_room, known=width, clock=clock, telemetry=telemetry, deadlined=watchdog.watch
+        look_for_room,
+        known=width,
+        session_s=_session_s(settings),
+        clock=clock,
+        telemetry=telemetry,
+        deadlined=watchdog.watch,
     )
     return Worker(
         log,
@@ -104,3 +109,10 @@ def _pace(settings: Settings, *, until_end: bool, is_ahead: bool) -> Pace:
         until_end=until_end,
         is_ahead=is_ahead,
     )
+
+
+def _session_s(settings: Settings) -> float | None:
+    """How long a group waits for a dead member; None: there is no group, or a name to know it."""
+    if settings.worker.instance or settings.kafka.client == "embedded":
+        return None
+    return settings.timings.session_timeout_ms / 1000

@@ -32,6 +32,10 @@ class House(Protocol):
         """Set by a stop signal, where the command listens to them."""
         ...
 
+    def is_idle(self) -> bool:
+        """Whether it only waits for Kafka, and nobody has joined the group yet."""
+        ...
+
     def backwards(self) -> "House":
         """The same pipeline as the quarantine's redrive sees it, in a group of its own.
 

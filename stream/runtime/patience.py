@@ -26,13 +26,16 @@ class Patience:
     Args:
         say: tells people what is waited for.
         wait_s: the longest wait.
+
+    Attributes:
+        is_waiting: something waits just now.
     """
 
     def __init__(self, say: Callable[[str], None], *, wait_s: float = WAIT_S) -> None:
         self._say = say
         self._wait_s = wait_s
         self._since_s: float | None = None
-        self._is_told = self._is_over = False
+        self._is_told = self._is_over = self.is_waiting = False
 
     def end(self) -> None:
         """From now on nothing is waited for: a worker has a loop, and deadlines, of its own."""
@@ -56,7 +59,9 @@ class Patience:
                 if waited_s >= SILENT_S and not self._is_told:
                     self._is_told = True
                     self._say(f"waiting up to {self._wait_s:.0f} s: {error}")
+            self.is_waiting = True
             time.sleep(EVERY_S)
+            self.is_waiting = False
 
 
 class _Patient:

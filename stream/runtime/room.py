@@ -15,6 +15,9 @@ from stream.telemetry import Event, Telemetry
 
 LOOK_EVERY_S = 10.0
 SAY_EVERY_S = 60.0
+SILENT_S = 2.0
+"""So long a worker says nothing while it has no partition yet."""
+
 LOOK_S = 40.0
 """One look: an administrator's client is made, three topics may be widened, and shown."""
 
@@ -42,6 +45,7 @@ class Room:
     Args:
         look: how many partitions have one now; widens the outputs, if it may.
         known: what the last look gave.
+        session_s: of a member that left without a word; None: a worker's name spares the wait.
         deadlined: puts a deadline on calls that can hang.
 
     Attributes:
@@ -53,6 +57,7 @@ class Room:
         look: Callable[[], Width],
         *,
         known: Width,
+        session_s: float | None = None,
         clock: Clock,
         telemetry: Telemetry,
         deadlined: Callable[[str, float], AbstractContextManager[None]],
@@ -62,12 +67,15 @@ class Room:
         self._clock = clock
         self._telemetry = telemetry
         self._deadlined = deadlined
-        self._look_at = self._say_at = clock.monotonic()
+        self._look_at = self._say_at = self._began_at = clock.monotonic()
+        self._session_s = session_s
         self.waiting: set[int] = set()
 
     def admitted(self, assigned: Collection[int]) -> set[int]:
         """Take in what was assigned. Returns: what may begin now, of what waited before too."""
         self.waiting.update(assigned)
+        if self._session_s is not None:
+            self._say_none_came(self._session_s)
         if not self.waiting:
             return set()
         if max(self.waiting) >= self._known.n and self._clock.monotonic() >= self._look_at:
@@ -77,6 +85,20 @@ class Room:
         if self.waiting and self._clock.monotonic() >= self._say_at:
             self._say()
         return ready
+
+    def _say_none_came(self, session_s: float) -> None:
+        """Once, unless the first partitions come soon: a group waits for its dead, too."""
+        waited_s = self._clock.monotonic() - self._began_at
+        if not self.waiting and waited_s < SILENT_S:
+            return
+        self._session_s = None
+        if not self.waiting:
+            self._telemetry.say(
+                Event.NO_PARTITIONS_YET,
+                within_s=max(0.0, session_s - waited_s),
+                why="if a worker ended without a word, the group waits so long yet for its session "
+                "to end; a name (worker.instance) spares that; or others have all partitions",
+            )
 
     def drop(self, gone: Collection[int]) -> None:
         """Forget partitions that were revoked."""

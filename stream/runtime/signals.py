@@ -20,12 +20,23 @@ def hold() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
 
 
-def listen(stopping: threading.Event, *, at_once: Callable[[], object] = lambda: None) -> None:
+def _never() -> bool:
+    return False
+
+
+def listen(
+    stopping: threading.Event,
+    *,
+    at_once: Callable[[], object] = lambda: None,
+    is_idle: Callable[[], bool] = _never,
+) -> None:
     """Let stop signals set `stopping`, those that were held too; a second one ends the process.
 
     Args:
         stopping: may be set by others too; that is no signal.
         at_once: what must still be done before that end.
+        is_idle: nothing is under way that would have to be ended; then the first signal ends the
+            process, too, and well: with 0.
     """
     # A handler runs between two steps of the main thread. If that one waits for `stopping`, it may
     # have the lock that `set` takes: only another thread may set it. And `put` takes no lock.
@@ -33,6 +44,8 @@ def listen(stopping: threading.Event, *, at_once: Callable[[], object] = lambda:
 
     def wait() -> None:
         came.get()
+        if is_idle():
+            os._exit(0)
         stopping.set()
         number = came.get()
         at_once()

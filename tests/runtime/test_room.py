@@ -84,3 +84,39 @@ def test_a_look_that_fails_is_tried_again() -> None:
     world.clock.sleep(LOOK_EVERY_S)
 
     assert world.room.admitted(()) == {1}
+
+
+def _lonely(session_s: float | None) -> tuple[Room, ManualClock, Diary]:
+    clock, diary = ManualClock(), Diary("room", None)
+    room = Room(
+        lambda: Width(1), known=Width(1), session_s=session_s, clock=clock, telemetry=diary,
+        deadlined=lambda *_: nullcontext(),
+    )  # fmt: skip
+    return room, clock, diary
+
+
+def test_a_worker_without_partitions_says_how_long_that_may_last() -> None:
+    """The group waits for the session of one that was killed; once, and with the seconds left."""
+    room, clock, diary = _lonely(session_s=6.0)
+    for _ in range(100):
+        clock.sleep(0.1)
+        room.admitted(())
+
+    ((event, fields),) = diary.said
+    assert event is Event.NO_PARTITIONS_YET
+    assert 3.5 < float(str(fields["within_s"])) <= 4.0
+    assert "worker.instance" in str(fields["why"])
+
+
+def test_partitions_that_come_soon_are_no_reason_to_speak() -> None:
+    """Nor later ones; nor has a worker with a name to wait."""
+    room, clock, diary = _lonely(session_s=6.0)
+    clock.sleep(1.0)
+    room.admitted({0})
+    clock.sleep(60.0)
+    room.admitted(())
+    named, clock, other = _lonely(session_s=None)
+    clock.sleep(60.0)
+    named.admitted(())
+
+    assert diary.said == other.said == []

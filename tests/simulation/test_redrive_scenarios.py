@@ -47,6 +47,10 @@ class Rooms:
         """Nothing."""
         return {}
 
+    def is_idle(self) -> bool:
+        """There is nothing to wait for."""
+        return False
+
     def backwards(self) -> "Rooms":
         """See `House.backwards`."""
         return replace(self, is_backwards=True)

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from stream import probing
 from stream.core.event import Channel
 from stream.errors import Fenced, LogLost, Misconfigured, NotReady, Retryable, StreamError
+from stream.probing import Connecting
 
 RECONNECT_BACKOFF_MS_MAX = 1_000
 """librdkafka's own is 10 s, and so would be its recovery from a broker's restart."""
@@ -21,6 +23,11 @@ ADMIN_TIMEOUT_S = 4.0
 """One request of an administrator; two of them stay below the watchdog's deadline of a call."""
 
 HEARD_N = 20
+
+_FILES = (
+    "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.crl.location",
+    "ssl.keystore.location",
+)  # fmt: skip
 
 METADATA_MAX_AGE_MS = 5_000
 """So soon a new topic or partition is noticed."""
@@ -100,6 +107,7 @@ class Connection:
         names: the topic of each channel.
         group: the consumer group's id, and the beginning of transactional ids.
         bootstrap_timeout_ms: a broker that does not answer within this is not reachable.
+        connecting: told while one is waited for.
     """
 
     bootstrap_servers: str
@@ -107,6 +115,7 @@ class Connection:
     group: str
     options: Mapping[str, Any] = field(default_factory=dict)
     bootstrap_timeout_ms: int = 10_000
+    connecting: Connecting = field(default_factory=Connecting)
 
     def make(
         self, client: Callable[[dict[str, Any]], Client], doing: str, settings: Mapping[str, Any]
@@ -120,6 +129,9 @@ class Connection:
 
         Raises: Retryable, Misconfigured.
         """
+        useless = probing.useless_file(self.options, _FILES)
+        if useless is not None:
+            raise Misconfigured(f"kafka.options.{useless}")
         heard: deque[KafkaError] = deque(maxlen=HEARD_N)  # a client may hear of trouble for years
         configured: dict[str, Any] = {
             "bootstrap.servers": self.bootstrap_servers,
@@ -137,26 +149,56 @@ class Connection:
             made = client(configured)
         except (KafkaException, ValueError, TypeError) as error:
             raise Misconfigured(f"kafka.options: {doing}: {_reason(error)}") from error
-        self._reach(made, doing, heard)
+        with self.connecting.waiting():
+            self._reach(made, doing, heard)
         return made
 
     def _reach(self, client: Any, doing: str, heard: deque[KafkaError]) -> None:
         """Wait for a broker's answer: of a wrong password librdkafka only tells on the side."""
         deadline_s = time.monotonic() + self.bootstrap_timeout_ms / 1000
+        why: StreamError | None = None
         while True:
             try:
-                client.list_topics("", timeout=min(1.0, self.bootstrap_timeout_ms / 1000))
+                found = client.list_topics("", timeout=min(1.0, self.bootstrap_timeout_ms / 1000))
             except KafkaException as error:
                 client.poll(0)
                 wrong = next((e for e in heard if e.code() in _CONFIGURATION), None)
                 if wrong is not None:
                     raise self.translate(wrong, doing) from error
+                if why is None:
+                    why = self._looked_at(error.args[0], heard, doing)
+                    if isinstance(why, Misconfigured):
+                        raise why from error
+                    self.connecting.say(str(why), left_s=deadline_s - time.monotonic())
                 if time.monotonic() > deadline_s:
-                    why = next((e for e in heard if e.code() == KafkaError._TRANSPORT), None)
-                    raise self.translate(why or error.args[0], doing) from error
+                    raise self._looked_at(error.args[0], heard, doing) from error
             else:
                 heard.clear()
+                brokers = [(b.host, b.port) for b in found.brokers.values()]
+                elsewhere = probing.advertised(brokers, self.bootstrap_servers)
+                if elsewhere is not None:
+                    raise Retryable(f"{doing}: {elsewhere}")
                 return
+
+    def _looked_at(self, error: KafkaError, heard: Iterable[KafkaError], doing: str) -> StreamError:
+        """Why no broker answers: librdkafka only knows that the connection broke."""
+        options = self.options
+        protocol = str(options.get("security.protocol") or "PLAINTEXT").upper()
+        mechanism = options.get("sasl.mechanism") or options.get("sasl.mechanisms")
+        login = str(mechanism or "GSSAPI") if protocol.startswith("SASL") else None
+        found = probing.best(self.bootstrap_servers.split(","))
+        wrong = probing.wrong_protocol(found, protocol=protocol, mechanism=login)
+        if wrong is not None:
+            told = wrong.replace("security_protocol", "security.protocol")
+            told = told.replace("sasl_mechanism", "sasl.mechanism")
+            return Misconfigured(f"kafka.options: {doing}: {told}")
+        if found.seen is not probing.Seen.KAFKA:
+            return Retryable(
+                f"{doing}: is Kafka reachable at {self.bootstrap_servers}? {found.address}: "
+                f"{found.seen.value}"
+            )
+        transport = next((e for e in heard if e.code() == KafkaError._TRANSPORT), None)
+        return self.translate(transport or error, doing)
 
     def admin(self) -> AdminClient:
         """An administrator's client. Raises: Retryable, Misconfigured."""

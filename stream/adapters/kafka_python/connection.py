@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, errors
 from kafka.net.compat import KafkaNetClient
 
+from stream import probing
 from stream.adapters.kafka_python import codecs
 from stream.core.event import Channel
 from stream.errors import Fenced, LogLost, Misconfigured, NotReady, Retryable, StreamError
+from stream.probing import Connecting
 
 RECONNECT_BACKOFF_MS_MAX = 1_000
 """Kafka's own default; kafka-python's is 30 s, and so is its recovery from a broker's restart."""
@@ -21,6 +23,11 @@ ADMIN_TIMEOUT_MS = 4_000
 """One request of an administrator; two of them stay below the watchdog's deadline of a call."""
 
 DIAGNOSIS_TIMEOUT_MS = 2_000
+
+FIRST_TRY_MS = 1_000
+"""So soon it is asked why no broker answers: some answers, a wrong password, are final."""
+
+_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_crlfile")
 
 COORDINATOR_S = 5.0
 
@@ -86,6 +93,7 @@ class Connection:
         names: the topic of each channel.
         group: the consumer group's id, and the beginning of transactional ids.
         bootstrap_timeout_ms: a broker that does not answer within this is not reachable.
+        connecting: told while one is waited for.
     """
 
     bootstrap_servers: str
@@ -93,6 +101,7 @@ class Connection:
     group: str
     options: Mapping[str, Any] = field(default_factory=dict)
     bootstrap_timeout_ms: int = 10_000
+    connecting: Connecting = field(default_factory=Connecting)
 
     def make(self, client: Callable[..., Client], doing: str, **settings: Any) -> Client:
         """A client with our settings and the operator's options.
@@ -107,6 +116,30 @@ class Connection:
 
         Raises: Retryable, Misconfigured.
         """
+        useless = probing.useless_file(self.options, _FILES)
+        if useless is not None:
+            raise Misconfigured(f"kafka.options.{useless}")
+        settings = {"bootstrap_timeout_ms": self.bootstrap_timeout_ms, **settings}
+        whole_ms = {**settings, **self.options}["bootstrap_timeout_ms"]
+        deadline_s = time.monotonic() + whole_ms / 1000
+        first_ms = min(FIRST_TRY_MS, whole_ms)
+        with self.connecting.waiting():
+            try:
+                return self._made(client, doing, {**settings, "bootstrap_timeout_ms": first_ms})
+            except NotReady:
+                raise
+            except Retryable as error:
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0:
+                    raise
+                self.connecting.say(str(error), left_s=left_s)
+            left_ms = round(1000 * left_s)
+            return self._made(client, doing, {**settings, "bootstrap_timeout_ms": left_ms})
+
+    def _made(
+        self, client: Callable[..., Client], doing: str, settings: Mapping[str, Any]
+    ) -> Client:
+        """One try. Raises: Retryable, Misconfigured."""
         networks: list[KafkaNetClient] = []
         configured: dict[str, Any] = {}
 
@@ -123,10 +156,10 @@ class Connection:
                     client_id=self.group,
                     kafka_client=network,
                     **{
-                        "bootstrap_timeout_ms": self.bootstrap_timeout_ms,
                         "reconnect_backoff_max_ms": RECONNECT_BACKOFF_MS_MAX,
                         **settings,
                         **self._options(client),
+                        "bootstrap_timeout_ms": settings["bootstrap_timeout_ms"],
                     },
                 )
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
@@ -134,8 +167,10 @@ class Connection:
             advice = codecs.advice(str(error))
             todo = "" if advice is None else f"; {advice}"
             raise Misconfigured(f"kafka.options: {doing}: {error}{todo}") from error
+        except NotReady:
+            raise  # it was reached
         except Retryable as error:
-            raise self._diagnosis(configured, doing) or error from error.__cause__
+            raise self._diagnosis(configured, doing, error) from error.__cause__
         finally:
             if made is None:
                 for each in networks:
@@ -150,28 +185,55 @@ class Connection:
             options["compression_type"] = None  # every other client's word for it is "none"
         return options
 
-    def _diagnosis(self, configured: Mapping[str, Any], doing: str) -> StreamError | None:
+    def _diagnosis(
+        self, configured: Mapping[str, Any], doing: str, timed_out: Retryable
+    ) -> StreamError:
         """Why no broker could be connected to: of a wrong password the client says "timed out"."""
+        protocol = str(configured.get("security_protocol") or "PLAINTEXT")
+        login = configured.get("sasl_mechanism") if protocol.startswith("SASL") else None
+        found = probing.best(self.bootstrap_servers.split(","))
+        wrong = probing.wrong_protocol(found, protocol=protocol, mechanism=login)
+        if wrong is not None:
+            return Misconfigured(f"kafka.options: {doing}: {wrong}")
+        if found.seen is not probing.Seen.KAFKA:
+            return Retryable(
+                f"{doing}: is Kafka reachable at {self.bootstrap_servers}? {found.address}: "
+                f"{found.seen.value}"
+            )
+        error = self._told_by_a_connection(configured, login)
+        return timed_out if error is None else self.translate(error, doing)
+
+    def _told_by_a_connection(
+        self, configured: Mapping[str, Any], login: str | None
+    ) -> BaseException | None:
         network = KafkaNetClient(**{**configured, "metrics": None})
         try:
             broker = network.cluster.bootstrap_brokers()[0]
             manager = network._manager  # noqa: SLF001  # nothing public tells of one connection
             attempt = manager.get_connection(broker.node_id, timeout_ms=DIAGNOSIS_TIMEOUT_MS)
             network._net.poll(DIAGNOSIS_TIMEOUT_MS, attempt.init_future)  # noqa: SLF001
-            error, answered = attempt.init_future.exception, attempt.broker_version is not None
+            error = attempt.init_future.exception
+            answered = attempt.broker_version is not None
         finally:
             network.close()
-        login = answered and str(configured.get("security_protocol")).startswith("SASL")
-        if login and isinstance(error, errors.KafkaConnectionError):
+        if answered and login and isinstance(error, errors.KafkaConnectionError):
             # Seen of Kafka 4.1: it hangs up on a wrong password without a word.
-            error = errors.SaslAuthenticationFailedError("the broker hung up on the login")
-        return None if error is None else self.translate(error, doing)
+            error = errors.SaslAuthenticationFailedError(
+                f"the broker hung up on the {login} login: a wrong user or password"
+            )
+        return error if isinstance(error, BaseException) else None
 
     def admin(self, **settings: Any) -> KafkaAdminClient:
         """An administrator's client. Raises: Retryable, Misconfigured."""
-        return self.make(
+        admin = self.make(
             KafkaAdminClient, "connecting", request_timeout_ms=ADMIN_TIMEOUT_MS, **settings
         )
+        brokers = admin._manager.cluster.brokers()  # noqa: SLF001  # as the bootstrap told them
+        why = probing.advertised([(b.host, b.port) for b in brokers], self.bootstrap_servers)
+        if why is not None:
+            admin.close()
+            raise Retryable(f"connecting: {why}")
+        return admin
 
     def partitions(self, topics: Collection[str]) -> dict[str, int]:
         """How many partitions each topic has, asked of a broker now; missing ones are left out.

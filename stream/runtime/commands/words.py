@@ -62,7 +62,7 @@ def run(
         supervising.supervise(open_house(path), workers=asked, until_end=until_end)
         return
     house = process.opened_in_its_environment(open_house, path)
-    signals.listen(house.stopping)
+    signals.listen(house.stopping, is_idle=house.is_idle)
     if supervised is not None:
         from stream.runtime.supervision import supervised as line  # noqa: PLC0415
 
