@@ -10,19 +10,22 @@ River's distributions carry a generator each, of 2.5 KB, to draw samples with; n
 ever does. A forest of 10 trees has thousands: nine tenths of its state, and of the time to pickle
 it. One that was seeded by the operating system comes back as a new one.
 
-Nothing else differs from `pickle.dumps`, and `pickle.loads` reads it.
+What numpy, bound methods, partials and members of enumerations are rebuilt with are functions of
+ours (`rebuilding`), since theirs could be made to do anything. Nothing else differs from
+`pickle.dumps`, and `pickle.loads` reads it.
 """
 
 import copyreg
 import gc
 import io
 import pickle
+from collections.abc import Callable
 from functools import cache
 from itertools import chain
 from types import MemberDescriptorType
-from typing import Any
+from typing import Any, NamedTuple
 
-from stream.core import fused
+from stream.core import fused, rebuilding
 
 _PROTOCOL = 5
 _KNOWN_MAX = 8
@@ -49,12 +52,13 @@ class _Pickler(pickle.Pickler):
             return cls, ()
         if isinstance(value, type):
             return NotImplemented
-        if _is_distribution(cls) and value.seed is None:  # type: ignore[arg-type]  # a class is hashable
+        is_distribution, guarded, known, way = _plan(cls)  # type: ignore[arg-type]  # a class is hashable
+        if is_distribution and value.seed is None:
             self._unseeded.add(id(value._rng))  # noqa: SLF001  # river's, made of that very seed
-        guarded = _guarded(cls)  # type: ignore[arg-type]  # a class is hashable
+        if way is not None:
+            return way(value) or NotImplemented
         if guarded is None:
             return NotImplemented
-        known = _known(cls)  # type: ignore[arg-type]
         attributes = None if known is None else _read(value, cls, known)
         if attributes is not None:
             return copyreg.__newobj__, (cls,), (None, attributes) if attributes else None  # type: ignore[attr-defined]
@@ -64,6 +68,20 @@ class _Pickler(pickle.Pickler):
                 _remember(state, cls, known)
             state = None, state
         return make, arguments, state, *items
+
+
+class _Plan(NamedTuple):
+    """What is known of a class: whether it is one of river's distributions, and see below."""
+
+    is_distribution: bool
+    guarded: frozenset[str] | None
+    known: list[tuple[str, ...]] | None
+    way: Callable[[Any], rebuilding.Reduced | None] | None
+
+
+@cache
+def _plan(cls: type) -> _Plan:
+    return _Plan(_is_distribution(cls), _guarded(cls), _known(cls), rebuilding.way_of(cls))
 
 
 def _remember(state: dict[str, Any], cls: type, known: list[tuple[str, ...]]) -> None:
@@ -88,13 +106,11 @@ def _read(value: Any, cls: type, known: list[tuple[str, ...]]) -> dict[str, Any]
     return None
 
 
-@cache
 def _is_distribution(cls: type) -> bool:
     """Whether only `sample` makes use of the generator: see tests/core/test_pickling.py."""
     return cls.__module__.startswith("river.proba.") and fused.is_compared()
 
 
-@cache
 def _known(cls: type) -> list[tuple[str, ...]] | None:
     """Names of attributes seen in objects of `cls`; None where they cannot be read one by one."""
     own = ("__new__", "__getstate__", "__getattribute__")
@@ -105,7 +121,6 @@ def _known(cls: type) -> list[tuple[str, ...]] | None:
     return [] if is_plain and not any(type(m) is MemberDescriptorType for m in members) else None
 
 
-@cache
 def _guarded(cls: type) -> frozenset[str] | None:
     """Attributes that a property or slot would take for itself; None if `cls` is not plain."""
     own = ("__reduce_ex__", "__reduce__", "__setattr__")

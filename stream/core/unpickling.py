@@ -2,65 +2,111 @@
 
 To unpickle is to import and to call whatever the bytes name. Here they may name, exactly:
 
-- the handful of plain types and rebuilding functions below;
-- classes of river, each where it is defined;
-- whatever the pickle of the configured model itself names, while it is untrained;
-- classes of the packages that the configured model's classes and factory come from.
+- the plain types below, and the functions of `rebuilding`;
+- what the pickle of the configured model itself names, while it is untrained; of the standard
+  library only what is listed here, and of numpy nothing;
+- classes that models come to hold while they learn: river's, of the packages that the untrained
+  model's are of (`_GROWN`); the user's, of the modules and packages that the untrained model's
+  classes and its factory are in.
 
 A class counts only under its own name in its own module, so nothing that a module merely imported
-can be reached through it. `getattr`, by which bound methods are pickled, gives methods of such
-classes and nothing else. It is no sandbox: who signs snapshots is trusted, see docs/security.md.
+can be reached through it. Bound methods are those that the untrained model holds. A pickle that
+changes a class or a function that it names is refused, and what it changed is put back. It is no
+sandbox: who signs snapshots is trusted, and docs/security.md says what that means.
 """
 
 import importlib
 import io
 import pickle
 import sys
-from types import BuiltinFunctionType, FunctionType
+from operator import is_
+from types import (
+    BuiltinFunctionType,
+    ClassMethodDescriptorType,
+    FunctionType,
+    MethodDescriptorType,
+)
 from typing import Any
+
+from stream.core import rebuilding
 
 Name = tuple[str, str]
 """A module and a qualified name in it."""
 
-_PLAIN: frozenset[Name] = frozenset(
-    (module, name)
-    for module, names in {
-        "builtins": "bool bytearray complex dict float frozenset int iter list range set slice str "
-        "tuple",
-        "collections": "Counter OrderedDict defaultdict deque",
-        "copy": "deepcopy",
+
+def _named(modules: dict[str, str]) -> frozenset[Name]:
+    return frozenset((module, name) for module, names in modules.items() for name in names.split())
+
+
+_PLAIN = _named(
+    {
+        "array": "array _array_reconstructor",
+        "builtins": "bool bytearray bytes complex dict float frozenset int iter list object range "
+        "set slice str tuple",
+        "collections": "ChainMap Counter OrderedDict UserDict UserList UserString defaultdict "
+        "deque",
         "datetime": "date datetime time timedelta timezone",
-        "functools": "partial",
-        "numpy": "array dtype ndarray ones zeros",
-        "numpy._core.multiarray": "_reconstruct scalar",
-        "numpy._core.numeric": "_frombuffer",
-        "numpy.random._generator": "Generator",
-        "numpy.random._mt19937": "MT19937",
-        "numpy.random._pcg64": "PCG64 PCG64DXSM",
-        "numpy.random._philox": "Philox",
-        "numpy.random._pickle": "__bit_generator_ctor __generator_ctor __randomstate_ctor",
-        "numpy.random._sfc64": "SFC64",
-        "numpy.random.bit_generator": "SeedSequence __pyx_unpickle_SeedSequence",
+        "decimal": "Decimal",
+        "fractions": "Fraction",
+        "ipaddress": "IPv4Address IPv4Interface IPv4Network IPv6Address IPv6Interface IPv6Network",
+        "pathlib": "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
+        "pathlib._local": "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
         "random": "Random",
+        "re": "_compile RegexFlag",
         "statistics": "NormalDist",
+        "stream.core.rebuilding": "_stand_in array array_of_objects bit_generator dtype filled "
+        "generator member method numbers ones random_state scalar seed_sequence zone",
+        "types": "SimpleNamespace",
+        "uuid": "SafeUUID UUID",
         # Functions that river's estimators come to hold only while they learn.
         "river.naive_bayes.gaussian": "GaussianNB._make_gaussian",
         "river.tree.splitter.ebst_splitter": "EBSTNode._update_estimator_univariate",
         "river.tree.splitter.nominal_splitter_reg": "NominalSplitterReg._update_estimator_univariate",  # noqa: E501
         "river.utils.math": "minkowski_distance",
-    }.items()
-    for name in names.split()
+    }
 )
+"""To make them does nothing but make them."""
 
-_NOT_STATES = ("river.api", "river.checks", "river.datasets", "river.evaluate", "river.stream")
-"""What of river reads and writes files, or runs whole experiments."""
+_IF_HELD = {
+    "builtins": "abs all any divmod enumerate filter hash len map max min pow reversed round "
+    "sorted sum zip",
+    "copy": "copy deepcopy",
+    "cmath": "",
+    "itertools": "",
+    "math": "",
+    "operator": "abs add and_ contains eq floordiv ge gt itemgetter le lt mod mul ne neg not_ or_ "
+    "pos sub truediv",
+    "statistics": "",
+    "string": "",
+}
+"""Of the standard library, what an untrained model may hold; "": all of a module."""
 
-_GETATTR: Name = ("builtins", "getattr")
+_GROWN = {
+    "": "stats proba sketch _river_rust",
+    "active": "tree",
+    "anomaly": "tree",
+    "bandit": "",
+    "compose": "",
+    "ensemble": "tree",
+    "feature_extraction": "tree",
+    "forest": "linear_model optim tree",
+    "rules": "tree",
+    "tree": "drift linear_model optim",
+}
+"""River's package -> of which others its models come to hold classes while they learn."""
 
-_METHODS: frozenset[tuple[Name, str]] = frozenset({(("random", "Random"), "gauss")})
-"""Bound methods of the plain types that river's estimators come to hold while they learn."""
+_NOT_GROWN = frozenset(
+    ("api", "bandit", "base", "checks", "compat", "compose", "datasets", "evaluate", "stream")
+)
+"""Of these only what the untrained model names: a bandit's models are given, `FuncTransformer`
+calls what it is given, others read and write files or run whole experiments."""
 
-_OWN = "stream"
+_REBUILDING, _METHOD = "stream.core.rebuilding", ("stream.core.rebuilding", "method")
+
+
+_METHODS = (
+    FunctionType, classmethod, staticmethod, MethodDescriptorType, ClassMethodDescriptorType,
+)  # fmt: skip
 
 
 class Allowed:
@@ -69,23 +115,32 @@ class Allowed:
     Args:
         untrained: the pickle of that recipe's untrained state, made by this process.
         factory: the module that the recipe's factory is in.
+
+    Attributes:
+        refused: what the untrained state names and no pickle may: it could not be restored.
     """
 
     def __init__(self, untrained: bytes, *, factory: str) -> None:
         seen = _Recorder(untrained)
         seen.load()
-        self._names = _PLAIN | seen.names
-        self._methods = _METHODS | seen.methods
-        modules = {factory, *(module for module, _ in seen.names - _PLAIN)}
+        held = seen.names - _PLAIN
+        self.refused = sorted(f"{m}.{n}" for m, n in held if not _may_be_held(m, n))
+        self._names = _PLAIN | {name for name in held if _may_be_held(*name)}
+        self._methods = seen.methods
+        modules = {factory, *(module for module, _ in held)}
         self._modules = frozenset(module for module in modules if not _is_library(module))
-        # Another module of the same package may have what a model makes only while it learns. Not
-        # in ours: of what this program is made of, a model holds what its untrained state names.
-        roots = (module.partition(".")[0] for module in self._modules)
-        self._packages = frozenset(root for root in roots if root != _OWN)
+        # A sibling may have what a model makes only while it learns. Not of ours: of what this
+        # program is made of, a model holds what its untrained state names.
+        packages = (module if _is_package(module) else module.rpartition(".")[0]
+                    for module in self._modules if _root(module) != "stream")  # fmt: skip
+        self._packages = tuple(f"{package}." for package in packages if package)
+        own = {module.split(".")[1] for module, _ in held if module.startswith("river.")}
+        more = {each for package in ("", *own) for each in _GROWN.get(package, "").split()}
+        self._rivers = (own | more) - _NOT_GROWN
 
     def find(self, module: str, name: str) -> Any:
         """What is allowed under this name. Raises: pickle.UnpicklingError: nothing is."""
-        if (module, name) == _GETATTR:
+        if (module, name) == _METHOD:
             return self._method
         if (module, name) in self._names:
             return _found(module, name)
@@ -96,20 +151,25 @@ class Allowed:
         raise pickle.UnpicklingError(f"it names {module}.{name}, which no state of this model has")
 
     def _may_hold_classes(self, module: str) -> bool:
-        root = module.partition(".")[0]
-        if root == "river":
-            return not any(module == no or module.startswith(f"{no}.") for no in _NOT_STATES)
-        return module in self._modules or root in self._packages
+        parts = module.split(".")
+        if parts[-1] == "__main__":
+            return False
+        if parts[0] == "river":
+            return len(parts) > 1 and parts[1] in self._rivers
+        return module in self._modules or module.startswith(self._packages)
 
     def _method(self, holder: Any, name: str) -> Any:
-        """`getattr`, for methods that a class of a state defines; no property is evaluated."""
+        """A method that the untrained state holds too, or of a class of the user's.
+
+        It is the class's own: no property is evaluated, and what the object has under this name
+        does not count.
+        """
         cls = _class_of(holder)
-        if (_name_of(cls), name) in self._methods:
-            return getattr(holder, name)
-        if self._may_hold_classes(cls.__module__) and not name.startswith("__"):
+        is_users = not _is_library(cls.__module__) and self._may_hold_classes(cls.__module__)
+        if ((_name_of(cls), name) in self._methods or is_users) and not name.startswith("__"):
             found = next((vars(each)[name] for each in cls.__mro__ if name in vars(each)), None)
-            if isinstance(found, FunctionType | classmethod | staticmethod):
-                return getattr(holder, name)
+            if isinstance(found, _METHODS):
+                return found.__get__(None if isinstance(holder, type) else holder, cls)
         raise pickle.UnpicklingError(
             f"it asks a {cls.__qualname__} for {name!r}, which is no method that a state holds"
         )
@@ -120,22 +180,59 @@ def loads(pickled: bytes, allowed: Allowed) -> Any:
 
     Raises: pickle.UnpicklingError: it is not, or it is no pickle; nothing of it was kept.
     """
+    unpickler = _Restricted(pickled, allowed)
     try:
-        return _Restricted(pickled, allowed).load()
+        found = unpickler.load()
     except pickle.UnpicklingError:
+        unpickler.put_back()
         raise
     # Bytes that are no pickle may make it raise anything: MemoryError for a length they only claim.
     except Exception as error:
+        unpickler.put_back()
         raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
+    if changed := unpickler.put_back():
+        raise pickle.UnpicklingError(f"it changes {changed}, which is no part of a state")
+    return found
 
 
 class _Restricted(pickle.Unpickler):
     def __init__(self, pickled: bytes, allowed: Allowed) -> None:
         super().__init__(io.BytesIO(pickled))
         self._allowed = allowed
+        self._before: list[tuple[Any, dict[str, Any]]] = []
 
     def find_class(self, module: str, name: str) -> Any:
-        return self._allowed.find(module, name)
+        found = self._allowed.find(module, name)
+        if type(found) is FunctionType or isinstance(found, type):
+            self._before.append((found, _attributes(found)))
+        return found
+
+    def put_back(self) -> str:
+        """Undo what was done to classes and functions. Returns: to the first of them, or ""."""
+        changed = ""
+        for found, before in self._before:
+            now = _attributes(found)
+            # In this order, which a changed value leaves as it is: it is looked at for each class.
+            if len(now) == len(before) and all(map(is_, now.values(), before.values())):
+                continue
+            changed = changed or found.__qualname__
+            for name in now.keys() - before.keys():
+                delattr(found, name)
+            for name, value in before.items():
+                if now.get(name) is not value:
+                    setattr(found, name, value)
+        return changed
+
+
+_OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
+
+
+def _attributes(found: type | FunctionType) -> dict[str, Any]:
+    own = vars(found).copy()
+    if type(found) is FunctionType:
+        for name in _OF_FUNCTIONS:
+            own[name] = getattr(found, name)
+    return own
 
 
 class _Recorder(pickle.Unpickler):
@@ -147,7 +244,7 @@ class _Recorder(pickle.Unpickler):
         self.methods: set[tuple[Name, str]] = set()
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == _GETATTR:
+        if (module, name) == _METHOD:
             return self._method
         self.names.add((module, name))
         return super().find_class(module, name)
@@ -155,6 +252,17 @@ class _Recorder(pickle.Unpickler):
     def _method(self, holder: Any, name: str) -> Any:
         self.methods.add((_name_of(_class_of(holder)), name))
         return getattr(holder, name)
+
+
+def _may_be_held(module: str, name: str) -> bool:
+    """Whether a state may name this, if its untrained model does."""
+    root = _root(module)
+    if root in {"stream", "river"} or not _is_library(module):
+        return module != _REBUILDING
+    names = _IF_HELD.get(module)
+    if names is not None:
+        return not names or name in names.split()
+    return False
 
 
 def _found(module: str, name: str) -> Any:
@@ -185,7 +293,17 @@ def _name_of(cls: type) -> Name:
     return cls.__module__, cls.__qualname__
 
 
+def _root(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _is_package(module: str) -> bool:
+    return hasattr(sys.modules.get(module), "__path__")
+
+
 def _is_library(module: str) -> bool:
-    """Whether classes in this module are allowed one by one only, or by a rule of their own."""
-    root = module.partition(".")[0]
-    return root in sys.stdlib_module_names or root in {"numpy", "river"}
+    """Whether what is in this module is allowed one by one only, or by a rule of its own."""
+    return _root(module) in sys.stdlib_module_names or _root(module) in {"numpy", "river"}
+
+
+assert all(hasattr(rebuilding, n) for m, n in _PLAIN if m == _REBUILDING)  # noqa: S101  # one list

@@ -334,10 +334,10 @@ def test_nothing_in_river_draws_from_a_distribution_without_a_seed() -> None:
 def test_another_rivers_generators_are_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until somebody has looked who draws from them."""
     monkeypatch.setattr(fused, "river_version", "0.26.9")
-    pickling._is_distribution.cache_clear()
+    pickling._plan.cache_clear()
     distribution = learned(proba.Gaussian, None)
     found = back(distribution)
-    pickling._is_distribution.cache_clear()
+    pickling._plan.cache_clear()
 
     assert found.sample() == distribution.sample()
 

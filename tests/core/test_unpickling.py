@@ -3,6 +3,8 @@
 import collections
 import importlib
 import inspect
+import json
+import math
 import os
 import pickle
 import pkgutil
@@ -20,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import base, linear_model, preprocessing
 
-from stream.core import pickling, unpickling
+from stream.core import pickling, rebuilding, unpickling
 from stream.core.unpickling import Allowed
 
 UNTRAINED = pickling.dumps(preprocessing.StandardScaler() | linear_model.LogisticRegression())
@@ -51,6 +53,16 @@ class Helper:
     def trap(self) -> int:
         """Asking for it would run it."""
         raise AssertionError("it was evaluated")
+
+
+def cleaned(text: str) -> str:
+    """A function that a user's model holds."""
+    return text.strip()
+
+
+def emptied(text: str) -> str:
+    """One beside it, that it does not hold."""
+    return text[:0]
 
 
 class Users(base.Classifier):
@@ -114,14 +126,14 @@ def test_nothing_is_called_that_is_refused(tmp_path: Path) -> None:
     assert mark.exists()
 
 
-def test_properties_are_not_evaluated_by_getattr() -> None:
-    """A bound method is pickled by `getattr`; only methods come out of it."""
+def test_properties_are_not_evaluated() -> None:
+    """Only methods of the untrained state's classes and the user's come out of a pickle."""
     users = Allowed(pickling.dumps(Users()), factory=__name__)
-    assert unpickling.loads(pickle.dumps(Helper().method), users)() == 1
+    assert unpickling.loads(pickling.dumps(Helper().method), users)() == 1
     with pytest.raises(pickle.UnpicklingError, match="'trap', which is no method"):
-        unpickling.loads(pickle.dumps(Call(getattr, Helper(), "trap")), users)
+        unpickling.loads(pickling.dumps(Call(rebuilding.method, Helper(), "trap")), users)
     with pytest.raises(pickle.UnpicklingError, match="names"):
-        unpickling.loads(pickle.dumps(Helper().method), ALLOWED)
+        unpickling.loads(pickling.dumps(Helper().method), ALLOWED)
 
 
 def test_a_users_model_brings_its_own_module() -> None:
@@ -137,13 +149,17 @@ def test_a_users_model_brings_its_own_module() -> None:
 
 def test_what_the_untrained_model_names_is_allowed_and_nothing_near_it() -> None:
     """A configured function is the operator's choice; its module's other functions are not."""
-    allowed = Allowed(pickling.dumps([os.path.join, "text".upper]), factory="stream.models")
+    allowed = Allowed(
+        pickling.dumps([math.sqrt, json.dumps, cleaned, "text".upper]), factory="stream.models"
+    )
 
-    assert unpickling.loads(pickle.dumps(Call(os.path.join, "a", "b")), allowed) == "a/b"
-    assert unpickling.loads(pickle.dumps("other".upper), allowed)() == "OTHER"
-    for pickled in (pickle.dumps(os.path.expanduser), pickle.dumps("text".format)):
+    assert allowed.refused == ["json.dumps"]  # of the standard library only what is listed
+    assert unpickling.loads(pickling.dumps(Call(cleaned, " a ")), allowed) == "a"
+    assert unpickling.loads(pickling.dumps(math.sqrt), allowed) is math.sqrt
+    assert unpickling.loads(pickling.dumps("other".upper), allowed)() == "OTHER"
+    for value in (json.dumps, math.floor, emptied, "text".format):
         with pytest.raises(pickle.UnpicklingError):
-            unpickling.loads(pickled, allowed)
+            unpickling.loads(pickling.dumps(value), allowed)
 
 
 @given(value=st.binary(max_size=60))
