@@ -34,6 +34,7 @@ class Event(StrEnum):
     PARTITION_PAUSED = "partition_paused"  # too much of it was refused; what to do
     PARTITION_RESUMED = "partition_resumed"  # its next records would do better
     SNAPSHOT_SAVED = "snapshot_saved"
+    SNAPSHOT_UNREADABLE = "snapshot_unreadable"  # it would not come back: it was not stored
     SNAPSHOT_REJECTED = "snapshot_rejected"  # stored, but not to be trusted or not ours
     SNAPSHOTS_UNREACHABLE = "snapshots_unreachable"  # once a minute, and in each restore
     COPY_FAILED = "copy_failed"  # the child that pickles a state hung or died; the next one in line
@@ -66,6 +67,7 @@ class Metric(StrEnum):
     COMMITS_LOST = "commits_lost_total"
     SNAPSHOTS = "snapshots_saved_total"
     SNAPSHOTS_FAILED = "snapshots_failed_total"  # not stored; tried again later
+    SNAPSHOTS_UNREADABLE = "snapshots_unreadable_total"  # not stored: no restore could read them
     COPIES_FAILED = "snapshot_copies_failed_total"
     SNAPSHOTS_REJECTED = "snapshots_rejected_total"
     RESTORES = "restores_total"

@@ -1,7 +1,6 @@
 """What a fold carries from one record to the next, as an object and as bytes; where it begins."""
 
 import pickle
-from functools import cached_property
 from typing import Any
 
 from stream.core import pickling, unpickling
@@ -66,7 +65,30 @@ class Beginning:
     def __init__(self, recipe: Recipe) -> None:
         model, detectors = build(recipe.model), Detectors(recipe.detectors)
         self.pickled = dumps(State(model=model, detectors=detectors, genesis=0))
-        self._factory = recipe.model.factory.partition(":")[0]
+        factory = recipe.model.factory.partition(":")[0]
+        self._allowed = unpickling.Allowed(self.pickled, factory=factory)
+        self._refuse_what_no_snapshot_brings_back()
+
+    def _refuse_what_no_snapshot_brings_back(self) -> None:
+        if refused := self._allowed.refused:
+            raise Misconfigured(
+                f"model.factory: the untrained model holds {', '.join(refused)}, which no snapshot "
+                "may name (docs/security.md); hold a function or class of a module of yours that "
+                "does the same"
+            )
+        if problem := self.problem_with(self.pickled):
+            raise Misconfigured(
+                f"model.factory: no snapshot would bring the untrained model back: {problem}; hold "
+                "plain values, or objects of a class of a module of yours"
+            )
+
+    def problem_with(self, payload: bytes) -> str:
+        """Why a state that was pickled would not come back; "" if it does."""
+        try:
+            self.thaw(payload)
+        except pickle.UnpicklingError as error:
+            return str(error)
+        return ""
 
     def thaw(self, payload: bytes) -> State:
         """A state that `freeze` gave. Raises: pickle.UnpicklingError: it is no such state."""
@@ -74,10 +96,6 @@ class Beginning:
         if type(state) is not State:
             raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
         return state
-
-    @cached_property
-    def _allowed(self) -> unpickling.Allowed:
-        return unpickling.Allowed(self.pickled, factory=self._factory)
 
 
 def beginning(recipe: Recipe, fingerprint: str) -> Beginning:

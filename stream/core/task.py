@@ -311,6 +311,10 @@ class Task:
         self._settle()
         return dumps(self.state)
 
+    def problem_with(self, payload: bytes) -> str:
+        """Why a state that `pickled` gave would not come back; "" if it does. Takes its time."""
+        return beginning(self.recipe, self.fingerprint).problem_with(payload)
+
     def freeze(self) -> bytes:
         """The state, pickled; it is also what undoing goes back to. Raises: as `pickled`."""
         payload = self.pickled()

@@ -41,8 +41,8 @@ def _named(modules: dict[str, str]) -> frozenset[Name]:
 _PLAIN = _named(
     {
         "array": "array _array_reconstructor",
-        "builtins": "bool bytearray bytes complex dict float frozenset int iter list object range "
-        "set slice str tuple",
+        "builtins": "Ellipsis NotImplemented bool bytearray bytes complex dict float frozenset int "
+        "iter list object range set slice str tuple",
         "collections": "ChainMap Counter OrderedDict UserDict UserList UserString defaultdict "
         "deque",
         "datetime": "date datetime time timedelta timezone",

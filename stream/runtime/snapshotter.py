@@ -6,13 +6,16 @@ that is away costs a line a minute, never an event.
 
     cheap to pickle (predicted from the last time)   here, in line
     else                                             a forked child pickles, the loop goes on
+    it would not come back (each is read back once)  told and counted, not stored
     the child failed                                 told and counted; the next time in line
 """
 
 import logging
+import struct
 from collections.abc import Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -159,7 +162,7 @@ class Snapshotter:
         self._costs = Costs()
         self._copies = CopyPace(clock)
         self._must_be_in_line = False
-        self._said_at = -SAY_EVERY_S
+        self._said_at = self._unreadable_said_at = -SAY_EVERY_S
 
     def adopt(self, partition: int, *, stored_offset: int, debt_s: float = 0.0) -> None:
         """Begin to watch a partition.
@@ -232,14 +235,14 @@ class Snapshotter:
         if is_stored:
             self._note_taken(task)
             how = _How("in line", took_s=took_s, stalled_s=took_s)
-            self._saving = self._executor.submit(self._save, header, payload, how)
+            self._saving = self._executor.submit(self._check_and_save, task, header, payload, how)
 
     def _take_forked(self, task: Task, *, is_stored: bool) -> None:
         assert self._fork is not None  # noqa: S101  # `_take` looked
         header, mark = self._header(task), task.mark()
         started = self._clock.monotonic()
         try:
-            copy = self._fork(task.pickled)
+            copy = self._fork(partial(_packed, task, self._clock, is_checked=is_stored))
         except Retryable as error:
             self._say_copy_failed(error)
             return
@@ -256,10 +259,14 @@ class Snapshotter:
     ) -> tuple[bytes, float] | Retryable:
         """Get a child's copy, and store it; runs on the executor. Returns: what came of it."""
         try:
-            payload, took_s = copy.payload()
+            packed, took_s = copy.payload()
         except Retryable as error:
             return error
-        if is_stored:
+        payload, checking_s, problem = _unpacked(packed)
+        took_s -= checking_s
+        if problem:
+            self._say_unreadable(header, problem)
+        elif is_stored:
             self._save(header, payload, _How("forked", took_s=took_s, stalled_s=stalled_s))
         return payload, took_s
 
@@ -291,6 +298,13 @@ class Snapshotter:
         self._costs.note(partition, took_s=took_s, learned=learned)
         self._copies.took(took_s)
 
+    def _check_and_save(self, task: Task, header: Header, payload: bytes, how: "_How") -> None:
+        """Read a small one back, and store it; runs on the executor."""
+        if problem := task.problem_with(payload):
+            self._say_unreadable(header, problem)
+        else:
+            self._save(header, payload, how)
+
     def _save(self, header: Header, payload: bytes, how: "_How") -> None:
         """Seal and store; runs on the executor."""
         partition = header.partition
@@ -320,6 +334,21 @@ class Snapshotter:
             self._telemetry.count(Metric.SNAPSHOTS_FAILED)
             self._say_unreachable(error)
 
+    def _say_unreadable(self, header: Header, problem: str) -> None:
+        self._telemetry.count(Metric.SNAPSHOTS_UNREADABLE)
+        now = self._clock.monotonic()
+        if now - self._unreadable_said_at >= SAY_EVERY_S:
+            self._unreadable_said_at = now
+            self._telemetry.say(
+                Event.SNAPSHOT_UNREADABLE,
+                level=logging.ERROR,
+                partition=header.partition,
+                next_offset=header.next_offset,
+                why=problem,
+                then="it is not stored, the older ones are kept; let the untrained model hold one "
+                "of the kind, or define its class beside the model",
+            )
+
     def _say_copy_failed(self, error: Exception) -> None:
         self._must_be_in_line = True
         self._telemetry.count(Metric.COPIES_FAILED)
@@ -334,6 +363,25 @@ class Snapshotter:
             self._telemetry.say(
                 Event.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then="go on"
             )
+
+
+def _packed(task: Task, clock: Clock, *, is_checked: bool) -> bytes:
+    """A state's pickle, and why it would not come back; runs in a child.
+
+    Before both: how long it took to find that out, which is no part of what pickling costs.
+    """
+    payload, began_s = task.pickled(), clock.monotonic()
+    problem = task.problem_with(payload).encode() if is_checked else b""
+    return b"".join((_PACKED.pack(clock.monotonic() - began_s, len(problem)), problem, payload))
+
+
+def _unpacked(packed: bytes) -> tuple[bytes, float, str]:
+    checking_s, length = _PACKED.unpack_from(packed)
+    at = _PACKED.size + length
+    return packed[at:], checking_s, packed[_PACKED.size : at].decode()
+
+
+_PACKED = struct.Struct(">dI")
 
 
 def _wait(saving: Future[Any], timeout_s: float) -> None:

@@ -21,6 +21,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         problem: the first thing that is wrong; None: nothing, as far as was looked.
         header: once its signature was verified.
+        skipped: why nothing could be said of it, though nothing is wrong; only after `verify`.
         replayed: records from the snapshot to the committed offset; only after `verify`.
         first_difference: the offset of the first event whose replayed outcome is not the published
             one, where the output topics tell.
@@ -32,6 +33,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float
     problem: str | None = None
     header: Header | None = None
+    skipped: str | None = None
     replayed: int | None = None
     first_difference: int | None = None
 
@@ -147,8 +149,10 @@ def identity_problem(
 
 
 def line(found: Found, good: str) -> str:
-    """One snapshot in one line: `good`, or what is wrong."""
+    """One snapshot in one line: `good`, or what is wrong, or why it was skipped."""
     where = f"partition {found.partition} offset {found.next_offset}"
+    if found.skipped is not None:
+        return f"{where}: {found.skipped}: skipped"
     return f"{where}: {good if found.problem is None else found.problem}"
 
 

@@ -68,21 +68,23 @@ def verify(house: House, *, partition: int | None, offset: int | None, as_json: 
                     if not as_json:
                         screen.say(line(verified, f"ok, {verified.replayed} records replayed"))
     if as_json:
-        names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "replayed",
-                 "first_difference")  # fmt: skip
+        names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "skipped",
+                 "replayed", "first_difference")  # fmt: skip
         say_json(house, found, names)
     _conclude(found, as_json=as_json)
 
 
 def _conclude(found: list[Found], *, as_json: bool) -> None:
     bad = sum(each.problem is not None for each in found)
+    skipped = sum(each.skipped is not None for each in found)
     if bad:
         raise BadInput(
             f"{bad} of {len(found)} snapshots do not reproduce what was committed; a worker passes "
             "over what does not fit, and replays more of the log"
         )
     if not as_json:
-        screen.say(f"{len(found)} snapshots verified")
+        also = f", {skipped} of other folds skipped" if skipped else ""
+        screen.say(f"{len(found) - skipped} snapshots verified{also}")
 
 
 def _offset(committed: dict[int, Committed], partition: int) -> int:
@@ -125,37 +127,42 @@ class _Verifier:
         if opened.header is None:
             there = {s.next_offset for s in stored_in(self.house, self.store, found.partition)}
             return opened if found.next_offset in there else None
-        problem = self._header_problem(opened.header, found, committed=committed, known=known)
-        if problem is not None:
-            return replace(opened, problem=problem)
+        header = opened.header
+        problem = self._header_problem(header, found, committed=committed)
+        skipped = self._other_fold(header, known)
+        if problem is not None or skipped is not None:
+            return replace(opened, problem=problem, skipped=None if problem else skipped)
         try:
             task = Task(self.recipe, partition=found.partition, payload=payload)
         except pickle.UnpicklingError as error:
             return replace(opened, problem=f"it does not unpickle: {error}")
         own = task.metadata()
-        header = opened.header
         if (task.next_offset, own.n, own.digest) != (header.next_offset, header.n, header.digest):
             return replace(opened, problem="its state is not what its header says")
         return self._replayed(opened, task, committed=committed, known=known, progress=progress)
 
-    def _header_problem(
-        self, header: Header, found: Found, *, committed: Committed, known: Metadata
-    ) -> str | None:
+    def _header_problem(self, header: Header, found: Found, *, committed: Committed) -> str | None:
         problem = identity_problem(
             header,
             recipe=self.recipe,
-            topic_id=self.events.topic_id,
+            topic_id=header.topic_id,
             partition=found.partition,
             next_offset=found.next_offset,
         )
-        if problem is None and header.fingerprint != known.fingerprint:
-            what = "; ".join(changes(header.recipe, self.recipe.parts()))
-            problem = f"it is of an earlier recipe ({what})"
-        if problem is None and header.genesis != known.genesis:
-            problem = f"its fold began at {header.genesis}, the committed one at {known.genesis}"
-        if problem is None and header.next_offset > committed.offset:
+        is_living = header.topic_id == self.events.topic_id
+        if problem is None and is_living and header.next_offset > committed.offset:
             problem = f"it lies beyond the committed offset {committed.offset}"
         return problem
+
+    def _other_fold(self, header: Header, known: Metadata) -> str | None:
+        """Whether it is of a fold that was ended on purpose; nothing of that is committed now."""
+        if header.topic_id != self.events.topic_id:
+            return f"of topic {header.topic_id}, which was deleted and made again"
+        if header.fingerprint != known.fingerprint:
+            return f"of another recipe ({'; '.join(changes(header.recipe, self.recipe.parts()))})"
+        if header.genesis != known.genesis:
+            return f"of a fold that began at {header.genesis}, the committed one at {known.genesis}"
+        return None
 
     def _replayed(
         self,
