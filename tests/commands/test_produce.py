@@ -31,10 +31,10 @@ def test_a_file_is_sent_and_acknowledged(project: Project) -> None:
 def test_columns_become_key_and_time(project: Project) -> None:
     """--key, --id and --time arrive at the record; without --time it happens now."""
     project.write("events.csv", "nr,city,at,x\n1,Bern,1970-01-01T00:01:00Z,5\n")
-    words = ("--id", "nr", "--key", "city", "--time", "at")
+    words = ("--no-label", "--id", "nr", "--key", "city", "--time", "at")
 
     timed = project.stream("produce", "events.csv", *words)
-    untimed = project.stream("produce", "events.csv")
+    untimed = project.stream("produce", "--no-label", "events.csv")
 
     assert (timed.code, untimed.code) == (0, 0), (timed, untimed)
     first, second = project.records()

@@ -10,13 +10,13 @@ import pytest
 
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
-from stream.runtime.commands.rows import Columns, Outgoing, cell, event_time_ms, read
+from stream.runtime.commands.rows import Columns, Outgoing, event_time_ms, read, survey
 
 FLAT = EventShape(id="order_id", label="is_fraud", flat=True, ignore=frozenset({"note"}))
 
 
 def sent(
-    path: Path, content: str | bytes, shape: EventShape | None = None, **columns: str
+    path: Path, content: str | bytes, shape: EventShape | None = None, **columns: Any
 ) -> list[Outgoing]:
     """What is sent of a file with this content."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -29,38 +29,35 @@ def values(records: list[Outgoing]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
+    ("cells", "expected"),
     [
-        ("", None),
-        ("0", 0),
-        ("-12", -12),
-        ("12345678901234567890123", 12345678901234567890123),
-        ("1.5", 1.5),
-        (".5", 0.5),
-        ("5.", 5.0),
-        ("-0", -0.0),
-        ("+3", 3.0),
-        ("1e3", 1000.0),
-        ("1e400", "1e400"),
-        ("007", "007"),
-        ("00.5", "00.5"),
-        ("1_000", "1_000"),
-        (" 1", " 1"),
-        ("\u0661", "\u0661"),
-        ("nan", "nan"),
-        ("inf", "inf"),
-        ("true", True),
-        ("False", False),
-        ("TRUE", "TRUE"),
-        ("UP", "UP"),
-        ("9" * 5000, "9" * 5000),
+        (["0", "-12", "12345678901234567890123"], [0, -12, 12345678901234567890123]),
+        (["7", "1.5", ".5", "5.", "-0", "+3", "1e3"], [7.0, 1.5, 0.5, 5.0, -0.0, 3.0, 1000.0]),
+        ([" 1", "2 "], [1, 2]),
+        (["1", "a"], ["1", "a"]),
+        (["1", "007"], ["1", "007"]),
+        (["1.5", "1e400"], ["1.5", "1e400"]),
+        (["1", "1_000"], ["1", "1_000"]),
+        (["\u0661", "1"], ["\u0661", "1"]),
+        (["1", "inf"], ["1", "inf"]),
+        (["1", "9" * 5000], ["1", "9" * 5000]),
+        (["true", "False", "TRUE"], [True, False, True]),
+        (["true", "1"], ["true", "1"]),
+        (["UP", " x "], ["UP", " x "]),
+        (["1", "", "NA", "NaN", "null", "n/a", " ", "nan", "2"], [1, *[None] * 7, 2]),
+        (["a", "NA", "None"], ["a", None, "None"]),
+        (["", "NA"], [None, None]),
     ],
 )
-def test_a_cell_is_what_its_text_looks_like(text: str, value: object) -> None:
-    """Whole numbers, fractions and bools by their common spelling; all else is a string."""
-    found = cell(text)
+def test_a_column_is_of_one_type_for_the_whole_file(
+    tmp_path: Path, cells: list[str], expected: list[object]
+) -> None:
+    """Whole numbers, numbers, true and false, or text: all cells decide; some mean nothing."""
+    content = "x,y\n" + "".join(f'0,"{cell}"\n' for cell in cells)
+    records = sent(tmp_path / "a.csv", content)
 
-    assert (found, type(found)) == (value, type(value))
+    found = [value["features"].get("y") for value in values(records)]
+    assert [repr(value) for value in found] == [repr(value) for value in expected]
 
 
 @pytest.mark.parametrize(
@@ -233,3 +230,51 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         list(read(tmp_path / "a.csv", shape=EventShape(), columns=Columns()))
     with pytest.raises(BadInput, match=r"b\.csv: cannot be read: Is a directory"):
         list(read(folder, shape=EventShape(), columns=Columns()))
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "name"), [(",", "commas"), (";", "semicolons"), ("\t", "tabs"), ("|", "bars")]
+)
+def test_what_divides_the_cells_is_found_and_said(
+    tmp_path: Path, delimiter: str, name: str
+) -> None:
+    """A spreadsheet's export has semicolons where commas are in its numbers."""
+    rows = [["x", "day", "label"], ["1,5", "2", "UP"], ["2", "NA", "DOWN"]]
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "\n".join(delimiter.join(f'"{c}"' if "," in c else c for c in row) for row in rows)
+    )
+
+    found = survey(path, shape=EventShape(), columns=Columns())
+
+    assert found.records_n == 2
+    assert values(list(found.records())) == [
+        {"features": {"x": "1,5", "day": 2}, "label": "UP"},
+        {"features": {"x": "2"}, "label": "DOWN"},
+    ]
+    assert found.said == (
+        f"a.csv: 2 rows, cells divided by {name}; label label (text), id none, time none",
+        "features: x (text), day (integer, 1 missing)",
+    )
+    given = survey(path, shape=EventShape(), columns=Columns(delimiter=delimiter))
+    assert list(given.records()) == list(found.records())
+
+
+def test_a_mistyped_label_column_is_an_error_and_no_feature(tmp_path: Path) -> None:
+    """It would lie among the features: the model would know the answer, and learn nothing."""
+    for shape in (EventShape(), EventShape(flat=True)):
+        with pytest.raises(BadInput, match='for the label; did you mean "lable"\\? write --label'):
+            sent(tmp_path / "a.csv", "x,lable\n1,true\n", shape, no_label=False)
+
+
+def test_without_labels_no_column_is_one(tmp_path: Path) -> None:
+    """--no-label: events go without, also where a column has the label's name."""
+    for shape in (EventShape(), EventShape(flat=True)):
+        (record,) = sent(tmp_path / "a.csv", "x,label\n1,true\n", shape, no_label=True)
+        assert json.loads(record.value) == ({"x": 1} if shape.flat else {"features": {"x": 1}})
+
+
+def test_a_column_without_a_name_is_refused(tmp_path: Path) -> None:
+    """A delimiter at the end of the header makes one."""
+    with pytest.raises(BadInput, match="line 1: column 2 has no name"):
+        sent(tmp_path / "a.csv", "x, \n1,2\n")

@@ -44,14 +44,19 @@ def produce(house: House, path: Path, *, columns: Columns, rate: str | None) -> 
     settings, clock = house.settings, house.clock()
     shape = settings.events.core()
     per_s = None if rate is None else parse_rate(rate)
-    total = sum(1 for _ in _until_stopped(house, rows.read(path, shape=shape, columns=columns)))
+    survey = rows.survey(path, shape=shape, columns=columns, stopped=house.stopping.is_set)
+    for line in survey.said:
+        say(line, error=True)
     with closing(house.topics()) as topics:
         # An upstream needs this one only; where it is there, the outputs are the worker's business.
         if topics.describe()[Channel.EVENTS] is None:
             ready_topics(topics, settings, house.telemetry)
-    outgoing = _until_stopped(house, rows.read(path, shape=shape, columns=columns))
+    outgoing = _until_stopped(house, survey.records())
     started_s = clock.monotonic()
-    with closing(house.feed()) as feed, Progress("events sent", total=total, clock=clock) as shown:
+    with (
+        closing(house.feed()) as feed,
+        Progress("events sent", total=survey.records_n, clock=clock) as shown,
+    ):
         for record in outgoing if per_s is None else _paced(feed, outgoing, per_s, clock=clock):
             feed.send(record.value, key=record.key, timestamp_ms=record.timestamp_ms)
             shown.advance()

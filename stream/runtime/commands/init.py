@@ -155,10 +155,11 @@ def _tell(found: Guess, path: Path, out: Path, *, is_csv: bool) -> None:
     screen.say(f"{out}: {features}, {label}, model {model}")
     for name, why in found.ignored.items():
         screen.say(f'not a feature: "{name}": {why}')
-    time = f" --time {shlex.quote(found.times[0])}" if is_csv and found.times else ""
+    options = f" --time {shlex.quote(found.times[0])}" if is_csv and found.times else ""
+    options += " --no-label" if is_csv and found.label is None else ""
     file, configured = shlex.quote(str(path)), shlex.quote(str(out))
     screen.say("")
     screen.say("Next:")
     for words in ("check", "produce", "run", "tail"):
-        more = {"produce": f" {file}{time}", "run": " --until-end", "tail": " predictions"}
+        more = {"produce": f" {file}{options}", "run": " --until-end", "tail": " predictions"}
         screen.say(f"  stream {words} -c {configured}{more.get(words, '')}")

@@ -1,26 +1,29 @@
 """A file of an upstream's: lines of JSON or rows of CSV, each as the record that is sent.
 
-Reading a broken file raises where it is broken; so read it once to the end before anything is sent.
+A file is read twice: once to its end, which finds where it is broken and what its columns are, and
+then to be sent.
 """
 
 import csv
 import gzip
 import json
-import math
-import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import BinaryIO, NoReturn, cast
 
 import msgspec
 
-from stream.config.checks import did_you_mean, show
-from stream.core.event import Feature
+from stream.config.checks import did_you_mean, nearest, show
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
+from stream.printable import escaped
+from stream.runtime.commands.columns import NUMBER, Column, delimiter_of, is_missing
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 
@@ -30,9 +33,9 @@ MILLISECONDS_ABOVE = 1e11
 
 TIMESTAMP_MS_MAX = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
-_NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
-_BOOLS = {"true": True, "True": True, "false": False, "False": False}
-_DIGITS_MAX = 400  # more are no number that anybody could mean, and slow to convert
+_NAMES_MAX = 30  # of features that are said
+_SAMPLE_LINES = 40
+_DIVIDED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
@@ -50,16 +53,48 @@ class Columns:
     Attributes:
         key: of the record, as text; by default the id.
         time: of the event; it is no feature.
+        delimiter: of the cells; None: found.
+        no_label: True: events have none; False: a column must be it; None: one may be.
     """
 
     label: str | None = None
     id: str | None = None
     key: str | None = None
     time: str | None = None
+    delimiter: str | None = None
+    no_label: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """A file that was read to its end, and is sound.
+
+    Attributes:
+        records_n: how many events it holds.
+        said: what was decided about its columns, for people.
+        records: reads it again, as it was decided.
+    """
+
+    records_n: int
+    said: Sequence[str]
+    records: Callable[[], Iterator[Outgoing]]
 
 
 def read(path: Path, *, shape: EventShape, columns: Columns) -> Iterator[Outgoing]:
-    """The records of a file, in order.
+    """The records of a file, in order. Raises: as `survey`."""
+    return survey(path, shape=shape, columns=columns).records()
+
+
+def survey(
+    path: Path, *, shape: EventShape, columns: Columns, stopped: Callable[[], bool] = lambda: False
+) -> Survey:
+    """Read a file once to its end: what a column is, all of its cells decide.
+
+    Args:
+        path: the file.
+        shape: how an event looks.
+        columns: what is what, in CSV.
+        stopped: ends it early.
 
     Raises:
         BadInput: with the file, the line and what is wrong there.
@@ -69,27 +104,13 @@ def read(path: Path, *, shape: EventShape, columns: Columns) -> Iterator[Outgoin
     if suffix is None:
         raise BadInput(f"{path}: cannot tell what this is; name a file {', '.join(SUFFIXES)}")
     if suffix.startswith(".csv"):
-        return _rows(path, shape, columns)
-    given = [f"--{name}" for name in Columns.__dataclass_fields__ if getattr(columns, name)]
+        return _surveyed(path, shape, columns, stopped)
+    names = [name for name in Columns.__dataclass_fields__ if getattr(columns, name)]
+    given = [f"--{name.replace('_', '-')}" for name in names]
     if given:
         raise Usage(f"{', '.join(given)}: only for CSV; lines of JSON are sent as they are")
-    return _objects(path)
-
-
-def cell(text: str) -> Feature | None:
-    """What a cell holds; None: nothing.
-
-    >>> [cell(text) for text in ("", "7", "007", "7.0", "1e400", "True", "UP")]
-    [None, 7, '007', 7.0, '1e400', True, 'UP']
-    """
-    if not text:
-        return None
-    if len(text) <= _DIGITS_MAX and _NUMBER.fullmatch(text):
-        if text.lstrip("-").isdigit() and str(int(text)) == text:
-            return int(text)
-        number = float(text)
-        return number if math.isfinite(number) else text
-    return _BOOLS.get(text, text)
+    records_n = sum(1 for _ in takewhile(lambda _: not stopped(), _objects(path)))
+    return Survey(records_n=records_n, said=(), records=partial(_objects, path))
 
 
 def event_time_ms(text: str) -> int:
@@ -100,7 +121,7 @@ def event_time_ms(text: str) -> int:
     >>> event_time_ms("1970-01-02"), event_time_ms("1700000000"), event_time_ms("1700000000123")
     (86400000, 1700000000000, 1700000000123)
     """
-    if _NUMBER.fullmatch(text):
+    if NUMBER.fullmatch(text):
         # "1e400" is a number too, and infinite.
         epoch = min(max(float(text), -1.0), TIMESTAMP_MS_MAX + 1.0)
         timestamp_ms = round(epoch if epoch > MILLISECONDS_ABOVE else epoch * 1000)
@@ -163,24 +184,69 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def _rows(path: Path, shape: EventShape, columns: Columns) -> Iterator[Outgoing]:
-    reader = csv.reader(_lines(path), strict=True)
+def _surveyed(
+    path: Path, shape: EventShape, columns: Columns, stopped: Callable[[], bool]
+) -> Survey:
+    delimiter = columns.delimiter or delimiter_of(list(islice(_lines(path), _SAMPLE_LINES)))
+    rows = _rows(path, delimiter)
+    _, header = next(rows)
+    layout = _Layout.of(path, header, shape=shape, columns=columns)
+    found = [Column() for _ in header]
+    records_n = 0
+    for line, row in rows:
+        if stopped():
+            break
+        for column, text in zip(found, row, strict=True):
+            column.look(text)
+        with _at(path, line):
+            layout.time_ms(row)
+        records_n += 1
+    said = layout.said(header, found)
+    return Survey(
+        records_n=records_n,
+        said=(f"{path.name}: {records_n} rows, cells divided by {_DIVIDED[delimiter]}; {said[0]}"
+              if delimiter in _DIVIDED else f"{path.name}: {records_n} rows; {said[0]}", said[1]),
+        records=partial(_records, path, delimiter, layout, found),
+    )  # fmt: skip
+
+
+def _records(
+    path: Path, delimiter: str, layout: "_Layout", found: Sequence[Column]
+) -> Iterator[Outgoing]:
+    rows = _rows(path, delimiter)
+    next(rows)
+    for line, row in rows:
+        with _at(path, line):
+            record = layout.record(row, found)
+        yield record
+
+
+@contextmanager
+def _at(path: Path, line: int) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise BadInput(f"{path} line {line}: {error}") from None
+
+
+def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The header and the rows, each with the line that it ends on; blank lines are none."""
+    reader = csv.reader(_lines(path), strict=True, delimiter=delimiter)
     try:
         header = next(reader, None)
         if not header:
             raise BadInput(f"{path} line 1: no header; write the columns' names there")
-        layout = _Layout.of(path, header, shape=shape, columns=columns)
+        header = [name.strip() for name in header]
+        yield 1, header
         for row in reader:
             if not row:
                 continue
             if len(row) != len(header):
                 raise BadInput(
-                    f"{path} line {reader.line_num}: {len(row)} cells, the header has {len(header)}"
+                    f"{path} line {reader.line_num}: {len(row)} cells, the header has "
+                    f"{len(header)}; does --delimiter say what divides them?"
                 )
-            try:
-                yield layout.record(row)
-            except ValueError as error:
-                raise BadInput(f"{path} line {reader.line_num}: {error}") from None
+            yield reader.line_num, row
     except csv.Error as error:
         raise BadInput(f"{path} line {reader.line_num}: is not CSV: {error}") from None
 
@@ -200,7 +266,10 @@ class _Layout:
     def of(
         cls, path: Path, header: Sequence[str], *, shape: EventShape, columns: Columns
     ) -> "_Layout":
-        """Find the columns. Raises: BadInput: one is missing or there twice; Usage."""
+        """Find the columns. Raises: BadInput: one is missing, nameless or there twice; Usage."""
+        if "" in header:
+            number = header.index("") + 1
+            raise BadInput(f"{path} line 1: column {number} has no name; write one in the header")
         where = {name: index for index, name in enumerate(header)}
         if len(where) < len(header):
             twice = next(name for name in header if header.count(name) > 1)
@@ -210,6 +279,13 @@ class _Layout:
                 hint = did_you_mean(name, header)
                 raise BadInput(f"{path} line 1: no column {show(name)}; {hint}")
         label = where.get(columns.label or shape.label)
+        if columns.no_label is False and label is None:
+            near = nearest(shape.label, header)
+            meant = "write" if near is None else f"did you mean {show(near)}? write"
+            raise BadInput(
+                f"{path} line 1: no column {show(shape.label)} for the label; {meant} --label "
+                f"{near or 'COLUMN'}, or --no-label if events have none"
+            )
         own_id = where.get(columns.id or shape.id)
         time = None if columns.time is None else where[columns.time]
         taken = [index for index in (label, own_id, time) if index is not None]
@@ -220,6 +296,8 @@ class _Layout:
             for index, name in enumerate(header)
             if index not in taken and name not in shape.ignore
         )
+        if columns.no_label:
+            label = None
         reserved = {shape.label, shape.id} & {name for _, name in features}
         if shape.flat and reserved:
             raise BadInput(
@@ -229,25 +307,47 @@ class _Layout:
         key = own_id if columns.key is None else where[columns.key]
         return cls(shape=shape, label=label, id=own_id, key=key, time=time, features=features)
 
-    def record(self, row: Sequence[str]) -> Outgoing:
+    def said(self, header: Sequence[str], found: Sequence[Column]) -> tuple[str, str]:
+        """What every column was taken for, in two parts."""
+        roles = [
+            f"{role} {_told(header[index], found[index]) if index is not None else 'none'}"
+            for role, index in (("label", self.label), ("id", self.id), ("time", self.time))
+        ]
+        features = [_told(name, found[index]) for index, name in self.features[:_NAMES_MAX]]
+        more = len(self.features) - len(features)
+        features += [f"and {more} more"] if more else []
+        return ", ".join(roles), f"features: {', '.join(features) or 'none'}"
+
+    def time_ms(self, row: Sequence[str]) -> int | None:
+        """When a row happened. Raises: ValueError: its time is none."""
+        return None if self.time is None else event_time_ms(row[self.time])
+
+    def record(self, row: Sequence[str], found: Sequence[Column]) -> Outgoing:
         """One row as a record. Raises: ValueError: its time is none."""
         shape = self.shape
         features = {
-            name: value for index, name in self.features if (value := cell(row[index])) is not None
+            name: value
+            for index, name in self.features
+            if (value := found[index].value(row[index])) is not None
         }
         event: dict[str, object] = {}
-        if self.id is not None and row[self.id]:
+        if self.id is not None and not is_missing(row[self.id]):
             event[shape.id] = row[self.id]
         if shape.flat:
             event.update(features)
         else:
             event[shape.features] = features
         if self.label is not None:
-            event[shape.label] = cell(row[self.label])
+            event[shape.label] = found[self.label].value(row[self.label])
         key = row[self.key] if self.key is not None else ""
         return Outgoing(
             # Not msgspec: it refuses whole numbers beyond 64 bits, which a worker quarantines.
             json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode(),
             key.encode() or None,
-            None if self.time is None else event_time_ms(row[self.time]),
+            self.time_ms(row),
         )
+
+
+def _told(name: str, column: Column) -> str:
+    missing = f", {column.missing_n} missing" if column.missing_n else ""
+    return f"{escaped(name)} ({column.kind}{missing})"

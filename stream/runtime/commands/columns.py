@@ -1,0 +1,119 @@
+"""What the columns of a CSV file hold, decided over the whole of it; and what divides its cells."""
+
+import csv
+import math
+import re
+from collections.abc import Sequence
+from enum import IntEnum
+
+from stream.core.event import Feature
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null"})
+"""In whatever case, and with spaces around: a cell that holds nothing."""
+
+DELIMITERS = (",", ";", "\t", "|")
+
+_SAMPLE_ROWS = 20
+NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+_BOOLS = {"true": True, "false": False}
+_DIGITS_MAX = 400  # more are no number that anybody could mean, and slow to convert
+
+
+class Kind(IntEnum):
+    """What all cells of a column are, as far as they hold anything."""
+
+    NOTHING = 0
+    BOOL = 1
+    INTEGER = 2
+    NUMBER = 3
+    TEXT = 4
+
+    def __str__(self) -> str:
+        return ("empty", "true or false", "integer", "number", "text")[self]
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell holds nothing.
+
+    >>> [is_missing(text) for text in ("", " ", "NA", "NaN", "null", "n/a", "none", "0")]
+    [True, True, True, True, True, True, False, False]
+    """
+    return text.strip().lower() in MISSING
+
+
+def kind_of(text: str) -> Kind:
+    """What one cell holds.
+
+    >>> [str(kind_of(t)) for t in ("NA", "TRUE", "7", "7.0", "007", "UP")]
+    ['empty', 'true or false', 'integer', 'number', 'text', 'text']
+    """
+    text = text.strip()
+    if text.lower() in MISSING:
+        return Kind.NOTHING
+    if text.lower() in _BOOLS:
+        return Kind.BOOL
+    if len(text) > _DIGITS_MAX or not NUMBER.fullmatch(text):
+        return Kind.TEXT
+    if _INTEGER.fullmatch(text):
+        return Kind.INTEGER
+    return Kind.NUMBER if math.isfinite(float(text)) else Kind.TEXT
+
+
+class Column:
+    """One column, as far as it was looked at.
+
+    Attributes:
+        kind: of all cells so far.
+        missing_n: cells that held nothing.
+    """
+
+    def __init__(self) -> None:
+        self.kind = Kind.NOTHING
+        self.missing_n = 0
+
+    def look(self, text: str) -> None:
+        """Take one more cell into account."""
+        kind = kind_of(text) if self.kind is not Kind.TEXT or is_missing(text) else Kind.TEXT
+        if kind is Kind.NOTHING:
+            self.missing_n += 1
+        elif kind is not self.kind and self.kind is not Kind.NOTHING:
+            both = {kind, self.kind}
+            self.kind = Kind.NUMBER if both == {Kind.INTEGER, Kind.NUMBER} else Kind.TEXT
+        else:
+            self.kind = kind
+
+    def value(self, text: str) -> Feature | None:
+        """What a cell holds; None: nothing."""
+        plain = text.strip()
+        if plain.lower() in MISSING:
+            return None
+        match self.kind:
+            case Kind.BOOL:
+                return _BOOLS[plain.lower()]
+            case Kind.INTEGER:
+                return int(plain)
+            case Kind.NUMBER:
+                return float(plain)
+            case _:
+                return text
+
+
+def delimiter_of(lines: Sequence[str]) -> str:
+    """What divides the cells in a file that begins with these lines.
+
+    The one that divides most, and every row into as many; a comma, where none divides anything.
+
+    >>> delimiter_of(["a;b", "1,5;2"]), delimiter_of(["x", "1"])
+    (';', ',')
+    """
+    found, most = ",", 1
+    for delimiter in DELIMITERS:
+        try:
+            rows = [row for row in csv.reader(lines, delimiter=delimiter) if row][:_SAMPLE_ROWS]
+        except csv.Error:
+            continue
+        cells_n = len(rows[0]) if rows else 0
+        if cells_n > most and all(len(row) == cells_n for row in rows[1:-1]):
+            found, most = delimiter, cells_n
+    return found
