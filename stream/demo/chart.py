@@ -11,7 +11,7 @@ from math import ceil, floor, log10
 HEIGHT = 240
 WIDE, NARROW = 640, 320
 TICK_PX = 12.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 18, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 18, 24
 
 Span = tuple[float, float]
 
