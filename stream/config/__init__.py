@@ -8,7 +8,7 @@ its sections (`servers`, `recipe`, `operation`, `detectors`); `reference` writes
 from stream.config.detectors import river_class
 from stream.config.reference import reference
 from stream.config.settings import Settings, from_mapping
-from stream.config.sources import load
+from stream.config.sources import load, load_model
 from stream.config.timings import Timings
 
-__all__ = ["Settings", "Timings", "from_mapping", "load", "reference", "river_class"]
+__all__ = ["Settings", "Timings", "from_mapping", "load", "load_model", "reference", "river_class"]

@@ -12,8 +12,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from pydantic import ValidationError
+
 from stream.config import problems
 from stream.config.checks import Entry, RefusedError, Section, show
+from stream.config.recipe import Model
 from stream.config.secrets import is_secret_option
 from stream.config.settings import Settings, checked
 from stream.errors import Misconfigured
@@ -32,10 +35,7 @@ def load(path: Path, *, environ: Mapping[str, str], without: Collection[str] = (
 
     Raises: Misconfigured: all problems at once, one line each; never with a secret in it.
     """
-    source = _Source(_read_toml(path), path.parent)
-    for name in sorted(environ):
-        if name.startswith(PREFIX):
-            source.lay(name, environ[name])
+    source = _laid(path, environ)
     for name in without:
         source.tree.pop(name, None)
     settings, found = checked(source.tree, folder=path.parent)
@@ -44,6 +44,28 @@ def load(path: Path, *, environ: Mapping[str, str], without: Collection[str] = (
     if settings is None or entries:
         raise Misconfigured(*(source.line(key, text) for key, text in entries))
     return settings
+
+
+def load_model(path: Path, *, environ: Mapping[str, str]) -> Model | None:
+    """The model's part of a configuration of which other parts may be wrong; None if it is itself.
+
+    Raises: Misconfigured: the file cannot be read.
+    """
+    source = _laid(path, environ)
+    if any(key.partition(".")[0] == "model" for key, _ in source.entries):
+        return None
+    try:
+        return Model.model_validate(source.tree.get("model", {}))
+    except ValidationError:
+        return None
+
+
+def _laid(path: Path, environ: Mapping[str, str]) -> "_Source":
+    source = _Source(_read_toml(path), path.parent)
+    for name in sorted(environ):
+        if name.startswith(PREFIX):
+            source.lay(name, environ[name])
+    return source
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

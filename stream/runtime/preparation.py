@@ -12,6 +12,7 @@ from stream.config import Settings
 from stream.core import detectors, learner, seeds
 from stream.core.event import Kind
 from stream.core.recipe import Recipe, source_digest
+from stream.core.spec import ModelSpec
 from stream.errors import Misconfigured
 
 DetectorKind = Literal["classifier", "regressor", "anomaly"]
@@ -46,15 +47,8 @@ def prepare(settings: Settings) -> Prepared:
 
     Raises: Misconfigured: no such factory, unseeded, or a detector that its signal cannot feed.
     """
-    make_importable(settings.folder)
     spec = settings.model.core()
-    model = learner.build(spec)
-    kind = learner.kind_of(model)
-    problems = [
-        f"model.params: {where} is None, so two replays would differ; set a seed (for example "
-        f"model.params.{where.rpartition('.')[2]} = 42, handed on by {spec.factory})"
-        for where in seeds.unseeded(model)
-    ]
+    model, kind, problems = _built(spec, settings.folder)
     specs = settings.detectors
     if specs is None:
         specs = detectors.default_specs(_DETECTOR_KINDS[kind])
@@ -74,6 +68,23 @@ def prepare(settings: Settings) -> Prepared:
         source=_source(spec.factory.partition(":")[0]),
     )
     return Prepared(recipe, model, kind)
+
+
+def model_problems(spec: ModelSpec, folder: Path) -> list[str]:
+    """What is wrong with a model, whatever else is. Raises: Misconfigured: it cannot be built."""
+    return _built(spec, folder)[2]
+
+
+def _built(spec: ModelSpec, folder: Path) -> tuple[base.Estimator, Kind, list[str]]:
+    """The model, what it does, and the seeds that it was not given. Raises: Misconfigured."""
+    make_importable(folder)
+    model = learner.build(spec)
+    problems = [
+        f"model.params: {where} is None, so two replays would differ; set a seed (for example "
+        f"model.params.{where.rpartition('.')[2]} = 42, handed on by {spec.factory})"
+        for where in seeds.unseeded(model)
+    ]
+    return model, learner.kind_of(model), problems
 
 
 def make_importable(folder: Path) -> None:

@@ -62,6 +62,36 @@ def test_three_mistakes_in_a_configuration_are_told_at_once(project: Project) ->
     ]  # fmt: skip
 
 
+def test_a_broken_configuration_does_not_hide_a_broken_model(project: Project) -> None:
+    """Both are told at once, and not the model only after the rest was mended."""
+    project.write("mine.py", "from river import forest\nmake = forest.ARFClassifier\n")
+    project.configure(
+        EMBEDDED + '[model]\nfactory = "mine:make"\n[delivery]\nguarantee = "maybe"\n'
+    )
+
+    guarantee, seed = problems(project.stream("check", timeout_s=180))
+
+    assert guarantee.startswith("delivery.guarantee: ")
+    assert seed.startswith("model.params: ARFClassifier.seed is None")
+
+
+def test_a_model_that_cannot_be_read_back_is_a_problem(project: Project) -> None:
+    """What a snapshot may not name, no worker could go on from."""
+    project.write(
+        "mine.py",
+        "import logging\nfrom river import linear_model\n"
+        "class Model(linear_model.LogisticRegression):\n"
+        "    def learn_one(self, x, y):\n"
+        "        super().learn_one(x, y)\n"
+        "        self.last = logging.LogRecord('a', 1, 'b', 2, 'c', (), None)\n",
+    )
+    project.configure(EMBEDDED + '[model]\nfactory = "mine:Model"\n')
+
+    (found,) = problems(project.stream("check", timeout_s=180))
+
+    assert "could not be restored from a snapshot of it: it names logging.LogRecord" in found
+
+
 def test_unreachable_servers_and_a_bad_model_are_told_at_once(project: Project) -> None:
     """Both servers, with addresses, and the model; 78 as the contract says."""
     kafka, redis = closed_port(), closed_port()
@@ -122,16 +152,28 @@ def test_a_model_that_raises_on_the_first_event_is_a_problem(project: Project) -
     assert "features word" in found
 
 
-def test_a_configuration_that_no_event_fits_is_noted(project: Project) -> None:
-    """All of the first events would be quarantined; the note says why."""
+def test_a_configuration_that_no_event_fits_is_a_problem(project: Project) -> None:
+    """All of the first events would be quarantined; it says why, and what to set."""
     project.write("events.jsonl", '{"x": 1, "y": true}\n' * 3)
     assert project.stream("produce", "events.jsonl").code == 0
 
-    done = project.stream("check")
+    (found,) = problems(project.stream("check", timeout_s=180))
+
+    assert found.startswith("events: all of the first 3 would be refused as unknown_field (")
+    assert 'set events.extra = "ignore"' in found
+
+
+def test_a_few_bad_records_are_a_note(project: Project) -> None:
+    """Up to a tenth is what a stream brings."""
+    good = '{"features": {"x": 1.5}, "label": true}\n'
+    project.write("events.jsonl", good * 19 + '{"features": {"x": 1.5}, "label": 1}\n')
+    assert project.stream("produce", "events.jsonl").code == 0
+
+    done = project.stream("check", timeout_s=180)
 
     assert done.code == 0, done
-    assert "note events: none of the first is valid" in done.out
-    assert "(unknown_field: " in done.out
+    assert "note events: 1 (5.0 %) of the first 20 would be refused as bad_label" in done.out
+    assert "ok events: all of the first 19 have a label" in done.out
 
 
 @pytest.mark.parametrize(("on_change", "is_problem"), [("refuse", True), ("rebuild", False)])

@@ -4,8 +4,9 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 
-from stream.config import Settings
+from stream.config import Settings, load_model
 from stream.core import learner
 from stream.core.event import Channel, Event, Kind, Reason, Record
 from stream.errors import Misconfigured
@@ -24,30 +25,46 @@ from stream.runtime.topics import partition_problems
 MODEL_ERROR = Reason.MODEL_ERROR.value.encode()
 
 
-def check(open_house: Callable[[], House]) -> bool:
+def check(open_house: Callable[[Path], House], path: Path, *, environ: Mapping[str, str]) -> bool:
     """Look at configuration, model, snapshots, topics and log; nothing is changed.
 
     Args:
         open_house: reads the configuration; raises Misconfigured.
+        path: of the configuration.
+        environ: of the process.
 
     Returns: whether there are no problems.
     """
-    findings = Findings()
+    findings, house = Findings(), None
     with findings.step():
-        house = open_house()
-        findings.clean = house.telemetry.clean
-        findings.ok(f"configuration: pipeline {house.settings.pipeline}")
-        built, seen = None, Seen()
+        house = open_house(path)
+    if house is None:
         with findings.step():
-            built = _build(house, findings)
+            _look_at_model_alone(path, environ, findings)
+        return False
+    findings.clean = house.telemetry.clean
+    findings.ok(f"configuration: pipeline {house.settings.pipeline}")
+    built, seen = None, Seen()
+    with findings.step():
+        built = _build(house, findings)
+    with findings.step():
+        _ask_snapshots(house, findings)
+    with findings.step():
+        seen = _look_at_kafka(house, findings, built)
+    if built is not None:
         with findings.step():
-            _ask_snapshots(house, findings)
-        with findings.step():
-            seen = _look_at_kafka(house, findings, built)
-        if built is not None:
-            with findings.step():
-                _try_model(house, findings, built, seen)
+            _try_model(house, findings, built, seen)
     return not findings.problems_n
+
+
+def _look_at_model_alone(path: Path, environ: Mapping[str, str], findings: Findings) -> None:
+    """What is wrong with it, though the rest of the configuration cannot be used."""
+    if not path.is_file():
+        return
+    model = load_model(path, environ=environ)
+    if model is not None:
+        for problem in preparation.model_problems(model.core(), path.parent):
+            findings.problem(problem)
 
 
 @dataclass(frozen=True, slots=True)

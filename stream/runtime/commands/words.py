@@ -3,6 +3,7 @@
 Each gets from it how to open a pipeline, so that only there an adapter is chosen.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -154,7 +155,7 @@ def check(open_house: OpenHouse, path: Path) -> ExitCode:
     process.enter_environment(path)  # what a model computes may follow from the hash seed
     from stream.runtime.commands import check as room  # noqa: PLC0415  # loads river
 
-    fine = room.check(lambda: open_house(path))
+    fine = room.check(open_house, path, environ=os.environ)
     return ExitCode.OK if fine else ExitCode.CONFIG
 
 
@@ -244,6 +245,7 @@ def tail(
     """  # noqa: D301  # click reads the \b
     from stream.runtime.commands import tail as room  # noqa: PLC0415
 
+    leave_no_files()
     house = open_house(path)
     if follow:
         signals.listen(house.stopping)
