@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 from rich.box import SIMPLE
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -15,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from stream.core.scores import WINDOW_N, Score
+from stream.printable import escaped
 from stream.runtime.commands import screen as lines
+from stream.runtime.commands.tables import Columns, wrapped
 
 LINE_EVERY_S = 2.0
 BAR_CHARS = 18
-WIDE_CHARS = 104
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,11 +116,12 @@ class Terminal:
 
     def say(self, line: str, style: str = "") -> None:
         """See `Screen.say`."""
-        self._console.print(Text(line, style))
+        for part in wrapped(escaped(line), self._console.width):
+            self._console.print(Text(part, style))
 
     def show(self, at_s: float, rows: Sequence[Row]) -> None:
         """See `Screen.show`."""
-        self._live.update(_live_table(at_s, rows, wide=self._console.width >= WIDE_CHARS))
+        self._live.update(_live_table(at_s, rows, self._console))
 
     def note(self, text: str) -> None:
         """See `Screen.note`."""
@@ -128,37 +130,54 @@ class Terminal:
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """See `Screen.table`."""
         self.note("")
-        shown = Table(
-            box=SIMPLE, title=title, title_justify="left", title_style="bold", header_style="dim"
-        )
-        for index, column in enumerate(columns):
-            shown.add_column(column, justify="right" if index else "left")
-        for row in rows:
-            shown.add_row(*row)
+        shown = Columns(columns, rows, line_chars=self._console.width)
         self._console.print()
-        self._console.print(shown)
+        self._console.print(Text(title, "bold"))
+        for line in shown.head:
+            self._console.print(Text(line, "dim"))
+        for line in (line for row in rows for line in shown.lines(row)):
+            self._console.print(Text(line))
 
 
 _STYLES = {"killed": "bold red", "restoring": "yellow", "done": "green"}
 
 
-def _live_table(at_s: float, rows: Sequence[Row], *, wide: bool) -> Table:
+_COLUMNS = ("pipeline", "", "flights", "per s", "lag", "accuracy", "alarms", "worker")
+_DISPENSABLE = ("", "alarms", "per s", "lag", "flights")
+"""On a narrow terminal these are left out, one after the other, rather than any word cut."""
+
+
+def _live_table(at_s: float, rows: Sequence[Row], console: Console) -> Table:
+    """All columns that the terminal has room for."""
+    unbounded = console.options.update(max_width=1_000)
+    for n in range(len(_DISPENSABLE) + 1):
+        columns = [name for name in _COLUMNS if name not in _DISPENSABLE[:n]]
+        table = _table_of(columns, at_s, rows)
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            break
+    return table
+
+
+def _table_of(columns: Sequence[str], at_s: float, rows: Sequence[Row]) -> Table:
     caption = f"{at_s:.0f} s; accuracy: last {WINDOW_N:,} flights / guessing the last label again"
     table = Table(
         box=SIMPLE, caption=caption, caption_justify="left", caption_style="dim", header_style="dim"
     )
-    columns = ["pipeline", "", "flights", "per s", "lag", "accuracy", "alarms", "worker"]
-    for name in columns if wide else [*columns[:1], *columns[2:6], *columns[7:]]:
+    for name in columns:
         left = name in {"pipeline", "", "worker"}
         table.add_column(name, justify="left" if left else "right", no_wrap=True)
     for row in rows:
-        bar = ProgressBar(row.total_n, row.published_n, width=BAR_CHARS)
-        numbers = f"{row.published_n:,}", f"{row.per_s:,.0f}", f"{row.lag_n:,}"
-        score, state = _score(row.score, short=True), Text(row.state, _STYLES.get(row.state, ""))
-        if wide:
-            table.add_row(row.title, bar, *numbers, score, f"{row.alarms_n}", state)
-        else:
-            table.add_row(row.title, *numbers, score, state)
+        cells: dict[str, RenderableType] = {
+            "pipeline": row.title,
+            "": ProgressBar(row.total_n, row.published_n, width=BAR_CHARS),
+            "flights": f"{row.published_n:,}",
+            "per s": f"{row.per_s:,.0f}",
+            "lag": f"{row.lag_n:,}",
+            "accuracy": _score(row.score, short=True),
+            "alarms": f"{row.alarms_n}",
+            "worker": Text(row.state, _STYLES.get(row.state, "")),
+        }
+        table.add_row(*(cells[name] for name in columns))
     return table
 
 
