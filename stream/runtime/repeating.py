@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -214,12 +214,14 @@ class _Spawned:
     def answer(self) -> Answer:
         """Wait for it. Raises: Untried."""
         deadline = time.monotonic() + DEADLINE_S
-        job: bytes | None = self._job
+        # `communicate` would leave off writing at its first timeout: who is slow to listen, for it
+        # still loads river, would wait for the rest of a large job until the deadline.
+        listens, self._process.stdin = self._process.stdin, None
+        threading.Thread(target=_feed, args=(listens, self._job), daemon=True).start()
         while not self._stopping.is_set() and time.monotonic() < deadline:
             try:
-                answered, _ = self._process.communicate(job, timeout=LOOK_EVERY_S)
+                answered, _ = self._process.communicate(timeout=LOOK_EVERY_S)
             except subprocess.TimeoutExpired:
-                job = None  # it goes on with what it was given
                 continue
             if self._process.returncode or not answered:
                 raise Untried(f"a second process ended with {self._process.returncode}")
@@ -228,6 +230,15 @@ class _Spawned:
         if self._stopping.is_set():
             raise Untried("a stop signal came")
         raise Untried(f"a second process took longer than {DEADLINE_S} s")
+
+
+def _feed(listens: IO[bytes] | None, job: bytes) -> None:
+    assert listens is not None  # noqa: S101  # it is a pipe
+    try:
+        with listens:
+            listens.write(job)
+    except OSError:
+        return  # it ended before it had read all: how, its exit code tells
 
 
 _Asked = _Forked | _Spawned
