@@ -6,7 +6,7 @@ duplicate key, for example, only the last counts.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any
 
 import msgspec
@@ -81,6 +81,10 @@ class Codec:
             self._checks.finish(event)
         return event
 
+    @cached_property  # a type of its own, which most streams never need
+    def _read_nulls(self) -> Callable[[bytes], Event]:
+        return _nested(*self._arguments, with_nulls=True)
+
     def _sparse(self, value: bytes) -> Event | None:
         """An event some of whose features are null, which are not there; None: not plainly one.
 
@@ -89,7 +93,7 @@ class Codec:
         if not self._drops_nulls or b"null" not in value:
             return None
         try:
-            event = _nested(*self._arguments, with_nulls=True)(value)
+            event = self._read_nulls(value)
         except msgspec.DecodeError:
             return None
         event.features = {k: v for k, v in event.features.items() if v is not None}
