@@ -13,6 +13,7 @@ from stream.core import detectors, learner, seeds
 from stream.core.event import Kind
 from stream.core.recipe import Recipe, source_digest
 from stream.core.spec import ModelSpec
+from stream.core.state import beginning
 from stream.errors import Misconfigured
 
 DetectorKind = Literal["classifier", "regressor", "anomaly"]
@@ -67,6 +68,7 @@ def prepare(settings: Settings) -> Prepared:
         travelling=frozenset(settings.outputs.headers),
         source=_source(spec.factory.partition(":")[0]),
     )
+    beginning(recipe, recipe.fingerprint())  # what no snapshot brings back is refused here
     return Prepared(recipe, model, kind)
 
 
