@@ -150,6 +150,13 @@ class Limits(Section):
         description="Classes that a partition's labels may name in its life; each is in every "
         "prediction's `probabilities`.",
     )
+    state_bytes_max: int = Field(
+        default=268_435_456,
+        ge=1024,
+        le=2**40,
+        description="Bytes of a partition's pickled state, looked at whenever it is pickled: from "
+        "the commit on after it was more, no new feature name is taken in.",
+    )
 
     key_and_headers_bytes_max: int = Field(
         default=65_536,

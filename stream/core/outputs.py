@@ -180,6 +180,29 @@ def failing(record: Record, failures: Failures, *, pipeline: str, learned: int) 
     )
 
 
+def full(record: Record, *, names_n: int, pipeline: str, learned: int) -> Output:
+    """The alert record of a state that has reached its ceiling, at the first name left out."""
+    return _alert(
+        record,
+        _AlertValue(
+            id="",
+            kind="input",
+            detector="state_bytes",
+            name="model:names",  # no detector can be called so
+            signal="names",
+            partition=record.partition,
+            offset=record.offset,
+            event_time=iso(record.timestamp_ms),
+            learned=learned,
+            evidence={"before": None, "after": float(names_n)},
+            message=f"the state is over limits.state_bytes_max with {names_n} feature names, so "
+            f"new ones are left out (partition {record.partition}, offset {record.offset}): does "
+            "an upstream invent names?",
+        ),
+        pipeline,
+    )
+
+
 def _alert(record: Record, value: _AlertValue, pipeline: str) -> Output:
     where = f"{pipeline}/{record.partition}"
     value.id = f"{where}/{record.offset}/{value.name}"

@@ -242,6 +242,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         n, digest, genesis, learned: as in `Header`.
         fingerprint: of the recipe that folded up to here, 8 hex digits.
         is_paused: the worker stopped here on purpose, and so does the next one.
+        closed_n: the step from which on no new name is taken in; None = any is.
     """
 
     n: int
@@ -250,6 +251,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     genesis: int
     learned: int
     is_paused: bool = False
+    closed_n: int | None = None
 
     def encode(self) -> str:
         """ASCII, far below the broker's 4,096 bytes.
@@ -260,11 +262,12 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         return (
             f"v1;n={self.n};h={self.digest};f={self.fingerprint};g={self.genesis};l={self.learned}"
             f"{';p=1' if self.is_paused else ''}"
+            f"{'' if self.closed_n is None else f';c={self.closed_n}'}"
         )
 
 
 _METADATA = re.compile(
-    r"v1;n=(\d{1,18});h=([0-9a-f]{16});f=([0-9a-f]{8});g=(\d{1,18});l=(\d{1,18})(;p=1)?",
+    r"v1;n=(\d{1,18});h=([0-9a-f]{16});f=([0-9a-f]{8});g=(\d{1,18});l=(\d{1,18})(;p=1)?(?:;c=(\d{1,18}))?",
     re.ASCII,
 )
 
@@ -274,7 +277,7 @@ def parse_metadata(text: str) -> Metadata | None:
     match = _METADATA.fullmatch(text)
     if match is None:
         return None
-    n, digest, fingerprint, genesis, learned, paused = match.groups()
+    n, digest, fingerprint, genesis, learned, paused, closed_n = match.groups()
     return Metadata(
         n=int(n),
         digest=digest,
@@ -282,4 +285,5 @@ def parse_metadata(text: str) -> Metadata | None:
         genesis=int(genesis),
         learned=int(learned),
         is_paused=paused is not None,
+        closed_n=None if closed_n is None else int(closed_n),
     )

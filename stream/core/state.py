@@ -19,14 +19,18 @@ class State:
     """All that a fold carries from one record to the next; this is what a snapshot holds.
 
     Attributes:
+        closed_n: from this step on no new name is taken in: the state has reached its ceiling.
+            When that is found out no replay could repeat: it is committed beside the offset.
+        closed_told_n: the step that told, which was the first to bring a new name.
         classes: the labels there were, of a model whose labels name classes.
         is_ready: the model has answered once since it began to learn. Before that it may not be
             able to, and what it raises when it is asked is no fault of the event's.
     """
 
     __slots__ = (
-        "classes", "detectors", "digest", "error_sum", "failures", "genesis", "is_ready",
-        "labelled_n", "learned", "model", "n", "names", "next_offset", "rejected_n", "window",
+        "classes", "closed_n", "closed_told_n", "detectors", "digest", "error_sum", "failures",
+        "genesis", "is_ready", "labelled_n", "learned", "model", "n", "names", "next_offset",
+        "rejected_n", "window",
     )  # fmt: skip
 
     def __init__(self, *, model: Any, detectors: Detectors, genesis: int) -> None:
@@ -40,6 +44,8 @@ class State:
         self.is_ready = False
         self.failures = Failures()
         self.names: set[str] = set()
+        self.closed_n: int | None = None
+        self.closed_told_n: int | None = None
         self.classes: set[bool | int | str] = set()
         self.window = Window()
 

@@ -5,16 +5,15 @@ however they were batched and wherever the state was pickled in between.
 """
 
 import pickle
-from collections.abc import Sequence
 from typing import Any
 
 import xxhash
 
 from stream.core import classes, outputs
+from stream.core.alerts import Alerts
 from stream.core.answers import NoAnswer, Prediction, signal_of
 from stream.core.checks import one_line
 from stream.core.codec import Codec
-from stream.core.detectors import Alarm
 from stream.core.event import Channel, Feature, Kind, Output, Reason, Record, Rejection
 from stream.core.learner import kind_of, methods_of
 from stream.core.recipe import Recipe
@@ -57,6 +56,8 @@ class Task:
         self.fingerprint = recipe.fingerprint()
         self.partition = partition
         self.is_paused = False
+        self._told = Alerts(recipe.pipeline)
+        self._is_heavy = False
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
@@ -87,14 +88,14 @@ class Task:
         self._watch: Watch | None = None
         self._watched_n = 0
         self._news = News(-1)
+        self._told_n = -1
 
     @property
     def next_offset(self) -> int:
         """First offset not yet folded in."""
         return self.state.next_offset
 
-    # Each branch as a method of its own would cost every event a call.
-    def step(self, record: Record) -> list[Output]:  # noqa: C901, PLR0911, PLR0912
+    def step(self, record: Record) -> list[Output]:  # noqa: C901, PLR0911, PLR0912  # calls cost
         """Fold one record in; its outcome (one prediction or quarantined record) and its alerts.
 
         An event on which the model raises is quarantined, and the state is as if it had never been.
@@ -156,9 +157,11 @@ class Task:
             state.digest = _hash(value, state.digest)
         else:  # its text is somebody else's, and may be another one in a replay
             state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
-            self._note_failure(published, record, learned, is_refused=False)
-        if alarms:
-            self._add_alerts(published, record, alarms, learned)
+            self._told.failure(state, record, published, learned, is_refused=False)
+        if alarms or self._told_n == state.n:
+            self._told.alarms(
+                state, record, published, alarms, learned, is_full=self._told_n == state.n
+            )
         state.n += 1
         state.next_offset = record.offset + 1
         if self._way_back.remember(record):
@@ -215,29 +218,6 @@ class Task:
                 state.classes.discard(news.label)
                 self._class_type = next(map(type, state.classes), None)
 
-    def _add_alerts(
-        self, published: list[Output], record: Record, alarms: Sequence[Alarm], learned: int
-    ) -> None:
-        state = self.state
-        for alarm in alarms:
-            alert = outputs.alert(record, alarm, pipeline=self.recipe.pipeline, learned=learned)
-            state.digest = _hash(alert.value or b"", state.digest)
-            published.append(alert)
-
-    def _note_failure(
-        self, published: list[Output], record: Record, learned: int, *, is_refused: bool
-    ) -> None:
-        """An event failed for the model's sake; `state.n` does not count it yet."""
-        state, before = self.state, self.state.failures
-        number = state.n - state.rejected_n + before.refused_n
-        state.failures = before.with_one_at(number, is_refused=is_refused)
-        if state.failures.is_told and not before.is_told:
-            alert = outputs.failing(
-                record, state.failures, pipeline=self.recipe.pipeline, learned=learned
-            )
-            state.digest = _hash(alert.value or b"", state.digest)
-            published.append(alert)
-
     @staticmethod
     def _unknown(gap: NoAnswer) -> tuple[Prediction, str]:
         fault = one_line(str(gap))
@@ -256,9 +236,18 @@ class Task:
         return error
 
     def _admit(self, features: dict[str, Feature]) -> Rejection | None:
-        """Take new feature names in, up to the cap of a partition's life."""
+        """Take new feature names in, up to the cap of a partition's life; or leave them out."""
         names, most = self.state.names, self.recipe.limits.distinct_features_max
         new = [name for name in features if name not in names]
+        if self.state.closed_n is not None and self.state.n >= self.state.closed_n:
+            if len(new) == len(features):
+                detail = f'no name known, and the state takes in no new one: "{new[0]}"'
+                return Rejection(Reason.TOO_MANY_FEATURES, one_line(detail))
+            for name in new:
+                del features[name]
+            if self.state.closed_told_n is None:
+                self._told_n = self.state.n
+            return None
         if len(names) + len(new) > most:
             return Rejection(
                 Reason.TOO_MANY_FEATURES,
@@ -267,6 +256,15 @@ class Task:
         names.update(new)
         self._news = News(self.state.n, new)
         return None
+
+    def weigh(self, payload_bytes: int) -> None:
+        """A copy was made, of this size: see `close_if_heavy`."""
+        self._is_heavy = payload_bytes > self.recipe.limits.state_bytes_max
+
+    def close_if_heavy(self) -> None:
+        """If the state is too large take in no new name; for who commits the metadata next."""
+        if self._is_heavy and self.state.closed_n is None:
+            self.state.closed_n = self.state.n
 
     def _admit_class(self, label: Any, features: dict[str, Feature]) -> Rejection | None:
         """Take a new class in, with its event's names, or neither."""
@@ -293,7 +291,7 @@ class Task:
         published = [refused]
         state.digest = _hash(f"{record.offset}:{rejection.reason.value}".encode(), state.digest)
         if rejection.reason is Reason.MODEL_ERROR:
-            self._note_failure(published, record, state.learned, is_refused=True)
+            self._told.failure(state, record, published, state.learned, is_refused=True)
         state.rejected_n += 1
         state.n += 1
         state.next_offset = record.offset + 1
@@ -349,6 +347,7 @@ class Task:
         back = self._way_back
         since, state = back.since, pickle.loads(back.payload)
         state.genesis = self.state.genesis  # the copy of an untrained model knows none
+        state.closed_n = self.state.closed_n  # whatever comes before it is folded as it was
         (
             state.n, state.rejected_n, state.next_offset, state.digest, state.failures
         ) = back.counts  # fmt: skip
@@ -378,6 +377,7 @@ class Task:
             genesis=state.genesis,
             learned=state.learned,
             is_paused=self.is_paused,
+            closed_n=state.closed_n,
         )
 
     def header(self, *, topic_id: str, taken_at_ms: int) -> Header:

@@ -158,6 +158,7 @@ class Restore:
         else:
             self._expected = known
             self._task = self._from_store(committed, known, bounds.start)
+            self._task.state.closed_n = known.closed_n
             self._task.is_paused = known.is_paused and at.offset == committed.offset
             self._say_moved(committed)
         if self._task.next_offset < bounds.start:

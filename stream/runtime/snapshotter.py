@@ -229,6 +229,7 @@ class Snapshotter:
         header = self._header(task)
         started = self._clock.monotonic()
         payload = task.freeze()
+        task.weigh(len(payload))
         took_s = self._clock.monotonic() - started
         self._must_be_in_line = False
         self._note_cost(task.partition, took_s=took_s, learned=header.learned)
@@ -285,6 +286,7 @@ class Snapshotter:
             return
         payload, took_s = received
         copying.task.rebase(copying.mark, payload)
+        copying.task.weigh(len(payload))
         self._note_cost(partition, took_s=took_s, learned=copying.learned)
 
     def _header(self, task: Task) -> Header:

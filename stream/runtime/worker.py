@@ -318,6 +318,8 @@ class Worker:
 
     def _commit(self) -> None:
         began = self._clock.monotonic()
+        for partition in self._dirty:
+            self._live[partition].close_if_heavy()
         offsets = {
             p: Committed(self._live[p].next_offset, self._live[p].metadata().encode())
             for p in sorted(self._dirty)

@@ -136,6 +136,7 @@ class _Verifier:
             task = Task(self.recipe, partition=found.partition, payload=payload)
         except pickle.UnpicklingError as error:
             return replace(opened, problem=f"it does not unpickle: {error}")
+        task.state.closed_n = known.closed_n
         own = task.metadata()
         if (task.next_offset, own.n, own.digest) != (header.next_offset, header.n, header.digest):
             return replace(opened, problem="its state is not what its header says")
