@@ -35,7 +35,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Project:
         {"features": {"x": 1}, "label": [HOSTILE]}, {"id": [HOSTILE], "features": {"x": 1}},
     ]  # fmt: skip
     values = [json.dumps(each, ensure_ascii=False).encode() for each in events]
-    assert project.fed(1).code == 0
+    project.write("first.jsonl", '{"features": {"x": 1}, "label": "a string, as all labels here"}')
+    assert project.stream("produce", "first.jsonl").code == 0
     end = project.end()
     for n, value in enumerate([*values, HOSTILE.encode(), b"\xff\x9b", b"\x9b" * 70]):
         project.sql(
