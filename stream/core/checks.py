@@ -64,6 +64,8 @@ class Checks:
     def _document(self, value: bytes | None) -> dict[str, Any]:
         if value is None:
             _refuse(Reason.NOT_JSON, "no value (a tombstone)")
+        if not value:
+            _refuse(Reason.NOT_JSON, "an empty value")
         if len(value) > self._limits.value_bytes_max:
             most = self._limits.value_bytes_max
             _refuse(Reason.TOO_LARGE, f"{len(value)} bytes, more than {most}")

@@ -220,6 +220,11 @@ def test_a_byte_order_mark_is_called_by_its_name() -> None:
     )
 
 
+def test_an_empty_value_is_called_by_its_name() -> None:
+    """Nothing came: the parser's words, line 1 column 1, send people to look for a typo."""
+    assert decode(b"") == Rejection(Reason.NOT_JSON, "an empty value")
+
+
 def test_zero_keeps_its_sign_where_json_has_one() -> None:
     """-0.0 is a float with its sign; -0 is the integer zero."""
     event = accepted(document('{"a": -0.0, "b": -0, "c": 1e-400}'))
