@@ -52,7 +52,7 @@ def test_one_can_be_chosen(worked: Project) -> None:
     done = worked.stream("snapshots", "verify", "--partition", "0", "--offset", "300")
 
     assert done.code == 0, done
-    assert done.out.splitlines()[-1] == "1 snapshots verified"
+    assert done.out.splitlines()[-1] == "1 snapshot verified"
 
 
 def test_a_damaged_snapshot_is_told(worked: Project) -> None:
@@ -169,7 +169,7 @@ def test_snapshots_of_an_earlier_recipe_are_skipped(worked: Project) -> None:
     assert done.code == 0, done
     assert "partition 0 offset 650: ok" in done.out
     assert "offset 600: of another recipe (model.params.l2: unset -> 0.5): skipped" in done.out
-    assert done.out.splitlines()[-1] == "1 snapshots verified, 2 of other folds skipped"
+    assert done.out.splitlines()[-1] == "1 snapshot verified, 2 of other folds skipped"
     told = worked.stream("snapshots", "verify", "--json").json["snapshots"]
     assert [each["skipped"] is None for each in told] == [True, False, False]
     assert [each["problem"] for each in told] == [None, None, None]
@@ -224,3 +224,25 @@ def test_nothing_stored_is_nothing_wrong(project: Project) -> None:
     done = project.stream("snapshots", "verify")
 
     assert (done.code, done.out) == (0, "0 snapshots verified\n"), done
+
+
+def test_a_partition_without_a_snapshot_is_told_with_what_its_next_start_costs(
+    worked: Project,
+) -> None:
+    """A cache that lost everything is no error, but nobody may take it for proof."""
+    assert worked.sql("DELETE FROM snapshots")
+
+    verified = worked.stream("snapshots", "verify")
+    document = worked.stream("snapshots", "verify", "--json")
+    listed = worked.stream("snapshots", "list")
+    inspected = worked.stream("snapshots", "inspect")
+
+    assert (verified.code, verified.out.splitlines()) == (
+        0,
+        [
+            "partition 0: no snapshot; the next start replays 600 events from the log, from 0 on",
+            "0 snapshots verified",
+        ],
+    ), verified
+    assert document.json["snapshots"] == []
+    assert (listed.code, listed.out) == (inspected.code, inspected.out) == (0, "no snapshots\n")

@@ -14,6 +14,8 @@ from stream.runtime.commands.status import partitions_of, stored_in
 from stream.runtime.house import House
 from stream.runtime.keys import key_path, snapshot_keys
 
+NOTHING = "no snapshots"
+
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """One stored snapshot, and what was found out about it.
@@ -46,6 +48,9 @@ def show_list(house: House, *, partition: int | None, offset: int | None, as_jso
     if as_json:
         say_json(house, found, ("partition", "next_offset", "size_bytes", "age_s"))
         return
+    if not found:
+        screen.say(NOTHING)
+        return
     screen.table(
         ("partition", "next offset", "age", "size"),
         [
@@ -66,6 +71,8 @@ def inspect(house: House, *, partition: int | None, offset: int | None, as_json:
         names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "header")
         say_json(house, found, names)
         return
+    if not found:
+        screen.say(NOTHING)
     for each in found:
         screen.say(line(each, "signature ok"))
         if each.header is not None:

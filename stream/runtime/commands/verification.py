@@ -1,6 +1,7 @@
 """The command `snapshots verify`: does a replay from each snapshot give what was committed?"""
 
 import pickle
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
@@ -67,11 +68,27 @@ def verify(house: House, *, partition: int | None, offset: int | None, as_json: 
                     found.append(verified)
                     if not as_json:
                         screen.say(line(verified, f"ok, {verified.replayed} records replayed"))
+        if not as_json and offset is None:
+            _say_without_one(found, {p: committed[p] for p in partitions if p in committed})
     if as_json:
         names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "skipped",
                  "replayed", "first_difference")  # fmt: skip
         say_json(house, found, names)
     _conclude(found, as_json=as_json)
+
+
+def _say_without_one(found: list[Found], committed: Mapping[int, Committed]) -> None:
+    """Which partitions have nothing that a start could use: that costs a replay, and no event."""
+    having = {each.partition for each in found}
+    useful = {each.partition for each in found if each.skipped is None}
+    for partition, at in sorted(committed.items()):
+        known = parse_metadata(at.metadata)
+        if known is not None and known.n and partition not in useful:
+            what = "no snapshot of the committed fold" if partition in having else "no snapshot"
+            replay = (
+                f"the next start replays {known.n} events from the log, from {known.genesis} on"
+            )
+            screen.say(f"partition {partition}: {what}; {replay}")
 
 
 def _conclude(found: list[Found], *, as_json: bool) -> None:
@@ -84,7 +101,8 @@ def _conclude(found: list[Found], *, as_json: bool) -> None:
         )
     if not as_json:
         also = f", {skipped} of other folds skipped" if skipped else ""
-        screen.say(f"{len(found) - skipped} snapshots verified{also}")
+        n = len(found) - skipped
+        screen.say(f"{n} snapshot{'' if n == 1 else 's'} verified{also}")
 
 
 def _offset(committed: dict[int, Committed], partition: int) -> int:
