@@ -15,7 +15,7 @@ Bad *records* are no exceptions: they are `Rejection` values (core/event.py).
 """
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ExitCode(IntEnum):
@@ -70,6 +70,18 @@ class Fenced(StreamError):
     """Another process with the same instance name took over; stop, and come back later."""
 
     exit_code = ExitCode.FENCED
+
+    @classmethod
+    def by_twin(cls, instance: str | None) -> Self:
+        """What the older of two workers of one name says.
+
+        >>> str(Fenced.by_twin("a"))  # doctest: +ELLIPSIS
+        'a newer worker took over as instance "a", so this one stops; if both are meant to run, ...'
+        """
+        return cls(
+            f'a newer worker took over as instance "{instance}", so this one stops; if both are '
+            "meant to run, give each worker its own worker.instance"
+        )
 
 
 class Retryable(StreamError):

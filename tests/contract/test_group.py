@@ -209,7 +209,7 @@ def test_the_older_of_two_twins_is_fenced(world: World) -> None:
 
     with pytest.raises(Fenced):
         older.log.commit([output(b"twin")], {0: at(99)})
-    with pytest.raises(Fenced):
+    with pytest.raises(Fenced, match=r"its own worker\.instance"):
         settle(lambda: False, older, deadline_s=world.deadline_s)
 
     younger.log.commit([output(b"after")], {0: at(2)})

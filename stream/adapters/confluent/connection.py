@@ -222,7 +222,10 @@ class Connection:
         code = error.code()
         # A member that polls is told _FATAL, and why only in the text.
         if code == KafkaError.FENCED_INSTANCE_ID or _FENCED_MEMBER in said:
-            return Fenced(f"{said}; another worker has this instance name")
+            return Fenced(
+                f"{said}: a newer worker took over this one's name; give each worker its own "
+                "worker.instance"
+            )
         is_early = code in _NOT_READY or _NO_BROKER_YET in said
         if code in _CONFIGURATION and not is_early:
             return Misconfigured(f"kafka: {said}; check kafka.options and the permissions")

@@ -205,7 +205,7 @@ class KafkaLog:
 
     def _stop_if_fenced(self) -> None:
         if self._fenced:
-            raise Fenced(f'another worker runs as instance "{self._instance}"; this one stops')
+            raise Fenced.by_twin(self._instance)
 
     def seek(self, partition: int, offset: int) -> None:
         """See `Log.seek`."""
@@ -289,7 +289,7 @@ class KafkaLog:
             self._listen_until_s = time.monotonic() + HEARTBEATS_N * heartbeat_s
             is_fenced = False
         if is_fenced:
-            first = Fenced(f'another worker took over as instance "{self._instance}"')
+            first = Fenced.by_twin(self._instance)
         elif producer is not None:
             first = producer.failure() or first
         if isinstance(first, Fenced):

@@ -283,7 +283,10 @@ class Connection:
         """The error of ours that a client's error means."""
         said = f"{doing}: {type(error).__name__}{_text(error)}"
         if isinstance(error, errors.FencedInstanceIdError):
-            return Fenced(f"{said}; another worker has this instance name")
+            return Fenced(
+                f"{said}: a newer worker took over this one's name; give each worker its own "
+                "worker.instance"
+            )
         is_early = isinstance(error, _NOT_READY) or _NO_BROKER_YET in said
         if (isinstance(error, _CONFIGURATION) and not is_early) or _is_tls(error):
             advice = codecs.advice(said) or "check kafka.options and the permissions"

@@ -167,7 +167,7 @@ class KafkaLog:
     def _stop_if_fenced(self) -> None:
         self._fenced = self._fenced or self._membership.fenced()
         if self._fenced:
-            raise Fenced(f'another worker runs as instance "{self._instance}"; this one stops')
+            raise Fenced.by_twin(self._instance)
 
     def seek(self, partition: int, offset: int) -> None:
         """See `Log.seek`."""
@@ -232,7 +232,7 @@ class KafkaLog:
         )
         if self._instance is not None and isinstance(first, fencing):
             self._fenced = True
-            return Fenced(f'another worker took over as instance "{self._instance}"')
+            return Fenced.by_twin(self._instance)
         meant = first
         if not isinstance(meant, StreamError):
             meant = self._connection.translate(meant, "committing")

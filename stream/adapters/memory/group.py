@@ -69,10 +69,7 @@ class Group:
         if member in self._members:
             return True
         if self._holder(member.instance) is not None:
-            raise Fenced(
-                f"another worker runs as instance {member.instance!r} of group {self.name!r};"
-                " stop one of them"
-            )
+            raise Fenced.by_twin(member.instance)
         return False
 
     def sync(self, member: Member, partitions_n: int) -> tuple[frozenset[int], frozenset[int]]:
