@@ -42,7 +42,7 @@ class Event(StrEnum):
     COMMIT_LOST = "commit_lost"  # a commit failed or its fate is unknown
     LOG_UNREACHABLE = "log_unreachable"  # once a minute at most
     CALL_HUNG = "call_hung"  # a deadline passed; the process ends
-    NO_PARTITIONS_YET = "no_partitions_yet"  # once, where none came within two seconds
+    NO_PARTITIONS_YET = "no_partitions_yet"  # none came within 2 s; once more: nor later
     WAITING_FOR_KAFKA = "waiting_for_kafka"  # it does not answer: why, and for how long yet
     TOPIC_CREATED = "topic_created"
     TOPIC_WIDENED = "topic_widened"  # an output got the partitions that were added to the events

@@ -112,7 +112,7 @@ def _pace(settings: Settings, *, until_end: bool, is_ahead: bool) -> Pace:
 
 
 def _session_s(settings: Settings) -> float | None:
-    """How long a group waits for a dead member; None: there is no group, or a name to know it."""
-    if settings.worker.instance or settings.kafka.client == "embedded":
+    """How long a group waits for a dead member; None: there is no group."""
+    if settings.kafka.client == "embedded":
         return None
     return settings.timings.session_timeout_ms / 1000

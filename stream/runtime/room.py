@@ -18,6 +18,18 @@ SAY_EVERY_S = 60.0
 SILENT_S = 2.0
 """So long a worker says nothing while it has no partition yet."""
 
+SETTLED_S = 5.0
+"""So long after a dead member's session the group has given its partitions to others."""
+
+UNSETTLED = (
+    "if a worker ended without a word, the group waits so long yet for its session to end (the "
+    "same worker.instance at its restart spares that); or others have all partitions"
+)
+SPARE = (
+    "all partitions have a worker: this one is spare, and begins when one of them ends; events in "
+    "more partitions give it work"
+)
+
 LOOK_S = 40.0
 """One look: an administrator's client is made, three topics may be widened, and shown."""
 
@@ -45,7 +57,7 @@ class Room:
     Args:
         look: how many partitions have one now; widens the outputs, if it may.
         known: what the last look gave.
-        session_s: of a member that left without a word; None: a worker's name spares the wait.
+        session_s: of a member that left without a word; None: there is no group.
         deadlined: puts a deadline on calls that can hang.
 
     Attributes:
@@ -69,6 +81,7 @@ class Room:
         self._deadlined = deadlined
         self._look_at = self._say_at = self._began_at = clock.monotonic()
         self._session_s = session_s
+        self._has_said_none_came = False
         self.waiting: set[int] = set()
 
     def admitted(self, assigned: Collection[int]) -> set[int]:
@@ -87,17 +100,17 @@ class Room:
         return ready
 
     def _say_none_came(self, session_s: float) -> None:
-        """Once, unless the first partitions come soon: a group waits for its dead, too."""
+        """Unless the first partitions come soon: that a group waits for its dead, then why."""
         waited_s = self._clock.monotonic() - self._began_at
-        if not self.waiting and waited_s < SILENT_S:
-            return
-        self._session_s = None
-        if not self.waiting:
+        if self.waiting:
+            self._session_s = None
+        elif waited_s >= session_s + SETTLED_S:
+            self._session_s = None
+            self._telemetry.say(Event.NO_PARTITIONS_YET, why=SPARE)
+        elif waited_s >= SILENT_S and not self._has_said_none_came:
+            self._has_said_none_came = True
             self._telemetry.say(
-                Event.NO_PARTITIONS_YET,
-                within_s=max(0.0, session_s - waited_s),
-                why="if a worker ended without a word, the group waits so long yet for its session "
-                "to end; a name (worker.instance) spares that; or others have all partitions",
+                Event.NO_PARTITIONS_YET, within_s=max(0.0, session_s - waited_s), why=UNSETTLED
             )
 
     def drop(self, gone: Collection[int]) -> None:

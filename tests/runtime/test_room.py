@@ -2,7 +2,11 @@
 
 from contextlib import nullcontext
 
+import pytest
+
+from stream.config import from_mapping
 from stream.errors import Retryable
+from stream.runtime import assembly
 from stream.runtime.room import LOOK_EVERY_S, SAY_EVERY_S, Room
 from stream.runtime.topics import Width
 from stream.telemetry import Event
@@ -108,15 +112,55 @@ def test_a_worker_without_partitions_says_how_long_that_may_last() -> None:
     assert "worker.instance" in str(fields["why"])
 
 
+def test_a_worker_that_stays_without_partitions_says_that_it_is_spare() -> None:
+    """Once the session of any dead member is over; an hour of idling adds nothing to that."""
+    room, clock, diary = _lonely(session_s=6.0)
+    for _ in range(3600):
+        clock.sleep(1.0)
+        room.admitted(())
+
+    (_, first), (event, fields) = diary.said
+    assert event is Event.NO_PARTITIONS_YET
+    assert "within_s" in first
+    assert "within_s" not in fields
+    assert "this one is spare" in str(fields["why"])
+
+
+def test_one_that_gets_a_partition_late_is_not_called_spare() -> None:
+    """Neither then, nor when it loses that partition again: what was revoked is said anyway."""
+    room, clock, diary = _lonely(session_s=6.0)
+    clock.sleep(5.0)
+    room.admitted(())
+    clock.sleep(4.0)
+    room.admitted({0})
+    room.drop({0})
+    clock.sleep(60.0)
+    room.admitted(())
+
+    assert len(diary.said) == 1
+
+
+@pytest.mark.parametrize("instance", [None, "c"])
+def test_every_worker_of_a_group_speaks_of_it(instance: str | None) -> None:
+    """A name spares its own restart the wait; it makes no partition for a spare worker."""
+    kafka = {"client": "confluent"}
+    settings = from_mapping({
+        "pipeline": "p", "kafka": kafka, "model": {"factory": "stream.models:logistic_regression"},
+        "worker": {} if instance is None else {"instance": instance},
+    })  # fmt: skip
+
+    assert assembly._session_s(settings) == settings.timings.session_timeout_ms / 1000
+
+
 def test_partitions_that_come_soon_are_no_reason_to_speak() -> None:
-    """Nor later ones; nor has a worker with a name to wait."""
+    """Nor later ones; nor is there anything to wait for without a group."""
     room, clock, diary = _lonely(session_s=6.0)
     clock.sleep(1.0)
     room.admitted({0})
     clock.sleep(60.0)
     room.admitted(())
-    named, clock, other = _lonely(session_s=None)
+    alone, clock, other = _lonely(session_s=None)
     clock.sleep(60.0)
-    named.admitted(())
+    alone.admitted(())
 
     assert diary.said == other.said == []
