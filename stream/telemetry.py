@@ -21,6 +21,7 @@ class Event(StrEnum):
 
     WORKER_STARTED = "worker_started"  # before the first poll
     WORKER_STOPPED = "worker_stopped"  # after the last commit; its counters
+    MOSTLY_REFUSED = "mostly_refused"  # at the end: over half of at least 20 records were; why
     WORKER_DRAINING = "worker_draining"  # a stop signal came
     PROGRESS = "progress"  # every ten seconds; counters, what is paused, scores
     PARTITIONS_ASSIGNED = "partitions_assigned"
@@ -102,6 +103,8 @@ class Telemetry:
         self.clean = (scrubber or Scrubber()).clean
         """Makes any text fit to be said."""
         self.counters: Counter[Metric] = Counter()
+        self.reasons: Counter[str] = Counter()
+        """Why records were refused; there are no more reasons than `core.event.Reason` has."""
         self.always: Mapping[str, object] = {}
         """Fields that end every line: under a supervisor, which worker speaks."""
         self.listener: Callable[[Event, Mapping[str, object]], None] | None = None

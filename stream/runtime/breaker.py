@@ -41,6 +41,11 @@ class Limit:
 NEVER = Limit(window=1, share=1.0)
 
 
+def reason_of(refusal: Output) -> str:
+    """Why a record was refused, as its quarantine record says."""
+    return (dict(refusal.headers)["stream.reason"] or b"").decode()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What came of a rehearsal: so many of the next records would be refused."""
@@ -84,7 +89,7 @@ class Breaker:
     def trips(self, task: Task, refusal: Output) -> bool:
         """Count a refusal; whether it is one too many, and the task is paused from now on."""
         refused, n, limit = self._refused[task.partition], task.state.n, self._limit
-        refused.append((n, (dict(refusal.headers)["stream.reason"] or b"").decode()))
+        refused.append((n, reason_of(refusal)))
         while refused[0][0] <= n - limit.window:
             refused.popleft()
         task.is_paused = limit.is_over(len(refused), limit.window)

@@ -1,5 +1,6 @@
 """The command `run`: a worker's life, from the recipe to the last commit."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 
@@ -12,7 +13,10 @@ from stream.runtime.fitting import fitted
 from stream.runtime.house import House
 from stream.runtime.keys import snapshot_keys
 from stream.runtime.topics import Width, ready_topics, widened
-from stream.telemetry import Event
+from stream.telemetry import Event, Metric, Telemetry
+
+SEEN_MIN = 20
+"""Of fewer records a share tells nothing."""
 
 
 def work(house: House, *, until_end: bool) -> None:
@@ -51,7 +55,24 @@ def work(house: House, *, until_end: bool) -> None:
         process.collect_rarely()
         memory.watch()
         worker.run()
+    say_if_mostly_refused(telemetry)
     telemetry.say(Event.WORKER_STOPPED, **telemetry.counted())
+
+
+def say_if_mostly_refused(telemetry: Telemetry) -> None:
+    """A worker that refuses nearly everything ends well, and yet nothing came of its work."""
+    seen_n, refused_n = telemetry.counters[Metric.RECORDS], telemetry.counters[Metric.REJECTED]
+    if seen_n < SEEN_MIN or 2 * refused_n <= seen_n:
+        return
+    ((reason, n),) = telemetry.reasons.most_common(1)
+    telemetry.say(
+        Event.MOSTLY_REFUSED,
+        level=logging.WARNING,
+        why=f"{refused_n} of {seen_n} records ({100 * refused_n // seen_n} %) were refused, "
+        f"most often as {reason} ({n})",
+        then="`stream quarantine list` shows them and why; `stream quarantine redrive` sends them "
+        "again once that is mended",
+    )
 
 
 def _look_for_room(house: House) -> Width:

@@ -20,7 +20,7 @@ from stream.core.event import Channel, Output, Record
 from stream.errors import BadInput, CommitLost, Misconfigured, Retryable
 from stream.ports import Committed, Log, Polled
 from stream.runtime.backoff import BackOff
-from stream.runtime.breaker import NEVER, Breaker, Limit
+from stream.runtime.breaker import NEVER, Breaker, Limit, reason_of
 from stream.runtime.pace import RECORDS_MAX, Pace, Rhythm
 from stream.runtime.restore import Sources
 from stream.runtime.room import Everywhere, Room
@@ -342,6 +342,8 @@ class Worker:
         for output in self._outputs:
             if output.channel is not _PREDICTIONS:
                 self._telemetry.count(_COUNTED[output.channel])
+                if output.channel is _QUARANTINE:
+                    self._telemetry.reasons[reason_of(output)] += 1
         self._outputs.clear()
 
     def _say_unreachable(self, error: Retryable) -> None:

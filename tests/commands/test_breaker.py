@@ -11,6 +11,7 @@ breaker_window = 20
 breaker_share = 0.5
 """
 JUNK = '{"features": {"x": [1]}, "label": true}\n'
+NO_FEATURES = '{"features": {}, "label": true}\n'
 GOOD = '{"features": {"x": 0.5}, "label": true}\n'
 
 
@@ -60,6 +61,22 @@ def test_a_worker_stays_up_paused_and_a_share_of_one_goes_on(project: Project) -
     assert "partition_resumed partition=0 next_offset=41" in done.err
     assert status.json["partitions"][0]["paused"] is False
     assert len(project.records(Channel.QUARANTINE)) == 60
+
+
+def test_a_job_that_refused_nearly_everything_warns_of_it(project: Project) -> None:
+    """It ends well, below the breaker's window: an operator yet reads a warning with the reason."""
+    project.configure(EMBEDDED + MODEL)
+    project.write("events.jsonl", GOOD * 2 + NO_FEATURES * 8 + JUNK * 30)
+    assert project.stream("produce", "events.jsonl").code == 0
+
+    done = project.stream("run", "--until-end")
+
+    assert done.code == 0, done
+    *_, warned, stopped = done.err.splitlines()
+    assert "worker_stopped" in stopped
+    assert "WARNING mostly_refused" in warned
+    assert "38 of 40 records (95 %) were refused, most often as bad_feature (30)" in warned
+    assert "stream quarantine list" in warned
 
 
 def test_a_restart_after_the_cause_was_mended_goes_on(project: Project) -> None:
