@@ -18,7 +18,7 @@ from stream.core.codec import Codec
 from stream.core.event import Event, Kind
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
-from stream.runtime.commands import init, rows
+from stream.runtime.commands import init, rows, samples
 from stream.runtime.commands.guesses import guess
 from stream.runtime.commands.rows import Columns
 from stream.runtime.preparation import prepare
@@ -175,6 +175,119 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
         _starts(path, tmp_path)
 
     assert (tmp_path / "stream.toml").read_text() == "mine"
+
+
+def _sample(tmp_path: Path, lines: Iterable[str], name: str = "sample.jsonl") -> Path:
+    path = tmp_path / name
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_one_nested_object_in_one_event_is_no_features_field(tmp_path: Path) -> None:
+    """The other events are flat, so all of them are taken as flat, and the object is ignored."""
+    lines = [json.dumps({"id": n, "y": n % 2 > 0, "a": n / 2}) for n in range(9)]
+    path = _sample(tmp_path, [*lines, '{"id": 9, "y": false, "a": 2.5, "o": {"p": 1}}'])
+
+    settings, _, events = _starts(path, tmp_path)
+
+    assert (settings.events.features, settings.events.ignore) == ("*", ("o",))
+    assert '"o",  # it holds objects or lists' in (tmp_path / "stream.toml").read_text()
+    assert [event.features for event in events] == [{"a": n / 2} for n in range(9)] + [{"a": 2.5}]
+
+
+def test_a_field_that_is_always_null_is_not_taken_for_the_label(tmp_path: Path) -> None:
+    """Nothing is known of it: it is neither guessed, nor taken when somebody names it."""
+    lines = [json.dumps({"outcome_x": str(n % 2), "a": n, "n": None}) for n in range(3)]
+    path = _sample(tmp_path, lines)
+
+    with pytest.raises(BadInput, match=r'name it with --label: one of "outcome_x", "a"$'):
+        _starts(path, tmp_path)
+    with pytest.raises(BadInput, match='"n" is no number, word or bool in any event'):
+        _starts(path, tmp_path, label="n")
+    nested = _sample(tmp_path, ['{"features": {"x": 1}, "label": null}'] * 3, "nested.jsonl")
+    settings, kind, events = _starts(nested, tmp_path, force=True)
+    assert (kind, settings.events.ignore, len(events)) == (Kind.ANOMALY, (), 3)
+
+
+def test_a_column_called_label_is_the_label_though_it_has_one_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name says it; that the sample holds one value only is said."""
+    path = _sample(tmp_path, ["a;b;label", "1;2;x"], "d.csv")
+
+    settings, kind, events = _starts(path, tmp_path)
+
+    assert (settings.events.label, kind, events[0].label) == ("label", Kind.MULTICLASS, "x")
+    assert "the sample has only one value of it" in capsys.readouterr().out
+    assert "the sample has only one value of it" in (tmp_path / "stream.toml").read_text()
+
+
+def test_labels_of_several_json_types_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the screen and in the file: a worker would refuse those unlike its first."""
+    lines = [json.dumps({"a": n, "label": label}) for n, label in enumerate(("1", 1, True, "b"))]
+
+    init.write(
+        _sample(tmp_path, lines), out=tmp_path / "s.toml", force=False, label=None, own_id=None,
+        pipeline=None,
+    )  # fmt: skip
+
+    said = "the labels are of several JSON types (2 strings, 1 numbers, 1 bools)"
+    assert f"warning: {said}" in capsys.readouterr().out
+    assert f"# Of this sample: {said}" in (tmp_path / "s.toml").read_text()
+
+
+def test_lines_that_are_no_event_are_skipped_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One bad line does not end it; a file without any event does."""
+    bad = ["NaN", '{"a": 1e400}', "oops", "[1,2]"]
+    good = [json.dumps({"a": n, "label": n % 2 > 0}) for n in range(8)]
+    words: dict[str, Any] = {"force": True, "label": None, "own_id": None, "pipeline": None}
+    out = tmp_path / "s.toml"
+
+    init.write(_sample(tmp_path, [*good[:2], *bad, *good[2:]]), out=out, **words)
+    objects = capsys.readouterr().out
+    init.write(_sample(tmp_path, ["a,label", "1,2", "1", "3,4"], "s.csv"), out=out, **words)
+    cells = capsys.readouterr().out
+
+    assert "4 of 12 lines are no events and would be refused: line 3: NaN is no number" in objects
+    assert "line 4: 1e400 is too large a number; line 5: is not JSON" in objects
+    assert "1 of 3 lines is no event and would be refused: line 3: 1 cells, the header" in cells
+    with pytest.raises(BadInput, match=r"4 of 4 lines are no events .* give a file with events"):
+        init.write(_sample(tmp_path, bad), out=out, **words)
+
+
+def test_of_a_long_file_only_the_beginning_is_read(tmp_path: Path) -> None:
+    """So it is quick however long the file is: what comes after the sample is never parsed."""
+    row = '{"a": 1.5, "label": true}'
+    rest = ["not an event"] * 3
+    path = _sample(tmp_path, [row] * init.SAMPLE_RECORDS + rest)
+
+    sample = samples.read(path, n=init.SAMPLE_RECORDS)
+    table = _sample(tmp_path, ["a,label", *["1,2"] * init.SAMPLE_RECORDS, *rest], "long.csv")
+    of_table = samples.read(table, n=init.SAMPLE_RECORDS)
+
+    assert (sample.lines_n, sample.bad_n) == (init.SAMPLE_RECORDS, 0)
+    assert (of_table.lines_n, of_table.bad_n) == (init.SAMPLE_RECORDS, 0)
+
+
+@pytest.mark.parametrize(("refused_n", "is_told"), [(1, False), (3, True)])
+def test_a_configuration_that_would_refuse_much_of_its_own_sample_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], refused_n: int, *, is_told: bool
+) -> None:
+    """More than a tenth, with the most frequent reason; the worker's own decoder decides."""
+    lines = [json.dumps({"a": 1e16 if n < refused_n else n, "label": n % 2 > 0}) for n in range(20)]
+
+    init.write(
+        _sample(tmp_path, lines), out=tmp_path / "s.toml", force=False, label=None, own_id=None,
+        pipeline=None,
+    )  # fmt: skip
+
+    said = "3 of 20 events would be refused, most of them as out_of_range (feature"
+    assert (said in capsys.readouterr().out) == is_told
+    assert (said in (tmp_path / "s.toml").read_text()) == is_told
 
 
 _names = st.text(min_size=1, max_size=12)

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ LABELS = (
     "spam", "default", "clicked", "click", "converted", "late", "delayed", "survived", "response",
 )  # fmt: skip
 POSITIVE = ("true", "1", "yes", "y", "t", "p", "pos", "positive", "up", "fraud", "spam", "churn")
-CLASSES_MAX = 20
-"""Whole numbers with more different values are amounts, not classes."""
+CLASSES_MAX = 20  # whole numbers with more different values are amounts, not classes
 
 COUNTED_N = 100  # a shorter run of whole numbers may be anything
 ALIKE_N = 20  # of each kind: with fewer, that they can be told apart says nothing
+NEARLY_ALL = 0.9  # of the events
 TIME_MS_MIN = 631_152_000_000  # 1990: a smaller number is no epoch that a file would hold
 STRING_CHARS_MAX = 256
 
@@ -43,6 +43,7 @@ class Guess:
         ignored: fields that are no features, each with why.
         times: fields that say when an event happened; they are ignored too.
         names: of the features.
+        mixed: of which JSON types the labels are, if of several; else "".
     """
 
     features: str | None
@@ -54,6 +55,7 @@ class Guess:
     ignored: Mapping[str, str]
     times: Sequence[str]
     names: Sequence[str]
+    mixed: str
 
 
 def guess(
@@ -74,6 +76,10 @@ def guess(
         if name is not None and name not in known:
             hint = did_you_mean(name, known)
             raise BadInput(f"{option}: there is no field {show(name)} in the sample; {hint}")
+    if label is not None and not _values_of(record.get(label) for record in records):
+        raise BadInput(
+            f"--label: {show(label)} is no number, word or bool in any event; name another field"
+        )
     nested = _nested(records, known)
     columns = {name: [record.get(name) for record in records] for name in known if name != nested}
     id_ = own_id or _id(columns, label)
@@ -82,13 +88,19 @@ def guess(
     why = "as named"
     if label is None:
         label, why = _label(columns, usable, is_csv=is_csv)
-    kind, positive = _kind(columns[label]) if label else (Kind.ANOMALY, None)
+    kind, positive, mixed = Kind.ANOMALY, None, ""
+    if label is not None:
+        columns[label] = [value if _is_scalar(value) else None for value in columns[label]]
+        kind, positive = _kind(columns[label])
+        mixed = _mixed(columns[label])
     rest = {name: columns[name] for name in usable if name != label}
     ignored = {name: reason for name in rest if (reason := _no_feature(rest[name]))}
     if nested is not None:
-        ignored = dict.fromkeys(rest, "it is neither label, id nor a feature")
-        inner = [record.get(nested) or {} for record in records]
-        names = list(dict.fromkeys(name for each in inner for name in each))
+        # "label" is the label's field by default, and cannot be ignored then.
+        others = [name for name in rest if label or name != "label"]
+        ignored = dict.fromkeys(others, "it is neither label, id nor a feature")
+        inner = (each for r in records if isinstance(each := r.get(nested), dict))
+        names = list(dict.fromkeys(chain.from_iterable(inner)))
     else:
         names = [name for name in rest if name not in ignored]
         if label is not None and kind in (Kind.BINARY, Kind.REGRESSION):
@@ -100,19 +112,17 @@ def guess(
         raise BadInput("the sample has no feature: numbers, words or bools beside label and id")
     return Guess(
         features=nested, label=label, why_label=why, kind=kind, positive=positive, id=id_,
-        ignored=ignored, times=times, names=names,
+        ignored=ignored, times=times, names=names, mixed=mixed,
     )  # fmt: skip
 
 
 def _nested(records: Sequence[Record], known: Sequence[str]) -> str | None:
     """The field with the object of features."""
-    objects = [
-        name for name in known
-        if any(isinstance(r.get(name), dict) for r in records)
-        and all(isinstance(r.get(name), dict | None) for r in records)
-    ]  # fmt: skip
-    if "features" in objects:
+    counted = Counter(n for r in records for n, value in r.items() if isinstance(value, dict))
+    if counted["features"]:
         return "features"
+    # An object in a few events is an odd field: taken for the features it would refuse the others.
+    objects = [name for name in known if counted[name] >= NEARLY_ALL * len(records)]
     return objects[0] if len(objects) == 1 else None
 
 
@@ -152,10 +162,13 @@ def _label(
     columns: Mapping[str, Sequence[Any]], usable: Sequence[str], *, is_csv: bool
 ) -> tuple[str | None, str]:
     """The label's field, and how it was found."""
+    usable = [name for name in usable if _values_of(columns[name])]
     plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(usable)}
+    plain |= {name: name for name in usable if name == "label"}
     for word in LABELS:
-        if word in plain and _is_label(columns[plain[word]]):
-            return plain[word], "by its name"
+        name = plain.get(word)
+        if name is not None and (name == "label" or _is_label(columns[name])):
+            return name, _by_name(columns[name])
     begins = [
         n for n in usable if re.match(r"(?:is|has|was)_?[A-Z_a-z]", n) and _is_two(columns[n])
     ]
@@ -166,12 +179,38 @@ def _label(
     bools = [name for name in usable if all(isinstance(v, bool | None) for v in columns[name])]
     if len(bools) == 1:
         return bools[0], "the only field that is true or false"
+    single = [plain[word] for word in LABELS if word in plain and _is_two(columns[plain[word]])]
+    if single:
+        return single[0], _by_name(columns[single[0]])
     if usable:
         raise BadInput(
             "no field looks like the label; name it with --label: one of "
             + ", ".join(show(name) for name in usable[:20])
         )
     return None, "there is none"
+
+
+def _by_name(values: Sequence[Any]) -> str:
+    is_one = len(set(map(repr, _values_of(values)))) == 1
+    return "by its name" + ("; the sample has only one value of it" if is_one else "")
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _values_of(values: Iterable[Any]) -> list[Any]:
+    """The numbers, words and bools among what a field holds."""
+    return [value for value in values if _is_scalar(value)]
+
+
+def _mixed(values: Sequence[Any]) -> str:
+    """Of which JSON types labels are, the most frequent first; "": all are of one."""
+    counted = Counter(
+        "bools" if isinstance(v, bool) else "strings" if isinstance(v, str) else "numbers"
+        for v in _values_of(values)
+    )
+    return ", ".join(f"{n} {what}" for what, n in counted.most_common()) if len(counted) > 1 else ""
 
 
 def _is_two(values: Sequence[Any]) -> bool:
@@ -189,11 +228,11 @@ def _is_label(values: Sequence[Any]) -> bool:
 def _kind(values: Sequence[Any]) -> tuple[Kind, Any]:
     """What a model has to do, and which of two values is true."""
     counted = Counter(value for value in values if value is not None)
-    if all(isinstance(value, bool) for value in counted):
+    if all(isinstance(value, bool | None) for value in values):  # `counted` cannot tell True from 1
         return Kind.BINARY, None
     if set(counted) <= {0, 1}:
         return Kind.BINARY, next((value for value in counted if value == 1), 1)
-    if len(counted) <= 2:  # noqa: PLR2004
+    if len(counted) == 2:  # noqa: PLR2004
         named = (v for word in POSITIVE for v in counted if str(v).lower() == word)
         # The rarer one is what people look for.
         return Kind.BINARY, next(named, min(counted, key=lambda value: counted[value]))

@@ -3,20 +3,21 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stream.core.event import Kind
 from stream.core.spec import EventShape
-from stream.errors import BadInput, Misconfigured, Usage
+from stream.errors import Misconfigured, Usage
 from stream.printable import escaped
-from stream.runtime.commands import rows, screen
+from stream.runtime.commands import samples, screen
 from stream.runtime.commands.guesses import Guess, guess
-from stream.runtime.commands.rows import Columns
 
-SAMPLE_RECORDS = 20_000
+SAMPLE_RECORDS = 5_000
+"""More would tell the same, and take longer than anybody waits without a word."""
+
+REFUSED_SHARE_MAX = 0.1
 
 MODELS = {
     Kind.BINARY: ("logistic_regression", "true or false", "adaptive_random_forest"),
@@ -25,8 +26,6 @@ MODELS = {
     Kind.ANOMALY: ("half_space_trees", "how odd an event is, without any label", None),
 }
 """By what there is to do: the ready model, what it is for, and one that is slower and stronger."""
-
-_NO_NAME = "\x00"  # no field of a file is called that: each column stays what it is
 
 
 def write(
@@ -41,7 +40,7 @@ def write(
     """Write a configuration that fits a file, and say how to go on.
 
     Args:
-        path: `.jsonl` or `.csv`, either with `.gz`; of it the first 20,000 records are looked at.
+        path: `.jsonl` or `.csv`, either with `.gz`; of it the first 5,000 lines are looked at.
         out: the configuration to write.
         force: whether a file that is there may be overwritten.
         label: the label's field; None: it is guessed.
@@ -52,25 +51,36 @@ def write(
     """
     if out.exists() and not force:
         raise Usage(f"{out}: is there already; --force overwrites it, --out names another file")
-    records = list(islice(_records(path), SAMPLE_RECORDS))
-    if not records:
-        raise BadInput(f"{path}: holds no event; give a file with some")
-    is_csv = ".csv" in path.name.lower()
-    found = guess(records, label=label, own_id=own_id, is_csv=is_csv)
+    sample = samples.read(path, n=SAMPLE_RECORDS)
+    found = guess(sample.records, label=label, own_id=own_id, is_csv=sample.is_csv)
+    warnings = _warnings(sample, found)
     name = _pipeline(pipeline or path.name.partition(".")[0])
-    text = configuration(found, name, sample=path.name, n=len(records))
+    text = configuration(found, name, sample=path.name, n=len(sample.records), warnings=warnings)
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Misconfigured(f"{out}: cannot be written: {error.strerror}; name another") from None
-    _tell(found, path, out, is_csv=is_csv)
+    _tell(found, path, out, is_csv=sample.is_csv, warnings=warnings)
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """What `produce` would send, every column under its own name."""
-    shape = EventShape(id=_NO_NAME, label=f"{_NO_NAME}label", flat=True)
-    for record in rows.read(path, shape=shape, columns=Columns()):
-        yield json.loads(record.value)
+def _warnings(sample: samples.Sample, found: Guess) -> list[str]:
+    """What will not go well with such events, for the screen and for the file."""
+    said = [sample.said()] if sample.bad_n else []
+    if found.mixed:
+        said.append(
+            f"the labels are of several JSON types ({found.mixed}): they are learned "
+            "right only if they are of one; let whoever sends them agree on it"
+        )
+    shape = EventShape(
+        id=found.id or "id", label=found.label or "label", positive=found.positive,
+        flat=found.features is None, features=found.features or "features",
+        ignore=frozenset((*found.ignored, *found.times)),
+    )  # fmt: skip
+    refused_n, why = samples.refused(sample, shape, found.kind)
+    if refused_n > REFUSED_SHARE_MAX * len(sample.records):
+        n = len(sample.records)
+        said.append(f"{refused_n} of {n} events would be refused, most of them as {why}")
+    return said
 
 
 def _pipeline(text: str) -> str:
@@ -78,12 +88,15 @@ def _pipeline(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-") or "events"
 
 
-def configuration(found: Guess, pipeline: str, *, sample: str, n: int) -> str:
+def configuration(
+    found: Guess, pipeline: str, *, sample: str, n: int, warnings: Sequence[str] = ()
+) -> str:
     """The TOML file."""
     model, when, stronger = MODELS[found.kind]
     lines = [
         f"# Written by `stream init` after the first {n:,} events of {escaped(sample)}.",
         "# Every key is in docs/CONFIGURATION.md; `stream check` says whether all of it fits.",
+        *(f"# Of this sample: {escaped(warning)}." for warning in warnings),
         "",
         "# The consumer group, and the beginning of the topics' names.",
         f"pipeline = {_toml(pipeline)}",
@@ -145,7 +158,7 @@ def _toml(value: Any) -> str:
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
-def _tell(found: Guess, path: Path, out: Path, *, is_csv: bool) -> None:
+def _tell(found: Guess, path: Path, out: Path, *, is_csv: bool, warnings: Sequence[str]) -> None:
     """What was found, and what to type next."""
     model, *_ = MODELS[found.kind]
     label = "no label" if found.label is None else f'label "{found.label}" ({found.why_label})'
@@ -155,6 +168,8 @@ def _tell(found: Guess, path: Path, out: Path, *, is_csv: bool) -> None:
     screen.say(f"{out}: {features}, {label}, model {model}")
     for name, why in found.ignored.items():
         screen.say(f'not a feature: "{name}": {why}')
+    for warning in warnings:
+        screen.say(f"warning: {warning}")
     options = f" --time {shlex.quote(found.times[0])}" if is_csv and found.times else ""
     options += " --no-label" if is_csv and found.label is None else ""
     file, configured = shlex.quote(str(path)), shlex.quote(str(out))

@@ -100,10 +100,7 @@ def survey(
         BadInput: with the file, the line and what is wrong there.
         Usage: a column is named for lines of JSON, or one column for two things.
     """
-    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
-    if suffix is None:
-        raise BadInput(f"{path}: cannot tell what this is; name a file {', '.join(SUFFIXES)}")
-    if suffix.startswith(".csv"):
+    if suffix_of(path).startswith(".csv"):
         return _surveyed(path, shape, columns, stopped)
     names = [name for name in Columns.__dataclass_fields__ if getattr(columns, name)]
     given = [f"--{name.replace('_', '-')}" for name in names]
@@ -111,6 +108,14 @@ def survey(
         raise Usage(f"{', '.join(given)}: only for CSV; lines of JSON are sent as they are")
     records_n = sum(1 for _ in takewhile(lambda _: not stopped(), _objects(path)))
     return Survey(records_n=records_n, said=(), records=partial(_objects, path))
+
+
+def suffix_of(path: Path) -> str:
+    """Which of `SUFFIXES` a file has. Raises: BadInput: none."""
+    suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
+    if suffix is None:
+        raise BadInput(f"{path}: cannot tell what this is; name a file {', '.join(SUFFIXES)}")
+    return suffix
 
 
 def event_time_ms(text: str) -> int:
@@ -137,8 +142,18 @@ def event_time_ms(text: str) -> int:
     return timestamp_ms
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """The lines with their ends, as text."""
+def lines(path: Path) -> Iterator[str]:
+    """The lines with their ends, as text. Raises: BadInput: the file, or a line is no UTF-8."""
+    for number, line in enumerate(raw_lines(path), 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            byte = f"byte {error.start + 1}"
+            raise BadInput(f"{path} line {number}: {byte} is no UTF-8; save it as UTF-8") from None
+
+
+def raw_lines(path: Path) -> Iterator[bytes]:
+    """The lines with their ends, as they are. Raises: BadInput: the file cannot be read."""
     number = 0
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
@@ -146,10 +161,7 @@ def _lines(path: Path) -> Iterator[str]:
         with _opened(path) as file:
             for line in file:
                 number += 1
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        byte = f"byte {error.start + 1}"
-        raise BadInput(f"{path} line {number}: {byte} is no UTF-8; save it as UTF-8") from None
+                yield line
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BadInput(
             f"{path} line {number + 1}: not whole gzip data ({error}); get the file again"
@@ -165,7 +177,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _objects(path: Path) -> Iterator[Outgoing]:
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(lines(path), 1):
         text = line.rstrip("\r\n")
         if not text.strip():
             continue
@@ -187,7 +199,7 @@ def _no_constant(name: str) -> NoReturn:
 def _surveyed(
     path: Path, shape: EventShape, columns: Columns, stopped: Callable[[], bool]
 ) -> Survey:
-    delimiter = columns.delimiter or delimiter_of(list(islice(_lines(path), _SAMPLE_LINES)))
+    delimiter = columns.delimiter or delimiter_of(list(islice(lines(path), _SAMPLE_LINES)))
     rows = _rows(path, delimiter)
     _, header = next(rows)
     layout = _Layout.of(path, header, shape=shape, columns=columns)
@@ -231,12 +243,9 @@ def _at(path: Path, line: int) -> Iterator[None]:
 
 def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The header and the rows, each with the line that it ends on; blank lines are none."""
-    reader = csv.reader(_lines(path), strict=True, delimiter=delimiter)
+    reader = csv.reader(lines(path), strict=True, delimiter=delimiter)
     try:
-        header = next(reader, None)
-        if not header:
-            raise BadInput(f"{path} line 1: no header; write the columns' names there")
-        header = [name.strip() for name in header]
+        header = header_of(path, reader)
         yield 1, header
         for row in reader:
             if not row:
@@ -249,6 +258,24 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, row
     except csv.Error as error:
         raise BadInput(f"{path} line {reader.line_num}: is not CSV: {error}") from None
+
+
+def header_of(path: Path, rows: Iterator[list[str]]) -> list[str]:
+    """The columns' names. Raises: BadInput: there is no header; csv.Error."""
+    header = next(rows, None)
+    if not header:
+        raise BadInput(f"{path} line 1: no header; write the columns' names there")
+    return [name.strip() for name in header]
+
+
+def check_header(path: Path, header: Sequence[str]) -> None:
+    """Raises: BadInput: a column has no name, or another one's."""
+    if "" in header:
+        number = header.index("") + 1
+        raise BadInput(f"{path} line 1: column {number} has no name; write one in the header")
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise BadInput(f"{path} line 1: the column {show(twice)} is there twice; rename one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,13 +294,8 @@ class _Layout:
         cls, path: Path, header: Sequence[str], *, shape: EventShape, columns: Columns
     ) -> "_Layout":
         """Find the columns. Raises: BadInput: one is missing, nameless or there twice; Usage."""
-        if "" in header:
-            number = header.index("") + 1
-            raise BadInput(f"{path} line 1: column {number} has no name; write one in the header")
+        check_header(path, header)
         where = {name: index for index, name in enumerate(header)}
-        if len(where) < len(header):
-            twice = next(name for name in header if header.count(name) > 1)
-            raise BadInput(f"{path} line 1: the column {show(twice)} is there twice; rename one")
         for name in (columns.label, columns.id, columns.key, columns.time):
             if name is not None and name not in where:
                 hint = did_you_mean(name, header)
