@@ -19,7 +19,7 @@ public class Produce {
       settings.put("value.serializer", ByteArraySerializer.class.getName());
       try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(settings)) {
         for (int i = 0; i < Integer.parseInt(arguments[2]); i++) {
-          String event = "{\"id\":\"java-" + codec + "-" + i + "\",\"features\":{\"x\":" + i + "}}";
+          String event = "{\"id\":\"java-" + codec + "-" + i + "\",\"features\":{\"x\":" + i + "},\"label\":" + (i % 3 == 0) + "}";
           byte[] value = event.getBytes(StandardCharsets.UTF_8);
           producer.send(new ProducerRecord<>(arguments[1], 0, null, value));
         }

@@ -39,7 +39,8 @@ def world(kafka: LocalKafka) -> Iterator[KafkaWorld]:
 
 def event(producer: str, codec_name: str, i: int) -> bytes:
     """As Produce.java writes it."""
-    return f'{{"id":"{producer}-{codec_name}-{i}","features":{{"x":{i}}}}}'.encode()
+    label = "true" if i % 3 == 0 else "false"
+    return f'{{"id":"{producer}-{codec_name}-{i}","features":{{"x":{i}}},"label":{label}}}'.encode()
 
 
 def send_with_java(kafka: LocalKafka, topic: str) -> None:
