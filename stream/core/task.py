@@ -102,8 +102,8 @@ class Task:
         """
         state = self.state
         assert record.offset >= state.next_offset, "records come in order, each once"  # noqa: S101
-        key = record.key
-        if record.headers or (key is not None and len(key) > self._key_bytes_max):
+        key, headers = record.key, record.headers
+        if headers or (key is not None and len(key) > self._key_bytes_max):
             event = oversize(record, bytes_max=self._key_bytes_max) or self._decode(record.value)
         else:
             event = self._decode(record.value)
@@ -150,8 +150,8 @@ class Task:
             alarms = state.detectors.update(error, signal, label, features)
         except BaseException as raised:  # noqa: BLE001
             return self._fail(record, raised)
-        published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, record.key, value)]
-        if self._travelling and record.headers:
+        published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, key, value)]
+        if headers and self._travelling:
             published[0] = outputs.with_headers(published[0], record, self._travelling)
         if fault is None:
             state.digest = _hash(value, state.digest)
