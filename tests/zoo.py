@@ -332,12 +332,6 @@ ANOMALY: dict[str, Make] = {
         n_models=3, height=4, window_size=20
     ),
 }
-ORDERED_BY_SETS = frozenset(
-    {"AMFClassifier", "HoeffdingAdaptiveTree", "KNNClassifier", "KNNClassifier, SWINN", "NoChange"}
-)
-"""River keeps their classes in a set: of strings it has another order once it was unpickled, and
-then the last digits, or the order, of probabilities differ. With whole numbers they do not."""
-
 ZOO: dict[str, Make] = BINARY | MULTICLASS | REGRESSION | ANOMALY
 
 

@@ -10,6 +10,8 @@ River's distributions carry a generator each, of 2.5 KB, to draw samples with; n
 ever does. A forest of 10 trees has thousands: nine tenths of its state, and of the time to pickle
 it. One that was seeded by the operating system comes back as a new one.
 
+A set of an estimator comes back in the order in which it is walked through (`set_order`).
+
 What numpy, bound methods, partials and members of enumerations are rebuilt with are functions of
 ours (`rebuilding`), since theirs could be made to do anything. Nothing else differs from
 `pickle.dumps`, and `pickle.loads` reads it.
@@ -25,7 +27,10 @@ from itertools import chain
 from types import MemberDescriptorType
 from typing import Any, NamedTuple
 
+from river import base
+
 from stream.core import fused, rebuilding
+from stream.core.set_order import insertion_order
 
 _PROTOCOL = 5
 _KNOWN_MAX = 8
@@ -45,6 +50,7 @@ class _Pickler(pickle.Pickler):
     def __init__(self, file: io.BytesIO, protocol: int) -> None:
         super().__init__(file, protocol)
         self._unseeded: set[int] = set()
+        self._ordered: dict[int, _Ordered | None] = {}
 
     def reducer_override(self, value: Any) -> Any:
         cls = type(value)
@@ -52,7 +58,7 @@ class _Pickler(pickle.Pickler):
             return cls, ()
         if isinstance(value, type):
             return NotImplemented
-        is_distribution, guarded, known, way = _plan(cls)  # type: ignore[arg-type]  # a class is hashable
+        is_distribution, is_estimator, guarded, known, way = _plan(cls)  # type: ignore[arg-type]  # a class is hashable
         if is_distribution and value.seed is None:
             self._unseeded.add(id(value._rng))  # noqa: SLF001  # river's, made of that very seed
         if way is not None:
@@ -61,19 +67,43 @@ class _Pickler(pickle.Pickler):
             return NotImplemented
         attributes = None if known is None else _read(value, cls, known)
         if attributes is not None:
+            attributes = self._with_order(attributes) if is_estimator else attributes
             return copyreg.__newobj__, (cls,), (None, attributes) if attributes else None  # type: ignore[attr-defined]
         make, arguments, state, *items = value.__reduce_ex__(_PROTOCOL)
         if isinstance(state, dict) and guarded.isdisjoint(state):
             if known is not None and len(known) < _KNOWN_MAX:
                 _remember(state, cls, known)
-            state = None, state
+            state = None, self._with_order(state) if is_estimator else state
         return make, arguments, state, *items
+
+    def _with_order(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """An estimator's attributes, its sets so that they come back in the same order."""
+        sets = {name: each for name, each in attributes.items() if type(each) is set}
+        for name, each in sets.items():
+            if id(each) not in self._ordered:
+                order = insertion_order(each)
+                self._ordered[id(each)] = None if order is None else _Ordered(order)
+            ordered = self._ordered[id(each)]
+            if ordered is not None:
+                attributes = {**attributes, name: ordered}
+        return attributes
+
+
+class _Ordered:
+    """Stands for a set: its elements in the order in which they make one like it."""
+
+    def __init__(self, elements: list[Any]) -> None:
+        self._elements = elements
+
+    def __reduce__(self) -> tuple[type[set[Any]], tuple[list[Any]]]:
+        return set, (self._elements,)
 
 
 class _Plan(NamedTuple):
-    """What is known of a class: whether it is one of river's distributions, and see below."""
+    """What is known of a class: is it a distribution, an estimator of river's? And see below."""
 
     is_distribution: bool
+    is_estimator: bool
     guarded: frozenset[str] | None
     known: list[tuple[str, ...]] | None
     way: Callable[[Any], rebuilding.Reduced | None] | None
@@ -81,7 +111,10 @@ class _Plan(NamedTuple):
 
 @cache
 def _plan(cls: type) -> _Plan:
-    return _Plan(_is_distribution(cls), _guarded(cls), _known(cls), rebuilding.way_of(cls))
+    return _Plan(
+        _is_distribution(cls), issubclass(cls, base.Base), _guarded(cls), _known(cls),
+        rebuilding.way_of(cls),
+    )  # fmt: skip
 
 
 def _remember(state: dict[str, Any], cls: type, known: list[tuple[str, ...]]) -> None:

@@ -104,6 +104,11 @@ calls what it is given, others read and write files or run whole experiments."""
 _REBUILDING, _METHOD = "stream.core.rebuilding", ("stream.core.rebuilding", "method")
 
 
+_GROWN_METHODS: frozenset[tuple[Name, str]] = frozenset(
+    {(("river.tree.splitter.qo_splitter", "Slot"), "_update_estimator_univariate")}
+)
+"""Bound methods that river's estimators come to hold only while they learn: regression trees'."""
+
 _METHODS = (
     FunctionType, classmethod, staticmethod, MethodDescriptorType, ClassMethodDescriptorType,
 )  # fmt: skip
@@ -126,7 +131,7 @@ class Allowed:
         held = seen.names - _PLAIN
         self.refused = sorted(f"{m}.{n}" for m, n in held if not _may_be_held(m, n))
         self._names = _PLAIN | {name for name in held if _may_be_held(*name)}
-        self._methods = seen.methods
+        self._methods = _GROWN_METHODS | seen.methods
         modules = {factory, *(module for module, _ in held)}
         self._modules = frozenset(module for module in modules if not _is_library(module))
         # A sibling may have what a model makes only while it learns. Not of ours: of what this
