@@ -1,14 +1,10 @@
 """The pipeline's topics as any consumer with read_committed sees them, outside the group."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import Any
 
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from stream.adapters.confluent.connection import (
     ADMIN_TIMEOUT_S,
@@ -22,14 +18,18 @@ from stream.errors import Misconfigured, Retryable
 from stream.ports import Bounds, Committed
 from stream.ranges import Range
 
-if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
-
 POLL_S = 0.5
 """How long a batch is waited for before an empty one says so."""
 
 BOUNDS_TIMEOUT_S = 5.0
 _RECORDS_MAX = 2_000
+
+_ASKING: dict[str, Any] = {
+    # Whoever only looks does not wait for offsets that an open transaction holds.
+    "isolation.level": "read_uncommitted",
+    "enable.auto.commit": False,
+}
+"""Of the client that asks for the group's offsets; it never joins either."""
 
 
 class KafkaReader:
@@ -38,7 +38,7 @@ class KafkaReader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._partitions: dict[str, int] = {}
-        self._admin: AdminClient | None = None
+        self._asking: Consumer | None = None
         self._reading: Range | None = None
         self._consumer: Consumer = connection.make(
             Consumer,
@@ -107,28 +107,39 @@ class KafkaReader:
         return [record for record in batch if record.offset < wanted.stop]
 
     def committed(self) -> dict[int, Committed]:
-        """See `Reader.committed`."""
+        """See `Reader.committed`.
+
+        Not an administrator's call: librdkafka's (2.16) ends the process with a segmentation fault
+        where the group's coordinator is away, as it is on a broker that has just started.
+        """
         connection = self._connection
         events = connection.names[Channel.EVENTS]
-        admin = self._admin = self._admin or connection.admin()
-        asked = ConsumerGroupTopicPartitions(connection.group)
-        with connection.translated("reading the group's committed offsets"):
+        wanted = [
+            TopicPartition(events, partition)
+            for partition in range(partitions(self._consumer, events, connection))
+        ]
+        if not wanted:
+            return {}
+        doing = "reading the group's committed offsets"
+        self._asking = self._asking or connection.make(Consumer, "connecting", _ASKING | {
+            "group.id": connection.group
+        })  # fmt: skip
+        with connection.translated(doing):
             try:
-                (answer,) = admin.list_consumer_group_offsets(
-                    [asked], request_timeout=ADMIN_TIMEOUT_S
-                ).values()
-                found = answer.result().topic_partitions
+                found = self._asking.committed(wanted, timeout=ADMIN_TIMEOUT_S)
             except UnicodeDecodeError as error:
                 raise Misconfigured(unreadable(connection.group)) from error
+        for each in found:
+            if each.error is not None:
+                raise connection.translate(each.error, doing)
         return {
-            tp.partition: Committed(tp.offset, tp.metadata or "")
-            for tp in found
-            if tp.topic == events and tp.offset >= 0
+            each.partition: Committed(each.offset, each.metadata or "")
+            for each in found
+            if each.offset >= 0
         }
 
     def close(self) -> None:
         """See `Reader.close`."""
-        try:
-            self._consumer.close()
-        except KafkaException:
-            return  # it is no member of any group: there is nothing to tell anybody
+        for consumer in filter(None, (self._consumer, self._asking)):
+            with suppress(KafkaException):  # no member of any group: there is nothing to tell
+                consumer.close()
