@@ -138,74 +138,56 @@ def alert(record: Record, alarm: Alarm, *, pipeline: str, learned: int) -> Outpu
     """
     spec = alarm.spec
     return _alert(
-        record,
-        _AlertValue(
-            id="",
-            kind=alarm.kind,
-            detector=spec.type,
-            name=spec.name,
-            signal=spec.signal,
-            partition=record.partition,
-            offset=record.offset,
-            event_time=iso(record.timestamp_ms),
-            learned=learned,
-            evidence={"before": alarm.before, "after": alarm.after},
-            message=describe(alarm, record.partition, record.offset),
-        ),
-        pipeline,
-    )
+        record, pipeline, learned, kind=alarm.kind, detector=spec.type, name=spec.name,
+        signal=spec.signal, before=alarm.before, after=alarm.after,
+        message=describe(alarm, record.partition, record.offset),
+    )  # fmt: skip
 
 
 def failing(record: Record, failures: Failures, *, pipeline: str, learned: int) -> Output:
     """The alert record of a model that fails too often, at the event that was one too many."""
     failed_n, of = len(failures.recent), failures.recent[-1] - failures.recent[0] + 1
     return _alert(
-        record,
-        _AlertValue(
-            id="",
-            kind="numeric",
-            detector="failures",
-            name="model:failures",  # no detector can be called so
-            signal="failure",
-            partition=record.partition,
-            offset=record.offset,
-            event_time=iso(record.timestamp_ms),
-            learned=learned,
-            evidence={"before": None, "after": failed_n / of},
-            message=f"the model failed on {failed_n} of the last {of} events "
-            f'(partition {record.partition}, offset {record.offset}): see "fault" in predictions '
-            "and model_error in the quarantine",
-        ),
-        pipeline,
-    )
+        record, pipeline, learned, kind="numeric", detector="failures",
+        name="model:failures",  # no detector can be called so
+        signal="failure", before=None, after=failed_n / of,
+        message=f"the model failed on {failed_n} of the last {of} events "
+        f'(partition {record.partition}, offset {record.offset}): see "fault" in predictions '
+        "and model_error in the quarantine",
+    )  # fmt: skip
 
 
 def full(record: Record, *, names_n: int, pipeline: str, learned: int) -> Output:
     """The alert record of a state that has reached its ceiling, at the first name left out."""
     return _alert(
-        record,
-        _AlertValue(
-            id="",
-            kind="input",
-            detector="state_bytes",
-            name="model:names",  # no detector can be called so
-            signal="names",
-            partition=record.partition,
-            offset=record.offset,
-            event_time=iso(record.timestamp_ms),
-            learned=learned,
-            evidence={"before": None, "after": float(names_n)},
-            message=f"the state is over limits.state_bytes_max with {names_n} feature names, so "
-            f"new ones are left out (partition {record.partition}, offset {record.offset}): does "
-            "an upstream invent names?",
-        ),
-        pipeline,
-    )
+        record, pipeline, learned, kind="input", detector="state_bytes",
+        name="model:names",  # no detector can be called so
+        signal="names", before=None, after=float(names_n),
+        message=f"the state is over limits.state_bytes_max with {names_n} feature names, so "
+        f"new ones are left out (partition {record.partition}, offset {record.offset}): does "
+        "an upstream invent names?",
+    )  # fmt: skip
 
 
-def _alert(record: Record, value: _AlertValue, pipeline: str) -> Output:
+def _alert(
+    record: Record, pipeline: str, learned: int, *, kind: str, detector: str, name: str,
+    signal: str, before: float | None, after: float | None, message: str,
+) -> Output:  # fmt: skip
+    """What all alerts have in common: where they were made, and their id."""
     where = f"{pipeline}/{record.partition}"
-    value.id = f"{where}/{record.offset}/{value.name}"
+    value = _AlertValue(
+        id=f"{where}/{record.offset}/{name}",
+        kind=kind,
+        detector=detector,
+        name=name,
+        signal=signal,
+        partition=record.partition,
+        offset=record.offset,
+        event_time=iso(record.timestamp_ms),
+        learned=learned,
+        evidence={"before": before, "after": after},
+        message=message,
+    )
     return Output(
         Channel.ALERTS, record.partition, record.timestamp_ms, where.encode(), _encode(value)
     )
