@@ -113,6 +113,10 @@ class Stack:
         self.compose("run", "-d", "--no-deps", "--name", name, *arguments)
         return name
 
+    def restarts_n(self, service: str) -> int:
+        """How often Docker has restarted a service's container."""
+        return int(inspect(self.container(service), ".RestartCount"))
+
     def status(self) -> dict[str, Any]:
         """What `stream status --json` says of partition 0, asked in the worker's container."""
         command = ["stream", "status", "-c", "/etc/stream/stream.toml", "--json"]
@@ -203,8 +207,9 @@ def test_kills_a_stop_and_a_down_leave_no_gap_and_no_repeat(stack: Stack) -> Non
 
     # Docker restarts what crashes; what `docker kill` ended stays down until somebody starts it.
     crash = "kill -9 $(cat /proc/1/task/1/children)"
+    before_n = stack.restarts_n("worker")  # on a busy machine Kafka may have been late at first
     run("docker", "exec", stack.container("worker"), "sh", "-c", crash)
-    eventually(lambda: inspect(stack.container("worker"), ".RestartCount") == "1", "a restart")
+    eventually(lambda: stack.restarts_n("worker") > before_n, "a restart")
     eventually(lambda: stack.predicted(15_000), "the restarted worker goes on")
 
     run("docker", "kill", stack.container("worker"))

@@ -6,9 +6,9 @@ or are shuffled, nothing written into the input, and more.
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,8 +36,20 @@ class _Anomalies:
         rng = random.Random(1)
         for _ in range(events_n):
             is_apart = rng.random() < 0.05
-            x = {name: rng.gauss(5 * is_apart, 1) for name in ("a", "b", "c")}
+            x = {name: rng.gauss(5 * is_apart, 1) for name in "abcdef"}
             yield x, int(is_apart)
+
+
+def _roc_auc(labels: Sequence[int], scores: Sequence[float]) -> float:
+    """How often a positive's score is above a negative's; ties count half."""
+    pairs = [
+        (high > low) + (high == low) / 2
+        for high, is_positive in zip(scores, labels, strict=True)
+        if is_positive
+        for low, is_other in zip(scores, labels, strict=True)
+        if not is_other
+    ]
+    return sum(pairs) / len(pairs)
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +59,7 @@ def _without_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("sklearn") is None:
         stub: Any = ModuleType("sklearn")
         stub.datasets = ModuleType("sklearn.datasets")
+        stub.metrics = SimpleNamespace(roc_auc_score=_roc_auc)
         monkeypatch.setitem(sys.modules, "sklearn", stub)
 
 
