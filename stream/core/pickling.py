@@ -40,19 +40,20 @@ _KNOWN_MAX = 8
 def dumps(value: Any) -> bytes:
     """Pickle a state. Raises: whatever `pickle.dumps` raises."""
     buffer = io.BytesIO()
-    _Pickler(buffer, _PROTOCOL).dump(value)
+    Pickler(buffer).dump(value)
     return buffer.getvalue()
 
 
-class _Pickler(pickle.Pickler):
+class Pickler(pickle.Pickler):
     """Declares the attributes of plain objects to be slots."""
 
-    def __init__(self, file: io.BytesIO, protocol: int) -> None:
-        super().__init__(file, protocol)
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, _PROTOCOL)
         self._unseeded: set[int] = set()
         self._ordered: dict[int, _Ordered | None] = {}
 
     def reducer_override(self, value: Any) -> Any:
+        """How an object is pickled: see the module."""
         cls = type(value)
         if id(value) in self._unseeded:
             return cls, ()

@@ -9,6 +9,7 @@ from stream.core.failures import Failures
 from stream.core.learner import build
 from stream.core.recipe import Recipe
 from stream.core.scores import Window
+from stream.core.snapshot import Header, Metadata
 from stream.errors import Misconfigured
 
 _begun: dict[str, "Beginning"] = {}
@@ -48,6 +49,36 @@ class State:
         self.closed_told_n: int | None = None
         self.classes: set[bool | int | str] = set()
         self.window = Window()
+
+    def metadata(self, fingerprint: str, *, is_paused: bool) -> Metadata:
+        """What is committed beside `next_offset`, of a fold with this recipe."""
+        return Metadata(
+            n=self.n,
+            digest=f"{self.digest:016x}",
+            fingerprint=fingerprint,
+            genesis=self.genesis,
+            learned=self.learned,
+            is_paused=is_paused,
+            closed_n=self.closed_n,
+        )
+
+    def header(self, recipe: Recipe, partition: int, *, topic_id: str, taken_at_ms: int) -> Header:
+        """The header of a snapshot."""
+        return Header(
+            pipeline=recipe.pipeline,
+            topic=recipe.events_topic,
+            topic_id=topic_id,
+            partition=partition,
+            next_offset=self.next_offset,
+            n=self.n,
+            learned=self.learned,
+            digest=f"{self.digest:016x}",
+            genesis=self.genesis,
+            fingerprint=recipe.fingerprint(),
+            recipe=recipe.parts(),
+            raw_bytes=0,
+            taken_at_ms=taken_at_ms,
+        )
 
 
 def dumps(state: State) -> bytes:

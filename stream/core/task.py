@@ -5,7 +5,7 @@ however they were batched and wherever the state was pickled in between.
 """
 
 import pickle
-from typing import Any
+from typing import Any, Literal
 
 import xxhash
 
@@ -26,6 +26,8 @@ from stream.core.untouched import WATCHED_N, Watch
 
 _CRASHES = (MemoryError, RecursionError, OSError, KeyboardInterrupt)
 """Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
+
+At = Literal["asking", "teaching", "detecting"]
 
 _hash = xxhash.xxh3_64_intdigest
 _PREDICTIONS = Channel.PREDICTIONS  # an enum's member costs ten times a name, for each event
@@ -87,6 +89,7 @@ class Task:
         self._predict = self._answer if state.is_ready else self._ask
         self._watch: Watch | None = None
         self._watched_n = 0
+        self._teach = self._learn
         self._news = News(-1)
         self._told_n = -1
 
@@ -129,7 +132,7 @@ class Task:
         except NoAnswer as gap:
             prediction, fault = self._unknown(gap)
         except BaseException as raised:  # noqa: BLE001
-            return self._fail(record, raised, is_asked=True)
+            return self._fail(record, features, raised, at="asking")
         # Written before learning: a model may have given out an object that it goes on using.
         try:
             value = self._write(record, event, prediction, learned)
@@ -142,14 +145,14 @@ class Task:
             try:
                 self._learn(features, label)
             except BaseException as raised:  # noqa: BLE001
-                return self._fail(record, raised)
+                return self._fail(record, features, raised, at="teaching")
             state.learned = learned + 1
             if not self._unsupervised:
                 error = self._score(prediction.value, label)
         try:
             alarms = state.detectors.update(error, signal, label, features)
         except BaseException as raised:  # noqa: BLE001
-            return self._fail(record, raised)
+            return self._fail(record, features, raised, at="detecting")
         published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, key, value)]
         if headers and self._travelling:
             published[0] = outputs.with_headers(published[0], record, self._travelling)
@@ -184,25 +187,45 @@ class Task:
     def _watch_and_ask(self, features: dict[str, Feature]) -> Prediction:
         """As `_answer`, while events fail: what asking may change is looked at before."""
         self._watched_n -= 1
-        if not self._watched_n or self._watch is None or not self._watch.look():
-            self._watched_n = 0
+        if not self._watched_n or not self._watched().look():
+            self._watched_n, self._learn = 0, self._teach
             self._predict = self._answer
         return self._answer(features)
 
+    def _watch_and_learn(self, features: dict[str, Feature], label: Any) -> None:
+        """As `_learn`, while events fail that were learned half."""
+        self._watched().look_again(features, label)
+        self._teach(features, label)
+
     def _fail(
-        self, record: Record, raised: BaseException, *, is_asked: bool = False
+        self, record: Record, features: dict[str, Feature], raised: BaseException, *, at: At
     ) -> list[Output]:
-        """The model raised (when it `is_asked`, or later): refuse the event, without a trace."""
+        """Refuse an event on which the model or a detector raised, and leave no trace of it."""
         if isinstance(raised, _CRASHES):
             raise raised
-        if is_asked and self._watched().is_untouched(is_looked_at=self._watched_n > 0):
+        if at == "asking" and self._watched().is_unchanged(features):
             self._forget_news()
         else:
-            self._undo()
-        if is_asked and self._watched().has_parts:
-            self._watched_n = WATCHED_N
-            self._predict = self._watch_and_ask
+            self._go_back(at)
         return self._refuse(record, Rejection(Reason.MODEL_ERROR, outputs.told(raised)))
+
+    def _go_back(self, at: At) -> None:
+        """Take an event out of the model: out of its small parts if that does, or by a copy."""
+        watch, model = self._watched(), None
+        is_taught = at == "teaching" or self._learn != self._teach
+        if self._watched_n and at != "detecting":
+            model = watch.without_event(is_asked=at == "asking")
+        if model is None:
+            self._undo()
+        else:
+            self._forget_news()
+            self.state.model = model
+            self._bind(self.state)
+            self._watch = watch.following(model, self._settle)
+        if at != "detecting" and self.state.is_ready and watch.pays(self._way_back.payload):
+            self._watched_n, self._predict = WATCHED_N, self._watch_and_ask
+            if is_taught:
+                self._learn = self._watch_and_learn
 
     def _watched(self) -> Watch:
         if self._watch is None:
@@ -369,32 +392,9 @@ class Task:
 
     def metadata(self) -> Metadata:
         """What is committed beside `next_offset`."""
-        state = self.state
-        return Metadata(
-            n=state.n,
-            digest=f"{state.digest:016x}",
-            fingerprint=self.fingerprint,
-            genesis=state.genesis,
-            learned=state.learned,
-            is_paused=self.is_paused,
-            closed_n=state.closed_n,
-        )
+        return self.state.metadata(self.fingerprint, is_paused=self.is_paused)
 
     def header(self, *, topic_id: str, taken_at_ms: int) -> Header:
         """The header of a snapshot of this state."""
-        state = self.state
-        return Header(
-            pipeline=self.recipe.pipeline,
-            topic=self.recipe.events_topic,
-            topic_id=topic_id,
-            partition=self.partition,
-            next_offset=state.next_offset,
-            n=state.n,
-            learned=state.learned,
-            digest=f"{state.digest:016x}",
-            genesis=state.genesis,
-            fingerprint=self.fingerprint,
-            recipe=self.recipe.parts(),
-            raw_bytes=0,
-            taken_at_ms=taken_at_ms,
-        )
+        state, recipe = self.state, self.recipe
+        return state.header(recipe, self.partition, topic_id=topic_id, taken_at_ms=taken_at_ms)

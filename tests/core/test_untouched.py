@@ -1,4 +1,4 @@
-"""A model that raises when it is asked costs little where it has not changed; and only there."""
+"""A model that raises costs little where its large parts have not changed; and only there."""
 
 import pickle
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from river import (
     base,
     compose,
     dummy,
-    forest,
     linear_model,
     naive_bayes,
     preprocessing,
@@ -24,6 +23,28 @@ from stream.core.event import Record
 from stream.core.task import Task
 from stream.core.untouched import UNCHANGED, Watch, in_doubt
 from stream.models import encoders, labels
+from tests.core import raising
+from tests.core.raising import (
+    MODELS,
+    Careful,
+    after,
+    around,
+    careful,
+    counting,
+    counting_alone,
+    deciding,
+    forgetful,
+    forgetful_before_scores,
+    forgetful_first,
+    heavy,
+    in_a_union,
+    parsing,
+    reaching,
+    sharing,
+    swallowing,
+    toggling,
+    trees,
+)
 from tests.folds import ADWIN, PARTITION, event, fold, recipe
 
 QUESTIONS: list[dict[str, Any]] = [
@@ -102,104 +123,9 @@ def test_asking_changes_nothing(cls: type[Any]) -> None:
     assert tried_n
 
 
-class Careful(base.Transformer):
-    """Without a state; raises on what it does not like."""
-
-    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
-        """The features."""
-        if "bad" in x:
-            raise ValueError("it does not like this")
-        return x
-
-
-class Counting(Careful):
-    """Counts what it learns."""
-
-    def __init__(self) -> None:
-        self.n = 0
-
-    def learn_one(self, x: dict[Any, Any]) -> None:
-        """Count."""
-        del x
-        self.n += 1
-
-    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
-        """The features, and the count."""
-        return super().transform_one(x) | {"n": self.n % 7}
-
-
-class Toggling(Careful):
-    """Is another one each second time that it is asked."""
-
-    def __init__(self) -> None:
-        self.is_on = False
-
-    def transform_one(self, x: dict[Any, Any]) -> dict[Any, Any]:
-        """The features, and how it is."""
-        self.is_on = not self.is_on
-        return super().transform_one(x) | {"on": self.is_on}
-
-
-class Heavy(Careful):
-    """Has more than can be looked at before each event."""
-
-    def __init__(self) -> None:
-        self.ballast = list(range(50_000))
-
-
-def parse(x: dict[Any, Any]) -> dict[Any, Any]:
-    """A function of a user's."""
-    if "bad" in x:
-        raise ValueError("it cannot be parsed")
-    return x
-
-
-def trees() -> forest.ARFClassifier:
-    """Two small ones."""
-    return forest.ARFClassifier(n_models=2, seed=1, grace_period=20)
-
-
-def careful() -> compose.Pipeline:
-    """A user's transformer before a forest."""
-    return Careful() | trees()
-
-
-def parsing() -> compose.Pipeline:
-    """A user's function before a forest."""
-    return compose.FuncTransformer(parse) | trees()
-
-
-def counting() -> compose.Pipeline:
-    """What learns before a forest."""
-    return preprocessing.StandardScaler() | Counting() | trees()
-
-
-def counting_alone() -> compose.Pipeline:
-    """The same without river's scaler."""
-    return Counting() | trees()
-
-
-def toggling() -> compose.Pipeline:
-    """What asking changes before a forest."""
-    return Toggling() | trees()
-
-
-def heavy() -> compose.Pipeline:
-    """What is too large to be looked at."""
-    return Heavy() | trees()
-
-
-def in_a_union() -> compose.Pipeline:
-    """Beside a scaler."""
-    return (preprocessing.StandardScaler() + Counting()) | linear_model.LogisticRegression()
-
-
-MODELS = (careful, parsing, counting, counting_alone, toggling, heavy, in_a_union)
-
-
 def task(model: Any, **others: Any) -> Task:
     """A fold with it."""
-    parts = recipe(f"{__name__}:{model.__name__}", detectors=(ADWIN,))
+    parts = recipe(f"{raising.__name__}:{model.__name__}", detectors=(ADWIN,))
     return Task(parts, partition=PARTITION, **others)
 
 
@@ -227,7 +153,7 @@ def test_the_outcome_is_that_of_going_back_to_a_copy(
     cut = task(model, payload=cut.freeze())
     assert fold(cut, records()[75:]) == outputs[75:]
 
-    monkeypatch.setattr(Watch, "is_untouched", lambda *_, **__: False)
+    monkeypatch.setattr(Watch, "look", lambda _: False)
     always = task(model)
     assert fold(always, records()) == outputs
     assert found.metadata() == always.metadata() == cut.metadata()
@@ -237,19 +163,31 @@ def test_the_outcome_is_that_of_going_back_to_a_copy(
 @pytest.mark.parametrize(
     ("model", "undone_n"),
     [
-        (careful, 1),
+        (careful, 0),
         (parsing, 0),
-        (counting, 14),  # of a name that it never learned river's scaler keeps that it was asked
+        (counting, 1),
         (counting_alone, 1),
         (in_a_union, 1),
-        (toggling, 14),
+        (toggling, 1),
         (heavy, 14),
+        (forgetful, 1),
+        (forgetful_first, 1),
+        (forgetful_before_scores, 1),
+        (around, 1),
+        (after, 14),
+        (swallowing, 14),
+        (deciding, 14),
+        (reaching, 14),
+        (sharing, 14),
     ],
 )
 def test_only_what_may_have_changed_is_undone(
     model: Any, undone_n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A function never is; a class once, from where on it is looked at before each event."""
+    """A function never is; a class once, from where on its small parts are kept for each event.
+
+    What is large, or may have been taught already, goes back to its copy each time.
+    """
     undone: list[int] = []
     undo = Task._undo
 
@@ -258,6 +196,7 @@ def test_only_what_may_have_changed_is_undone(
         undo(self)
 
     monkeypatch.setattr(Task, "_undo", counted)
+    monkeypatch.setattr("stream.core.untouched.SMALL_BYTES", 0)
     folded = task(model)
     fold(folded, records())
     assert folded.state.rejected_n == 14
