@@ -119,7 +119,10 @@ class RedisSnapshots:
                 return None
             parts = self._read(self._chunks(partition, next_offset, manifest))
             next(parts)
-            start = parts.send(min(START_BYTES_MAX, manifest.size_bytes))
+            wanted = min(START_BYTES_MAX, manifest.size_bytes)
+            start = parts.send(wanted)
+        if len(start) < wanted:
+            return None  # a newer one took its place meanwhile, and a writer removed it
         size_bytes = measure(start)
         if size_bytes != manifest.size_bytes:
             return None
