@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from pydantic import ValidationInfo
 
@@ -10,6 +11,7 @@ FOLDER = "folder"
 """The key, in the context of a validation, of the folder that the configuration lies in."""
 
 _FILE_OPTION = re.compile(r"(file|location|path|keytab)$")
+_URL_FILE = re.compile(r"(?<=[?&])(ssl_ca_certs|ssl_ca_path|ssl_certfile|ssl_keyfile)=([^&#]+)")
 _NO_FILES = frozenset({"", "probe"})
 """`ssl.ca.location = "probe"` lets librdkafka look for it."""
 
@@ -18,6 +20,13 @@ def placed(path: str, info: ValidationInfo) -> str:
     """A path as it is to be opened."""
     folder: Path = (info.context or {}).get(FOLDER, Path())
     return str(folder / path) if path else path
+
+
+def placed_url(url: str, info: ValidationInfo) -> str:
+    """A URL of Redis; the files that its options name, by their places."""
+    return _URL_FILE.sub(
+        lambda found: f"{found[1]}={quote(placed(unquote(found[2]), info), safe='/')}", url
+    )
 
 
 def placed_options(options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 
 from stream.config import client_options
 from stream.config.checks import Section, matching, show
-from stream.config.places import placed_options
+from stream.config.places import placed_options, placed_url
 from stream.config.secrets import check_redis_url, mask_options, mask_url
 from stream.core.event import Channel
 
@@ -160,9 +160,9 @@ class Redis(Section):
 
     @field_validator("url")
     @classmethod
-    def _readable(cls, value: SecretStr) -> SecretStr:
+    def _readable(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         check_redis_url(value.get_secret_value())
-        return value
+        return SecretStr(placed_url(value.get_secret_value(), info))
 
     def shown(self) -> dict[str, Any]:
         """As every section; the URL without user and password."""

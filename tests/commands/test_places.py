@@ -103,6 +103,22 @@ def test_key_files_and_certificates_are_beside_the_configuration(
         assert (str(value).startswith(str(tmp_path))) == (name in placed)
 
 
+def test_a_certificate_in_the_url_of_redis_is_beside_the_configuration(tmp_path: Path) -> None:
+    """The rest of the URL is as it was written, whatever its password is made of."""
+    config = tmp_path / "stream.toml"
+    config.write_text(
+        KAFKA.format(client="kafka-python", options="{}", folder=tmp_path)
+        .replace("signing_key_file", "#").replace("older_key_files", "#")
+        + '[redis]\nurl = "rediss://u:p%40ss@host:1/0?ssl_ca_certs=certs/ca%20file.pem&ssl_keyfile=/k"\n'
+    )  # fmt: skip
+
+    settings = load(config, environ={"STREAM__SNAPSHOTS__SIGNING_KEY": "s" * 32})
+
+    assert settings.redis.url.get_secret_value() == (
+        f"rediss://u:p%40ss@host:1/0?ssl_ca_certs={tmp_path}/certs/ca%20file.pem&ssl_keyfile=/k"
+    )
+
+
 def test_a_file_that_is_not_there_is_told_with_its_place(tmp_path: Path) -> None:
     """The message says where it was looked for."""
     config = tmp_path / "stream.toml"

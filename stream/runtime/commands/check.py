@@ -148,8 +148,7 @@ def _look_at_topics(
             findings.ok(f"topics.{channel}: {info.name}, partitions: {info.partitions}")
     events = infos[Channel.EVENTS]
     if events is not None:
-        for problem in partition_problems(infos, events):
-            findings.problem(problem)
+        _look_at_partitions(findings, infos, events, settings)
         if events.cleanup_policy is None:
             findings.note(f"topics.events: the settings of {events.name} may not be read")
         elif events.cleanup_policy != "delete":
@@ -163,6 +162,19 @@ def _look_at_topics(
         findings.problem(problem)
     if not denied:
         findings.ok("permissions: nothing is denied")
+
+
+def _look_at_partitions(
+    findings: Findings,
+    infos: Mapping[Channel, TopicInfo | None],
+    events: TopicInfo,
+    settings: Settings,
+) -> None:
+    for problem in partition_problems(infos, events):
+        if settings.topics.create:
+            findings.note(f"{problem}; the worker adds them at its start (topics.create)")
+        else:
+            findings.problem(problem)
 
 
 def _look_at_what_they_take(
@@ -200,7 +212,9 @@ def _try_model(house: House, findings: Findings, built: Prepared, seen: Seen) ->
         outcomes = compared.outcomes
         n = len(outcomes)
         which = f"the first {n}" if seen.records else f"{n} made-up"
-        if compared.difference is None:
+        if compared.difference is None and not n:
+            findings.note(f"model: {factory} was not compared in two processes: it folded no event")
+        elif compared.difference is None:
             findings.ok(f"model: two processes agree on {which} events")
         else:
             findings.problem(f"model.factory: {factory} {compared.difference}")

@@ -11,7 +11,7 @@ from stream.core.quarantine import REDRIVEN, Redriven, Refused, parse
 from stream.errors import LogLost, Misconfigured
 from stream.ports import Bounds, Committed, Reader, TopicInfo
 from stream.runtime.commands import screen
-from stream.runtime.commands.shown import document_of, long_cells
+from stream.runtime.commands.shown import clock_time, document_of, long_cells
 from stream.runtime.house import House
 
 FROM, TO = Channel.EVENTS, Channel.QUARANTINE
@@ -199,6 +199,6 @@ def _shown(refused: Refused, redriven: Redriven) -> dict[str, Any]:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     return [
-        str(row["partition"]), str(row["offset"]), row["reason"], row["event"], row["event_time"],
-        "yes" if row["redriven"] else "no", *long_cells(row),
+        str(row["partition"]), str(row["offset"]), row["reason"], row["event"],
+        clock_time(row["event_time"]), "yes" if row["redriven"] else "no", *long_cells(row),
     ]  # fmt: skip

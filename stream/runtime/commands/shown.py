@@ -177,7 +177,16 @@ def _time(record: Record) -> str:
     """The event's, which a header has where the topic does not take it."""
     own = dict(record.headers).get(OWN_TIMESTAMP) or b""
     timestamp_ms = int(own) if re.fullmatch(rb"-?\d{1,18}", own) else record.timestamp_ms
-    return iso(timestamp_ms)[:19].replace("T", " ")
+    return clock_time(iso(timestamp_ms))
+
+
+def clock_time(iso_time: str) -> str:
+    """A time for people, to the second and in UTC.
+
+    >>> clock_time("2026-03-01T09:30:00.125Z")
+    '2026-03-01 09:30:00'
+    """
+    return iso_time[:19].replace("T", " ")
 
 
 def _probability(prediction: dict[str, Any]) -> str:
