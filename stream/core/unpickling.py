@@ -6,8 +6,8 @@ To unpickle is to import and to call whatever the bytes name. Here they may name
 - what the pickle of the configured model itself names, while it is untrained; of the standard
   library only what is listed here, and of numpy nothing;
 - classes that models come to hold while they learn: river's, of the packages that the untrained
-  model's are of (`_GROWN`); the user's, of the modules and packages that the untrained model's
-  classes and its factory are in.
+  model's are of (`_GROWN`); scikit-learn's, of a few modules (`_GROWN_OF_SKLEARN`); the user's, of
+  the modules and packages that the untrained model's classes and its factory are in.
 
 A class counts only under its own name in its own module, so nothing that a module merely imported
 can be reached through it. Bound methods are those that the untrained model holds. A pickle that
@@ -101,6 +101,17 @@ _NOT_GROWN = frozenset(
 """Of these only what the untrained model names: a bandit's models are given, `FuncTransformer`
 calls what it is given, others read and write files or run whole experiments."""
 
+_GROWN_OF_SKLEARN = {
+    "cluster": "cluster._birch",
+    "linear_model": "linear_model._sgd_fast _loss._loss",
+    "multiclass": "multiclass preprocessing._label",
+    "neural_network": "neural_network._stochastic_optimizers preprocessing._label",
+}
+"""Scikit-learn's package -> the modules whose classes its models come to hold while they learn:
+loss functions, which have a number or nothing, optimizers, coders of labels. Of others none."""
+
+_LIBRARIES = frozenset(("numpy", "river", "sklearn"))
+
 _REBUILDING, _METHOD = "stream.core.rebuilding", ("stream.core.rebuilding", "method")
 
 
@@ -142,6 +153,7 @@ class Allowed:
         own = {module.split(".")[1] for module, _ in held if module.startswith("river.")}
         more = {each for package in ("", *own) for each in _GROWN.get(package, "").split()}
         self._rivers = (own | more) - _NOT_GROWN
+        self._modules |= _grown_of_sklearn(held)
 
     def find(self, module: str, name: str) -> Any:
         """What is allowed under this name. Raises: pickle.UnpicklingError: nothing is."""
@@ -259,10 +271,18 @@ class _Recorder(pickle.Unpickler):
         return getattr(holder, name)
 
 
+def _grown_of_sklearn(held: set[Name]) -> frozenset[str]:
+    packages = {module.split(".")[1] for module, _ in held if module.startswith("sklearn.")}
+    return frozenset(
+        f"sklearn.{module}" for package in packages & _GROWN_OF_SKLEARN.keys()
+        for module in _GROWN_OF_SKLEARN[package].split()
+    )  # fmt: skip
+
+
 def _may_be_held(module: str, name: str) -> bool:
     """Whether a state may name this, if its untrained model does."""
     root = _root(module)
-    if root in {"stream", "river"} or not _is_library(module):
+    if root in {"stream", "river", "sklearn"} or not _is_library(module):
         return module != _REBUILDING
     names = _IF_HELD.get(module)
     if names is not None:
@@ -308,7 +328,7 @@ def _is_package(module: str) -> bool:
 
 def _is_library(module: str) -> bool:
     """Whether what is in this module is allowed one by one only, or by a rule of its own."""
-    return _root(module) in sys.stdlib_module_names or _root(module) in {"numpy", "river"}
+    return _root(module) in sys.stdlib_module_names or _root(module) in _LIBRARIES
 
 
 assert all(hasattr(rebuilding, n) for m, n in _PLAIN if m == _REBUILDING)  # noqa: S101  # one list
