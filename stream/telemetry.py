@@ -38,6 +38,7 @@ class Event(StrEnum):
     SNAPSHOT_UNREADABLE = "snapshot_unreadable"  # it would not come back: it was not stored
     SNAPSHOT_REJECTED = "snapshot_rejected"  # stored, but not to be trusted or not ours
     SNAPSHOTS_UNREACHABLE = "snapshots_unreachable"  # once a minute, and in each restore
+    STATE_TOO_LARGE = "state_too_large"  # over limits.state_bytes_max; again once it has doubled
     COPY_FAILED = "copy_failed"  # the child that pickles a state hung or died; the next one in line
     SNAPSHOT_KEY_MADE = "snapshot_key_made"  # no key was configured: one was made, once
     COMMIT_LOST = "commit_lost"  # a commit failed or its fate is unknown

@@ -150,12 +150,19 @@ class Limits(Section):
         description="Classes that a partition's labels may name in its life; each is in every "
         "prediction's `probabilities`.",
     )
+    classes_bytes_max: int = Field(
+        default=786_432,
+        ge=1024,
+        le=16_777_216,
+        description="Bytes that all classes of a partition together may take of a prediction's "
+        "`probabilities`: of each its name as JSON, and 32.",
+    )
     state_bytes_max: int = Field(
         default=268_435_456,
         ge=1024,
         le=2**40,
         description="Bytes of a partition's pickled state, looked at whenever it is pickled: from "
-        "the commit on after it was more, no new feature name is taken in.",
+        "the commit on after it was more, no new feature name and no new class is taken in.",
     )
 
     key_and_headers_bytes_max: int = Field(

@@ -1,26 +1,61 @@
 """The classes of a partition: of one type, and not more than a model and its predictions can bear.
 
 Python tells 1 from "1", JSON's keys do not; and 1, 1.0 and True are one to Python, and two to JSON.
-So the first label fixes the type, and each class is one thing on both sides.
+So the first label fixes the type, and each class is one thing on both sides. Each prediction names
+every class: all their names together must fit in one, or no commit would succeed any more.
 """
+
+import msgspec
 
 from stream.core.checks import one_line
 from stream.core.event import Reason, Rejection
+from stream.core.spec import Limits
 
 Label = bool | int | str
 
+PROBABILITY_BYTES = 32
+"""A class's probability at full precision, and what is around both."""
+
+OVER = "over limits.state_bytes_max"
+"""How the detail of what a closed state refuses begins."""
+
 _TYPES = {bool: "boolean", int: "integer", str: "string"}
 
+_LEARNABLE_N = 2
 
-def refusal(label: Label, classes: set[Label], *, most: int) -> Rejection | None:
+_encode = msgspec.json.Encoder().encode
+
+
+def written_bytes(label: Label) -> int:
+    """What a class takes of every prediction, at most.
+
+    >>> written_bytes("up"), written_bytes(17)
+    (36, 34)
+    """
+    return len(_encode(label)) + PROBABILITY_BYTES
+
+
+def refusal(
+    label: Label,
+    classes: set[Label],
+    *,
+    limits: Limits,
+    taken_bytes: int,
+    is_closed: bool = False,
+) -> Rejection | None:
     """Why a label cannot be a class beside those; None: it can.
 
-    >>> print(refusal("1", {1, 2}, most=1000).detail)
+    Args:
+        label: of an event.
+        classes: known so far.
+        limits: how many they may be, and how much of a prediction they may take.
+        taken_bytes: what those known take of it.
+        is_closed: the state is too large to take in anything new; two classes it may learn.
+
+    >>> print(refusal("1", {1, 2}, limits=Limits(), taken_bytes=66).detail)
     the label is a string, this partition's labels are integers
     """
-    if not classes:
-        return None
-    known = type(next(iter(classes)))
+    known = type(next(iter(classes), label))
     if type(label) is not known:
         found = _TYPES[type(label)]
         article = "an" if found == "integer" else "a"
@@ -28,8 +63,16 @@ def refusal(label: Label, classes: set[Label], *, most: int) -> Rejection | None
             Reason.BAD_LABEL,
             f"the label is {article} {found}, this partition's labels are {_TYPES[known]}s",
         )
-    if label not in classes and len(classes) >= most:
-        return Rejection(
-            Reason.BAD_LABEL, one_line(f'over {most} classes in this partition; new: "{label}"')
+    if label in classes:
+        return None
+    over = ""
+    if len(classes) >= limits.classes_max:
+        over = f"over {limits.classes_max} classes in this partition"
+    elif taken_bytes + written_bytes(label) > limits.classes_bytes_max:
+        over = (
+            f"its {len(classes)} classes take {taken_bytes} bytes of each prediction, of at most "
+            f"{limits.classes_bytes_max} (limits.classes_bytes_max)"
         )
-    return None
+    elif is_closed and len(classes) >= _LEARNABLE_N:
+        over = f"{OVER} with {len(classes)} classes"
+    return Rejection(Reason.BAD_LABEL, one_line(f'{over}; new: "{label}"')) if over else None

@@ -17,6 +17,9 @@ from stream.core.failures import Failures
 from stream.core.quarantine import QUARANTINE_HEADERS
 from stream.core.spec import Limits
 
+FULL = "model:names"
+"""The alert of a state that has reached its ceiling; no detector can be called so."""
+
 _BOOLS_N = 2
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")  # in the text of an object: others in each process
 
@@ -161,7 +164,7 @@ def full(record: Record, *, names_n: int, pipeline: str, learned: int) -> Output
     """The alert record of a state that has reached its ceiling, at the first name left out."""
     return _alert(
         record, pipeline, learned, kind="input", detector="state_bytes",
-        name="model:names",  # no detector can be called so
+        name=FULL,
         signal="names", before=None, after=float(names_n),
         message=f"the state is over limits.state_bytes_max with {names_n} feature names, so "
         f"new ones are left out (partition {record.partition}, offset {record.offset}): does "

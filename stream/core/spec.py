@@ -19,6 +19,7 @@ class Limits:
     distinct_features_max: int = 10_000
     key_and_headers_bytes_max: int = 65_536
     classes_max: int = 1000
+    classes_bytes_max: int = 786_432
     state_bytes_max: int = 268_435_456
 
 

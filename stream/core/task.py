@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import xxhash
 
-from stream.core import classes, outputs
+from stream.core import outputs
+from stream.core.admission import Admission
 from stream.core.alerts import Alerts
 from stream.core.answers import NoAnswer, Prediction, signal_of
 from stream.core.checks import one_line
@@ -21,7 +22,7 @@ from stream.core.scores import Score
 from stream.core.sizes import oversize
 from stream.core.snapshot import Header, Metadata
 from stream.core.state import State, beginning, dumps
-from stream.core.undo import Counts, Mark, News, Undo
+from stream.core.undo import Counts, Mark, Undo
 from stream.core.untouched import WATCHED_N, Watch
 
 _CRASHES = (MemoryError, RecursionError, OSError, KeyboardInterrupt)
@@ -84,14 +85,12 @@ class Task:
         self._numeric = self.kind is Kind.REGRESSION
         # With `positive` all labels are true or false by now, as they are for models of no more.
         self._names_classes = self.kind is Kind.MULTICLASS and self.recipe.shape.positive is None
-        self._class_type = next(map(type, state.classes), None)
+        self._admission = Admission(state, self.recipe.limits)
         self._answer, self._learn, self._settle = methods_of(state.model, self.kind)
         self._predict = self._answer if state.is_ready else self._ask
         self._watch: Watch | None = None
         self._watched_n = 0
         self._teach = self._learn
-        self._news = News(-1)
-        self._told_n = -1
 
     @property
     def next_offset(self) -> int:
@@ -117,11 +116,11 @@ class Task:
             self._names_classes
             and label is not None
             # To Python 1 is in {True}: only of one type it was there if it is in there.
-            and (label.__class__ is not self._class_type or label not in state.classes)
-            and (misfit := self._admit_class(label, features))
+            and (label.__class__ is not self._admission.class_type or label not in state.classes)
+            and (misfit := self._admission.misfit_of_class(label, features))
         ):
             return self._refuse(record, misfit)
-        if not state.names.issuperset(features) and (misfit := self._admit(features)):
+        if not state.names.issuperset(features) and (misfit := self._admission.misfit(features)):
             return self._refuse(record, misfit)
         fault: str | None = None
         # Each `try` holds what calls a model or a detector, nothing of ours: our own mistakes end
@@ -161,10 +160,11 @@ class Task:
         else:  # its text is somebody else's, and may be another one in a replay
             state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
             self._told.failure(state, record, published, learned, is_refused=False)
-        if alarms or self._told_n == state.n:
+        if alarms or self._admission.told_n == state.n:
             self._told.alarms(
-                state, record, published, alarms, learned, is_full=self._told_n == state.n
-            )
+                state, record, published, alarms, learned,
+                is_full=self._admission.told_n == state.n,
+            )  # fmt: skip
         state.n += 1
         state.next_offset = record.offset + 1
         if self._way_back.remember(record):
@@ -204,7 +204,7 @@ class Task:
         if isinstance(raised, _CRASHES):
             raise raised
         if at == "asking" and self._watched().is_unchanged(features):
-            self._forget_news()
+            self._admission.take_back()
         else:
             self._go_back(at)
         return self._refuse(record, Rejection(Reason.MODEL_ERROR, outputs.told(raised)))
@@ -218,7 +218,7 @@ class Task:
         if model is None:
             self._undo()
         else:
-            self._forget_news()
+            self._admission.take_back()
             self.state.model = model
             self._bind(self.state)
             self._watch = watch.following(model, self._settle)
@@ -231,15 +231,6 @@ class Task:
         if self._watch is None:
             self._watch = Watch(self.state.model, self._settle)
         return self._watch
-
-    def _forget_news(self) -> None:
-        """Take back what the present event brought that was new."""
-        state, news = self.state, self._news
-        if news.n == state.n:
-            state.names.difference_update(news.names)
-            if news.label is not None:
-                state.classes.discard(news.label)
-                self._class_type = next(map(type, state.classes), None)
 
     @staticmethod
     def _unknown(gap: NoAnswer) -> tuple[Prediction, str]:
@@ -258,49 +249,17 @@ class Task:
         state.error_sum += error
         return error
 
-    def _admit(self, features: dict[str, Feature]) -> Rejection | None:
-        """Take new feature names in, up to the cap of a partition's life; or leave them out."""
-        names, most = self.state.names, self.recipe.limits.distinct_features_max
-        new = [name for name in features if name not in names]
-        if self.state.closed_n is not None and self.state.n >= self.state.closed_n:
-            if len(new) == len(features):
-                detail = f'no name known, and the state takes in no new one: "{new[0]}"'
-                return Rejection(Reason.TOO_MANY_FEATURES, one_line(detail))
-            for name in new:
-                del features[name]
-            if self.state.closed_told_n is None:
-                self._told_n = self.state.n
-            return None
-        if len(names) + len(new) > most:
-            return Rejection(
-                Reason.TOO_MANY_FEATURES,
-                one_line(f'over {most} distinct names in this partition; new: "{new[0]}"'),
-            )
-        names.update(new)
-        self._news = News(self.state.n, new)
-        return None
-
     def weigh(self, payload_bytes: int) -> None:
         """A copy was made, of this size: see `close_if_heavy`."""
         self._is_heavy = payload_bytes > self.recipe.limits.state_bytes_max
 
     def close_if_heavy(self) -> None:
-        """If the state is too large take in no new name; for who commits the metadata next."""
-        if self._is_heavy and self.state.closed_n is None:
-            self.state.closed_n = self.state.n
+        """If the state is too large take in no new name; for who commits the metadata next.
 
-    def _admit_class(self, label: Any, features: dict[str, Feature]) -> Rejection | None:
-        """Take a new class in, with its event's names, or neither."""
-        state, limits = self.state, self.recipe.limits
-        misfit = classes.refusal(label, state.classes, most=limits.classes_max)
-        if misfit is None and not state.names.issuperset(features):
-            misfit = self._admit(features)
-        if misfit is None:
-            names = self._news.names if self._news.n == state.n else ()
-            self._news = News(state.n, names, label)
-            state.classes.add(label)
-            self._class_type = type(label)
-        return misfit
+        One that knows no name yet would refuse every event from then on.
+        """
+        if self._is_heavy and self.state.closed_n is None and self.state.names:
+            self.state.closed_n = self.state.n
 
     def _refuse(self, record: Record, rejection: Rejection) -> list[Output]:
         state, recipe = self.state, self.recipe

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from stream.config import Settings
-from stream.core.event import Channel
+from stream.core.event import Channel, Kind
 from stream.core.quarantine import OWN_TIMESTAMP
-from stream.ports import NO_LIMIT, TopicInfo
+from stream.ports import KAFKAS_ACCEPTS, NO_LIMIT, TopicInfo
 
 ESCAPED_BYTES = 6
 """One character as JSON writes it at most."""
@@ -13,11 +13,11 @@ ESCAPED_BYTES = 6
 RECORD_BYTES = 4_096
 """All of an output that depends on no limit: fields, headers of ours, the batch around it."""
 
+CLASSES_BYTES_LEAST = 1024
+"""What `limits.classes_bytes_max` may be at least."""
+
 RECORD_BYTES_MAX = 32 << 20
 """No client of ours sends a larger one."""
-
-PROBABILITY_BYTES = 32
-"""One of them at full precision, and what is around it and its class."""
 
 
 def record_bytes_max(channel: Channel, settings: Settings) -> int:
@@ -30,40 +30,68 @@ def record_bytes_max(channel: Channel, settings: Settings) -> int:
     escaped = ESCAPED_BYTES * limits.string_chars_max
     return {
         Channel.EVENTS: limits.value_bytes_max + 2 * key + RECORD_BYTES,
-        Channel.PREDICTIONS: 2 * key + 2 * escaped + RECORD_BYTES,  # an id and a label
+        # An id, a label, and the label that was predicted.
+        Channel.PREDICTIONS: 2 * key + 3 * escaped + RECORD_BYTES,
         Channel.ALERTS: 2 * RECORD_BYTES,
         Channel.QUARANTINE: limits.value_bytes_max + 2 * key + RECORD_BYTES,
     }[channel]
 
 
-def largest_bytes(channel: Channel, settings: Settings) -> int:
-    """How large it can be where every class that there may be has the longest name: for our topics.
+def largest_bytes(channel: Channel, settings: Settings, kind: Kind | None = None) -> int:
+    """How large it can be with the probabilities of as many classes as there may be.
 
-    Hardly any stream has such labels, so nobody else's topic is refused for it.
+    Args:
+        channel: whose record it is.
+        settings: tell the limits.
+        kind: of the model; None: any. Only one that names classes has so many probabilities.
     """
-    limits = settings.limits
-    classes = limits.classes_max if channel is Channel.PREDICTIONS else 0
-    each = ESCAPED_BYTES * limits.string_chars_max + PROBABILITY_BYTES
-    return min(record_bytes_max(channel, settings) + classes * each, RECORD_BYTES_MAX)
+    largest = record_bytes_max(channel, settings)
+    names_classes = kind in (Kind.MULTICLASS, None) and settings.events.positive is None
+    if channel is Channel.PREDICTIONS and names_classes:
+        largest += settings.limits.classes_bytes_max
+    return min(largest, RECORD_BYTES_MAX)
 
 
-def size_problems(found: Mapping[Channel, TopicInfo | None], settings: Settings) -> list[str]:
-    """What a valid event's outputs can need must be taken, or one event stops its partition."""
+def own_topic_bytes(channel: Channel, settings: Settings) -> int | None:
+    """What a topic of ours must take; None: what topics take that nobody has configured."""
+    largest = largest_bytes(channel, settings)
+    if channel is Channel.PREDICTIONS:  # whatever the broker's own limit is
+        return max(largest, KAFKAS_ACCEPTS.bytes_max)
+    return largest if largest > KAFKAS_ACCEPTS.bytes_max else None
+
+
+def size_problems(
+    found: Mapping[Channel, TopicInfo | None], settings: Settings, kind: Kind | None
+) -> list[str]:
+    """What a valid event's outputs can need must be taken, or one event stops its partition.
+
+    Args:
+        found: the topics.
+        settings: tell the limits.
+        kind: of the model; None: it is not known, and no topic too narrow for its classes alone.
+    """
     problems = []
     for channel, info in found.items():
         if info is None or info.accepts is None or channel is Channel.EVENTS:
             continue
         # Of a refused record only what we say of it must have room: the record itself is cut.
-        cut = channel is Channel.QUARANTINE
-        needed = 2 * RECORD_BYTES if cut else record_bytes_max(channel, settings)
+        cut, is_predictions = channel is Channel.QUARANTINE, channel is Channel.PREDICTIONS
+        needed = 2 * RECORD_BYTES if cut else largest_bytes(channel, settings, kind or Kind.BINARY)
         if info.accepts.bytes_max < needed:
-            lower = ", or lower limits.key_and_headers_bytes_max"
             problems.append(
                 f"topics.{channel}: {info.name} takes records of {info.accepts.bytes_max} bytes, "
                 f"an output can have {needed}: raise its max.message.bytes"
-                + (lower if channel is Channel.PREDICTIONS else "")
+                + (_lower(info.accepts.bytes_max, settings, kind) if is_predictions else "")
             )
     return problems
+
+
+def _lower(bytes_max: int, settings: Settings, kind: Kind | None) -> str:
+    """By which limit predictions may be made to fit."""
+    left = bytes_max - record_bytes_max(Channel.PREDICTIONS, settings)
+    if kind is Kind.MULTICLASS and left >= CLASSES_BYTES_LEAST:
+        return f", or set limits.classes_bytes_max = {left} (or less)"
+    return ", or lower limits.key_and_headers_bytes_max"
 
 
 def fitting_notes(found: Mapping[Channel, TopicInfo | None], settings: Settings) -> list[str]:

@@ -5,7 +5,9 @@ from itertools import islice
 
 import msgspec
 
+from stream.core.classes import OVER
 from stream.core.event import Channel, Record
+from stream.core.outputs import FULL
 from stream.core.quarantine import parse
 from stream.ports import Bounds, Reader
 from stream.runtime import recent
@@ -22,6 +24,11 @@ _OUTCOMES = (Channel.PREDICTIONS, Channel.QUARANTINE)
 
 class _Prediction(msgspec.Struct):
     offset: int
+
+
+class _Alert(msgspec.Struct):
+    offset: int
+    name: str
 
 
 def next_offset(reader: Reader, partition: int) -> int | None:
@@ -94,6 +101,40 @@ def first_event(reader: Reader, partition: int, start: int, stop: int) -> int | 
     Raises: Retryable, Misconfigured, LogLost: as `Reader.read`.
     """
     return next(_offsets(reader, partition, start, stop), None)
+
+
+def first_left_out(reader: Reader, partition: int, start: int, stop: int) -> int | None:
+    """The first offset in a range of the events at which a closed state let something new not in.
+
+    It had reached its ceiling (`Task.close_if_heavy`) by then, and between that and this event
+    nothing was new, so that it is as good as the very step. None: there is no such event, or it
+    lies further back than all that is looked at.
+
+    Raises: Retryable, Misconfigured, LogLost: as `Reader.read`.
+    """
+    told = [
+        offset
+        for channel in (Channel.ALERTS, Channel.QUARANTINE)
+        for offset in recent.last(
+            reader, channel, partition, n=recent.SPANS[-1], take=_left_out_at,
+            spans=recent.SPANS[-1:],
+        )
+        if start <= offset < stop
+    ]  # fmt: skip
+    return min(told, default=None)
+
+
+def _left_out_at(record: Record) -> int | None:
+    refused = parse(record)
+    if refused is not None:
+        return refused.offset if refused.detail.startswith(OVER) else None
+    if FULL.encode() not in (record.value or b""):
+        return None
+    try:
+        alert = msgspec.json.decode(record.value or b"", type=_Alert)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return alert.offset if alert.name == FULL else None
 
 
 def event_offset(record: Record) -> int | None:

@@ -20,6 +20,7 @@ from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Clock, Committed, Reader, SnapshotStore
+from stream.runtime import outcomes
 from stream.runtime.candidates import Candidates, Deadlined
 from stream.runtime.copies import CopyPace
 from stream.runtime.resumption import SUSPECTS, Resumption, genesis_of, resumption, second_look
@@ -83,6 +84,8 @@ class Restore:
         self._resumption = Resumption(offset=0)
         self._replay: Iterator[Sequence[Record]] | None = None
         self._pending: Iterator[Record] = iter(())
+        self._closing: int | None = None
+        self._is_anew = False
         self._candidates = Candidates(sources, partition, deadlined)
         self._copies = CopyPace(sources.clock)
         self._started = sources.clock.monotonic()
@@ -115,6 +118,8 @@ class Restore:
                     return None
                 task = self._task = self._proved(task, self._expected)
                 self._expected = self._replay = None
+            if not self._closed(task, began + budget_s):
+                return None
             if not self._slice(task, self._resumption.offset, began + budget_s):
                 return None
         finally:
@@ -155,12 +160,18 @@ class Restore:
             )
         if known is None or not is_ours:
             self._task = self._untrained(self._on_change(committed, known, bounds.start))
+            if sources.on_change == "rebuild":
+                self._is_anew = known is not None  # another recipe has another size
+                if known is None:
+                    self._find_closing(self._task.next_offset)
         else:
             self._expected = known
             self._task = self._from_store(committed, known, bounds.start)
             self._task.state.closed_n = known.closed_n
             self._task.is_paused = known.is_paused and at.offset == committed.offset
             self._say_moved(committed)
+            if known.closed_n is None and at.offset > committed.offset:
+                self._find_closing(committed.offset)
         if self._task.next_offset < bounds.start:
             raise LogLost(
                 f"partition {self.partition}: the log starts at {bounds.start}, and no snapshot "
@@ -188,6 +199,22 @@ class Restore:
                 raise Retryable(f"the committed offset of partition {partition} has just moved")
             self.changed = True
         return at
+
+    def _find_closing(self, since: int) -> None:
+        """Where names were left out of published outcomes, if the newest metadata is lost."""
+        self._closing = outcomes.first_left_out(
+            self._sources.reader, self.partition, since, self._resumption.offset
+        )
+
+    def _closed(self, task: Task, deadline: float) -> bool:
+        """Replay until names are left out, if they are; False: the deadline came first."""
+        if self._closing is None:
+            return True
+        if not self._slice(task, self._closing, deadline):
+            return False
+        task.state.closed_n = task.state.n
+        self._closing = self._replay = None
+        return True
 
     def _say_moved(self, committed: Committed) -> None:
         """Somebody moved the committed offset: never in silence."""
@@ -276,6 +303,7 @@ class Restore:
         except pickle.UnpicklingError as error:
             self._candidates.reject(header.next_offset, f"it does not unpickle: {error}")
             return None
+        task.weigh(len(payload))
         self._copies.took(len(payload) / PICKLED_BYTES_S)
         return task
 
@@ -312,7 +340,9 @@ class Restore:
         """Or a replay would hold every record of it, up to what `Undo` holds at most."""
         if self._copies.is_due(task):
             began = self._sources.clock.monotonic()
-            task.freeze()
+            task.weigh(len(task.freeze()))
+            if self._is_anew:
+                task.close_if_heavy()  # the first commit tells
             self._copies.took(self._sources.clock.monotonic() - began)
 
     def _proved(self, task: Task, expected: Metadata) -> Task:

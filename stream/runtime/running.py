@@ -29,7 +29,7 @@ def work(house: House, *, until_end: bool) -> None:
     recipe = prepared.recipe
     with ExitStack() as stack:
         with closing(house.topics()) as topics:
-            infos, width = ready_topics(topics, settings, telemetry)
+            infos, width = ready_topics(topics, settings, telemetry, kind=prepared.kind)
         reader = stack.enter_context(closing(house.reader()))
         first_start.try_model(
             recipe, prepared.kind, events=infos[Channel.EVENTS], reader=reader, telemetry=telemetry,

@@ -24,6 +24,7 @@ from stream.core.task import Task
 from stream.core.undo import Mark
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Clock, SnapshotStore, StoredSnapshot
+from stream.runtime.ceiling import Ceiling
 from stream.runtime.copies import CopyPace
 from stream.runtime.forking import Copy, Fork
 from stream.telemetry import Event, Metric, Telemetry
@@ -160,6 +161,7 @@ class Snapshotter:
         self._saving: Future[Any] | None = None
         self._copying: _Copying | None = None
         self._costs = Costs()
+        self._ceiling = Ceiling(telemetry)
         self._copies = CopyPace(clock)
         self._must_be_in_line = False
         self._said_at = self._unreadable_said_at = -SAY_EVERY_S
@@ -180,6 +182,7 @@ class Snapshotter:
         self._debt_s.pop(partition, None)
         self._taken.pop(partition, None)
         self._costs.forget(partition)
+        self._ceiling.release(partition)
 
     def spent(self, partition: int, seconds: float) -> None:
         """Folding took this long: a recovery would have to spend it again."""
@@ -229,7 +232,7 @@ class Snapshotter:
         header = self._header(task)
         started = self._clock.monotonic()
         payload = task.freeze()
-        task.weigh(len(payload))
+        self._ceiling.weigh(task, len(payload))
         took_s = self._clock.monotonic() - started
         self._must_be_in_line = False
         self._note_cost(task.partition, took_s=took_s, learned=header.learned)
@@ -286,7 +289,7 @@ class Snapshotter:
             return
         payload, took_s = received
         copying.task.rebase(copying.mark, payload)
-        copying.task.weigh(len(payload))
+        self._ceiling.weigh(copying.task, len(payload))
         self._note_cost(partition, took_s=took_s, learned=copying.learned)
 
     def _header(self, task: Task) -> Header:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.config import Settings
-from stream.core.event import Channel
+from stream.core.event import Channel, Kind
 from stream.errors import Misconfigured
-from stream.ports import KAFKAS_ACCEPTS, TopicInfo, Topics
-from stream.runtime.capacity import largest_bytes, size_problems
+from stream.ports import TopicInfo, Topics
+from stream.runtime.capacity import own_topic_bytes, size_problems
 from stream.telemetry import Event, Telemetry
 
 
@@ -25,9 +25,15 @@ class Width:
 
 
 def ready_topics(
-    topics: Topics, settings: Settings, telemetry: Telemetry
+    topics: Topics, settings: Settings, telemetry: Telemetry, *, kind: Kind | None = None
 ) -> tuple[dict[Channel, TopicInfo], Width]:
     """Make the missing topics, if allowed, and hold the outputs to the events' partitions.
+
+    Args:
+        topics: describes and makes them.
+        settings: name them, and tell the limits.
+        telemetry: told of each that is made.
+        kind: of the model, which tells how large predictions can be; None: any, nobody predicts.
 
     Returns: all four, and for how many of the events' partitions the outputs have a place.
     Raises: Misconfigured: one is missing, or takes too small records; Retryable.
@@ -45,10 +51,9 @@ def ready_topics(
     events = found[Channel.EVENTS]
     for channel in missing:
         partitions = 1 if events is None else events.partitions
-        bytes_max = largest_bytes(channel, settings)
         topics.create(
             channel, partitions=partitions, retention_ms=settings.topics.retention_ms,
-            record_bytes_max=bytes_max if bytes_max > KAFKAS_ACCEPTS.bytes_max else None,
+            record_bytes_max=own_topic_bytes(channel, settings),
         )  # fmt: skip
         telemetry.say(
             Event.TOPIC_CREATED, topic=settings.topics.name(channel), partitions=partitions
@@ -62,7 +67,7 @@ def ready_topics(
     if gone:
         names = (f"topics.{each}: {settings.topics.name(each)}" for each in gone)
         raise Misconfigured(*(f"{name} was deleted meanwhile" for name in names))
-    problems = size_problems(there, settings)
+    problems = size_problems(there, settings, kind)
     if problems:
         raise Misconfigured(*problems)
     return there, widened(topics, settings, telemetry, found=found)

@@ -40,11 +40,11 @@ class Pipeline:
         self.project, self.kafka, self._redis_url, self.name = project, kafka, redis_url, name
         self.configure("kafka-python")
 
-    def configure(self, client: str, more: str = "") -> None:
+    def configure(self, client: str, more: str = "", *, model: str = MODEL) -> None:
         """Write its configuration."""
         self.project.configure(
             f'[kafka]\nbootstrap_servers = "{self.kafka.bootstrap_servers}"\nclient = "{client}"\n'
-            f'[redis]\nurl = "{self._redis_url}"\n{MODEL}{more}',
+            f'[redis]\nurl = "{self._redis_url}"\n{model}{more}',
             pipeline=self.name,
         )
 
@@ -221,3 +221,41 @@ def test_a_predictions_topic_too_narrow_for_a_key_is_a_problem(pipeline_: Pipeli
         assert "raise its max.message.bytes" in done.err.splitlines()[-1]
     pipeline_.configure("kafka-python", "[limits]\nkey_and_headers_bytes_max = 20000\n")
     assert pipeline_.run().code == 0
+
+
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_classes_whose_names_no_prediction_could_hold_stop_no_partition(
+    pipeline_: Pipeline, client: str
+) -> None:
+    """Order ids as labels: each prediction names them all, and a narrow topic took none any more.
+
+    `check` and the first start say what to set; from there on a label too many is refused.
+    """
+    narrow = "[limits]\nkey_and_headers_bytes_max = 20000\n"
+    prior = '[model]\nfactory = "river.dummy:PriorClassifier"\n'
+    pipeline_.configure(client, narrow, model=prior)
+    pipeline_.create(Channel.EVENTS)
+    pipeline_.create(Channel.PREDICTIONS, max_message_bytes="60000")
+    labels = [f"{n:03}" + "\x01" * 250 for n in range(60)]
+    pipeline_.send(*((b"k", value(i, label=each), None) for i, each in enumerate(labels)))
+
+    checked, ran = pipeline_.project.stream("check"), pipeline_.run()
+    assert (checked.code, ran.code) == (78, 78), (checked, ran)
+    for done in (checked, ran):
+        assert (
+            "raise its max.message.bytes, or set limits.classes_bytes_max = 11296 (or less)"
+            in (done.err.splitlines()[-1])
+        )
+    pipeline_.configure(client, narrow + "classes_bytes_max = 11296\n", model=prior)
+    pipeline_.send((b"k" * 19_000, value(60, label=labels[0]), None))
+    ran = pipeline_.run()
+
+    assert ran.code == 0, ran
+    predicted, refused = (pipeline_.read(c) for c in (Channel.PREDICTIONS, Channel.QUARANTINE))
+    assert len(predicted) == 8
+    assert len(json.loads(predicted[-1].value or b"")["probabilities"]) == 7
+    assert len(refused) == 53
+    for record in refused:
+        headers = dict(record.headers)
+        assert headers["stream.reason"] == b"bad_label"
+        assert b"of at most 11296 (limits.classes_bytes_max)" in (headers["stream.detail"] or b"")

@@ -100,6 +100,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "limits.magnitude_max": ("1e6", 1e6),
     "limits.distinct_features_max": ("500", 500),
     "limits.classes_max": ("20", 20),
+    "limits.classes_bytes_max": ("5000", 5000),
     "limits.state_bytes_max": ("5000", 5000),
     "limits.key_and_headers_bytes_max": ("1000", 1000),
 }

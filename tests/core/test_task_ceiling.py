@@ -63,13 +63,25 @@ def test_an_event_of_which_nothing_is_known_is_refused() -> None:
 def test_a_small_state_is_left_alone() -> None:
     """And a large one too, until who commits it has been told."""
     folded = build()
+    fold(folded, records(1))
     folded.weigh(LIMITS.state_bytes_max)
     folded.close_if_heavy()
     assert folded.metadata().closed_n is None
     folded.weigh(LIMITS.state_bytes_max + 1)
     assert folded.metadata().closed_n is None
     folded.close_if_heavy()
-    assert folded.metadata().closed_n == 0
+    assert folded.metadata().closed_n == 1
+
+
+def test_a_model_that_is_too_large_untrained_learns_all_the_same() -> None:
+    """Closed before it knows a name, it would refuse every event for ever."""
+    folded = build()
+    folded.weigh(LIMITS.state_bytes_max + 1)
+    folded.close_if_heavy()
+    first = folded.step(records(1)[0])
+    folded.close_if_heavy()
+    assert folded.metadata().closed_n == 1
+    assert first[0].channel is Channel.PREDICTIONS
 
 
 @pytest.mark.parametrize("cut", [0, 5, 14, 15, 16, 30])
@@ -113,3 +125,19 @@ def test_the_line_beside_an_offset_tells_it() -> None:
             written = Metadata(**parts, genesis=0, learned=2, is_paused=paused, closed_n=closed)
             assert parse_metadata(written.encode()) == written
             assert (";c=" in written.encode()) == (closed is not None)
+
+
+def test_a_closed_state_takes_in_no_new_class_either() -> None:
+    """A model of classes grows by each of them; the two that it can do nothing without may come."""
+    folded = build()
+    for i, label in enumerate(("x", "x", "y", "z", "x")):
+        outputs = folded.step(event(i, {"a": i}, label))
+        folded._is_heavy = True
+        folded.close_if_heavy()
+        assert (outputs[0].channel is Channel.QUARANTINE) == (label == "z")
+    assert folded.state.classes == {"x", "y"}
+    refused = folded.step(event(5, {"a": 1}, "w"))
+    assert dict(refused[0].headers)["stream.reason"] == b"bad_label"
+    assert dict(refused[0].headers)["stream.detail"] == (
+        b'over limits.state_bytes_max with 2 classes; new: "w"'
+    )

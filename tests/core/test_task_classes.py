@@ -138,3 +138,31 @@ def test_labels_that_name_no_class_are_left_alone(factory: str, labels: list[str
     for i, label in enumerate(labels):
         said = prediction_of(folded.step(labelled(i, label)))
         assert repr(said["label"]) == repr(json.loads(label))
+
+
+def test_class_names_that_no_prediction_could_hold_are_refused() -> None:
+    """A thousand long labels made predictions that a usual topic takes none of, for ever."""
+    limits = Limits(classes_bytes_max=1024)
+    folded = build("stream.models:naive_bayes", limits=limits)
+    found = [refusal_of(folded.step(labelled(i, f'"{i:03}{"é" * 97}"'))) for i in range(6)]
+    assert found[:4] == [None] * 4
+    assert found[4] is not None
+    assert found[4].startswith(
+        "its 4 classes take 924 bytes of each prediction, of at most 1024 "
+        '(limits.classes_bytes_max); new: "004'
+    )
+    assert refusal_of(folded.step(labelled(6, '"short"'))) is None
+    value = folded.step(event(7, {"a": 1}))[0].value or b""
+    assert len(value) < 1024 + 500
+    restored = build("stream.models:naive_bayes", limits=limits, payload=folded.freeze())
+    for one in (folded, restored):
+        assert refusal_of(one.step(labelled(8, f'"{"x" * 100}"')))
+        assert refusal_of(one.step(labelled(9, '"tiny"'))) is None
+
+
+def test_a_class_that_is_taken_back_takes_no_room() -> None:
+    """The event that brought it was refused."""
+    folded = build("tests.fragile:FragileVoter", limits=Limits(classes_bytes_max=1024))
+    for i in range(60):
+        folded.step(labelled(i, f'"{i}{"x" * 400}"', fail="raise in learn"))
+    assert refusal_of(folded.step(labelled(60, f'"{"y" * 200}"'))) is None

@@ -11,6 +11,7 @@ from stream.core.event import Channel, Record
 from stream.ports import Committed
 from tests.simulation.cache import Cache
 from tests.simulation.cache_audit import CacheAudit
+from tests.simulation.closing_audit import ClosingAudit
 from tests.simulation.doubles import StrictBroker
 from tests.simulation.plain_loop import OUTPUTS, PlainLoop, Told
 from tests.simulation.violation import Violation, require
@@ -19,7 +20,9 @@ from tests.simulation.workload import Workload
 if TYPE_CHECKING:
     from tests.simulation.breaker_audit import BreakerAudit
 
-_METADATA = re.compile(r"v1;n=(\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(\d+);l=(\d+)(?:;p=1)?")
+_METADATA = re.compile(
+    r"v1;n=(\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(\d+);l=(\d+)(?:;p=1)?(?:;c=(\d+))?"
+)
 _Place = tuple[Channel, int]
 _read = msgspec.json.Decoder().decode
 
@@ -40,7 +43,7 @@ def _told(channel: Channel, record: Record) -> Told:
 
 
 def _is_paused(metadata: str) -> bool:
-    return metadata.endswith(";p=1")
+    return ";p=1" in metadata
 
 
 class Auditor:
@@ -56,6 +59,7 @@ class Auditor:
     Attributes:
         is_cache_spoiled: somebody else has meddled with the snapshots.
         breaker: knows when partitions may be paused; None = nobody cares.
+        closing: knows when states may be closed to new names.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Auditor:
         self._cache_checked = -1
         self.is_cache_spoiled = False
         self.breaker: BreakerAudit | None = None
+        self.closing = ClosingAudit()
         self.grow()
 
     def grow(self) -> None:
@@ -132,6 +137,14 @@ class Auditor:
         """How many alerts there must be so far; a workload without any would prove little."""
         return sum(len(loop.outputs[Channel.ALERTS]) for loop in self._loops)
 
+    def closed(self) -> list[tuple[int, int, int | None]]:
+        """Partitions closed to new names: from which record on, and the first that lost one."""
+        return [
+            (loop.partition, loop.closed_n, loop.left_out_n)
+            for loop in self._loops
+            if loop.closed_n is not None
+        ]
+
     def outcomes_n(self, partition: int) -> int:
         """How many events of a partition have an outcome."""
         loop = self._loops[partition]
@@ -158,6 +171,7 @@ class Auditor:
     def operator_moved(self, partition: int, committed: Committed) -> None:
         """Somebody set an offset; the outcomes must go on as if nobody had."""
         self._committed[partition] = committed
+        self.closing.expect_another(partition)
 
     def begin_again(self) -> None:
         """All folds begin untrained where they stand."""
@@ -190,9 +204,14 @@ class Auditor:
             raise Violation(f"{where}: offset {offset} is committed, the stable end is {end}")
         self._committed[partition] = committed
         before_n = loop.n
-        loop.run_to(offset)
         found = _METADATA.fullmatch(committed.metadata)
-        said = tuple(map(int, found.groups())) if found else committed.metadata
+        *numbers, closed = found.groups() if found else ("0", None)
+        closed_n = None if closed is None else int(closed)
+        was, loop.closed_n = loop.closed_n, closed_n
+        loop.run_to(offset)
+        problem = self.closing.find_problem(loop, before=was)
+        require(problem is None, f"{where} at {offset}: {problem}")
+        said = tuple(map(int, numbers)) if found else committed.metadata
         right = loop.n, loop.genesis, loop.learned
         require(said == right, f"{where} at {offset}: n, genesis, learned: {said}, not {right}")
         if self.breaker is not None:

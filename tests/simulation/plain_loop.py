@@ -6,7 +6,7 @@ that raised is replaced by the copy made before.
 
 import copy
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import isnan
@@ -26,7 +26,7 @@ OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
 Told = tuple[int, bytes | None, Any, Mapping[str, bytes | None]]
 """Of a published record: its timestamp, its key, what its value says, its headers."""
 
-_State = tuple[Brittle, Any, set[str]]
+_State = tuple[Brittle, Any, set[Hashable]]
 
 
 def _nothing_failed() -> deque[bool]:
@@ -54,6 +54,9 @@ class PlainLoop:
         has_answered: the model gave numbers for an event after it had learned one.
         failed: of the last hundred events, whether the model failed on them.
         is_failing: on more than ten, and on more than five ever since.
+        closed_n: so many records have been processed when the worker decided that no new name is
+            taken in any more: that is its own affair, it says so beside the committed offset.
+        left_out_n: as many when one was left out for the first time, which is told.
     """
 
     pipeline: str
@@ -68,6 +71,8 @@ class PlainLoop:
     has_answered: bool = False
     failed: deque[bool] = field(default_factory=_nothing_failed)
     is_failing: bool = False
+    closed_n: int | None = None
+    left_out_n: int | None = None
     history: dict[int, tuple[int, int]] = field(default_factory=dict)
     outputs: dict[Channel, list[Told]] = field(
         default_factory=lambda: {channel: [] for channel in OUTPUTS}
@@ -93,6 +98,7 @@ class PlainLoop:
         self.refused.clear()
         self.failed.clear()
         self.has_answered = self.is_failing = False
+        self.closed_n = self.left_out_n = None
         self._state = _untrained()
         self.history[genesis] = 0, 0
 
@@ -103,6 +109,7 @@ class PlainLoop:
         other.refused = list(self.refused)
         other.failed, other.is_failing = self.failed.copy(), self.is_failing
         other.has_answered = self.has_answered
+        other.closed_n, other.left_out_n = self.closed_n, self.left_out_n
         other._state = copy.deepcopy(self._state)
         other.run_to(end)
         return other
@@ -111,27 +118,36 @@ class PlainLoop:
         if fact.reason is not None:
             self._refuse(offset, fact, fact.reason.value)
             return
-        features = fact.document["features"]
+        features: dict[Hashable, Any] = fact.document["features"]
         model, detector, names = self._state
         # The model raises before the detector is told.
         spare = (_copied(model), detector, set(names)) if BOMB in features else None
-        if not names.issuperset(features):
+        is_left_out = False
+        if self.closed_n is not None and self.n > self.closed_n:
+            known = {name: value for name, value in features.items() if name in names}
+            if not known:
+                self._refuse(offset, fact, "too_many_features")
+                return
+            is_left_out, features = len(known) < len(features), known
+        elif not names.issuperset(features):
             if len(names | features.keys()) > LIMITS.distinct_features_max:
                 self._refuse(offset, fact, "too_many_features")
                 return
             names.update(features)
         try:
-            self._learn(offset, fact)
+            self._learn(offset, fact, features, is_left_out=is_left_out)
         except (ArithmeticError, ValueError):
             assert spare is not None
             self._state = spare
             self._refuse(offset, fact, "model_error")
             self._note(offset, fact, self.learned, is_failure=True)
 
-    def _learn(self, offset: int, fact: Fact) -> None:
+    def _learn(
+        self, offset: int, fact: Fact, features: dict[Hashable, Any], *, is_left_out: bool
+    ) -> None:
         model, detector, _ = self._state
         document = fact.document
-        features, label = document["features"], document.get("label")
+        label = document.get("label")
         learned_before = self.learned
         answer: dict[str, Any] = {"prediction": None, "fault": True}
         try:
@@ -161,6 +177,10 @@ class PlainLoop:
         is_fault = "fault" in answer
         self.has_answered |= learned_before > 0 and not is_fault
         self._note(offset, fact, learned_before, is_failure=is_fault)
+        if is_left_out and self.left_out_n is None:
+            self.left_out_n = self.n - 1
+            told = "input", "state_bytes", "model:names", "names"
+            self._alert(offset, fact, learned_before, told)
         if label is not None and detector.drift_detected:
             self._alert(offset, fact, learned_before, ("drift", "PageHinkley", "ph", "error"))
 

@@ -269,6 +269,33 @@ def _writes_mixed(patch: pytest.MonkeyPatch) -> Parts:
     return Parts()
 
 
+def _ceiling_forgotten(patch: pytest.MonkeyPatch) -> Parts:
+    parse = snapshot_module.parse_metadata
+
+    def parsed(text: str) -> Metadata | None:
+        known = parse(text)
+        return known and msgspec.structs.replace(known, closed_n=None)
+
+    patch.setattr(restore_module, "parse_metadata", parsed)
+    return Parts()
+
+
+def _ceiling_undone(patch: pytest.MonkeyPatch) -> Parts:
+    undo = Task._undo
+
+    def undo_all(task: Task) -> None:
+        task.state.closed_n = None
+        undo(task)
+
+    patch.setattr(Task, "_undo", undo_all)
+    return Parts()
+
+
+def _ceiling_not_looked_for(patch: pytest.MonkeyPatch) -> Parts:
+    patch.setattr(Restore, "_find_closing", lambda *_: None)
+    return Parts()
+
+
 BUGS: Mapping[str, Plant] = {
     "a replay that publishes": _replay_that_publishes,
     "a broken read taken for the end": _restoring(TakesABrokenReadForTheEnd),
@@ -294,4 +321,7 @@ BUGS: Mapping[str, Plant] = {
     "poison ends the worker": _poison_ends_it,
     "offsets counted for records": _offsets_counted,
     "feature names not in the snapshot": _names_forgotten,
+    "a replay that forgets since when no name is new": _ceiling_forgotten,
+    "a closed state opened when a fold goes back": _ceiling_undone,
+    "names left out looked for in no alert": _ceiling_not_looked_for,
 }

@@ -1,6 +1,7 @@
 """The first phase of a seed's run: who has a turn, and what befalls whom in the middle of it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from stream.core.event import Channel
@@ -14,11 +15,12 @@ from tests.simulation.faults import Crash, Rates, failure
 from tests.simulation.spoiling import spoil
 from tests.simulation.troubles import Misfortune, Trouble
 from tests.simulation.violation import Violation, require
-from tests.simulation.workload import Workload
+from tests.simulation.workload import LIMITS, Workload
 from tests.simulation.world import (
     KEY,
     NAMES,
     PIPELINE,
+    RECIPE,
     Options,
     Parts,
     Process,
@@ -27,6 +29,9 @@ from tests.simulation.world import (
 )
 
 LIMIT = Limit(window=10, share=0.5)
+CEILINGS = (1, 1400, 1700)
+"""Bytes of a state that is too large: at once, after a few events, after some."""
+
 WORKERS_MAX = 3
 PARTITIONS_MAX = 5
 
@@ -74,6 +79,11 @@ class Safety:
             retention_s=rng.choice((None, None, 600.0)),
             limit=rng.choice((NEVER, NEVER, NEVER, LIMIT)),
         )
+        # Of its own, so that all other seeds are what they were.
+        ceiling = Random(f"ceiling {seed}").choice((None, None, None, *CEILINGS))
+        if ceiling is not None:
+            limits = replace(LIMITS, state_bytes_max=ceiling)
+            self._options = replace(self._options, recipe=replace(RECIPE, limits=limits))
         self.clock = ManualClock(rng=rng)
         self.world = World(
             self.clock,
@@ -93,6 +103,7 @@ class Safety:
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE
         )
+        self.auditor.closing.has_ceiling = ceiling is not None
         if self._options.limit is LIMIT:
             self.workload.flood = rng.choice((0.1, 0.3))
             self.auditor.breaker = BreakerAudit(LIMIT, lambda: self.world.acting)

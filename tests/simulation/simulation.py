@@ -14,7 +14,7 @@ from tests.simulation.cache_audit import litter
 from tests.simulation.safety import Safety
 from tests.simulation.troubles import Outlook, Trouble
 from tests.simulation.violation import require
-from tests.simulation.world import RECIPE, Process
+from tests.simulation.world import Process
 
 CALM_ROUNDS_MAX = 300
 """Rounds after the last fault in which all lag must be gone."""
@@ -39,6 +39,10 @@ class Simulation(Safety):
         self._note("calm")
         if self._trouble is None or self._outlive(self._trouble):
             self._recover()
+        for partition, closed_n, left_out_n in self.auditor.closed():
+            self._note(f"partition {partition} is closed to new names from {closed_n} on")
+            if left_out_n is not None:
+                self._note(f"partition {partition} leaves names out from {left_out_n} on")
         if not self._rates.spoil and self._trouble is None:
             require(not self._rejected, f"rejected, though nobody spoiled them: {self._rejected}")
 
@@ -80,7 +84,7 @@ class Simulation(Safety):
             require(why is None, f"{trouble}, and what it says does not help: {why}")
             return True
         if trouble is Trouble.RETENTION:
-            recipe = replace(RECIPE, hash_seed=1)
+            recipe = replace(self._options.recipe, hash_seed=1)
             self._options = replace(self._options, on_change="fresh", recipe=recipe)
             self.auditor.is_cache_spoiled = True  # there are snapshots of two folds now
             self.auditor.begin_again()

@@ -33,7 +33,8 @@ SIGHTS = (
     "fails at end:after", "crash at", "paused at", "goes on", "killed", "SIGTERM", "fenced",
     "session expires", "snapshot at", "untrained model", "forget", "flip", "cut", "swap",
     "misplace", "garble", "forge", "waits 60.0 s", "ended by its watchdog", "one more partition",
-    "begins at", "refuses", *(f"trouble: {trouble}" for trouble in Trouble),
+    "begins at", "refuses", "is closed to new names", "leaves names out",
+    *(f"trouble: {trouble}" for trouble in Trouble),
     *(
         str(event)
         for event in (

@@ -113,7 +113,7 @@ def _look_at_kafka(house: House, findings: Findings, built: Prepared | None) -> 
         infos = topics.describe()
         findings.ok(f"log: {house.settings.kafka.client} reaches it")
         with findings.step():
-            _look_at_topics(house, findings, topics, infos)
+            _look_at_topics(house, findings, topics, infos, None if built is None else built.kind)
         reader = stack.enter_context(closing(house.reader()))
         with findings.step():
             output_checks.look(house, findings, reader, infos)
@@ -131,6 +131,7 @@ def _look_at_topics(
     findings: Findings,
     topics: Topics,
     infos: Mapping[Channel, TopicInfo | None],
+    kind: Kind | None,
 ) -> None:
     settings = house.settings
     for channel, info in infos.items():
@@ -156,7 +157,7 @@ def _look_at_topics(
                 f"topics.events: cleanup.policy of {events.name} is {events.cleanup_policy}, which "
                 "removes events that a state is made of; set it to delete"
             )
-    _look_at_what_they_take(findings, infos, settings)
+    _look_at_what_they_take(findings, infos, settings, kind)
     denied = topics.denied()
     for problem in denied:
         findings.problem(problem)
@@ -178,9 +179,12 @@ def _look_at_partitions(
 
 
 def _look_at_what_they_take(
-    findings: Findings, infos: Mapping[Channel, TopicInfo | None], settings: Settings
+    findings: Findings,
+    infos: Mapping[Channel, TopicInfo | None],
+    settings: Settings,
+    kind: Kind | None,
 ) -> None:
-    for problem in size_problems(infos, settings):
+    for problem in size_problems(infos, settings, kind):
         findings.problem(problem)
     for note in fitting_notes(infos, settings):
         findings.note(note)

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stream.core.classes import refusal
+from stream.core.classes import refusal, written_bytes
 from stream.core.codec import Codec
 from stream.core.event import Kind, Rejection
 from stream.core.spec import EventShape, Limits
@@ -177,6 +177,7 @@ def refused(sample: Sample, shape: EventShape, kind: Kind) -> tuple[int, str]:
     limits = Limits()
     codec = Codec(shape, limits, kind)
     classes: set[Any] = set()
+    taken = 0
     found: Counter[str] = Counter()
     details: dict[str, str] = {}
     for value in _values(sample, shape):
@@ -185,9 +186,10 @@ def refused(sample: Sample, shape: EventShape, kind: Kind) -> tuple[int, str]:
         if isinstance(decoded, Rejection):
             refusal_ = decoded
         elif kind is Kind.MULTICLASS and decoded.label is not None:
-            refusal_ = refusal(decoded.label, classes, most=limits.classes_max)
-            if refusal_ is None:
+            refusal_ = refusal(decoded.label, classes, limits=limits, taken_bytes=taken)
+            if refusal_ is None and decoded.label not in classes:
                 classes.add(decoded.label)
+                taken += written_bytes(decoded.label)
         if refusal_ is not None:
             found[refusal_.reason] += 1
             details.setdefault(refusal_.reason, refusal_.detail)
