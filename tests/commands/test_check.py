@@ -152,6 +152,39 @@ def test_a_model_that_raises_on_the_first_event_is_a_problem(project: Project) -
     assert "features word" in found
 
 
+VARIANCE = """
+from river import base, stats
+class Model(base.Regressor):
+    def __init__(self):
+        self.seen = stats.Var()
+    def learn_one(self, x, y):
+        self.seen.update(x["x"])
+    def predict_one(self, x):
+        return %s
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [('x["x"] / self.seen.get() if self.seen.get() else float("nan")', 0), ('float("nan")', 78)],
+)
+def test_a_model_without_an_answer_to_the_first_events_is_sound(
+    project: Project, answer: str, code: int
+) -> None:
+    """As scikit-learn's GaussianNB: of one event it knows no variance, however often it is told."""
+    project.write("mine.py", VARIANCE % answer)
+    project.configure(EMBEDDED + '[model]\nfactory = "mine:Model"\n')
+    project.write_csv("events.csv", ("x", "label"), [(n % 7, n) for n in range(30)])
+    assert project.stream("produce", "events.csv").code == 0
+
+    done = project.stream("check")
+
+    assert done.code == code, done
+    share = "2 (6.7 %)" if code == 0 else "all"
+    assert done.said(f"note model: no answer to {share} of the first 30 events (the prediction is")
+    assert done.said("such events would be quarantined") == (code == 78)
+
+
 def test_a_configuration_that_no_event_fits_is_a_problem(project: Project) -> None:
     """All of the first events would be quarantined; it says why, and what to set."""
     project.write("events.jsonl", '{"x": 1, "y": true}\n' * 3)

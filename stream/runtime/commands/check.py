@@ -1,5 +1,6 @@
 """The command `check`: looks at everything a worker needs, and says all problems at once."""
 
+import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -223,22 +224,45 @@ def _try_model(house: House, findings: Findings, built: Prepared, seen: Seen) ->
         else:
             findings.problem(f"model.factory: {factory} {compared.difference}")
     # Only now: a fork of a process in which a model has worked may lack its threads.
-    _try_event(findings, built, seen.event)
-    if seen.records:
-        _say_model_errors(findings, outcomes)
+    tried = outcomes if seen.records else ()
+    _try_event(findings, built, seen.event, tried)
+    _say_model_errors(findings, tried)
 
 
 def _say_model_errors(findings: Findings, outcomes: Sequence[repeating.Outcome]) -> None:
     """Of how many of the first events the model raised, whatever the first one did."""
-    raised = [each for each in outcomes if (Channel.QUARANTINE, MODEL_ERROR) in each]
-    if raised:
-        event_checks.say_model_errors(findings, len(raised), n=len(outcomes))
+    raised_n = sum(map(_is_model_error, outcomes))
+    if raised_n:
+        event_checks.say_model_errors(findings, raised_n, n=len(outcomes))
 
 
-def _try_event(findings: Findings, built: Prepared, event: Event | None) -> None:
+def _is_model_error(outcome: repeating.Outcome) -> bool:
+    return (Channel.QUARANTINE, MODEL_ERROR) in outcome
+
+
+def _fault(outcome: repeating.Outcome) -> str | None:
+    """Why an event got no answer; None: it got one, or was refused."""
+    channel, value = outcome[0]
+    found = json.loads(value).get("fault") if channel == Channel.PREDICTIONS else None
+    return None if found is None else str(found)
+
+
+def _try_event(
+    findings: Findings, built: Prepared, event: Event | None, outcomes: Sequence[repeating.Outcome]
+) -> None:
     """Predict and learn once, on a copy. Raises: Misconfigured: not on a real event."""
     if event is not None:
-        _trial(built, event)
+        faults = [fault for each in outcomes if (fault := _fault(each)) is not None]
+        if faults:
+            event_checks.say_faults(findings, faults, n=len(outcomes))
+        try:
+            _trial(built, event)
+        except Misconfigured:
+            # Of one event, again and again, naive Bayes learns no variance; of all of them it did.
+            if len(faults) == len(outcomes) or any(map(_is_model_error, outcomes)):
+                raise
+            findings.ok("model: predicts and learns the first events of the log")
+            return
         findings.ok("model: predicts and learns the first event of the log")
         return
     label = {Kind.REGRESSION: 1.5, Kind.ANOMALY: None}.get(built.kind, True)

@@ -73,6 +73,14 @@ def say_model_errors(findings: Findings, count: int, *, n: int) -> None:
     _say_refused(findings, refused, n=n, kind=None)
 
 
+def say_faults(findings: Findings, faults: Sequence[str], *, n: int) -> None:
+    """Say how many of the first events a model did not answer."""
+    findings.note(
+        f"model: no answer to {_share(len(faults), n)} of the first {n} events ({faults[0]}): "
+        "their prediction is null and says why, and they are learned all the same"
+    )
+
+
 def first_records(reader: Reader, events: TopicInfo, *, n: int) -> list[Record]:
     """The first of every partition, `n` together. Raises: Retryable, Misconfigured."""
     found: list[Record] = []
