@@ -17,9 +17,14 @@ FOLD = 2
 """Raised when this program folds otherwise than before: older states are of another recipe."""
 
 
-def versions() -> dict[str, str]:
-    """What this process folds with, as far as it can change a result or the reading of a state."""
-    return {
+def versions(*, has_sklearn: bool = False) -> dict[str, str]:
+    """What this process folds with, as far as it can change a result or the reading of a state.
+
+    Args:
+        has_sklearn: some of the model is scikit-learn's.
+    """
+    of_sklearn = {"scikit-learn": sys.modules["sklearn"].__version__} if has_sklearn else {}
+    return of_sklearn | {
         "fold": str(FOLD),
         "river": river_version,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",

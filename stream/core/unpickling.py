@@ -212,6 +212,13 @@ def loads(pickled: bytes, allowed: Allowed) -> Any:
     return found
 
 
+def names(pickled: bytes) -> set[Name]:
+    """What the pickle of a model that this process made names."""
+    seen = _Recorder(pickled)
+    seen.load()
+    return seen.names
+
+
 class _Restricted(pickle.Unpickler):
     def __init__(self, pickled: bytes, allowed: Allowed) -> None:
         super().__init__(io.BytesIO(pickled))

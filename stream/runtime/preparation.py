@@ -1,5 +1,6 @@
 """From settings to what a worker folds with. Loads river, which takes about a second."""
 
+import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from typing import Literal
 from river import base
 
 from stream.config import Settings
-from stream.core import detectors, learner, seeds
+from stream.core import detectors, learner, pickling, seeds, unpickling
 from stream.core.event import Kind
-from stream.core.recipe import Recipe, source_digest
+from stream.core.recipe import Recipe, source_digest, versions
 from stream.core.spec import ModelSpec
 from stream.core.state import beginning
 from stream.errors import Misconfigured
@@ -67,6 +68,7 @@ def prepare(settings: Settings) -> Prepared:
         hash_seed=settings.effective_hash_seed,
         travelling=frozenset(settings.outputs.headers),
         source=_source(spec.factory.partition(":")[0]),
+        versions=versions(has_sklearn=_has_sklearn(model)),
     )
     beginning(recipe, recipe.fingerprint())  # what no snapshot brings back is refused here
     return Prepared(recipe, model, kind)
@@ -87,6 +89,15 @@ def _built(spec: ModelSpec, folder: Path) -> tuple[base.Estimator, Kind, list[st
         for where in seeds.unseeded(model)
     ]
     return model, learner.kind_of(model), problems
+
+
+def _has_sklearn(model: base.Estimator) -> bool:
+    """Whether its state names something of scikit-learn's; what can't be pickled names nothing."""
+    try:
+        names = unpickling.names(pickling.dumps(model))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return any(module.partition(".")[0] == "sklearn" for module, _ in names)
 
 
 def make_importable(folder: Path) -> None:

@@ -11,16 +11,19 @@ import random
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from stream.config import load
 from stream.core import pickling, seeds, unpickling
 from stream.core.spec import ModelSpec
 from stream.core.task import Task
 from stream.core.unpickling import Allowed
+from stream.runtime import preparation
 from tests.conftest import skip_or_fail
 from tests.folds import PARTITION, event, prediction_of, recipe
 
@@ -136,6 +139,22 @@ def test_an_unseeded_model_of_sklearn_is_found_by_name(sklearn_models: Any) -> N
     for name in sklearn_models.UNSEEDED:
         model = sklearn_models.make(name, [False, True], scaled=True)
         assert seeds.unseeded(model) == [f"{name}.random_state"]
+
+
+def test_the_version_of_sklearn_is_part_of_the_recipe_of_its_models(
+    sklearn_models: Any, tmp_path: Path
+) -> None:
+    """Another one may compute other digits; a model without it has none to be compared."""
+    text = 'pipeline = "p"\n[kafka]\nclient = "embedded"\npath = "l"\n[model]\nfactory = '
+    parts = []
+    for factory in (f"{sklearn_models.__name__}:make", "stream.models:naive_bayes"):
+        params = '{ name = "perceptron", labels = ["a", "b"] }' if "tests" in factory else "{}"
+        (tmp_path / "stream.toml").write_text(f'{text}"{factory}"\nparams = {params}\n')
+        settings = load(tmp_path / "stream.toml", environ={})
+        parts.append(preparation.make_recipe(settings).parts())
+
+    assert parts[0]["scikit-learn"] == importlib.import_module("sklearn").__version__
+    assert "scikit-learn" not in parts[1]
 
 
 def _taught(estimator: Any) -> bool:
