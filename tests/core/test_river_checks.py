@@ -24,9 +24,6 @@ _SMALL: dict[str, dict[str, Any]] = {
 }
 """As they are, but for their size: river's checks feed some ten thousand events."""
 
-_LONG = frozenset({"check_bounded_memory_growth"})
-"""Thousands of events, through ten seconds of trees; tests/core/test_models.py bounds those."""
-
 
 class _Anomalies:
     """In the place of river's `CreditCard`, which would be downloaded."""
@@ -70,12 +67,13 @@ def test_every_ready_model_keeps_rivers_conventions(name: str) -> None:
     names = [
         check.__name__
         for check in checks.yield_checks(model)
-        if check.__name__ not in model._unit_test_skips()
-        and not (name in _SMALL and check.__name__ in _LONG)
-        and check(model.clone()) is None
+        if check.__name__ not in model._unit_test_skips() and check(model.clone()) is None
     ]
 
-    assert {"check_repr_roundtrips_clone", "check_pickling", "check_predict_one_pure"} <= {*names}
+    assert {
+        "check_repr_roundtrips_clone", "check_pickling", "check_predict_one_pure",
+        "check_bounded_memory_growth",
+    } <= {*names}  # fmt: skip
 
 
 def test_a_label_coder_takes_what_any_wrapper_of_river_takes() -> None:
