@@ -6,6 +6,7 @@ for each move of the life cycle, none for each record. A counter counts since th
 
 import logging
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
@@ -35,6 +36,7 @@ class Event(StrEnum):
     PARTITION_PAUSED = "partition_paused"  # too much of it was refused; what to do
     PARTITION_RESUMED = "partition_resumed"  # its next records would do better
     SNAPSHOT_SAVED = "snapshot_saved"
+    LIBRARY_WARNED = "library_warned"  # a library's warning, once for each place in its code
     SNAPSHOT_UNREADABLE = "snapshot_unreadable"  # it would not come back: it was not stored
     SNAPSHOT_REJECTED = "snapshot_rejected"  # stored, but not to be trusted or not ours
     SNAPSHOTS_UNREACHABLE = "snapshots_unreachable"  # once a minute, and in each restore
@@ -154,6 +156,34 @@ def configure_logging(
     # The clients log every disconnect as an error; what matters of it we say ourselves.
     root.setLevel(logging.INFO if debug else logging.CRITICAL)
     logging.getLogger(LOGGER_NAME).setLevel(logging.DEBUG if debug else logging.INFO)
+    warnings.showwarning = _Warnings(Telemetry(scrubber))
+
+
+class _Warnings:
+    """Says what libraries warn of: scikit-learn's repeat themselves with each event.
+
+    Once for each place, and of so many places at most; on a line, with no secret in it.
+    """
+
+    PLACES_MAX = 50
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._seen: set[tuple[str, str, int]] = set()
+
+    def __call__(  # noqa: PLR0917  # as `warnings.showwarning`
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        file: TextIO | None = None, line: str | None = None,
+    ) -> None:  # fmt: skip
+        del file, line
+        place = category.__name__, filename, lineno
+        if place in self._seen or len(self._seen) >= self.PLACES_MAX:
+            return
+        self._seen.add(place)
+        self._telemetry.say(
+            Event.LIBRARY_WARNED, level=logging.WARNING, why=f"{category.__name__}: {message}",
+            at=f"{filename}:{lineno}",
+        )  # fmt: skip
 
 
 def _quoted(value: object) -> str:

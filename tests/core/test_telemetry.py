@@ -2,6 +2,7 @@
 
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,20 @@ def test_a_field_cannot_begin_a_line_of_its_own(said: io.StringIO) -> None:
 
     (line,) = said.getvalue().splitlines()
     assert line.endswith('snapshot_rejected why="x\\n2026 INFO worker_stopped\\x1b[2J"')
+
+
+def test_a_library_warns_once_for_each_place(said: io.StringIO) -> None:
+    """Of scikit-learn's naive Bayes each event had lines of its own, past every filter."""
+    configure_logging(scrubber("s3cret"), said)
+    for n in range(200):
+        with warnings.catch_warnings():  # whoever uses it makes Python forget what it has shown
+            warnings.simplefilter("always")
+            warnings.warn_explicit("of s3cret\nand 0", RuntimeWarning, "lib.py", 7)
+            warnings.warn_explicit("elsewhere", UserWarning, "lib.py", 100 + n)
+
+    first, *others = said.getvalue().splitlines()
+    assert first.endswith('WARNING library_warned why="RuntimeWarning: of ***\\nand 0" at=lib.py:7')
+    assert len(others) < 60
 
 
 def test_lines_may_end_with_whose_they_are_and_be_listened_to(said: io.StringIO) -> None:
