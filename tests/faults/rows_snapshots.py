@@ -151,7 +151,7 @@ def _childless(stage: Stage, do: Literal["kill", "stop"], *, within_s: float) ->
     with Run(stage, recovery_time_s=1.0) as run:
         worker = run.start(instance="w-0", environment={VARIABLE: variable(hook)})
         run.flowing()
-        run.feeder.burst(3_000)
+        run.feeder.burst(30_000)  # so much that on a quick machine, too, a snapshot is due
         steady(run, f"a child that pickles: {do}")
         run.until(lambda: "copy_failed" in worker.log, within_s=within_s, what="a copy fails")
         run.feeder.burst(3_000)

@@ -1,7 +1,7 @@
 """The pipeline's topics as any consumer with read_committed sees them, outside the group."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -22,6 +22,12 @@ POLL_S = 0.5
 """How long a batch is waited for before an empty one says so."""
 
 BOUNDS_TIMEOUT_S = 5.0
+
+FAILED_N_MAX = 3
+"""After so many questions in a row without an answer a new client asks. Seen once in four runs
+after a broker that hung for 30 s: it was back for 80 s, another client read from it, and this one's
+still said that all brokers were down."""
+
 _RECORDS_MAX = 2_000
 
 _ASKING: dict[str, Any] = {
@@ -40,13 +46,18 @@ class KafkaReader:
         self._partitions: dict[str, int] = {}
         self._asking: Consumer | None = None
         self._reading: Range | None = None
-        self._consumer: Consumer = connection.make(
+        self._failed_n = 0
+        self._consumer = self._made()
+
+    def _made(self) -> Consumer:
+        """The client that reads. Raises: Retryable, Misconfigured."""
+        return self._connection.make(
             Consumer,
             "connecting",
             {
                 # librdkafka wants one, and asks for its coordinator, which takes permission to
                 # read that group: the worker's is permitted. It never joins.
-                "group.id": connection.group,
+                "group.id": self._connection.group,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -58,20 +69,39 @@ class KafkaReader:
             },
         )
 
+    @contextmanager
+    def _asked(self, doing: str) -> Iterator[Consumer]:
+        """The client, for one question; a new one, where too many had no answer."""
+        if self._failed_n >= FAILED_N_MAX:
+            old, self._consumer = (self._consumer, self._asking), self._made()
+            self._asking = self._reading = None
+            self._failed_n = 0
+            _close(old)
+        try:
+            with self._connection.translated(doing):
+                yield self._consumer
+        except Retryable:
+            self._failed_n += 1
+            self._partitions.clear()  # it may have been deleted, which no answer ever says
+            raise
+        self._failed_n = 0
+
     def bounds(self, channel: Channel, partition: int) -> Bounds:
         """See `Reader.bounds`."""
         tp = self.partition(channel, partition)
-        with self._connection.translated(f"asking for the bounds of {tp.topic}"):
-            found = self._consumer.get_watermark_offsets(tp, timeout=BOUNDS_TIMEOUT_S)
-        if found is None:
-            raise Retryable(f"asking for the bounds of {tp.topic}: no answer")
+        doing = f"asking for the bounds of {tp.topic}"
+        with self._asked(doing) as consumer:
+            found = consumer.get_watermark_offsets(tp, timeout=BOUNDS_TIMEOUT_S)
+            if found is None:
+                raise Retryable(f"{doing}: no answer")
         return Bounds(*found)
 
     def partition(self, channel: Channel, partition: int) -> TopicPartition:
         """A partition that is there: of one that is not the client asks until it times out."""
         name = self._connection.names[channel]
         if self._partitions.get(name, 0) <= partition:
-            self._partitions[name] = partitions(self._consumer, name, self._connection)
+            with self._asked(f"describing {name}") as consumer:
+                self._partitions[name] = partitions(consumer, name, self._connection)
         if self._partitions[name] <= partition:
             raise Misconfigured(
                 f"topics.{channel}: there is no partition {partition} of {name}; create it"
@@ -89,8 +119,9 @@ class KafkaReader:
 
     def next_batch(self, wanted: Range) -> list[Record]:
         """The next records of a range; moves its position. Raises: as `Reader.read`."""
-        consumer, tp = self._consumer, self.partition(wanted.channel, wanted.partition)
+        tp = self.partition(wanted.channel, wanted.partition)
         doing = f"reading {tp.topic}"
+        consumer = self._consumer
         with self._connection.translated(doing):
             is_going_on = self._reading is wanted
             self._reading = None  # after a failure it begins again where this range stands
@@ -99,6 +130,7 @@ class KafkaReader:
             messages = polled(consumer, timeout_s=POLL_S, records_max=_RECORDS_MAX)
         records, ends, trouble = sorted_out(messages, self._connection, doing)
         if trouble is not None:
+            self._failed_n += isinstance(trouble, Retryable)
             raise trouble
         self._reading = wanted
         batch = records.get(tp.partition, [])
@@ -112,19 +144,17 @@ class KafkaReader:
         Not an administrator's call: librdkafka's (2.16) ends the process with a segmentation fault
         where the group's coordinator is away, as it is on a broker that has just started.
         """
-        connection = self._connection
+        connection, doing = self._connection, "reading the group's committed offsets"
         events = connection.names[Channel.EVENTS]
-        wanted = [
-            TopicPartition(events, partition)
-            for partition in range(partitions(self._consumer, events, connection))
-        ]
+        with self._asked(f"describing {events}") as consumer:
+            partitions_n = partitions(consumer, events, connection)
+        wanted = [TopicPartition(events, partition) for partition in range(partitions_n)]
         if not wanted:
             return {}
-        doing = "reading the group's committed offsets"
-        self._asking = self._asking or connection.make(Consumer, "connecting", _ASKING | {
-            "group.id": connection.group
-        })  # fmt: skip
-        with connection.translated(doing):
+        with self._asked(doing):
+            self._asking = self._asking or connection.make(Consumer, "connecting", _ASKING | {
+                "group.id": connection.group
+            })  # fmt: skip
             try:
                 found = self._asking.committed(wanted, timeout=ADMIN_TIMEOUT_S)
             except UnicodeDecodeError as error:
@@ -140,6 +170,10 @@ class KafkaReader:
 
     def close(self) -> None:
         """See `Reader.close`."""
-        for consumer in filter(None, (self._consumer, self._asking)):
-            with suppress(KafkaException):  # no member of any group: there is nothing to tell
-                consumer.close()
+        _close((self._consumer, self._asking))
+
+
+def _close(consumers: Iterable[Consumer | None]) -> None:
+    for consumer in filter(None, consumers):
+        with suppress(KafkaException):  # no member of any group: there is nothing to tell
+            consumer.close()

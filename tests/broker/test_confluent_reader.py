@@ -1,0 +1,82 @@
+"""librdkafka's reader after a broker that was away."""
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import NoReturn
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from stream.adapters import confluent
+from stream.adapters.confluent.reader import FAILED_N_MAX
+from stream.core.event import Channel
+from stream.errors import Misconfigured, Retryable
+from stream.sandbox import LocalKafka
+from tests.broker.checks import eventually
+from tests.contract.confluent_world import ConfluentWorld
+
+pytestmark = pytest.mark.broker
+
+
+class Deaf:
+    """A client for which all brokers are down, whether they are or not; it was seen to stay so."""
+
+    is_closed = False
+
+    def list_topics(self, *_: object, **__: object) -> NoReturn:
+        """Also when it is asked for topics."""
+        raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+
+    get_watermark_offsets = committed = list_topics
+
+    def close(self) -> None:
+        """It is thrown away."""
+        self.is_closed = True
+
+
+@pytest.fixture
+def world(kafka: LocalKafka) -> Iterator[ConfluentWorld]:
+    """Topics of our own on it."""
+    opened = ConfluentWorld(kafka)
+    with closing(opened.topics()) as topics:
+        for channel in Channel:
+            topics.create(channel, partitions=1, retention_ms=-1)
+    yield opened
+    opened.close()
+
+
+def test_a_client_that_never_gets_an_answer_again_is_replaced(world: ConfluentWorld) -> None:
+    """Whatever is asked, a new one asks after some questions in vain; then it goes on as before."""
+    with closing(confluent.KafkaReader(world.confluent)) as reader:
+        before = reader.bounds(Channel.EVENTS, 0)
+        for ask in (lambda: reader.bounds(Channel.EVENTS, 0), reader.committed):
+            deaf = Deaf()
+            reader._consumer.close()
+            reader._consumer = deaf  # type: ignore[assignment]
+            for _ in range(FAILED_N_MAX):
+                with pytest.raises(Retryable, match="_ALL_BROKERS_DOWN"):
+                    ask()
+            assert not deaf.is_closed
+
+            ask()
+
+            assert deaf.is_closed
+            assert reader.bounds(Channel.EVENTS, 0) == before
+
+
+def test_a_topic_that_is_deleted_while_it_is_read_is_told(world: ConfluentWorld) -> None:
+    """Nobody answers for it any more; a worker that waited for that would wait for ever."""
+    with closing(confluent.KafkaReader(world.confluent)) as reader:
+        assert reader.bounds(Channel.ALERTS, 0)
+        topics = confluent.KafkaTopics(world.confluent)
+        name = world.confluent.names[Channel.ALERTS]
+        topics._admin.delete_topics([name])[name].result()
+        topics.close()
+
+        def is_told() -> bool:
+            with suppress(Retryable):
+                reader.bounds(Channel.ALERTS, 0)
+            return False
+
+        with pytest.raises(Misconfigured, match=f"there is no partition 0 of {name}"):
+            eventually(is_told, "the topic is missed")
