@@ -26,7 +26,7 @@ from stream.probing import Connecting
 from stream.runtime import signals
 from stream.runtime.commands import words
 from stream.runtime.patience import Patience
-from stream.telemetry import Event, Scrubber, Telemetry, configure_logging
+from stream.telemetry import LogEvent, Scrubber, Telemetry, configure_logging
 
 if TYPE_CHECKING:
     from stream.config import Settings
@@ -41,9 +41,9 @@ def run(arguments: Sequence[str]) -> int:
     asked = [a for a in arguments if a != "--debug"]
     scrubber = Scrubber()
     configure_logging(scrubber, debug=debug)
-    open_house = partial(House.of, scrubber=scrubber)
+    open_pipeline = partial(Pipeline.of, scrubber=scrubber)
     try:
-        return main.main(asked, "stream", standalone_mode=False, obj=open_house) or ExitCode.OK
+        return main.main(asked, "stream", standalone_mode=False, obj=open_pipeline) or ExitCode.OK
     except Exception as error:  # noqa: BLE001  # the last line of defence: one line and a code, always
         code, text = _ending(error)
         trace = traceback.format_exc()
@@ -95,7 +95,7 @@ class _Connecting(Connecting):
         context = click.get_current_context(silent=True)
         if context is not None and context.info_name == "run":
             self._telemetry.say(
-                Event.WAITING_FOR_KAFKA,
+                LogEvent.WAITING_FOR_KAFKA,
                 level=logging.WARNING,
                 servers=self._servers,
                 why=why,
@@ -120,7 +120,7 @@ class _Kafka(Protocol):
 
 
 @dataclass(frozen=True)
-class House:
+class Pipeline:
     """One pipeline's settings, and the adapters that they choose."""
 
     settings: "Settings"
@@ -132,7 +132,7 @@ class House:
     _joined: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def of(cls, path: Path, *, scrubber: Scrubber | None = None) -> "House":
+    def of(cls, path: Path, *, scrubber: Scrubber | None = None) -> "Pipeline":
         """Read the configuration; `scrubber` learns its secrets. Raises: Misconfigured."""
         from stream.config import load  # noqa: PLC0415  # `--help` and `--version` stay quick
 
@@ -158,7 +158,7 @@ class House:
         is_waiting = self.connecting.is_waiting or self.patience.is_waiting
         return is_waiting and not self._joined.is_set()
 
-    def backwards(self) -> "House":
+    def backwards(self) -> "Pipeline":
         """The same pipeline as the quarantine's redrive sees it."""
         return replace(self, is_backwards=True)
 
@@ -251,7 +251,7 @@ class House:
                 return None
             return self.patience.ask(store.ping)
 
-    def hurry(self) -> None:
+    def end_patience(self) -> None:
         """From now on no call waits for a server that has just started."""
         self.patience.end()
 

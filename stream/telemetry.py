@@ -17,7 +17,7 @@ from stream.printable import escaped
 LOGGER_NAME = "stream"
 
 
-class Event(StrEnum):
+class LogEvent(StrEnum):
     """Names of log events; the comment says when."""
 
     WORKER_STARTED = "worker_started"  # before the first poll
@@ -110,7 +110,7 @@ class Telemetry:
         """Why records were refused; there are no more reasons than `core.event.Reason` has."""
         self.always: Mapping[str, object] = {}
         """Fields that end every line: under a supervisor, which worker speaks."""
-        self.listener: Callable[[Event, Mapping[str, object]], None] | None = None
+        self.listener: Callable[[LogEvent, Mapping[str, object]], None] | None = None
         """Is told every event with its fields, in the thread that says it."""
         self._log = logging.getLogger(LOGGER_NAME)
 
@@ -122,7 +122,7 @@ class Telemetry:
         """The counters that are not 0, by name."""
         return {metric.value: n for metric in Metric if (n := self.counters[metric])}
 
-    def say(self, event: Event, *, level: int = logging.INFO, **fields: object) -> None:
+    def say(self, event: LogEvent, *, level: int = logging.INFO, **fields: object) -> None:
         """Write one log line."""
         if self.listener is not None:
             self.listener(event, fields)
@@ -181,7 +181,7 @@ class _Warnings:
             return
         self._seen.add(place)
         self._telemetry.say(
-            Event.LIBRARY_WARNED, level=logging.WARNING, why=f"{category.__name__}: {message}",
+            LogEvent.LIBRARY_WARNED, level=logging.WARNING, why=f"{category.__name__}: {message}",
             at=f"{filename}:{lineno}",
         )  # fmt: skip
 

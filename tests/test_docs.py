@@ -16,7 +16,7 @@ from stream.core import outputs
 from stream.core.event import Reason
 from stream.core.quarantine import QUARANTINE_HEADERS
 from stream.core.spec import EventShape
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIGURATION = REPOSITORY / "docs" / "CONFIGURATION.md"
@@ -39,14 +39,14 @@ def test_every_log_event_is_documented() -> None:
     """Each stands in docs/CONFIGURATION.md with when it is said."""
     page = CONFIGURATION.read_text()
 
-    assert [e.value for e in Event if f"`{e.value}`" not in page] == []
+    assert [e.value for e in LogEvent if f"`{e.value}`" not in page] == []
 
 
 def test_every_log_event_is_said_somewhere() -> None:
     """A name in the catalogue that nobody says would be waited for in vain."""
     code = "".join(path.read_text() for path in (REPOSITORY / "stream").rglob("*.py"))
 
-    assert [e.name for e in Event if f"Event.{e.name}" not in code] == []
+    assert [e.name for e in LogEvent if f"Event.{e.name}" not in code] == []
 
 
 def test_the_models_of_the_configuration_page_are_the_ready_ones() -> None:

@@ -9,8 +9,8 @@ import yaml
 
 from stream.cli import main
 from stream.config import Settings, load
-from stream.runtime.supervision import crew
-from stream.runtime.supervision.supervised import DRAIN_S, ORPHAN_GRACE_S
+from stream.runtime.supervision import sizing
+from stream.runtime.supervision.worker_link import DRAIN_S, ORPHAN_GRACE_S
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MANIFEST = REPOSITORY / "docs" / "examples" / "kubernetes.yaml"
@@ -99,7 +99,7 @@ def test_the_commands_are_there_and_take_these_words(container: Any) -> None:
         parsed[words[0]] = context.params
 
     assert str(parsed["run"]["path"]) == str(parsed["status"]["path"]) == "/etc/stream/stream.toml"
-    assert crew.asked(parsed["run"]["workers"]) is None
+    assert sizing.asked(parsed["run"]["workers"]) is None
     assert parsed["status"]["progress_within"] < probe["timeoutSeconds"]
 
 
@@ -113,7 +113,7 @@ def test_instances_are_the_pods_stable_names(container: Any) -> None:
     (instance,) = [v for v in container["env"] if v["name"] == "STREAM__WORKER__INSTANCE"]
 
     assert instance["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
-    assert crew.names("flights-2", host="", workers=2) == ("flights-2-0", "flights-2-1")
+    assert sizing.names("flights-2", host="", workers=2) == ("flights-2-0", "flights-2-1")
 
 
 def test_the_selectors_find_the_pods(parts: dict[str, Any]) -> None:

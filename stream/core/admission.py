@@ -89,6 +89,6 @@ class Admission:
             return Rejection(Reason.TOO_MANY_FEATURES, one_line(detail))
         for name in new:
             del features[name]
-        if self._state.closed_told_n is None:
+        if self._state.closed_said_n is None:
             self.told_n = self._state.n
         return None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import xxhash
 
 from stream.core import outputs
-from stream.core.detectors import Alarm
+from stream.core.detectors import Alert
 from stream.core.event import Output, Record
 from stream.core.state import State
 
@@ -22,24 +22,24 @@ class Alerts:
     def __init__(self, pipeline: str) -> None:
         self._pipeline = pipeline
 
-    def alarms(
+    def alerts(
         self,
         state: State,
         record: Record,
         published: list[Output],
-        alarms: Sequence[Alarm],
+        alerts: Sequence[Alert],
         learned: int,
         *,
         is_full: bool,
     ) -> None:
         """What the detectors found; before that, if so, that the first new name was left out."""
         if is_full:
-            state.closed_told_n = state.n
+            state.closed_said_n = state.n
             alert = outputs.full(
                 record, names_n=len(state.names), pipeline=self._pipeline, learned=learned
             )
             _add(state, published, alert)
-        for alarm in alarms:
+        for alarm in alerts:
             alert = outputs.alert(record, alarm, pipeline=self._pipeline, learned=learned)
             _add(state, published, alert)
 
@@ -54,7 +54,7 @@ class Alerts:
     ) -> None:
         """An event failed for the model's sake; told if that is one too many."""
         before = state.failures
-        number = state.n - state.rejected_n + before.refused_n
+        number = state.n - state.refused_n + before.refused_n
         state.failures = before.with_one_at(number, is_refused=is_refused)
         if state.failures.is_told and not before.is_told:
             alert = outputs.failing(

@@ -1,6 +1,6 @@
-"""river's drift detectors on the signals of the fold -> alarms.
+"""river's drift detectors on the signals of the fold -> alerts.
 
-A monitor feeds one detector and alarms at exactly the updates after which a plain loop with that
+A `Detector` feeds one of river and alerts at exactly the updates after which a plain loop with that
 detector sees `drift_detected`. DDM, EDDM, HDDMA and HDDMW also warn, once each time they enter
 their warning zone (river's FHDDM has the flag, but never raises it).
 
@@ -65,7 +65,7 @@ _FITS: Final = {
 }
 
 
-class Alarm(msgspec.Struct, frozen=True):
+class Alert(msgspec.Struct, frozen=True):
     """What a detector found at one event.
 
     Attributes:
@@ -79,7 +79,7 @@ class Alarm(msgspec.Struct, frozen=True):
     after: float | None
 
 
-class Monitor:
+class Detector:
     """One detector on one signal; a deterministic fold that can be pickled at any point.
 
     Attributes:
@@ -106,8 +106,8 @@ class Monitor:
         self._total = 0.0
         self._zone: tuple[int, float] | None = None  # _n and _total before the warning
 
-    def update(self, value: float) -> Alarm | None:
-        """Feed the detector one value; the alarm that it gave, if any. Raises nothing."""
+    def update(self, value: float) -> Alert | None:
+        """Feed the detector one value; the alert that it gave, if any. Raises nothing."""
         if not MAGNITUDE_MIN <= value <= MAGNITUDE_MAX:
             self.skipped_n += 1
             return None
@@ -118,8 +118,8 @@ class Monitor:
         self._recent.append(value)
         return self._drift() if detector.drift_detected else None
 
-    def _drift(self) -> Alarm:
-        alarm = Alarm("drift", self.spec, *self._means())
+    def _drift(self) -> Alert:
+        alarm = Alert("drift", self.spec, *self._means())
         self._forget()
         return alarm
 
@@ -145,12 +145,12 @@ class Monitor:
         return before, float(after / after_n) if after_n else None
 
 
-class _Binary(Monitor):
+class _Binary(Detector):
     """Detectors of errors: for values in [0, 1], and with warnings (FHDDM's flag is always off)."""
 
     __slots__ = ()
 
-    def update(self, value: float) -> Alarm | None:
+    def update(self, value: float) -> Alert | None:
         if not 0.0 <= value <= 1.0:
             self.skipped_n += 1
             return None
@@ -165,14 +165,14 @@ class _Binary(Monitor):
             self._zone = None
         elif self._zone is None:
             self._zone = self._n - 1, self._total - value
-            return Alarm("warning", self.spec, *self._means())
+            return Alert("warning", self.spec, *self._means())
         return None
 
 
 _signature = cache(signature)  # a tenth of a millisecond, for every task
 
 
-def build(spec: DetectorSpec) -> Monitor:
+def build(spec: DetectorSpec) -> Detector:
     """The monitor of one spec, whose values `stream.config` has tried.
 
     Raises: Misconfigured: naming the key that is off.
@@ -188,12 +188,12 @@ def build(spec: DetectorSpec) -> Monitor:
     part, least, times, whole, most = _FITS.get(spec.type, ("", 0, 0, "", 0))
     try:
         fits = times * params.get(part, least) <= params.get(whole, most)
-        monitor = _Binary(spec) if spec.type in _BINARY else Monitor(spec)
+        detector = _Binary(spec) if spec.type in _BINARY else Detector(spec)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise Misconfigured(f"{at}: params: {spec.type} refuses them: {error}") from error
     if not fits:
         raise Misconfigured(f"{at}: params.{part} must fit {times} times into {whole}")
-    return monitor
+    return detector
 
 
 class Detectors:
@@ -203,18 +203,18 @@ class Detectors:
         specs: with different names; the alarms of one event come in their order.
 
     Attributes:
-        monitors: one a spec, in the order of `specs`.
+        detectors: one a spec, in the order of `specs`.
 
     Raises: Misconfigured: as `build`.
     """
 
-    __slots__ = ("_on_error", "_on_others", "monitors")
+    __slots__ = ("_on_error", "_on_others", "detectors")
 
     def __init__(self, specs: Sequence[DetectorSpec]) -> None:
-        self.monitors = tuple(build(spec) for spec in specs)
-        on: dict[str, tuple[Monitor, ...]] = {}
-        for monitor in self.monitors:
-            on[monitor.spec.signal] = (*on.get(monitor.spec.signal, ()), monitor)
+        self.detectors = tuple(build(spec) for spec in specs)
+        on: dict[str, tuple[Detector, ...]] = {}
+        for detector in self.detectors:
+            on[detector.spec.signal] = (*on.get(detector.spec.signal, ()), detector)
         self._on_error = on.pop("error", ())
         self._on_others = tuple((name, name.removeprefix(_FEATURE), on[name]) for name in on)
 
@@ -224,38 +224,38 @@ class Detectors:
         prediction: float | None,
         label: Feature | None,
         features: Mapping[str, Feature],
-    ) -> tuple[Alarm, ...]:
+    ) -> tuple[Alert, ...]:
         """Feed one event's signals; None, a string or an absent feature feeds nobody.
 
-        Returns: the alarms: nearly always the empty tuple.
+        Returns: the alerts: nearly always the empty tuple.
         """
-        alarms: tuple[Alarm, ...] = ()
+        alerts: tuple[Alert, ...] = ()
         if error is not None:  # as `_update` does, which a call would slow down
             if type(error) is not float:
                 error = _as_float(error)
-            for monitor in self._on_error:
-                alarm = monitor.update(error)
+            for detector in self._on_error:
+                alarm = detector.update(error)
                 if alarm is not None:
-                    alarms = (*alarms, alarm)
+                    alerts = (*alerts, alarm)
         if not self._on_others:
-            return alarms
-        for signal, feature, monitors in self._on_others:
+            return alerts
+        for signal, feature, detectors in self._on_others:
             if signal != feature:
-                alarms += _update(monitors, features.get(feature))
+                alerts += _update(detectors, features.get(feature))
             else:
-                alarms += _update(monitors, prediction if signal == "prediction" else label)
-        if len(alarms) > 1:
-            order = [monitor.spec.name for monitor in self.monitors]
-            return tuple(sorted(alarms, key=lambda alarm: order.index(alarm.spec.name)))
-        return alarms
+                alerts += _update(detectors, prediction if signal == "prediction" else label)
+        if len(alerts) > 1:
+            order = [detector.spec.name for detector in self.detectors]
+            return tuple(sorted(alerts, key=lambda alarm: order.index(alarm.spec.name)))
+        return alerts
 
 
-def _update(monitors: tuple[Monitor, ...], value: Feature | None) -> tuple[Alarm, ...]:
+def _update(detectors: tuple[Detector, ...], value: Feature | None) -> tuple[Alert, ...]:
     if type(value) is not float:
         if not isinstance(value, (int, float)):
             return ()
         value = _as_float(value)
-    return tuple([alarm for each in monitors if (alarm := each.update(value)) is not None])
+    return tuple([alarm for each in detectors if (alarm := each.update(value)) is not None])
 
 
 def _as_float(value: float) -> float:
@@ -286,10 +286,10 @@ def problems(specs: Sequence[DetectorSpec], kind: Kind) -> list[str]:
     return found
 
 
-def describe(alarm: Alarm, partition: int, offset: int) -> str:
+def describe(alarm: Alert, partition: int, offset: int) -> str:
     """One line for people.
 
-    >>> alarm = Alarm("drift", default_specs("regressor")[0], 0.1128, 0.3401)
+    >>> alarm = Alert("drift", default_specs("regressor")[0], 0.1128, 0.3401)
     >>> describe(alarm, 0, 1337)
     'error rose from 0.11 to 0.34 (ADWIN "adwin", partition 0, offset 1337)'
     """

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from stream.core import sizes
 from stream.core.answers import NoAnswer, Prediction
 from stream.core.checks import one_line
-from stream.core.detectors import Alarm, describe
+from stream.core.detectors import Alert, describe
 from stream.core.event import Channel, Event, Kind, Output, Record, Rejection, iso
 from stream.core.failures import Failures
 from stream.core.quarantine import QUARANTINE_HEADERS
@@ -121,7 +121,7 @@ def _is_writable(prediction: Prediction) -> bool:
     return True
 
 
-def told(raised: BaseException) -> str:
+def text_of(raised: BaseException) -> str:
     """What was raised, in one line that is the same in a replay as far as that is ours to see."""
     return one_line(_addressless(f"{type(raised).__name__}: {raised}"))
 
@@ -130,7 +130,7 @@ def _addressless(text: str) -> str:
     return _ADDRESS.sub("0x…", text)
 
 
-def alert(record: Record, alarm: Alarm, *, pipeline: str, learned: int) -> Output:
+def alert(record: Record, alarm: Alert, *, pipeline: str, learned: int) -> Output:
     """The alert record of a detector's alarm; its id is the same in every replay.
 
     Args:

@@ -83,7 +83,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str = ""
 
 
-class Rejected(BadInput):
+class SnapshotRejected(BadInput):
     """Stored bytes that are no snapshot of ours: damaged, forged, or of something else."""
 
 
@@ -165,7 +165,7 @@ def opened(start: bytes, keys: Keys) -> Opened:
     Raises: Rejected: with what is wrong; try an older snapshot.
     """
     if len(start) < _START + 2 * _MAC_BYTES or not start.startswith(MAGIC):
-        raise Rejected("not a snapshot (too short, or another format)")
+        raise SnapshotRejected("not a snapshot (too short, or another format)")
     (length,) = _LENGTH.unpack_from(start, len(MAGIC))
     signed, body_at = memoryview(start)[: _START + length], _START + length + _MAC_BYTES
     mac = start[_START + length : body_at]
@@ -176,11 +176,13 @@ def opened(start: bytes, keys: Keys) -> Opened:
     try:
         header = msgspec.json.decode(signed[_START:], type=Header)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Rejected(f"signed, yet unreadable: {error}") from error
+        raise SnapshotRejected(f"signed, yet unreadable: {error}") from error
     if (header.format, header.codec) != (_FORMAT, _CODEC):
-        raise Rejected(f"of format {header.format} ({header.codec}), which is not known here")
+        raise SnapshotRejected(
+            f"of format {header.format} ({header.codec}), which is not known here"
+        )
     if header.key_id != key_id(key):
-        raise Rejected(f"signed with key {key_id(key)}, and says {header.key_id}")
+        raise SnapshotRejected(f"signed with key {key_id(key)}, and says {header.key_id}")
     return Opened(header, key, body_at)
 
 
@@ -201,11 +203,13 @@ def unseal(sealed: bytes, keys: Keys) -> tuple[Header, bytes]:
         # zstandard believes a frame's own size before any limit that it is given.
         size = zstandard.frame_content_size(body)
         if size != header.raw_bytes:
-            raise Rejected(f"{size} bytes once decompressed, the header says {header.raw_bytes}")
+            raise SnapshotRejected(
+                f"{size} bytes once decompressed, the header says {header.raw_bytes}"
+            )
         with _taken(_decompressors, zstandard.ZstdDecompressor) as decompressor:
             payload = decompressor.decompress(body, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise Rejected(f"signed, yet unreadable: {error}") from error
+        raise SnapshotRejected(f"signed, yet unreadable: {error}") from error
     return header, payload
 
 
@@ -214,8 +218,8 @@ def _start_mac(key: bytes, start: bytes | memoryview) -> bytes:
     return hmac.digest(key, b"".join((b"streamfold snapshot start", start)), "sha256")
 
 
-def _unsigned(keys: Keys) -> Rejected:
-    return Rejected(
+def _unsigned(keys: Keys) -> SnapshotRejected:
+    return SnapshotRejected(
         f"the signature does not fit: damaged, or signed with another key than {keys.ids()}"
     )
 

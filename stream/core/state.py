@@ -29,9 +29,9 @@ class State:
     """
 
     __slots__ = (
-        "classes", "closed_n", "closed_told_n", "detectors", "digest", "error_sum", "failures",
+        "classes", "closed_n", "closed_said_n", "detectors", "digest", "error_sum", "failures",
         "genesis", "is_ready", "labelled_n", "learned", "model", "n", "names", "next_offset",
-        "rejected_n", "window",
+        "refused_n", "window",
     )  # fmt: skip
 
     def __init__(self, *, model: Any, detectors: Detectors, genesis: int) -> None:
@@ -40,13 +40,13 @@ class State:
         self.genesis = genesis
         self.next_offset = genesis
         self.digest = 0
-        self.n = self.learned = self.rejected_n = self.labelled_n = 0
+        self.n = self.learned = self.refused_n = self.labelled_n = 0
         self.error_sum = 0.0
         self.is_ready = False
         self.failures = Failures()
         self.names: set[str] = set()
         self.closed_n: int | None = None
-        self.closed_told_n: int | None = None
+        self.closed_said_n: int | None = None
         self.classes: set[bool | int | str] = set()
         self.window = Window()
 
@@ -122,13 +122,13 @@ class Beginning:
     def problem_with(self, payload: bytes) -> str:
         """Why a state that was pickled would not come back; "" if it does."""
         try:
-            self.thaw(payload)
+            self.load(payload)
         except pickle.UnpicklingError as error:
             return str(error)
         return ""
 
-    def thaw(self, payload: bytes) -> State:
-        """A state that `freeze` gave. Raises: pickle.UnpicklingError: it is no such state."""
+    def load(self, payload: bytes) -> State:
+        """A state that `keep_copy` gave. Raises: pickle.UnpicklingError: it is no such state."""
         state = unpickling.loads(payload, self._allowed)
         if type(state) is not State:
             raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")

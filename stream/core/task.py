@@ -22,7 +22,7 @@ from stream.core.scores import Score
 from stream.core.sizes import oversize
 from stream.core.snapshot import Header, Metadata
 from stream.core.state import State, beginning, dumps
-from stream.core.undo import Counts, Mark, Undo
+from stream.core.undo import CopyPoint, Counts, Undo
 from stream.core.untouched import WATCHED_N, Watch
 
 _CRASHES = (MemoryError, RecursionError, OSError, KeyboardInterrupt)
@@ -41,7 +41,7 @@ class Task:
         recipe: what to fold with.
         partition: whose records come.
         genesis: without a payload: the offset at which the fold begins.
-        payload: a state to go on from, as `freeze` gave it; None = the untrained model.
+        payload: a state to go on from, as `keep_copy` gave it; None = the untrained model.
 
     Attributes:
         is_paused: the worker does not go on with it; travels beside the committed offset, and is
@@ -59,7 +59,7 @@ class Task:
         self.fingerprint = recipe.fingerprint()
         self.partition = partition
         self.is_paused = False
-        self._told = Alerts(recipe.pipeline)
+        self._alerts = Alerts(recipe.pipeline)
         self._is_heavy = False
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
@@ -69,7 +69,7 @@ class Task:
             payload, state = begin.pickled, pickle.loads(begin.pickled)
             state.genesis = state.next_offset = genesis
         else:
-            state = begin.thaw(payload)
+            state = begin.load(payload)
         self._bind(state)
         self._way_back = Undo()
         self._way_back.keep(payload, self._counts())
@@ -149,7 +149,7 @@ class Task:
             if not self._unsupervised:
                 error = self._score(prediction.value, label)
         try:
-            alarms = state.detectors.update(error, signal, label, features)
+            alerts = state.detectors.update(error, signal, label, features)
         except BaseException as raised:  # noqa: BLE001
             return self._fail(record, features, raised, at="detecting")
         published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, key, value)]
@@ -159,16 +159,16 @@ class Task:
             state.digest = _hash(value, state.digest)
         else:  # its text is somebody else's, and may be another one in a replay
             state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
-            self._told.failure(state, record, published, learned, is_refused=False)
-        if alarms or self._admission.told_n == state.n:
-            self._told.alarms(
-                state, record, published, alarms, learned,
+            self._alerts.failure(state, record, published, learned, is_refused=False)
+        if alerts or self._admission.told_n == state.n:
+            self._alerts.alerts(
+                state, record, published, alerts, learned,
                 is_full=self._admission.told_n == state.n,
             )  # fmt: skip
         state.n += 1
         state.next_offset = record.offset + 1
         if self._way_back.remember(record):
-            self.freeze()
+            self.keep_copy()
         return published
 
     def _ask(self, features: dict[str, Feature]) -> Prediction:
@@ -178,7 +178,7 @@ class Task:
         except (NoAnswer, *_CRASHES):
             raise
         except BaseException as raised:
-            raise NoAnswer(outputs.told(raised)) from raised
+            raise NoAnswer(outputs.text_of(raised)) from raised
         if self.state.learned:
             self.state.is_ready = True
             self._predict = self._answer
@@ -207,7 +207,7 @@ class Task:
             self._admission.take_back()
         else:
             self._go_back(at)
-        return self._refuse(record, Rejection(Reason.MODEL_ERROR, outputs.told(raised)))
+        return self._refuse(record, Rejection(Reason.MODEL_ERROR, outputs.text_of(raised)))
 
     def _go_back(self, at: At) -> None:
         """Take an event out of the model: out of its small parts if that does, or by a copy."""
@@ -273,14 +273,14 @@ class Task:
         published = [refused]
         state.digest = _hash(f"{record.offset}:{rejection.reason.value}".encode(), state.digest)
         if rejection.reason is Reason.MODEL_ERROR:
-            self._told.failure(state, record, published, state.learned, is_refused=True)
-        state.rejected_n += 1
+            self._alerts.failure(state, record, published, state.learned, is_refused=True)
+        state.refused_n += 1
         state.n += 1
         state.next_offset = record.offset + 1
         if not self._way_back.since:  # nothing was learned since the copy: only the counts moved on
             self._way_back.counts = self._counts()
         elif self._way_back.remember(record):
-            self.freeze()
+            self.keep_copy()
         return published
 
     def pickled(self) -> bytes:
@@ -295,7 +295,7 @@ class Task:
         """Why a state that `pickled` gave would not come back; "" if it does. Takes its time."""
         return beginning(self.recipe, self.fingerprint).problem_with(payload)
 
-    def freeze(self) -> bytes:
+    def keep_copy(self) -> bytes:
         """The state, pickled; it is also what undoing goes back to. Raises: as `pickled`."""
         payload = self.pickled()
         self._way_back.keep(payload, self._counts())
@@ -303,23 +303,23 @@ class Task:
 
     @property
     def undo_length(self) -> float:
-        """From 0 to 1, where `step` takes a new copy; `freeze`, or `rebase`, before that."""
+        """From 0 to 1, where `step` takes a new copy; `keep_copy`, or `rebase`, before that."""
         return self._way_back.length
 
-    def mark(self) -> Mark:
+    def copy_point(self) -> CopyPoint:
         """The state of now, which somebody else is about to pickle: see `rebase`."""
-        return self._way_back.mark(self._counts())
+        return self._way_back.copy_point(self._counts())
 
-    def rebase(self, mark: Mark, payload: bytes) -> bool:
+    def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:
         """`payload` is the state at `mark`: undoing goes back to it from now on.
 
         Returns: False if there is a later copy already.
         """
-        return self._way_back.rebase(mark, payload)
+        return self._way_back.rebase(copy_point, payload)
 
     def _counts(self) -> Counts:
         state = self.state
-        return Counts(state.n, state.rejected_n, state.next_offset, state.digest, state.failures)
+        return Counts(state.n, state.refused_n, state.next_offset, state.digest, state.failures)
 
     def _undo(self) -> None:
         """A model that raised may be half changed: go back to the copy, and fold again up to here.
@@ -331,14 +331,14 @@ class Task:
         state.genesis = self.state.genesis  # the copy of an untrained model knows none
         state.closed_n = self.state.closed_n  # whatever comes before it is folded as it was
         (
-            state.n, state.rejected_n, state.next_offset, state.digest, state.failures
+            state.n, state.refused_n, state.next_offset, state.digest, state.failures
         ) = back.counts  # fmt: skip
         self._bind(state)
         if since:
             back.keep(back.payload, back.counts)
             for record in since:
                 self.step(record)
-            self.freeze()
+            self.keep_copy()
 
     def advance(self, next_offset: int) -> None:
         """Move over offsets that hold no record (markers, aborted or compacted records)."""

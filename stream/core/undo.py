@@ -25,7 +25,7 @@ class Counts(NamedTuple):
     """What a refusal moves on without a change of anything that is learned."""
 
     n: int
-    rejected_n: int
+    refused_n: int
     next_offset: int
     digest: int
     failures: Failures
@@ -39,7 +39,7 @@ class News(NamedTuple):
     label: Any = None
 
 
-class Mark(NamedTuple):
+class CopyPoint(NamedTuple):
     """A moment that a copy is being made of."""
 
     epoch: int
@@ -83,19 +83,21 @@ class Undo:
         """Of the way back: from 0 to 1, where a new copy is taken at once."""
         return self._bytes_n / BYTES_MAX
 
-    def mark(self, counts: Counts) -> Mark:
+    def copy_point(self, counts: Counts) -> CopyPoint:
         """This moment, for `rebase`; `counts` are the state's."""
-        return Mark(self._epoch, len(self.since), self._bytes_n, counts)
+        return CopyPoint(self._epoch, len(self.since), self._bytes_n, counts)
 
-    def rebase(self, mark: Mark, payload: bytes) -> bool:
+    def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:
         """Go back to `payload`, the state at `mark`, from now on.
 
         Returns: False if the mark means nothing any more: there is a later copy already.
         """
-        if mark.epoch != self._epoch:
+        if copy_point.epoch != self._epoch:
             return False
-        counts = mark.counts if mark.since_n else self.counts  # refusals moved those on since
-        later, bytes_n = self.since[mark.since_n :], self._bytes_n - mark.bytes_n
+        counts = (
+            copy_point.counts if copy_point.since_n else self.counts
+        )  # refusals moved those on since
+        later, bytes_n = self.since[copy_point.since_n :], self._bytes_n - copy_point.bytes_n
         self.keep(payload, counts)
         self.since, self._bytes_n = later, bytes_n
         return True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 if TYPE_CHECKING:
-    from stream.runtime.commands.words import OpenHouse
+    from stream.runtime.commands.words import OpenPipeline
 
 
 @click.command
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--events", metavar="N", type=int, help="So many flights, not all; for a quick look.")
 def demo(
-    open_house: "OpenHouse",
+    open_pipeline: "OpenPipeline",
     *,
     kafka: Literal["auto", "docker", "jvm", "embedded"],
     report: Path,
@@ -43,7 +43,7 @@ def demo(
     for name in [name for name in os.environ if name.startswith("STREAM__")]:
         del os.environ[name]
     run(
-        open_reader=lambda path: open_house(path).reader(),
+        open_reader=lambda path: open_pipeline(path).reader(),
         kafka=kafka,
         report=report,
         events_n=events,

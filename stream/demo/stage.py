@@ -13,7 +13,7 @@ from stream.demo.pipelines import VICTIM
 from stream.demo.screen import Row, Screen
 from stream.errors import Internal, Retryable
 from stream.sandbox import Sandbox
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 
 TICK_S = 0.2
 READY_WITHIN_S = 90.0  # Python, river and the clients, on a machine with other things to do
@@ -23,7 +23,7 @@ RATE_OVER_S = 2.0
 NOTED_EVERY_S = 4  # a step that takes longer shows that it goes on
 
 _RESTORED = re.compile(
-    rf'{Event.TASK_RESTORED} .*origin="(?P<what>[^"]*) (?P<start>\d+)" next_offset=(?P<end>\d+)'
+    rf'{LogEvent.TASK_RESTORED} .*origin="(?P<what>[^"]*) (?P<start>\d+)" next_offset=(?P<end>\d+)'
 )
 
 

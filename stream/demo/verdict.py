@@ -38,13 +38,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    published: Sequence[bytes], alarms: Sequence[int], *, committed: int, expected: Path
+    published: Sequence[bytes], alerts: Sequence[int], *, committed: int, expected: Path
 ) -> Verdict:
     """Compare.
 
     Args:
         published: the values of the prediction records, as they were read.
-        alarms: the offsets of the drift alerts, as they were read.
+        alerts: the offsets of the drift alerts, as they were read.
         committed: the group's committed offset.
         expected: what `plain_loop.py` wrote.
     """
@@ -68,7 +68,7 @@ def judge(
         repeated_n=repeated_n,
         different_n=different_n,
         alarms_n=len(drifted),
-        alarms_equal=list(alarms) == drifted,
+        alarms_equal=list(alerts) == drifted,
         committed=committed,
     )
 

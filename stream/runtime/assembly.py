@@ -10,15 +10,15 @@ from stream.core.recipe import Recipe
 from stream.core.snapshot import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
+from stream.runtime.commit_policy import MIN_GAPS_S, CommitPolicy
 from stream.runtime.forking import CAN_FORK, ForkedCopy
-from stream.runtime.pace import BREATHS_S, Pace
 from stream.runtime.restore import Sources
 from stream.runtime.room import Room
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.topics import Width
 from stream.runtime.watchdog import Watchdog
 from stream.runtime.worker import Worker
-from stream.telemetry import Event, Telemetry
+from stream.telemetry import LogEvent, Telemetry
 
 
 def assemble(
@@ -74,8 +74,8 @@ def assemble(
         telemetry=telemetry,
         fork=ForkedCopy if CAN_FORK else None,
     )
-    pace = _pace(settings, until_end=until_end, is_ahead=may_repeat)
-    watchdog = Watchdog(lambda why: telemetry.say(Event.CALL_HUNG, level=logging.ERROR, why=why))
+    commit_policy = _policy(settings, until_end=until_end, is_ahead=may_repeat)
+    watchdog = Watchdog(lambda why: telemetry.say(LogEvent.CALL_HUNG, level=logging.ERROR, why=why))
     room = Room(
         look_for_room,
         known=width,
@@ -89,7 +89,7 @@ def assemble(
         room=room,
         sources=sources,
         snapshotter=snapshotter,
-        pace=pace,
+        commit_policy=commit_policy,
         watchdog=watchdog,
         stopping=stopping,
         limit=Limit(
@@ -98,14 +98,14 @@ def assemble(
     )
 
 
-def _pace(settings: Settings, *, until_end: bool, is_ahead: bool) -> Pace:
+def _policy(settings: Settings, *, until_end: bool, is_ahead: bool) -> CommitPolicy:
     timings = settings.timings
-    return Pace(
+    return CommitPolicy(
         commit_interval_s=settings.delivery.commit_interval_ms / 1000,
         # A quarter: a batch whose cost was misjudged still commits within the timeout.
         fold_s_max=timings.transaction_timeout_ms / 4000,
         call_deadline_s=timings.call_deadline_s,
-        breath_s=BREATHS_S[settings.kafka.client],
+        min_gap_s=MIN_GAPS_S[settings.kafka.client],
         until_end=until_end,
         is_ahead=is_ahead,
     )

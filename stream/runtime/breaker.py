@@ -115,8 +115,8 @@ class Breaker:
         """
         task, sources, limit = live[min(self._to_rehearse)], self._sources, self._limit
         deadline_s = sources.clock.monotonic() + budget_s
-        copy = Task(sources.recipe, partition=task.partition, payload=task.freeze())
-        before_n, seen_n, is_cut = copy.state.rejected_n, 0, False
+        copy = Task(sources.recipe, partition=task.partition, payload=task.keep_copy())
+        before_n, seen_n, is_cut = copy.state.refused_n, 0, False
         end = sources.reader.bounds(Channel.EVENTS, task.partition).end
         batches = sources.reader.read(Channel.EVENTS, task.partition, task.next_offset, end)
         while not is_cut and (batch := next(batches, None)) is not None:
@@ -129,7 +129,7 @@ class Breaker:
         if is_cut and not seen_n:
             return None
         self._to_rehearse.discard(task.partition)
-        refused_n = copy.state.rejected_n - before_n
+        refused_n = copy.state.refused_n - before_n
         return Verdict(
             task=task,
             refused_n=refused_n,

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from stream.core.snapshot import GONE, Header, Rejected, opened, unseal
+from stream.core.snapshot import GONE, Header, SnapshotRejected, opened, unseal
 from stream.errors import BadInput, Retryable, StreamError
 from stream.ports import StoredSnapshot
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 
 if TYPE_CHECKING:
     from stream.runtime.restore import Sources
@@ -84,13 +84,13 @@ class Candidates:
         def measure(start: bytes) -> int:
             found = opened(start, sources.keys)
             if self._identity(found.header) != self._identity(None, at):
-                raise Rejected("it is a snapshot of something else")
+                raise SnapshotRejected("it is a snapshot of something else")
             return found.sealed_bytes
 
         with self.taking_in("loading a snapshot", stored.size_bytes):
             sealed = sources.store.load(self._partition, at, measure)
         if sealed is None:
-            raise Rejected(GONE)
+            raise SnapshotRejected(GONE)
         return unseal(sealed, sources.keys)
 
     def _identity(self, header: Header | None, next_offset: int = 0) -> tuple[object, ...]:
@@ -111,7 +111,7 @@ class Candidates:
         """Count and say that one is passed over."""
         self._sources.telemetry.count(Metric.SNAPSHOTS_REJECTED)
         self._sources.telemetry.say(
-            Event.SNAPSHOT_REJECTED,
+            LogEvent.SNAPSHOT_REJECTED,
             level=logging.WARNING,
             partition=self._partition,
             next_offset=next_offset,
@@ -121,5 +121,5 @@ class Candidates:
     def say_store_away(self, error: StreamError, *, then: str = "go on without") -> None:
         """Say that the store, or one snapshot, has to be done without."""
         self._sources.telemetry.say(
-            Event.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then=then
+            LogEvent.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then=then
         )

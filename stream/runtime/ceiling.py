@@ -7,7 +7,7 @@ without any: by words as values, by trees that go deeper. Nobody but its owner c
 import logging
 
 from stream.core.task import Task
-from stream.telemetry import Event, Telemetry
+from stream.telemetry import LogEvent, Telemetry
 
 NAMES_CLOSED = (
     "from the next commit on no new feature name or class is taken in; does an upstream invent "
@@ -40,7 +40,7 @@ class Ceiling:
         self._said_up_to[task.partition] = 2 * payload_bytes
         is_closed = task.state.closed_n is not None
         self._telemetry.say(
-            Event.STATE_TOO_LARGE,
+            LogEvent.STATE_TOO_LARGE,
             level=logging.WARNING,
             partition=task.partition,
             next_offset=task.next_offset,

@@ -19,7 +19,7 @@ from stream.core.spec import EventShape
 from stream.errors import Misconfigured
 from stream.ports import Committed, Reader, TopicInfo
 from stream.runtime import recent, repeating
-from stream.telemetry import Event, Telemetry
+from stream.telemetry import LogEvent, Telemetry
 
 PROVED_N = 100
 """Once so many records were folded with a recipe, a start tries it no more."""
@@ -59,7 +59,7 @@ def refuse_unrepeatable(
         found = repeating.compare(recipe, records, stopping=stopping).difference
     except repeating.Untried as error:
         if not stopping.is_set():
-            telemetry.say(Event.MODEL_UNTRIED, level=logging.WARNING, why=error)
+            telemetry.say(LogEvent.MODEL_UNTRIED, level=logging.WARNING, why=error)
         return
     if found is not None:
         raise Misconfigured(f"model.factory: {recipe.model.factory} {found}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from stream.config import Settings
 from stream.core.snapshot import Keys
 from stream.errors import BadInput
-from stream.telemetry import Event, Telemetry
+from stream.telemetry import LogEvent, Telemetry
 
 KEY_BYTES = 32
 
@@ -49,7 +49,7 @@ def _signing_key(settings: Settings, environ: Mapping[str, str], telemetry: Tele
         return _read_key(path)
     finally:
         fresh.unlink()
-    telemetry.say(Event.SNAPSHOT_KEY_MADE, path=path)
+    telemetry.say(LogEvent.SNAPSHOT_KEY_MADE, path=path)
     return _read_key(path)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stream.config import Settings, load
 from stream.errors import Misconfigured
-from stream.runtime.house import House
+from stream.runtime.pipeline import Pipeline
 
 MALLOC_ARENAS = "2"
 """The client makes threads for each new producer, and glibc gives threads heaps of their own, from
@@ -25,15 +25,15 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def opened_in_its_environment(open_house: Callable[[Path], House], path: Path) -> House:
+def opened_in_its_environment(open_pipeline: Callable[[Path], Pipeline], path: Path) -> Pipeline:
     """A pipeline, in an interpreter that was started with its `environment`: perhaps a new one.
 
     Raises: Misconfigured.
     """
     enter_environment(path)
-    house = open_house(path)
-    start_again_with(environment(house.settings))
-    return house
+    pipeline = open_pipeline(path)
+    start_again_with(environment(pipeline.settings))
+    return pipeline
 
 
 def enter_environment(path: Path) -> None:

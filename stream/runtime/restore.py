@@ -20,11 +20,11 @@ from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Clock, Committed, Reader, SnapshotStore
-from stream.runtime import outcomes
+from stream.runtime import published
 from stream.runtime.candidates import Candidates, Deadlined
 from stream.runtime.copies import CopyPace
 from stream.runtime.resumption import SUSPECTS, Resumption, genesis_of, resumption, second_look
-from stream.telemetry import Event, Metric, Telemetry
+from stream.telemetry import LogEvent, Metric, Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -202,7 +202,7 @@ class Restore:
 
     def _find_closing(self, since: int) -> None:
         """Where names were left out of published outcomes, if the newest metadata is lost."""
-        self._closing = outcomes.first_left_out(
+        self._closing = published.first_left_out(
             self._sources.reader, self.partition, since, self._resumption.offset
         )
 
@@ -221,7 +221,7 @@ class Restore:
         told = self._resumption.told(committed)
         if told:
             self._sources.telemetry.say(
-                Event.OFFSET_MOVED,
+                LogEvent.OFFSET_MOVED,
                 level=logging.WARNING,
                 partition=self.partition,
                 committed=committed.offset,
@@ -248,7 +248,7 @@ class Restore:
 
     def _say_changed(self, genesis: int, what: str) -> None:
         self._sources.telemetry.say(
-            Event.RECIPE_CHANGED,
+            LogEvent.RECIPE_CHANGED,
             partition=self.partition,
             on_change=self._sources.on_change,
             genesis=genesis,
@@ -340,7 +340,7 @@ class Restore:
         """Or a replay would hold every record of it, up to what `Undo` holds at most."""
         if self._copies.is_due(task):
             began = self._sources.clock.monotonic()
-            task.weigh(len(task.freeze()))
+            task.weigh(len(task.keep_copy()))
             if self._is_anew:
                 task.close_if_heavy()  # the first commit tells
             self._copies.took(self._sources.clock.monotonic() - began)
@@ -365,7 +365,7 @@ class Restore:
         sources = self._sources
         sources.telemetry.count(Metric.RESTORES)
         sources.telemetry.say(
-            Event.TASK_FRESH if self._committed is None else Event.TASK_RESTORED,
+            LogEvent.TASK_FRESH if self._committed is None else LogEvent.TASK_RESTORED,
             partition=self.partition,
             origin=self._origin,
             next_offset=task.next_offset,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from stream.core.snapshot import Metadata
 from stream.errors import LogLost
 from stream.ports import Bounds, Committed, Reader
-from stream.runtime import outcomes
+from stream.runtime import published
 
 SUSPECTS = (
     "the log or the snapshot is not what it was, or the model does not repeat itself: `stream "
@@ -118,18 +118,18 @@ def resumption(
     at = committed.offset
     if is_own:
         # What is before it has been proved; most often there is no more to be found.
-        reach = outcomes.next_offset(reader, partition)
+        reach = published.next_offset(reader, partition)
         if reach is None or reach <= at:
             return Resumption(offset=at, reach=at)
-    reach = outcomes.end_in(reader, partition, events)
+    reach = published.end_in(reader, partition, events)
     if reach is not None and (is_own or may_repeat):
         since = at if is_own else 0
-        reach = outcomes.first_missing(reader, partition, reach, since=since)
+        reach = published.first_missing(reader, partition, reach, since=since)
     if reach is None or reach >= at or is_own:
         return Resumption(offset=max(at, reach or 0), reach=reach)
     missing = reach if reach < events.start else None
     if missing is None:
-        missing = outcomes.first_event(reader, partition, reach, min(at, events.end))
+        missing = published.first_event(reader, partition, reach, min(at, events.end))
     return Resumption(offset=at, reach=reach, missing=missing)
 
 
@@ -143,14 +143,14 @@ def second_look(
 
     Raises: LogLost: somebody did; Retryable, Misconfigured.
     """
-    known = outcomes.next_offset(reader, partition)
+    known = published.next_offset(reader, partition)
     if known is None:
         return None
     # Whoever was stopped for a while after the first look may have missed another's beginning.
     committed = reader.committed().get(partition)
     if committed is None:
         if may_repeat:
-            known = outcomes.first_missing(reader, partition, known)
+            known = published.first_missing(reader, partition, known)
         raise LogLost(
             f"partition {partition}: no offset is committed, yet there are outcomes up to the "
             f"event before {known}: the group's offsets were deleted or have expired, the events "
@@ -176,7 +176,7 @@ def genesis_of(
 
     Raises: LogLost: the log does not hold its beginning any more; Retryable, Misconfigured.
     """
-    first = outcomes.first_offset(reader, partition) if known is None else known.genesis
+    first = published.first_offset(reader, partition) if known is None else known.genesis
     if first is None:
         return log_start
     if first < log_start:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Clock
 from stream.runtime.topics import Width
-from stream.telemetry import Event, Telemetry
+from stream.telemetry import LogEvent, Telemetry
 
 LOOK_EVERY_S = 10.0
 SAY_EVERY_S = 60.0
@@ -46,8 +46,8 @@ class Everywhere:
     def drop(self, gone: Collection[int]) -> None:
         """See `Room.drop`."""
 
-    def told(self) -> str:
-        """See `Room.told`."""
+    def why(self) -> str:
+        """See `Room.why`."""
         return ""
 
 
@@ -106,18 +106,18 @@ class Room:
             self._session_s = None
         elif waited_s >= session_s + SETTLED_S:
             self._session_s = None
-            self._telemetry.say(Event.NO_PARTITIONS_YET, why=SPARE)
+            self._telemetry.say(LogEvent.NO_PARTITIONS_YET, why=SPARE)
         elif waited_s >= SILENT_S and not self._has_said_none_came:
             self._has_said_none_came = True
             self._telemetry.say(
-                Event.NO_PARTITIONS_YET, within_s=max(0.0, session_s - waited_s), why=UNSETTLED
+                LogEvent.NO_PARTITIONS_YET, within_s=max(0.0, session_s - waited_s), why=UNSETTLED
             )
 
     def drop(self, gone: Collection[int]) -> None:
         """Forget partitions that were revoked."""
         self.waiting.difference_update(gone)
 
-    def told(self) -> str:
+    def why(self) -> str:
         """Why partitions wait, for people."""
         return f"partition {', '.join(map(str, sorted(self.waiting)))} waits: {self._known.why}"
 
@@ -132,7 +132,7 @@ class Room:
     def _say(self) -> None:
         self._say_at = self._clock.monotonic() + SAY_EVERY_S
         self._telemetry.say(
-            Event.PARTITIONS_WAITING,
+            LogEvent.PARTITIONS_WAITING,
             level=logging.ERROR,
             partitions=frozenset(self.waiting),
             why=self._known.why,

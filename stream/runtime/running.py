@@ -6,57 +6,58 @@ from contextlib import ExitStack, closing
 
 from stream.core.event import Channel
 from stream.ports import Log, TopicInfo
-from stream.runtime import first_start, memory, preparation, process
+from stream.runtime import first_start, garbage, preparation, process
 from stream.runtime.assembly import assemble
 from stream.runtime.capacity import record_bytes_max
 from stream.runtime.fitting import fitted
-from stream.runtime.house import House
 from stream.runtime.keys import snapshot_keys
+from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import Width, ready_topics, widened
-from stream.telemetry import Event, Metric, Telemetry
+from stream.telemetry import LogEvent, Metric, Telemetry
 
 SEEN_MIN = 20
 """Of fewer records a share tells nothing."""
 
 
-def work(house: House, *, until_end: bool) -> None:
-    """Work until `house.stopping` is set, or until the events there are at start are done.
+def work(pipeline: Pipeline, *, until_end: bool) -> None:
+    """Work until `pipeline.stopping` is set, or until the events there are at start are done.
 
     Raises: StreamError: the process must end with its exit code.
     """
-    settings, telemetry = house.settings, house.telemetry
+    settings, telemetry = pipeline.settings, pipeline.telemetry
     prepared = preparation.prepare(settings)
     recipe = prepared.recipe
     with ExitStack() as stack:
-        with closing(house.topics()) as topics:
+        with closing(pipeline.topics()) as topics:
             infos, width = ready_topics(topics, settings, telemetry, kind=prepared.kind)
-        reader = stack.enter_context(closing(house.reader()))
+        reader = stack.enter_context(closing(pipeline.reader()))
         first_start.try_model(
             recipe, prepared.kind, events=infos[Channel.EVENTS], reader=reader, telemetry=telemetry,
-            stopping=house.stopping,
+            stopping=pipeline.stopping,
         )  # fmt: skip
         # Not before: what is refused leaves no key behind.
-        keys = snapshot_keys(settings, house.environ, telemetry)
-        store = stack.enter_context(closing(house.snapshots()))
-        log = stack.enter_context(closing(_fitted_log(house, infos)))
+        keys = snapshot_keys(settings, pipeline.environ, telemetry)
+        store = stack.enter_context(closing(pipeline.snapshots()))
+        log = stack.enter_context(closing(_fitted_log(pipeline, infos)))
         worker = assemble(
             settings, recipe=recipe, keys=keys, events=infos[Channel.EVENTS], width=width,
-            look_for_room=lambda: _look_for_room(house), log=log, reader=reader, store=store,
-            clock=house.clock(), telemetry=telemetry, stopping=house.stopping, until_end=until_end,
+            look_for_room=lambda: _look_for_room(pipeline), log=log, reader=reader, store=store,
+            clock=pipeline.clock(), telemetry=telemetry, stopping=pipeline.stopping,
+            until_end=until_end,
         )  # fmt: skip
         telemetry.say(
-            Event.WORKER_STARTED,
+            LogEvent.WORKER_STARTED,
             pipeline=settings.pipeline,
             client=settings.kafka.client,
             guarantee=settings.delivery.guarantee,
             fingerprint=recipe.fingerprint(),
         )
-        house.hurry()
+        pipeline.end_patience()
         process.collect_rarely()
-        memory.watch()
+        garbage.watch()
         worker.run()
     say_if_mostly_refused(telemetry)
-    telemetry.say(Event.WORKER_STOPPED, **telemetry.counted())
+    telemetry.say(LogEvent.WORKER_STOPPED, **telemetry.counted())
 
 
 def say_if_mostly_refused(telemetry: Telemetry) -> None:
@@ -66,7 +67,7 @@ def say_if_mostly_refused(telemetry: Telemetry) -> None:
         return
     ((reason, n),) = telemetry.reasons.most_common(1)
     telemetry.say(
-        Event.MOSTLY_REFUSED,
+        LogEvent.MOSTLY_REFUSED,
         level=logging.WARNING,
         why=f"{refused_n} of {seen_n} records ({100 * refused_n // seen_n} %) were refused, "
         f"most often as {reason} ({n})",
@@ -75,21 +76,21 @@ def say_if_mostly_refused(telemetry: Telemetry) -> None:
     )
 
 
-def _look_for_room(house: House) -> Width:
+def _look_for_room(pipeline: Pipeline) -> Width:
     """How many partitions the outputs have a place for by now, with a client of its own."""
-    with closing(house.topics()) as topics:
-        return widened(topics, house.settings, house.telemetry)
+    with closing(pipeline.topics()) as topics:
+        return widened(topics, pipeline.settings, pipeline.telemetry)
 
 
-def _fitted_log(house: House, infos: Mapping[Channel, TopicInfo]) -> Log:
+def _fitted_log(pipeline: Pipeline, infos: Mapping[Channel, TopicInfo]) -> Log:
     """The worker's log, whose outputs fit the topics as they are now."""
     outputs: dict[Channel, TopicInfo] = {
         c: info for c, info in infos.items() if c != Channel.EVENTS
     }
     known = [info.accepts.bytes_max for info in outputs.values() if info.accepts is not None]
     return fitted(
-        house.log(record_bytes_max=min(known, default=None)),
+        pipeline.log(record_bytes_max=min(known, default=None)),
         outputs,
-        clock=house.clock(),
-        record_bytes_max=record_bytes_max(Channel.QUARANTINE, house.settings),
+        clock=pipeline.clock(),
+        record_bytes_max=record_bytes_max(Channel.QUARANTINE, pipeline.settings),
     )

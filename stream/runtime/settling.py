@@ -12,7 +12,7 @@ from stream.core.task import Task
 from stream.ports import Committed, Log
 from stream.runtime.candidates import Deadlined
 from stream.runtime.restore import Restore, Sources
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 
 RESTORE_SLICE_S = 0.2
 
@@ -120,7 +120,7 @@ class Settling:
                 self._unsettled.discard(partition)
             del self._held[partition]
             if is_kept:
-                self._sources.telemetry.say(Event.TASK_KEPT, partition=partition)
+                self._sources.telemetry.say(LogEvent.TASK_KEPT, partition=partition)
                 yield Settled(
                     task=task, is_committed=True, end=None, stored_offset=task.state.genesis
                 )

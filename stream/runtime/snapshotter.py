@@ -21,13 +21,13 @@ from typing import Any
 
 from stream.core.snapshot import Header, seal
 from stream.core.task import Task
-from stream.core.undo import Mark
+from stream.core.undo import CopyPoint
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Clock, SnapshotStore, StoredSnapshot
 from stream.runtime.ceiling import Ceiling
 from stream.runtime.copies import CopyPace
 from stream.runtime.forking import Copy, Fork
-from stream.telemetry import Event, Metric, Telemetry
+from stream.telemetry import LogEvent, Metric, Telemetry
 
 AGE_S_MAX = 600.0
 """A quiet partition gets a snapshot this long after its last one, if it learned at all."""
@@ -97,7 +97,7 @@ class _Copying:
     """A copy that a child is making."""
 
     task: Task
-    mark: Mark
+    copy_point: CopyPoint
     learned: int
     copy: Copy
 
@@ -231,7 +231,7 @@ class Snapshotter:
     def _take_in_line(self, task: Task, *, is_stored: bool) -> None:
         header = self._header(task)
         started = self._clock.monotonic()
-        payload = task.freeze()
+        payload = task.keep_copy()
         self._ceiling.weigh(task, len(payload))
         took_s = self._clock.monotonic() - started
         self._must_be_in_line = False
@@ -243,7 +243,7 @@ class Snapshotter:
 
     def _take_forked(self, task: Task, *, is_stored: bool) -> None:
         assert self._fork is not None  # noqa: S101  # `_take` looked
-        header, mark = self._header(task), task.mark()
+        header, copy_point = self._header(task), task.copy_point()
         started = self._clock.monotonic()
         try:
             copy = self._fork(partial(_packed, task, self._clock, is_checked=is_stored))
@@ -253,7 +253,7 @@ class Snapshotter:
         stalled_s = self._clock.monotonic() - started
         if is_stored:
             self._note_taken(task)
-        self._copying = _Copying(task, mark, header.learned, copy)
+        self._copying = _Copying(task, copy_point, header.learned, copy)
         self._saving = self._executor.submit(
             self._receive, header, copy, stalled_s, is_stored=is_stored
         )
@@ -288,7 +288,7 @@ class Snapshotter:
                 self._debt_s[partition] = inf  # what it was for is still to be done
             return
         payload, took_s = received
-        copying.task.rebase(copying.mark, payload)
+        copying.task.rebase(copying.copy_point, payload)
         self._ceiling.weigh(copying.task, len(payload))
         self._note_cost(partition, took_s=took_s, learned=copying.learned)
 
@@ -318,7 +318,7 @@ class Snapshotter:
             self._store.save(partition, header.next_offset, sealed, topic_id=header.topic_id)
             self._telemetry.count(Metric.SNAPSHOTS)
             self._telemetry.say(
-                Event.SNAPSHOT_SAVED,
+                LogEvent.SNAPSHOT_SAVED,
                 partition=partition,
                 next_offset=header.next_offset,
                 size_bytes=len(sealed),
@@ -345,7 +345,7 @@ class Snapshotter:
         if now - self._unreadable_said_at >= SAY_EVERY_S:
             self._unreadable_said_at = now
             self._telemetry.say(
-                Event.SNAPSHOT_UNREADABLE,
+                LogEvent.SNAPSHOT_UNREADABLE,
                 level=logging.ERROR,
                 partition=header.partition,
                 next_offset=header.next_offset,
@@ -358,7 +358,7 @@ class Snapshotter:
         self._must_be_in_line = True
         self._telemetry.count(Metric.COPIES_FAILED)
         self._telemetry.say(
-            Event.COPY_FAILED, level=logging.WARNING, error=error, then="the next one in line"
+            LogEvent.COPY_FAILED, level=logging.WARNING, error=error, then="the next one in line"
         )
 
     def _say_unreachable(self, error: Exception) -> None:
@@ -366,7 +366,7 @@ class Snapshotter:
         if now - self._said_at >= SAY_EVERY_S:
             self._said_at = now
             self._telemetry.say(
-                Event.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then="go on"
+                LogEvent.SNAPSHOTS_UNREACHABLE, level=logging.WARNING, error=error, then="go on"
             )
 
 

@@ -8,7 +8,7 @@ from stream.core.event import Channel, Kind
 from stream.errors import Misconfigured
 from stream.ports import TopicInfo, Topics
 from stream.runtime.capacity import own_topic_bytes, size_problems
-from stream.telemetry import Event, Telemetry
+from stream.telemetry import LogEvent, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def ready_topics(
             record_bytes_max=own_topic_bytes(channel, settings),
         )  # fmt: skip
         telemetry.say(
-            Event.TOPIC_CREATED, topic=settings.topics.name(channel), partitions=partitions
+            LogEvent.TOPIC_CREATED, topic=settings.topics.name(channel), partitions=partitions
         )
         if channel is Channel.EVENTS:
             events = topics.describe()[Channel.EVENTS]
@@ -105,7 +105,7 @@ def widened(
                 problems.append(str(error))
                 continue
             telemetry.say(
-                Event.TOPIC_WIDENED,
+                LogEvent.TOPIC_WIDENED,
                 topic=info.name,
                 partitions=events.partitions,
                 was=info.partitions,

@@ -21,13 +21,13 @@ from stream.errors import BadInput, CommitLost, Misconfigured, Retryable
 from stream.ports import Committed, Log, Polled
 from stream.runtime.backoff import BackOff
 from stream.runtime.breaker import NEVER, Breaker, Limit, reason_of
-from stream.runtime.pace import RECORDS_MAX, Pace, Rhythm
+from stream.runtime.commit_policy import RECORDS_MAX, CommitPolicy, CommitSchedule
 from stream.runtime.restore import Sources
 from stream.runtime.room import Everywhere, Room
 from stream.runtime.settling import Settling
 from stream.runtime.snapshotter import SAY_EVERY_S, Snapshotter
 from stream.runtime.watchdog import Watchdog
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 
 if TYPE_CHECKING:
     from stream.core.task import Task
@@ -68,7 +68,7 @@ class Worker:
         *,
         sources: Sources,
         snapshotter: Snapshotter,
-        pace: Pace,
+        commit_policy: CommitPolicy,
         room: Room | None = None,
         watchdog: Watchdog,
         stopping: threading.Event,
@@ -77,7 +77,7 @@ class Worker:
     ) -> None:
         self._log = log
         self._snapshotter = snapshotter
-        self._pace = pace
+        self._policy = commit_policy
         self._room = room or Everywhere()
         self._stopping = stopping
         self._clock = sources.clock
@@ -87,14 +87,14 @@ class Worker:
             log,
             sources=sources,
             deadlined=watchdog.watch,
-            call_deadline_s=pace.call_deadline_s,
+            call_deadline_s=commit_policy.call_deadline_s,
         )
         self._breaker = Breaker(limit, sources)
         self._tripped: set[int] = set()
         self._outputs: list[Output] = []
         self._dirty: set[int] = set()
         self._goals: dict[int, int] = {}
-        self._rhythm = Rhythm(pace, self._clock)
+        self._schedule = CommitSchedule(commit_policy, self._clock)
         self._quiet_since = self._clock.monotonic()
         self._back_off = BackOff(self._clock, jitter)
         self._said_at = -SAY_EVERY_S
@@ -113,9 +113,9 @@ class Worker:
         while not self._stopping.is_set() and (self._dirty or not self._is_at_goals()):
             self.turn()
         if self._stopping.is_set():
-            self._telemetry.say(Event.WORKER_DRAINING, uncommitted=sorted(self._dirty))
+            self._telemetry.say(LogEvent.WORKER_DRAINING, uncommitted=sorted(self._dirty))
         self._drain()
-        if self._pace.until_end and not self._stopping.is_set():
+        if self._policy.until_end and not self._stopping.is_set():
             self._complain_of_paused()
 
     def turn(self) -> None:
@@ -128,16 +128,16 @@ class Worker:
             is_delivered = True
             self._fold(polled.records)
             self._pass_gaps(polled)
-            if self._dirty and (self._rhythm.is_commit_due() or self._is_at_goals()):
+            if self._dirty and (self._schedule.is_commit_due() or self._is_at_goals()):
                 self._commit()
-            elif self._outputs and self._pace.is_ahead:
+            elif self._outputs and self._policy.is_ahead:
                 self._send({})
             self._rehearse()
             is_delivered = False
             self._settle()
         except CommitLost as error:
             self._telemetry.count(Metric.COMMITS_LOST)
-            self._telemetry.say(Event.COMMIT_LOST, level=logging.WARNING, error=error)
+            self._telemetry.say(LogEvent.COMMIT_LOST, level=logging.WARNING, error=error)
             self._doubt()
             self._back_off.failed()
         except Retryable as error:
@@ -151,18 +151,18 @@ class Worker:
         self._say_progress()
 
     def _poll(self) -> Polled:
-        rhythm, timeout_s = self._rhythm, IDLE_POLL_S
+        schedule, timeout_s = self._schedule, IDLE_POLL_S
         if self._settling:
             timeout_s = min(timeout_s, self._back_off.left_s())
         if self._dirty:
-            rest_s = min(rhythm.rest_s(), rhythm.left_s())
+            rest_s = min(schedule.rest_s(), schedule.left_s())
             if rest_s:
                 self._clock.sleep(rest_s)
-            timeout_s = min(timeout_s, rhythm.left_s())
-        records_max = rhythm.records_max(outputs_n=len(self._outputs))
-        with self._deadlined("polling Kafka", timeout_s + self._pace.call_deadline_s):
+            timeout_s = min(timeout_s, schedule.left_s())
+        records_max = schedule.records_max(outputs_n=len(self._outputs))
+        with self._deadlined("polling Kafka", timeout_s + self._policy.call_deadline_s):
             polled = self._log.poll(timeout_s=timeout_s, records_max=records_max)
-        rhythm.polled(sum(map(len, polled.records.values())))
+        schedule.polled(sum(map(len, polled.records.values())))
         return polled
 
     def _release(self, revoked: Iterable[int]) -> None:
@@ -170,7 +170,7 @@ class Worker:
         if not gone:
             return
         self._room.drop(gone)
-        self._telemetry.say(Event.PARTITIONS_REVOKED, partitions=gone)
+        self._telemetry.say(LogEvent.PARTITIONS_REVOKED, partitions=gone)
         self._outputs = [o for o in self._outputs if o.partition not in gone]
         for partition in gone:
             task = self._live.pop(partition, None)
@@ -186,7 +186,7 @@ class Worker:
         new = set(assigned)
         if not new:
             return
-        self._telemetry.say(Event.PARTITIONS_ASSIGNED, partitions=new)
+        self._telemetry.say(LogEvent.PARTITIONS_ASSIGNED, partitions=new)
         self._settling.add(new)
 
     def _doubt(self) -> None:
@@ -227,9 +227,9 @@ class Worker:
         # A restore reads with the same reader, slice by slice.
         if not self._breaker.is_undecided or self._settling or self._back_off.left_s():
             return
-        pace = self._pace
-        with self._deadlined("rehearsing", pace.fold_s_max + pace.call_deadline_s):
-            verdict = self._breaker.rehearse(self._live, budget_s=pace.fold_s_max)
+        policy = self._policy
+        with self._deadlined("rehearsing", policy.fold_s_max + policy.call_deadline_s):
+            verdict = self._breaker.rehearse(self._live, budget_s=policy.fold_s_max)
         if verdict is None:
             return
         task, seen = verdict.task, f"{verdict.refused_n} of the next {verdict.seen_n} records"
@@ -240,7 +240,7 @@ class Worker:
         self._seek(task)
         self._dirty.add(task.partition)  # so that nobody takes it for paused any more
         self._telemetry.say(
-            Event.PARTITION_RESUMED,
+            LogEvent.PARTITION_RESUMED,
             partition=task.partition,
             next_offset=task.next_offset,
             why=f"{seen} would be refused",
@@ -248,7 +248,7 @@ class Worker:
 
     def _say_paused(self, task: "Task", why: str) -> None:
         self._telemetry.say(
-            Event.PARTITION_PAUSED,
+            LogEvent.PARTITION_PAUSED,
             level=logging.ERROR,
             partition=task.partition,
             next_offset=task.next_offset,
@@ -262,7 +262,7 @@ class Worker:
             return
         clock = self._clock
         started = now = clock.monotonic()
-        deadline = started + self._pace.fold_s_max
+        deadline = started + self._policy.fold_s_max
         folded = 0
         for partition, records in batches.items():
             task, began = self._live.get(partition), now
@@ -280,17 +280,17 @@ class Worker:
         if not folded:
             return
         if len(self._outputs) >= RECORDS_MAX or self._tripped:
-            self._rhythm.hurry()
+            self._schedule.commit_now()
         self._quiet_since = now
-        self._rhythm.folded(folded, took_s=now - started)
+        self._schedule.folded(folded, took_s=now - started)
         self._telemetry.count(Metric.RECORDS, folded)
 
     def _seek(self, task: "Task") -> None:
-        with self._deadlined("seeking", self._pace.call_deadline_s):
+        with self._deadlined("seeking", self._policy.call_deadline_s):
             self._log.seek(task.partition, task.next_offset)
 
     def _pause(self, partition: int) -> None:
-        with self._deadlined("pausing", self._pace.call_deadline_s):
+        with self._deadlined("pausing", self._policy.call_deadline_s):
             self._log.pause(partition)
 
     def _fold_some(self, task: "Task", records: Sequence[Record], deadline: float) -> int:
@@ -326,7 +326,7 @@ class Worker:
         }
         self._send(offsets)
         self._telemetry.count(Metric.COMMITS)
-        self._rhythm.committed(began=began)
+        self._schedule.committed(began=began)
         for partition in sorted(self._tripped):
             # Only now: what is not committed has not happened.
             self._telemetry.count(Metric.PAUSED)
@@ -337,7 +337,7 @@ class Worker:
 
     def _send(self, offsets: Mapping[int, Committed]) -> None:
         """Publish the outputs in hand, and commit offsets with them."""
-        with self._deadlined("committing", self._pace.call_deadline_s):
+        with self._deadlined("committing", self._policy.call_deadline_s):
             self._log.commit(self._outputs, offsets)
         for output in self._outputs:
             if output.channel is not _PREDICTIONS:
@@ -350,14 +350,14 @@ class Worker:
         now = self._clock.monotonic()
         if now - self._said_at >= SAY_EVERY_S:
             self._said_at = now
-            self._telemetry.say(Event.LOG_UNREACHABLE, level=logging.WARNING, error=error)
+            self._telemetry.say(LogEvent.LOG_UNREACHABLE, level=logging.WARNING, error=error)
 
     def _is_at_goals(self) -> bool:
         """Whether `until_end` is asked for and everything assigned is folded up to its goal.
 
         What is paused stays where it is.
         """
-        if not self._pace.until_end or self._settling or not (self._live or self._room.waiting):
+        if not self._policy.until_end or self._settling or not (self._live or self._room.waiting):
             return False
         if self._breaker.is_undecided:
             return False
@@ -365,7 +365,7 @@ class Worker:
 
     def _complain_of_paused(self) -> None:
         if self._room.waiting:
-            raise Misconfigured(self._room.told())
+            raise Misconfigured(self._room.why())
         paused = [p for p, t in sorted(self._live.items()) if t.next_offset < self._goals[p]]
         if paused:
             at = ", ".join(f"{p} at offset {self._live[p].next_offset}" for p in paused)
@@ -379,7 +379,7 @@ class Worker:
             except Retryable as error:
                 # As after a crash: the next owner folds it again from the committed offset.
                 self._telemetry.count(Metric.COMMITS_LOST)
-                self._telemetry.say(Event.COMMIT_LOST, level=logging.WARNING, error=error)
+                self._telemetry.say(LogEvent.COMMIT_LOST, level=logging.WARNING, error=error)
                 self._doubt()
         self._snapshotter.finish(self._live.values(), timeout_s=DRAIN_SNAPSHOT_S)
 
@@ -390,7 +390,7 @@ class Worker:
         self._progress_at = now
         scores = [(p, s) for p, t in sorted(self._live.items()) if (s := t.score()) is not None]
         self._telemetry.say(
-            Event.PROGRESS,
+            LogEvent.PROGRESS,
             **self._telemetry.counted(),
             paused=[p for p, task in self._live.items() if task.is_paused],
             scores=[f"{p}:{s.metric}={s.value:.4f}/{s.baseline:.4f}" for p, s in scores],

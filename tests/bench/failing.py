@@ -137,7 +137,7 @@ def rates(name: str, bad: str) -> tuple[float, float]:
     folds = [(task(name), records(None)), (task(name), records(bad))]
     for each, log in folds:
         _fold(each, log[:WARM_UP_N])
-        each.freeze()  # as the worker does every few seconds
+        each.keep_copy()  # as the worker does every few seconds
     took = [0.0, 0.0]
     for start in range(WARM_UP_N, WARM_UP_N + EVENTS_N, 100):
         for which, (each, log) in enumerate(folds):

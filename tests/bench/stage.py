@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stream.cli import House
+from stream.cli import Pipeline
 from stream.core.event import Channel
 from stream.runtime import process
 from stream.runtime.topics import ready_topics
@@ -97,10 +97,10 @@ class Stage:
 
     def fill_embedded(self, config: Path, values: Iterable[bytes]) -> None:
         """Write events into the SQLite file of a configuration. Raises: StreamError."""
-        house = House.of(config)
-        with closing(house.topics()) as topics:
-            ready_topics(topics, house.settings, house.telemetry)
-        with closing(house.feed()) as feed:
+        pipeline = Pipeline.of(config)
+        with closing(pipeline.topics()) as topics:
+            ready_topics(topics, pipeline.settings, pipeline.telemetry)
+        with closing(pipeline.feed()) as feed:
             for value in values:
                 feed.send(value, key=KEY, timestamp_ms=None)
             feed.flush(timeout_s=RUN_WITHIN_S)
@@ -203,7 +203,7 @@ class Stage:
         """Of a loop's process. `STREAM__KAFKA__CLIENT` is each configuration's own."""
         config = None if spec is None else spec.more.get("config")
         # What `stream run` begins anew with, before it works.
-        workers = {} if config is None else process.environment(House.of(Path(config)).settings)
+        workers = {} if config is None else process.environment(Pipeline.of(Path(config)).settings)
         servers = {
             name: value
             for name, value in self.servers.items()
@@ -219,7 +219,7 @@ class Stage:
             assert self.topics is not None
             yield from self.topics.read(name if config is None else f"{name}.predictions")
             return
-        with closing(House.of(Path(config)).reader()) as reader:
+        with closing(Pipeline.of(Path(config)).reader()) as reader:
             bounds = reader.bounds(Channel.PREDICTIONS, 0)
             for batch in reader.read(Channel.PREDICTIONS, 0, bounds.start, bounds.end):
                 yield from (record.value or b"" for record in batch)

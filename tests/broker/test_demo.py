@@ -29,7 +29,7 @@ sys.exit(cli.run(sys.argv[1:]))
 LIES = """
 import msgspec, sys
 from pathlib import Path
-from stream.cli import House
+from stream.cli import Pipeline
 from stream.core.event import Channel
 from stream.demo.performance import run
 from stream.errors import Internal
@@ -53,7 +53,7 @@ class Lying:
 
 try:
     run(
-        open_reader=lambda path: Lying(House.of(path).reader()),
+        open_reader=lambda path: Lying(Pipeline.of(path).reader()),
         kafka="embedded",
         report=Path("demo-report.html"),
         events_n=int(sys.argv[1]),

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from stream.adapters.redis import RedisSnapshots
-from stream.cli import House
+from stream.cli import Pipeline
 from stream.errors import BadInput, Misconfigured, Retryable, StreamError
 from stream.runtime.clock import SystemClock
-from stream.runtime.commands import inspection
+from stream.runtime.commands import snapshots
 from stream.sandbox import LocalRedis
 from tests.patience import HANGS_AFTER_S, HELD_UP_S
 
@@ -257,7 +257,7 @@ def test_whatever_stands_in_redis_is_survived(
 ) -> None:
     """Each call gives what it should or one of the port's errors; what is saved then is there."""
     raw.flushall()
-    house = house_of(own_redis, tmp_path)
+    pipeline = house_of(own_redis, tmp_path)
     store = opened(own_redis.url)
     store.save(0, 1, SEALED)
     for how, name, value in writes:
@@ -265,8 +265,8 @@ def test_whatever_stands_in_redis_is_survived(
 
     for offset in told(store):
         loaded(store, offset)
-    for command in (inspection.show_list, inspection.inspect):
-        command(house, partition=0, offset=None, as_json=True)
+    for command in (snapshots.show_list, snapshots.inspect):
+        command(pipeline, partition=0, offset=None, as_json=True)
     store.save(0, 4, SEALED)
     assert loaded(store, 4) == SEALED
     assert 4 in told(store)
@@ -276,14 +276,14 @@ def test_whatever_stands_in_redis_is_survived(
     store.close()
 
 
-def house_of(server: LocalRedis, folder: Path) -> House:
+def house_of(server: LocalRedis, folder: Path) -> Pipeline:
     """As the commands get it."""
     path = folder / "stream.toml"
     path.write_text(
         f'pipeline = "p"\nmodel.factory = "stream.models:logistic_regression"\n'
         f'redis.url = "{server.url}"\nsnapshots.signing_key = "{"k" * 32}"\n'
     )
-    return House.of(path)
+    return Pipeline.of(path)
 
 
 # -- servers that are none -------------------------------------------------------------------------

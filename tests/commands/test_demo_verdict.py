@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from stream.core.detectors import Monitor
+from stream.core.detectors import Detector
 from stream.core.spec import DetectorSpec
 from stream.demo.chart import nice_ticks
 from stream.demo.follower import Drift, Evidence, Follower
@@ -24,12 +24,12 @@ def test_a_drift_says_on_how_many_flights_it_stands_and_which_way(
     before: float, after: float, *, worse: bool
 ) -> None:
     """0 % of 148 is no 0 % of 10,000; and fewer errors are no alarm."""
-    drawn, monitor = random.Random(3), Monitor(DetectorSpec(name="adwin", type="ADWIN"))
+    drawn, detector = random.Random(3), Detector(DetectorSpec(name="adwin", type="ADWIN"))
     follower = Follower(STEADY, cast("Reader", None))
     for offset in range(4_000):
         wrong = drawn.random() < (before if offset < 2_000 else after)
         follower.answers.append((not wrong, True))
-        if (alarm := monitor.update(float(wrong))) is not None:
+        if (alarm := detector.update(float(wrong))) is not None:
             evidence = Evidence(alarm.before, alarm.after)
             drift = Drift("drift", offset, "2011-01-01T00:00:00.000Z", evidence)
             follower._count_evidence(drift)
@@ -73,7 +73,7 @@ def published(n: int = 4) -> list[dict[str, Any]]:
 
 
 def judged(
-    folder: Path, records: list[dict[str, Any]], *, alarms: tuple[int, ...] = (2,), offset: int = 4
+    folder: Path, records: list[dict[str, Any]], *, alerts: tuple[int, ...] = (2,), offset: int = 4
 ) -> Verdict:
     """The verdict on `records`, where the plain loop gave `published()` and one alarm, at 2."""
     expected = folder / "expected.jsonl"
@@ -81,7 +81,7 @@ def judged(
              enumerate(published())]  # fmt: skip
     expected.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     values = [json.dumps(record, separators=(",", ":")).encode() for record in records]
-    return judge(values, alarms, committed=offset, expected=expected)
+    return judge(values, alerts, committed=offset, expected=expected)
 
 
 def test_equal_outputs_are_exact(tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_another_order_is_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alarms", [(), (1,), (2, 2), (2, 3)])
-def test_other_alarms_are_seen(tmp_path: Path, alarms: tuple[int, ...]) -> None:
+def test_other_alarms_are_seen(tmp_path: Path, alerts: tuple[int, ...]) -> None:
     """None, elsewhere, twice, or one more."""
-    verdict = judged(tmp_path, published(), alarms=alarms)
+    verdict = judged(tmp_path, published(), alerts=alerts)
 
     assert (verdict.alarms_equal, verdict.exact) == (False, False)
 

@@ -30,7 +30,7 @@ from stream.errors import BadInput, Retryable
 from stream.ports import Committed, Measure, SnapshotStore, StoredSnapshot
 from stream.runtime import candidates
 from stream.runtime.restore import Restore, Sources
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 from tests.contract.worlds import StoreWorld, SystemClock
 from tests.simulation.doubles import Diary
 
@@ -98,12 +98,12 @@ class Scene:
         return [
             (fields["next_offset"], str(fields["why"]))
             for event, fields in self.telemetry.said
-            if event is Event.SNAPSHOT_REJECTED
+            if event is LogEvent.SNAPSHOT_REJECTED
         ]
 
     def origin(self) -> object:
         """Where the restored state came from."""
-        return next(f["origin"] for e, f in self.telemetry.said if e is Event.TASK_RESTORED)
+        return next(f["origin"] for e, f in self.telemetry.said if e is LogEvent.TASK_RESTORED)
 
 
 def signed(header: Header, body: bytes, key: bytes) -> bytes:
@@ -130,7 +130,7 @@ def scene(store_world: StoreWorld, tmp_path: Path) -> Scene:
         broker.append(NAMES[Channel.EVENTS], 0, value=value, timestamp_ms=offset)
         task.step(Record(0, offset, offset, None, value))
         header = task.header(topic_id=topic_id, taken_at_ms=1)
-        states[task.next_offset] = header, task.freeze()
+        states[task.next_offset] = header, task.keep_copy()
     store = store_world.store(PIPELINE)
     older = seal(*states[HONEST], KEY)
     store.save(0, HONEST, older)

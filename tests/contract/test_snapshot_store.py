@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from stream.core.snapshot import START_BYTES_MAX, Rejected
+from stream.core.snapshot import START_BYTES_MAX, SnapshotRejected
 from tests.contract.worlds import StoreWorld, loaded
 
 SEALED = bytes(range(256)) * 4
@@ -148,7 +148,7 @@ def test_what_measure_raises_goes_through(store_world: StoreWorld) -> None:
     store.save(0, 41, SEALED)
 
     def refuse(_: bytes) -> int:
-        raise Rejected("not ours")
+        raise SnapshotRejected("not ours")
 
-    with pytest.raises(Rejected, match="not ours"):
+    with pytest.raises(SnapshotRejected, match="not ours"):
         store.load(0, 41, refuse)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from river import drift
 
-from stream.core.detectors import Alarm, Monitor
+from stream.core.detectors import Alert, Detector
 from stream.core.spec import DetectorSpec
 
 TYPES = ("ADWIN", "KSWIN", "PageHinkley", "DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW")
@@ -92,15 +92,15 @@ def waves(n: int, *, seed: int) -> Iterator[float]:
 UP_AND_DOWN = list(bits((0.1, 900), (0.45, 600), (0.05, 900), (0.3, 600), seed=7))
 
 
-def found(monitor: Monitor, values: Sequence[float]) -> list[Alarm | None]:
+def found(detector: Detector, values: Sequence[float]) -> list[Alert | None]:
     """What each value gave."""
-    return [monitor.update(value) for value in values]
+    return [detector.update(value) for value in values]
 
 
-def where(alarms: Sequence[Alarm | None]) -> dict[str, list[int]]:
+def where(alerts: Sequence[Alert | None]) -> dict[str, list[int]]:
     """The indices of each kind of alarm."""
     kinds: dict[str, list[int]] = {"drift": [], "warning": []}
-    for index, alarm in enumerate(alarms):
+    for index, alarm in enumerate(alerts):
         if alarm is not None:
             kinds[alarm.kind].append(index)
     return kinds

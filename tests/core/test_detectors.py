@@ -12,7 +12,7 @@ from river import naive_bayes
 
 from stream.core.detectors import (
     MAGNITUDE_MAX,
-    Alarm,
+    Alert,
     Detectors,
     build,
     default_specs,
@@ -58,11 +58,11 @@ def test_alarms_come_at_the_indices_of_a_plain_loop(type_: str) -> None:
     """Every drift, and every entry into a warning zone, is one alarm; nothing else is."""
     params = SMALL.get(type_, {})
 
-    alarms = where(found(build(spec(type_, **params)), UP_AND_DOWN))
+    alerts = where(found(build(spec(type_, **params)), UP_AND_DOWN))
 
-    assert alarms == plain(type_, UP_AND_DOWN, **params)
-    assert alarms["drift"], "a stream without a drift shows nothing"
-    assert bool(alarms["warning"]) == (type_ in WARNING)
+    assert alerts == plain(type_, UP_AND_DOWN, **params)
+    assert alerts["drift"], "a stream without a drift shows nothing"
+    assert bool(alerts["warning"]) == (type_ in WARNING)
 
 
 @pytest.mark.parametrize("type_", TYPES)
@@ -78,11 +78,11 @@ def test_alarms_on_a_real_stream_are_the_plain_loops(type_: str, sine_errors: li
     """100,000 errors of naive Bayes (KSWIN: 3,000 of them around the first true drift)."""
     errors = sine_errors[18_500:21_500] if type_ == "KSWIN" else sine_errors
 
-    alarms = where(found(build(spec(type_)), errors))
+    alerts = where(found(build(spec(type_)), errors))
 
-    assert alarms == plain(type_, errors)
+    assert alerts == plain(type_, errors)
     first = 20_000 - (18_500 if type_ == "KSWIN" else 0)
-    assert any(first <= index < first + 1_500 for index in alarms["drift"])
+    assert any(first <= index < first + 1_500 for index in alerts["drift"])
 
 
 @settings(max_examples=40, deadline=None)
@@ -105,11 +105,11 @@ def test_pickled_detectors_go_on_as_if_nothing_had_been() -> None:
     one, other = Detectors(specs), Detectors(specs)
     some = 0
     for index, value in enumerate(bits((0.1, 500), (0.6, 500), seed=1)):
-        alarms = one.update(value, value, None, {"x": value})
+        alerts = one.update(value, value, None, {"x": value})
         if index % 50 == 0:
             other = thawed(other)
-        assert other.update(value, value, None, {"x": value}) == alarms
-        some += len(alarms)
+        assert other.update(value, value, None, {"x": value}) == alerts
+        some += len(alerts)
 
     assert some >= len(specs)
 
@@ -120,8 +120,8 @@ def test_evidence_of_a_step_lies_near_the_truth(type_: str) -> None:
     evidence = []
     for seed in range(3 if type_ == "KSWIN" else 6):
         values = list(bits((0.1, 1_000), (0.4, 800), seed=seed))
-        alarms = found(build(spec(type_, **CALM.get(type_, {}))), values)
-        evidence.append(next(a for a in alarms[1_000:] if a is not None and a.kind == "drift"))
+        alerts = found(build(spec(type_, **CALM.get(type_, {}))), values)
+        evidence.append(next(a for a in alerts[1_000:] if a is not None and a.kind == "drift"))
 
     before = statistics.fmean(alarm.before or math.nan for alarm in evidence)
     after = statistics.fmean(alarm.after or math.nan for alarm in evidence)
@@ -133,13 +133,13 @@ def test_evidence_of_a_step_lies_near_the_truth(type_: str) -> None:
 
 def test_adwins_evidence_is_its_window() -> None:
     """Before: the mean of what the window dropped at the drift; after: of what it kept."""
-    monitor, twin = build(spec("ADWIN")), river_detector("ADWIN")
+    detector, twin = build(spec("ADWIN")), river_detector("ADWIN")
     checked = 0
     for value in waves(4_000, seed=5):
         fresh = twin.drift_detected
         total, width = (0.0, 0.0) if fresh else (twin.total, twin.width)
         twin.update(value)
-        alarm = monitor.update(value)
+        alarm = detector.update(value)
         if alarm is not None:
             dropped_n = width + 1 - twin.width
             assert alarm.before == pytest.approx((total + value - twin.total) / dropped_n)
@@ -152,18 +152,18 @@ def test_adwins_evidence_is_its_window() -> None:
 def test_kswins_evidence_is_its_window() -> None:
     """Before: the mean of the window's older part; after: of its last `stat_size` values."""
     values = [random.Random(2).random() + 2 * (index >= 150) for index in range(300)]
-    monitor = build(spec("KSWIN", **SMALL["KSWIN"]))
+    detector = build(spec("KSWIN", **SMALL["KSWIN"]))
 
-    alarms = found(monitor, values)
-    at = next(index for index, alarm in enumerate(alarms) if alarm and index >= 150)
-    start = max([0, *(index + 1 for index in where(alarms)["drift"] if index < at)])
+    alerts = found(detector, values)
+    at = next(index for index, alarm in enumerate(alerts) if alarm and index >= 150)
+    start = max([0, *(index + 1 for index in where(alerts)["drift"] if index < at)])
     window = values[max(start, at - 39) : at + 1]
 
     assert (
-        alarms[at]
-        == Alarm(
+        alerts[at]
+        == Alert(
             "drift",
-            monitor.spec,
+            detector.spec,
             pytest.approx(math.fsum(window[:-15]) / (len(window) - 15)),  # type: ignore[arg-type] # approx compares with a float
             pytest.approx(math.fsum(window[-15:]) / 15),  # type: ignore[arg-type] # the same
         )
@@ -175,11 +175,11 @@ def test_evidence_of_the_others_splits_the_events_since_the_last_drift(type_: st
     """At a warning zone of 20 events or more; else at the last 100, or half if they are fewer."""
     params: dict[str, Any] = {"threshold": 5} if type_ == "PageHinkley" else {}
     values = [value for seed in range(4) for value in bits((0.1, 300), (0.5, 120), seed=seed)]
-    alarms = found(build(spec(type_, **params)), values)
+    alerts = found(build(spec(type_, **params)), values)
     begun = plain(type_, values, **params)["warning"]
 
     start, split_at = 0, set()
-    for index, alarm in enumerate(alarms):
+    for index, alarm in enumerate(alerts):
         if alarm is None:
             continue
         since = values[start : index + 1]
@@ -228,7 +228,7 @@ def test_values_outside_the_domain_are_counted_and_not_fed(type_: str) -> None:
     one = build(spec(type_, **SMALL.get(type_, {})))
     other = build(spec(type_, **SMALL.get(type_, {})))
 
-    strewn: list[Alarm | None] = []
+    strewn: list[Alert | None] = []
     for index, value in enumerate(UP_AND_DOWN):
         assert other.update(outside[index % len(outside)]) is None
         strewn.append(other.update(value))
@@ -275,17 +275,17 @@ def test_each_signal_feeds_its_own_monitors_and_only_numbers_do() -> None:
     values = [*[0.0] * 200, *[1.0] * 200]
     for fed in signals:
         detectors = Detectors([spec("ADWIN", signal) for signal in signals])
-        alarms: list[Alarm] = []
+        alerts: list[Alert] = []
         for value in values:
-            alarms += detectors.update(
+            alerts += detectors.update(
                 value if fed == "error" else None,
                 value if fed == "prediction" else None,
                 value == 1 if fed == "label" else "a class",
                 {"x": int(value), "label": "text"} if fed == "feature:x" else {"label": value}
                 if fed == "feature:label" else {},
             )  # fmt: skip
-        assert {alarm.spec.signal for alarm in alarms} == {fed}
-        assert alarms[0].before == 0
+        assert {alarm.spec.signal for alarm in alerts} == {fed}
+        assert alerts[0].before == 0
 
 
 def test_alarms_of_one_event_come_in_the_order_of_the_specs() -> None:
@@ -298,9 +298,9 @@ def test_alarms_of_one_event_come_in_the_order_of_the_specs() -> None:
     detectors = Detectors(specs)
 
     several = [
-        [alarm.spec.name for alarm in alarms]
+        [alarm.spec.name for alarm in alerts]
         for value in [*[0.0] * 100, *[1.0] * 100]
-        if (alarms := detectors.update(value, value, value, {"x": value}))
+        if (alerts := detectors.update(value, value, value, {"x": value}))
     ]
 
     assert several
@@ -373,6 +373,6 @@ def test_an_alarm_is_told_in_one_plain_line(
     kind: Any, before: float | None, after: float | None, told: str
 ) -> None:
     """Direction, evidence with as many digits as it takes to differ, detector and place."""
-    alarm = Alarm(kind, spec("ADWIN"), before, after)
+    alarm = Alert(kind, spec("ADWIN"), before, after)
 
     assert describe(alarm, 0, 1337) == f'{told} (ADWIN "adwin", partition 0, offset 1337)'

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream.core import outputs
 from stream.core.answers import NoAnswer, Prediction
-from stream.core.detectors import Alarm, describe
+from stream.core.detectors import Alert, describe
 from stream.core.event import Channel, Event, Kind, Reason, Record, Rejection, iso
 from stream.core.spec import DetectorSpec, Limits
 
@@ -152,7 +152,7 @@ def test_iso_is_written_in_utc_with_milliseconds() -> None:
 
 def test_an_alert_has_the_fields_of_the_contract() -> None:
     """Its key and id say where it belongs; the record's own time is the event's."""
-    alarm = Alarm("drift", DetectorSpec(name="adwin", type="ADWIN"), 0.11, None)
+    alarm = Alert("drift", DetectorSpec(name="adwin", type="ADWIN"), 0.11, None)
     output = outputs.alert(RECORD, alarm, pipeline="power", learned=40)
 
     assert (output.channel, output.partition, output.key) == (Channel.ALERTS, 2, b"power/2")

@@ -89,7 +89,7 @@ def _fold(params: dict[str, Any], events: list[Any]) -> list[Any]:
     answers: list[Any] = []
     for n, (x, y) in enumerate(events):
         if n in (3, EVENTS_N // 2):  # early, and once it has all that it will have
-            folded = Task(chosen, partition=PARTITION, payload=folded.freeze())
+            folded = Task(chosen, partition=PARTITION, payload=folded.keep_copy())
         found = prediction_of(folded.step(event(n, x, y)))
         chances = found.get("probabilities")
         said = found["prediction"], None if chances is None else list(chances.values())

@@ -18,7 +18,7 @@ from stream.core.snapshot import (
     Header,
     Keys,
     Metadata,
-    Rejected,
+    SnapshotRejected,
     key_id,
     opened,
     parse_metadata,
@@ -97,7 +97,7 @@ def test_any_flipped_bit_is_rejected() -> None:
     for index in range(len(sealed)):
         for bit in (0, 7):
             sealed[index] ^= 1 << bit
-            with pytest.raises(Rejected):
+            with pytest.raises(SnapshotRejected):
                 unseal(bytes(sealed), Keys(KEY))
             sealed[index] ^= 1 << bit
     assert unseal(bytes(sealed), Keys(KEY))[1] == PAYLOAD
@@ -107,16 +107,16 @@ def test_any_truncation_is_rejected() -> None:
     """A chunk that is gone, or bytes too many."""
     sealed = seal(HEADER, PAYLOAD, KEY)
     for end in range(len(sealed)):
-        with pytest.raises(Rejected):
+        with pytest.raises(SnapshotRejected):
             unseal(sealed[:end], Keys(KEY))
-    with pytest.raises(Rejected):
+    with pytest.raises(SnapshotRejected):
         unseal(sealed + b"\0", Keys(KEY))
 
 
 def test_another_key_is_rejected() -> None:
     """Also one that differs in a single bit; the key's name does not betray it."""
     sealed = seal(HEADER, PAYLOAD, KEY)
-    with pytest.raises(Rejected, match="signature"):
+    with pytest.raises(SnapshotRejected, match="signature"):
         unseal(sealed, Keys(b"k" * 31 + b"j"))
     assert KEY not in sealed
     assert key_id(KEY).encode() in sealed
@@ -132,14 +132,14 @@ def test_an_older_key_verifies_and_the_new_one_signs() -> None:
     assert unseal(before, Keys(new, (third, old)))[0].key_id == key_id(old)
     assert unseal(after, Keys(new, (old,)))[0].key_id == key_id(new)
     for sealed, keys in ((before, Keys(new)), (after, Keys(old)), (after, Keys(old, (third,)))):
-        with pytest.raises(Rejected, match=f"another key than {keys.ids()}"):
+        with pytest.raises(SnapshotRejected, match=f"another key than {keys.ids()}"):
             unseal(sealed, keys)
 
 
 def test_a_header_names_the_key_that_signed() -> None:
     """One that names another was not written by us."""
     body = zstandard.compress(b"four")
-    with pytest.raises(Rejected, match="and says deadbeef"):
+    with pytest.raises(SnapshotRejected, match="and says deadbeef"):
         unseal(whole(body, raw_bytes=4, key_id="deadbeef"), Keys(KEY))
 
 
@@ -155,7 +155,7 @@ def test_keys_are_never_shown() -> None:
 def test_random_bytes_are_rejected(value: bytes) -> None:
     """Whatever is in the store, only a rejection comes out."""
     for stored in (value, MAGIC + value, forged(value, b""), forged(b"", value)):
-        with pytest.raises(Rejected):
+        with pytest.raises(SnapshotRejected):
             unseal(stored, Keys(KEY))
 
 
@@ -164,9 +164,9 @@ def test_nothing_is_read_before_the_signature_fits(tmp_path: Path) -> None:
     mark = tmp_path / "it ran"
     payload = pickle.dumps(Bomb(mark))
     sealed = seal(HEADER, payload, b"other" * 8)
-    with pytest.raises(Rejected, match="signature"):
+    with pytest.raises(SnapshotRejected, match="signature"):
         unseal(sealed, Keys(KEY))
-    with pytest.raises(Rejected, match="signature"):
+    with pytest.raises(SnapshotRejected, match="signature"):
         unseal(forged(b"no header", b"no zstd", b"other" * 8), Keys(KEY))
     assert unseal(sealed, Keys(b"other" * 8))[1] == payload
     assert not mark.exists()
@@ -178,7 +178,7 @@ def test_nothing_is_read_before_the_signature_fits(tmp_path: Path) -> None:
 def test_nothing_is_inflated_beyond_what_the_header_says(told: int) -> None:
     """A bomb with an honest signature gets no memory, whatever its own frame claims."""
     bomb = zstandard.ZstdCompressor().compress(bytes(1 << 28))
-    with pytest.raises(Rejected, match="the header says"):
+    with pytest.raises(SnapshotRejected, match="the header says"):
         unseal(whole(bomb, raw_bytes=told), Keys(KEY))
 
 
@@ -186,7 +186,7 @@ def test_a_frame_that_hides_its_size_is_rejected() -> None:
     """Ours always tell it."""
     hidden = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1 << 20))
     for told in (0, 1000, 1 << 20):
-        with pytest.raises(Rejected):
+        with pytest.raises(SnapshotRejected):
             unseal(whole(hidden, raw_bytes=told), Keys(KEY))
 
 
@@ -215,7 +215,7 @@ def test_a_frame_that_hides_its_size_is_rejected() -> None:
 )
 def test_signed_nonsense_is_rejected_too(sealed: bytes) -> None:
     """A later format, a writer's bug: rejected with what is wrong, never another exception."""
-    with pytest.raises(Rejected):
+    with pytest.raises(SnapshotRejected):
         unseal(sealed, Keys(KEY))
 
 
@@ -230,7 +230,7 @@ def test_the_start_alone_tells_how_long_a_snapshot_is() -> None:
     assert found.header.body_bytes == len(sealed) - body_at - 32
     for index in range(4, body_at):
         flipped = sealed[:index] + bytes((sealed[index] ^ 1,)) + sealed[index + 1 : body_at + 32]
-        with pytest.raises(Rejected):
+        with pytest.raises(SnapshotRejected):
             opened(flipped, Keys(KEY))
 
 
@@ -239,7 +239,7 @@ def test_neither_signature_stands_for_the_other() -> None:
     sealed = seal(HEADER, PAYLOAD, KEY)
     body_at = opened(sealed, Keys(KEY)).body_at
     for spliced in (sealed[:body_at], sealed[: body_at - 32] + sealed[-32:] + sealed[body_at:]):
-        with pytest.raises(Rejected):
+        with pytest.raises(SnapshotRejected):
             unseal(spliced, Keys(KEY))
 
 

@@ -139,7 +139,7 @@ def test_cutting_anywhere_changes_nothing(factory: str) -> None:
     found = []
     for each in records:
         found.append(stepwise.step(each))
-        stepwise = Task(parts, partition=PARTITION, payload=stepwise.freeze())
+        stepwise = Task(parts, partition=PARTITION, payload=stepwise.keep_copy())
     assert found == expected
     assert stepwise.metadata() == whole.metadata()
 
@@ -158,7 +158,7 @@ def test_any_cuts_and_any_other_pickler_change_nothing(data: st.DataObject) -> N
     for index, each in enumerate(records):
         found.append(cut.step(each))
         if index in cuts:
-            payload = cut.freeze()
+            payload = cut.keep_copy()
             if index % 2 == 0:
                 state = pickle.loads(pickle.dumps(cut.state))  # noqa: S301  # our own bytes
                 payload = pickling.dumps(state)
@@ -237,7 +237,7 @@ def test_a_partition_has_only_so_many_feature_names() -> None:
     assert dict(beyond.headers)["stream.reason"] == Reason.TOO_MANY_FEATURES.encode()
     assert dict(fourth.headers)["stream.reason"] == Reason.TOO_MANY_FEATURES.encode()
     assert [third.channel, known.channel] == [Channel.PREDICTIONS] * 2
-    restored = Task(folded.recipe, partition=PARTITION, payload=folded.freeze())
+    restored = Task(folded.recipe, partition=PARTITION, payload=folded.keep_copy())
     assert restored.step(event(5, {"d": 1}))[0].channel is Channel.QUARANTINE
 
 
@@ -264,15 +264,15 @@ def test_signals_are_taken_before_the_model_learns() -> None:
     """A model may hand out its own table and change it while it learns."""
     signal = DetectorSpec(name="p", type="KSWIN", signal="prediction", params={"window_size": 60})
     folded = task("tests.fragile:Sharing", detectors=(signal,))
-    monitors, model = Detectors((signal,)), untrained("tests.fragile:Sharing")
+    detectors, model = Detectors((signal,)), untrained("tests.fragile:Sharing")
     offsets = []
     for offset in range(300):
         label = offset > 150
         outputs = folded.step(event(offset, {"a": 1}, label))
         assert prediction_of(outputs)["probabilities"]["true"] == model.table[True]
-        alarms = monitors.update(None, model.table[True], label, {"a": 1})
-        assert len(outputs) == 1 + len(alarms)
-        offsets += [offset] * len(alarms)
+        alerts = detectors.update(None, model.table[True], label, {"a": 1})
+        assert len(outputs) == 1 + len(alerts)
+        offsets += [offset] * len(alerts)
         model.learn_one({"a": 1}, label)
     assert offsets
 
@@ -299,7 +299,7 @@ def test_the_windowed_score_is_of_the_last_labelled_events() -> None:
 
     assert (score.metric, score.n) == ("accuracy", 100)
     assert score.value == score.baseline == 0.5
-    restored = Task(folded.recipe, partition=PARTITION, payload=folded.freeze())
+    restored = Task(folded.recipe, partition=PARTITION, payload=folded.keep_copy())
     assert restored.score() == score
 
 

@@ -30,7 +30,7 @@ def closed_at(n: int, log: list[Record]) -> tuple[Task, list[Any]]:
     """A fold that was found to be too large after n steps, and all that it gave."""
     folded = build()
     outputs = fold(folded, log[:n])
-    folded.weigh(len(folded.freeze()))
+    folded.weigh(len(folded.keep_copy()))
     folded.close_if_heavy()
     return folded, outputs + fold(folded, log[n:])
 
@@ -96,7 +96,7 @@ def test_a_replay_takes_it_from_what_was_committed(cut: int) -> None:
     fold(first, log[:cut])
     if cut > 15:
         first, _ = closed_at(15, log[:cut])
-    restored = build(payload=first.freeze())
+    restored = build(payload=first.keep_copy())
     restored.state.closed_n = known.closed_n
     assert fold(restored, log[cut:]) == outputs[cut:]
     assert restored.metadata() == direct.metadata()
@@ -112,7 +112,7 @@ def test_going_back_to_a_copy_of_before_keeps_it() -> None:
     folded.step(event(6, {"a": 1.0, "n7": 2.0}, 1))
     folded.step(event(7, {"a": 1.0, "fail": "raise in learn"}, 1))
     assert folded.state.closed_n == 6
-    assert folded.state.closed_told_n == 6
+    assert folded.state.closed_said_n == 6
     folded.step(event(8, {"a": 1.0, "n8": 2.0}, 1))
     assert folded.state.names == {"a", *(f"n{i}" for i in range(6))}
 

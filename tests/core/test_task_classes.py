@@ -119,7 +119,7 @@ def test_a_restored_fold_knows_its_classes() -> None:
         True, False, True, False, True, False, True, False, False,
     ]  # fmt: skip
     for index, each in enumerate(records):
-        restored = build(limits=limits, payload=frozen.freeze())
+        restored = build(limits=limits, payload=frozen.keep_copy())
         assert fold(restored, records[index:]) == expected[index:]
         assert restored.metadata() == direct.metadata()
         frozen.step(each)
@@ -154,7 +154,7 @@ def test_class_names_that_no_prediction_could_hold_are_refused() -> None:
     assert refusal_of(folded.step(labelled(6, '"short"'))) is None
     value = folded.step(event(7, {"a": 1}))[0].value or b""
     assert len(value) < 1024 + 500
-    restored = build("stream.models:naive_bayes", limits=limits, payload=folded.freeze())
+    restored = build("stream.models:naive_bayes", limits=limits, payload=folded.keep_copy())
     for one in (folded, restored):
         assert refusal_of(one.step(labelled(8, f'"{"x" * 100}"')))
         assert refusal_of(one.step(labelled(9, '"tiny"'))) is None

@@ -88,7 +88,7 @@ def test_the_state_is_as_if_the_event_had_never_been(
         assert getattr(dirty.state, name) == getattr(clean.state, name)
     assert dirty.score() == clean.score()
     assert dirty.state.n == clean.state.n + len(places)
-    assert dirty.state.rejected_n == clean.state.rejected_n + len(places)
+    assert dirty.state.refused_n == clean.state.refused_n + len(places)
     assert dirty.next_offset == records[-1].offset + 1
 
 
@@ -100,7 +100,7 @@ def test_a_replay_from_any_earlier_state_decides_the_same(kind: Kind, fail: str)
     direct, frozen = build(kind), build(kind)
     expected = fold(direct, records)
     for index, each in enumerate(records):
-        restored = build(kind, payload=frozen.freeze())
+        restored = build(kind, payload=frozen.keep_copy())
         assert fold(restored, records[index:]) == expected[index:]
         assert restored.metadata() == direct.metadata()
         frozen.step(each)
@@ -121,21 +121,21 @@ def test_rejections_between_failures_are_counted_once() -> None:
         expected = fold(direct, records)
         for each, outputs in zip(records, expected, strict=True):
             assert stepwise.step(each) == outputs
-            stepwise = build(kind, payload=stepwise.freeze())
+            stepwise = build(kind, payload=stepwise.keep_copy())
         assert stepwise.metadata() == direct.metadata()
         assert direct.state.n == direct.next_offset == len(pattern)
-        assert direct.state.rejected_n == len(pattern) - pattern.count("g")
+        assert direct.state.refused_n == len(pattern) - pattern.count("g")
         assert direct.state.learned == pattern.count("g")
 
 
 def test_a_snapshot_amid_failures_holds_them() -> None:
-    """What `freeze` gives right after a failure counts it, whether anything was learned or not."""
+    """What `keep_copy` gives right after a failure counts it, with anything learned or not."""
     kind = Kind.BINARY
     for records in ([], workload(kind, 20)):
         folded = build(kind)
         fold(folded, records)
         folded.step(poison(100, kind, "raise in learn"))
-        restored = build(kind, payload=folded.freeze())
+        restored = build(kind, payload=folded.keep_copy())
         assert restored.metadata() == folded.metadata()
         assert restored.next_offset == 101
 
@@ -240,12 +240,12 @@ def test_a_copy_that_comes_late_takes_the_place_of_the_older_one(
                 each.step(Record(PARTITION, each.next_offset, 5, None, value))
 
     both(learned_before, refused=refused_before)
-    mark, payload = forked.mark(), forked.pickled()
+    copy_point, payload = forked.copy_point(), forked.pickled()
     both(learned_after, refused=2)
-    assert forked.rebase(mark, payload)
-    assert not forked.rebase(mark, payload)  # it is no news any more
+    assert forked.rebase(copy_point, payload)
+    assert not forked.rebase(copy_point, payload)  # it is no news any more
     for each in (direct, forked):
         each.step(poison(each.next_offset, kind, "raise in learn"))
     both(5)
     assert forked.metadata() == direct.metadata()
-    assert forked.state.rejected_n == direct.state.rejected_n
+    assert forked.state.refused_n == direct.state.refused_n

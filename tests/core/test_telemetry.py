@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream.telemetry import Event, Scrubber, Telemetry, configure_logging
+from stream.telemetry import LogEvent, Scrubber, Telemetry, configure_logging
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_field_cannot_begin_a_line_of_its_own(said: io.StringIO) -> None:
     """A message from elsewhere may hold a line's end, or a terminal's escapes."""
     configure_logging(scrubber(), said)
 
-    Telemetry().say(Event.SNAPSHOT_REJECTED, why="x\n2026 INFO worker_stopped\x1b[2J")
+    Telemetry().say(LogEvent.SNAPSHOT_REJECTED, why="x\n2026 INFO worker_stopped\x1b[2J")
 
     (line,) = said.getvalue().splitlines()
     assert line.endswith('snapshot_rejected why="x\\n2026 INFO worker_stopped\\x1b[2J"')
@@ -64,20 +64,20 @@ def test_lines_may_end_with_whose_they_are_and_be_listened_to(said: io.StringIO)
     configure_logging(scrubber(), said)
     telemetry = Telemetry()
     telemetry.always = {"worker": "w-1"}
-    heard: list[tuple[Event, dict[str, object]]] = []
+    heard: list[tuple[LogEvent, dict[str, object]]] = []
     telemetry.listener = lambda event, fields: heard.append((event, dict(fields)))
 
-    telemetry.say(Event.PROGRESS, records=1)
+    telemetry.say(LogEvent.PROGRESS, records=1)
 
     assert said.getvalue().endswith("INFO progress records=1 worker=w-1\n")
-    assert heard == [(Event.PROGRESS, {"records": 1})]
+    assert heard == [(LogEvent.PROGRESS, {"records": 1})]
 
 
 def test_lines_and_tracebacks_of_libraries_are_scrubbed_too(said: io.StringIO) -> None:
     """With --debug they are shown, and a client may put its URL into an error."""
     known = scrubber("canary")
     configure_logging(known, said, debug=True)
-    Telemetry(known).say(Event.PROGRESS, url="redis://:canary@host")
+    Telemetry(known).say(LogEvent.PROGRESS, url="redis://:canary@host")
     try:
         int("canary in the exception")
     except ValueError:

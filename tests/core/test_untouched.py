@@ -150,7 +150,7 @@ def test_the_outcome_is_that_of_going_back_to_a_copy(
     outputs = fold(found, records())
     cut = task(model)
     fold(cut, records()[:75])
-    cut = task(model, payload=cut.freeze())
+    cut = task(model, payload=cut.keep_copy())
     assert fold(cut, records()[75:]) == outputs[75:]
 
     monkeypatch.setattr(Watch, "look", lambda _: False)
@@ -199,7 +199,7 @@ def test_only_what_may_have_changed_is_undone(
     monkeypatch.setattr("stream.core.untouched.SMALL_BYTES", 0)
     folded = task(model)
     fold(folded, records())
-    assert folded.state.rejected_n == 14
+    assert folded.state.refused_n == 14
     assert len(undone) == undone_n
 
 

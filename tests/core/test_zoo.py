@@ -164,7 +164,7 @@ def test_the_fold_gives_what_a_plain_loop_gives(name: str) -> None:
     answers = []
     for n, (x, label) in enumerate(_events(name)):
         if n == EVENTS_N // 2:
-            folded = Task(chosen, partition=PARTITION, payload=folded.freeze())
+            folded = Task(chosen, partition=PARTITION, payload=folded.keep_copy())
         found = _published(folded.step(event(n, x, label))[0])
         expected = plain.step(dict(x), label)
         if plain.kind is Kind.REGRESSION and isinstance(found, tuple):

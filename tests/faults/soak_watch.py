@@ -21,7 +21,7 @@ replays them; what an allocator got for that it keeps."""
 
 TAIL_S = 60.0
 """The first and the last minute are compared: the least memory of each, which is what the process
-keeps (dead cycles come and go, `stream.runtime.memory`), and the descriptors' medians."""
+keeps (dead cycles come and go, `stream.runtime.garbage`), and the descriptors' medians."""
 
 GROWTH_BYTES_MAX = 20 << 20
 MEMORY_BYTES_MAX = 320 << 20

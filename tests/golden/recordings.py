@@ -78,7 +78,7 @@ def record(name: str) -> None:
     for index, each in enumerate(log(FOLDER)):
         task.step(each)
         if index == SNAPSHOT_AT_N:
-            sealed = seal(task.header(topic_id="golden", taken_at_ms=0), task.freeze(),
+            sealed = seal(task.header(topic_id="golden", taken_at_ms=0), task.keep_copy(),
                           KEYS.signing)  # fmt: skip
             (FOLDER / f"{name}.snapshot").write_bytes(sealed)
             proof["snapshot"] = [task.next_offset, task.metadata().encode()]

@@ -11,7 +11,7 @@ from stream.core.task import Task
 from stream.ports import Accepts, TopicInfo
 from stream.runtime.capacity import largest_bytes, size_problems
 from stream.runtime.ceiling import NAMES_CLOSED, STILL_GROWS, Ceiling
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 from tests.folds import PARTITION, event, recipe
 from tests.simulation.doubles import Diary
 
@@ -30,7 +30,7 @@ def test_a_model_that_grows_with_closed_names_is_told_at_each_doubling() -> None
     for size in (1000, 1024, 1025, 1500, 2050, 2051, 4000, 4102, 4103):
         ceiling.weigh(task, size)
         task.close_if_heavy()
-    said = [fields for name, fields in telemetry.said if name is Event.STATE_TOO_LARGE]
+    said = [fields for name, fields in telemetry.said if name is LogEvent.STATE_TOO_LARGE]
     assert [(fields["size_bytes"], fields["then"]) for fields in said] == [
         (1025, NAMES_CLOSED), (2051, STILL_GROWS), (4103, STILL_GROWS),
     ]  # fmt: skip

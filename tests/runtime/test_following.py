@@ -18,7 +18,7 @@ from stream.errors import Misconfigured, Retryable
 from stream.runtime.commands import tail
 
 if TYPE_CHECKING:
-    from stream.runtime.house import House
+    from stream.runtime.pipeline import Pipeline
 
 NAMES = {channel: f"stage.{channel}" for channel in Channel}
 CONFIGURATION = """pipeline = "stage"
@@ -28,7 +28,7 @@ factory = "stream.models:logistic_regression"
 
 
 class Stage:
-    """A house in memory, whose time is a script: each sleep does the next thing in it."""
+    """A pipeline in memory, whose time is a script: each sleep does the next thing in it."""
 
     def __init__(self, settings: Settings, script: Sequence[Callable[["Stage"], object]]) -> None:
         self.settings = settings
@@ -63,11 +63,11 @@ class Stage:
         return self
 
     def reader(self) -> MemoryReader:
-        """See `House.reader`."""
+        """See `Pipeline.reader`."""
         return MemoryReader(self.broker, names=NAMES, group="stage", batch_records_max=3)
 
     def topics(self) -> MemoryTopics:
-        """See `House.topics`."""
+        """See `Pipeline.topics`."""
         return MemoryTopics(self.broker, names=NAMES)
 
     def _fault(self, step: str) -> None:
@@ -91,8 +91,8 @@ class Stage:
     def tail(self, *, last: int = 10, follow: bool = True) -> tuple[list[Any], str]:
         """What it shows, as JSON, and what it says."""
         with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-            house = cast("House", self)
-            tail.show(house, Channel.PREDICTIONS, last=last, follow=follow, as_json=True)
+            pipeline = cast("Pipeline", self)
+            tail.show(pipeline, Channel.PREDICTIONS, last=last, follow=follow, as_json=True)
         return [json.loads(line) for line in out.getvalue().splitlines()], err.getvalue()
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from stream.runtime.supervision.supervised import Report, Reporter
-from stream.telemetry import Event, Telemetry
+from stream.runtime.supervision.worker_link import Report, Reporter
+from stream.telemetry import LogEvent, Telemetry
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -26,22 +26,22 @@ def test_what_a_supervisor_cannot_see_from_outside_is_reported(ends: Ends) -> No
     telemetry = Telemetry()
     telemetry.listener = Reporter(worker)
 
-    telemetry.say(Event.WORKER_STARTED, pipeline="p")
-    telemetry.say(Event.PARTITIONS_ASSIGNED, partitions={3, 1})
-    telemetry.say(Event.SNAPSHOT_SAVED, partition=1)
-    telemetry.say(Event.PROGRESS, records_total=5, records_replayed_total=7)
-    telemetry.say(Event.TASK_RESTORED, partition=1, origin="log")
-    telemetry.say(Event.PARTITION_PAUSED, partition=3, why="refused")
-    telemetry.say(Event.PARTITIONS_REVOKED, partitions=frozenset({3}))
+    telemetry.say(LogEvent.WORKER_STARTED, pipeline="p")
+    telemetry.say(LogEvent.PARTITIONS_ASSIGNED, partitions={3, 1})
+    telemetry.say(LogEvent.SNAPSHOT_SAVED, partition=1)
+    telemetry.say(LogEvent.PROGRESS, records_total=5, records_replayed_total=7)
+    telemetry.say(LogEvent.TASK_RESTORED, partition=1, origin="log")
+    telemetry.say(LogEvent.PARTITION_PAUSED, partition=3, why="refused")
+    telemetry.say(LogEvent.PARTITIONS_REVOKED, partitions=frozenset({3}))
 
     lines = supervisor.recv(65_536).splitlines()
     assert [msgspec.json.decode(line, type=Report) for line in lines] == [
-        Report(event=Event.WORKER_STARTED),
-        Report(event=Event.PARTITIONS_ASSIGNED, partitions=(1, 3)),
-        Report(event=Event.PROGRESS, replayed=7),
-        Report(event=Event.TASK_RESTORED, partitions=(1,)),
-        Report(event=Event.PARTITION_PAUSED, partitions=(3,)),
-        Report(event=Event.PARTITIONS_REVOKED, partitions=(3,)),
+        Report(event=LogEvent.WORKER_STARTED),
+        Report(event=LogEvent.PARTITIONS_ASSIGNED, partitions=(1, 3)),
+        Report(event=LogEvent.PROGRESS, replayed=7),
+        Report(event=LogEvent.TASK_RESTORED, partitions=(1,)),
+        Report(event=LogEvent.PARTITION_PAUSED, partitions=(3,)),
+        Report(event=LogEvent.PARTITIONS_REVOKED, partitions=(3,)),
     ]
 
 
@@ -51,7 +51,7 @@ def test_a_supervisor_that_does_not_read_costs_the_worker_nothing(ends: Ends) ->
     report = Reporter(worker)
 
     for _ in range(20_000):
-        report(Event.PROGRESS, {"records_replayed_total": 1})
+        report(LogEvent.PROGRESS, {"records_replayed_total": 1})
     worker.close()
     read = b""
     while received := supervisor.recv(1 << 20):
@@ -64,6 +64,6 @@ def test_a_supervisor_that_is_gone_costs_the_worker_nothing(ends: Ends) -> None:
     worker, supervisor = ends
     supervisor.close()
 
-    Reporter(worker)(Event.PROGRESS, {"records_replayed_total": 1})
+    Reporter(worker)(LogEvent.PROGRESS, {"records_replayed_total": 1})
 
     assert worker.recv(1) == b""

@@ -30,7 +30,7 @@ from stream.errors import Misconfigured
 from stream.runtime.clock import SystemClock
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
 from stream.runtime.snapshotter import Policy, Snapshotter
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 from tests.folds import event
 from tests.simulation.doubles import Diary
 
@@ -147,7 +147,7 @@ def test_what_states_commonly_hold_comes_back(value: Any, monkeypatch: Any) -> N
     task = Task(parts, partition=0)
     task.step(event(0, {"a": 1.0}, label=True))
 
-    back = Task(parts, partition=0, payload=task.freeze()).state.model.held
+    back = Task(parts, partition=0, payload=task.keep_copy()).state.model.held
 
     assert type(back) is type(value)
     assert repr(back) == repr(value) or type(value) is type(iter([]))
@@ -221,7 +221,7 @@ def test_what_becomes_unreadable_is_said_counted_and_not_stored(
     assert sealed is not None
     _, payload = snapshot.unseal(sealed, snapshot.Keys(KEY))
     assert Task(parts, partition=0, payload=payload).state.model.n == 1
-    said = [fields for what, fields in diary.said if what is Event.SNAPSHOT_UNREADABLE]
+    said = [fields for what, fields in diary.said if what is LogEvent.SNAPSHOT_UNREADABLE]
     assert len(said) == 1
     assert "decimal.Context" in str(said[0]["why"])
     assert diary.counters[Metric.SNAPSHOTS_UNREADABLE] == 3

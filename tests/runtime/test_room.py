@@ -9,7 +9,7 @@ from stream.errors import Retryable
 from stream.runtime import assembly
 from stream.runtime.room import LOOK_EVERY_S, SAY_EVERY_S, Room
 from stream.runtime.topics import Width
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 from tests.simulation.clock import ManualClock
 from tests.simulation.doubles import Diary
 
@@ -52,7 +52,7 @@ def test_the_old_partitions_begin_and_the_new_one_waits() -> None:
         world.clock.sleep(1.0)
         assert world.room.admitted(()) == set()
 
-    said_n = world.diary.events().count(Event.PARTITIONS_WAITING)
+    said_n = world.diary.events().count(LogEvent.PARTITIONS_WAITING)
     assert said_n == 1 + 130 // SAY_EVERY_S
     assert 1 + 130 // LOOK_EVERY_S - 1 <= world.looks_n <= 1 + 130 // LOOK_EVERY_S
 
@@ -107,7 +107,7 @@ def test_a_worker_without_partitions_says_how_long_that_may_last() -> None:
         room.admitted(())
 
     ((event, fields),) = diary.said
-    assert event is Event.NO_PARTITIONS_YET
+    assert event is LogEvent.NO_PARTITIONS_YET
     assert 3.5 < float(str(fields["within_s"])) <= 4.0
     assert "worker.instance" in str(fields["why"])
 
@@ -120,7 +120,7 @@ def test_a_worker_that_stays_without_partitions_says_that_it_is_spare() -> None:
         room.admitted(())
 
     (_, first), (event, fields) = diary.said
-    assert event is Event.NO_PARTITIONS_YET
+    assert event is LogEvent.NO_PARTITIONS_YET
     assert "within_s" in first
     assert "within_s" not in fields
     assert "this one is spare" in str(fields["why"])

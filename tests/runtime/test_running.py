@@ -3,7 +3,7 @@
 import pytest
 
 from stream.runtime.running import say_if_mostly_refused
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 from tests.simulation.doubles import Diary
 
 
@@ -29,5 +29,5 @@ def test_more_than_half_of_at_least_twenty_is_told(
 
     say_if_mostly_refused(diary)
 
-    assert diary.events() == ([Event.MOSTLY_REFUSED] if is_told else [])
+    assert diary.events() == ([LogEvent.MOSTLY_REFUSED] if is_told else [])
     assert all("most often as bad_label" in str(fields["why"]) for _, fields in diary.said)

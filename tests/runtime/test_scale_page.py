@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stream.runtime.supervision import restarts, stagnation, supervisor
-from stream.runtime.supervision.supervised import DRAIN_S
+from stream.runtime.supervision.worker_link import DRAIN_S
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream.runtime.standing import Standing
+from stream.runtime.lag import Standing
 from stream.runtime.supervision.stagnation import Stagnation, stuck_after_s
 
 AFTER_S = 30.0

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from stream.errors import ExitCode, Retryable
-from stream.runtime.supervision.lookout import Blind
+from stream.runtime.supervision.lag_watch import Blind
 from stream.runtime.supervision.restarts import FIRST_S
-from stream.runtime.supervision.supervised import DRAIN_S, Report
 from stream.runtime.supervision.supervisor import START_WITHIN_S
-from stream.telemetry import Event
-from tests.runtime.crew_on_stage import STUCK_AFTER_S, Stage
+from stream.runtime.supervision.worker_link import DRAIN_S, Report
+from stream.telemetry import LogEvent
+from tests.runtime.workers_on_stage import STUCK_AFTER_S, Stage
 
 
 @pytest.fixture(autouse=True)
@@ -156,11 +156,13 @@ def test_a_replay_that_gets_on_is_left_alone() -> None:
     stage.turns(0.1)
     stage.show(0, 0, 0, lag=9)
     for played in stage.hired:
-        played.said.append(Report(event=Event.WORKER_STARTED))
-        played.said.append(Report(event=Event.PARTITIONS_ASSIGNED, partitions=(played.pid - 100,)))
+        played.said.append(Report(event=LogEvent.WORKER_STARTED))
+        played.said.append(
+            Report(event=LogEvent.PARTITIONS_ASSIGNED, partitions=(played.pid - 100,))
+        )
     for n in range(1, 60):
         for played in stage.hired:
-            played.said.append(Report(event=Event.PROGRESS, replayed=n * 1_000))
+            played.said.append(Report(event=LogEvent.PROGRESS, replayed=n * 1_000))
         stage.turns(10)
 
     assert stage.names_hired() == ["w-0", "w-1", "w-2"]

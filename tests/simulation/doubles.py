@@ -17,7 +17,7 @@ from stream.core.event import Channel, Record
 from stream.errors import CommitLost
 from stream.ports import Committed, Polled
 from stream.runtime.watchdog import Watchdog
-from stream.telemetry import LOGGER_NAME, Event, Telemetry
+from stream.telemetry import LOGGER_NAME, LogEvent, Telemetry
 from tests.simulation.clock import ManualClock
 from tests.simulation.violation import Violation
 
@@ -142,16 +142,16 @@ class Diary(Telemetry):
         logging.getLogger(LOGGER_NAME).addHandler(_NOWHERE)
         self._name = name
         self._note = note
-        self.said: list[tuple[Event, dict[str, object]]] = []
+        self.said: list[tuple[LogEvent, dict[str, object]]] = []
 
-    def say(self, event: Event, *, level: int = 20, **fields: object) -> None:
+    def say(self, event: LogEvent, *, level: int = 20, **fields: object) -> None:
         """See `Telemetry.say`."""
         self.said.append((event, fields))
         if self._note is not None:
             super().say(event, level=level, **fields)
             self._note(f"{self._name}: {event} {fields}")
 
-    def events(self) -> list[Event]:
+    def events(self) -> list[LogEvent]:
         """What was said, without the fields."""
         return [event for event, _ in self.said]
 

@@ -222,16 +222,16 @@ def _offsets_counted(patch: pytest.MonkeyPatch) -> Parts:
 
 
 def _names_forgotten(patch: pytest.MonkeyPatch) -> Parts:
-    freeze = Task.freeze
+    keep_copy = Task.keep_copy
 
-    def frozen(task: Task) -> bytes:
+    def kept(task: Task) -> bytes:
         names, task.state.names = task.state.names, set()
         try:
-            return freeze(task)
+            return keep_copy(task)
         finally:
             task.state.names = names
 
-    patch.setattr(Task, "freeze", frozen)
+    patch.setattr(Task, "keep_copy", kept)
     return Parts()
 
 

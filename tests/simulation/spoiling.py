@@ -13,7 +13,7 @@ import msgspec
 import zstandard
 
 from stream.core import pickling
-from stream.core.snapshot import MAGIC, Header, Keys, Rejected, seal, unseal
+from stream.core.snapshot import MAGIC, Header, Keys, SnapshotRejected, seal, unseal
 from tests.simulation.cache import Cache
 from tests.simulation.violation import Violation
 
@@ -160,7 +160,7 @@ def _forge(cache: Cache, rng: Random, key: bytes) -> str:
     index, offset, sealed = found
     try:
         header, payload = unseal(sealed, Keys(key))
-    except Rejected:
+    except SnapshotRejected:
         return ""
     if rng.random() < 0.3:
         put(cache, index, offset, seal(header, BOMB_PICKLE, FORGERS_KEY))

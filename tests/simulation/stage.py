@@ -8,7 +8,7 @@ from stream.adapters.memory.topic import Partition
 from stream.core.event import Channel, Record
 from stream.errors import Retryable
 from stream.ports import Committed
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 from tests.simulation.auditor import Auditor
 from tests.simulation.clock import ManualClock
 from tests.simulation.violation import require
@@ -140,6 +140,6 @@ def away(*steps: str) -> Faults:
     return fail
 
 
-def said(process: Process, event: Event) -> list[dict[str, object]]:
+def said(process: Process, event: LogEvent) -> list[dict[str, object]]:
     """The fields of each time that a process said something."""
     return [fields for name, fields in process.telemetry.said if name is event]

@@ -20,7 +20,9 @@ class _Log(PositionedLog):
 
 class _Worker(Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{**kwargs, "pace": replace(kwargs["pace"], is_ahead=True)})
+        super().__init__(
+            *args, **{**kwargs, "commit_policy": replace(kwargs["commit_policy"], is_ahead=True)}
+        )
 
 
 def ahead_stage() -> Stage:

@@ -9,7 +9,7 @@ from stream.core.event import Channel, Reason
 from stream.core.snapshot import parse_metadata
 from stream.errors import BadInput, Retryable
 from stream.runtime.breaker import NEVER, Limit
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 from tests.simulation.faults import Crash
 from tests.simulation.stage import Stage, said
 from tests.simulation.workload import Fact, event, events
@@ -62,7 +62,7 @@ def test_the_pause_is_said_once_and_says_how_to_go_on() -> None:
 
     _for_a_while(stage, process)
 
-    (fields,) = said(process, Event.PARTITION_PAUSED)
+    (fields,) = said(process, LogEvent.PARTITION_PAUSED)
     assert (fields["partition"], fields["next_offset"]) == (0, 26)
     assert fields["why"] == "6 of the last 10 records refused (6 not_json)"
     assert "restart the worker" in str(fields["then"])
@@ -115,7 +115,7 @@ def test_what_a_model_raises_on_counts_too() -> None:
     stage.turns(process, until=lambda: _is_paused(stage))
 
     assert stage.committed[0].offset == 6
-    (fields,) = said(process, Event.PARTITION_PAUSED)
+    (fields,) = said(process, LogEvent.PARTITION_PAUSED)
     assert "6 model_error" in str(fields["why"])
 
 
@@ -125,11 +125,11 @@ def test_restarts_consume_nothing_while_the_flood_goes_on() -> None:
     for _ in range(3):
         stage.kill(process)
         process = stage.start(OPTIONS)
-        stage.turns(process, until=lambda p=process: bool(said(p, Event.PARTITION_PAUSED)))  # type: ignore[misc]
+        stage.turns(process, until=lambda p=process: bool(said(p, LogEvent.PARTITION_PAUSED)))  # type: ignore[misc]
         _for_a_while(stage, process)
 
         assert stage.committed[0].offset == 26
-        (fields,) = said(process, Event.PARTITION_PAUSED)
+        (fields,) = said(process, LogEvent.PARTITION_PAUSED)
         assert fields["why"] == "10 of the next 10 records would be refused again"
 
 
@@ -144,7 +144,7 @@ def test_a_restart_goes_on_when_the_next_records_are_good() -> None:
     second = stage.start(OPTIONS)
     stage.finish(second)
 
-    assert said(second, Event.PARTITION_RESUMED)
+    assert said(second, LogEvent.PARTITION_RESUMED)
     assert not _is_paused(stage)
     assert len(stage.published(Channel.QUARANTINE)) == 8
 
@@ -220,7 +220,7 @@ def test_a_paused_partition_stays_paused_while_commits_are_in_doubt() -> None:
     assert failed == [1]
     assert 0 not in process.log._positions  # or it would read the flood for nothing
     assert stage.committed[0].offset == 6
-    assert len(said(process, Event.PARTITION_PAUSED)) == 1
+    assert len(said(process, LogEvent.PARTITION_PAUSED)) == 1
 
 
 def test_a_rehearsal_that_fails_is_tried_again() -> None:

@@ -12,7 +12,7 @@ from stream.core.task import Task
 from stream.core.undo import Counts, Undo
 from stream.errors import Retryable
 from stream.runtime.snapshotter import UNDO_TOO_LONG, Snapshotter
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 from tests.simulation.stage import NO_SNAPSHOTS, SNAPSHOTS, Stage, said
 from tests.simulation.workload import Fact, event, events
 from tests.simulation.world import Parts
@@ -69,10 +69,10 @@ def test_there_is_room_for_what_is_folded_while_a_child_makes_a_copy() -> None:
     event_of_225_bytes = Record(0, 0, 0, b"one", b"." * 225)
     while undo.length < UNDO_TOO_LONG:
         undo.remember(event_of_225_bytes)
-    mark = undo.mark(counts)
+    copy_point = undo.copy_point(counts)
 
     assert not any(undo.remember(event_of_225_bytes) for _ in range(100_000))
-    assert undo.rebase(mark, b"")
+    assert undo.rebase(copy_point, b"")
 
 
 def test_a_child_s_snapshot_is_of_the_moment_it_was_made() -> None:
@@ -86,13 +86,13 @@ def test_a_child_s_snapshot_is_of_the_moment_it_was_made() -> None:
             stage.auditor.check()
         stage.world.run_job(first)
 
-    assert {fields["how"] for fields in said(first, Event.SNAPSHOT_SAVED)} == {"forked"}
+    assert {fields["how"] for fields in said(first, LogEvent.SNAPSHOT_SAVED)} == {"forked"}
     assert stage.snapshots[-1] < stage.committed[0].offset
 
     stage.kill(first)
     second = stage.start(LATE)
     stage.finish(second)
-    (restored,) = said(second, Event.TASK_RESTORED)
+    (restored,) = said(second, LogEvent.TASK_RESTORED)
     assert str(restored["origin"]).startswith("snapshot at ")
 
 
@@ -154,7 +154,7 @@ def test_a_replay_too_holds_few_of_its_records(monkeypatch: pytest.MonkeyPatch) 
     second = stage.start(NO_SNAPSHOTS)
     stage.finish(second)
 
-    (restored,) = said(second, Event.TASK_RESTORED)
+    (restored,) = said(second, LogEvent.TASK_RESTORED)
     assert restored["origin"] == "untrained model at 0"
     assert len(kept_n) >= 320
     assert max(kept_n) < 60, max(kept_n)
@@ -172,8 +172,8 @@ def test_after_a_failed_copy_the_next_is_taken_in_line(kind: type[Forking], why:
     stage.finish(process)
 
     assert stage.snapshots
-    assert {fields["how"] for fields in said(process, Event.SNAPSHOT_SAVED)} == {"in line"}
-    failed = said(process, Event.COPY_FAILED)
+    assert {fields["how"] for fields in said(process, LogEvent.SNAPSHOT_SAVED)} == {"in line"}
+    failed = said(process, LogEvent.COPY_FAILED)
     assert {str(fields["error"]) for fields in failed} == {why}
     assert process.telemetry.counters[Metric.COPIES_FAILED] == len(failed)
 

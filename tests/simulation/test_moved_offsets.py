@@ -10,7 +10,7 @@ from stream.core.event import Channel
 from stream.errors import ExitCode, LogLost, Misconfigured
 from stream.ports import Committed
 from stream.runtime.restore import OnChange
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 from tests.simulation.stage import NO_SNAPSHOTS, SNAPSHOTS, Stage, done, said
 from tests.simulation.test_ahead_scenarios import ahead_stage
 from tests.simulation.test_refusal_scenarios import SLOWER
@@ -48,7 +48,7 @@ def test_an_offset_that_a_tool_set_back_and_a_rebuild_give_no_event_a_second_out
     stage.finish(process)
 
     assert _offsets(stage) == list(range(15))
-    warned = said(process, Event.OFFSET_MOVED)
+    warned = said(process, LogEvent.OFFSET_MOVED)
     assert bool(warned) == (offset < 12)
     if warned:
         assert f"events {offset} to 11 have their outcomes already" in str(warned[0]["why"])
@@ -111,7 +111,7 @@ def test_a_fresh_start_passes_over_them_and_says_which() -> None:
     stage.turns(process, until=lambda: stage.committed[0].offset == 15)
 
     assert _offsets(stage) == [*range(12), 14]
-    (warned,) = said(process, Event.OFFSET_MOVED)
+    (warned,) = said(process, LogEvent.OFFSET_MOVED)
     assert "events 12 to 13 have no outcome" in str(warned["why"])
 
 
@@ -128,7 +128,7 @@ def test_an_offset_set_ahead_over_markers_only_misses_nothing(on_change: OnChang
 
     stage.turns(process, until=lambda: len(_offsets(stage)) == 14)
 
-    assert not said(process, Event.OFFSET_MOVED)
+    assert not said(process, LogEvent.OFFSET_MOVED)
 
 
 @pytest.mark.parametrize("options", [SNAPSHOTS, NO_SNAPSHOTS])
@@ -152,7 +152,7 @@ def test_an_older_offset_with_our_own_metadata_is_muted_up_to_the_outcomes_end(
     stage.finish(process)
 
     assert _offsets(stage) == list(range(15))
-    (warned,) = said(process, Event.OFFSET_MOVED)
+    (warned,) = said(process, LogEvent.OFFSET_MOVED)
     assert "events 5 to 11 have their outcomes already" in str(warned["why"])
 
 
@@ -206,7 +206,7 @@ def test_where_to_begin_may_be_chosen_before_anything_ran() -> None:
     stage.turns(process, until=lambda: stage.committed[0].offset == 8)
 
     assert _offsets(stage) == [5, 6, 7]
-    (warned,) = said(process, Event.OFFSET_MOVED)
+    (warned,) = said(process, LogEvent.OFFSET_MOVED)
     assert warned["why"] == "no event before 5 has an outcome"
 
 

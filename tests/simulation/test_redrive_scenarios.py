@@ -16,7 +16,7 @@ from stream.core.spec import Limits
 from stream.errors import Fenced, Retryable
 from stream.ports import Clock, Feed, SnapshotStore
 from stream.runtime.commands import quarantine
-from stream.runtime.commands.redriving import redrive
+from stream.runtime.commands.redrive import redrive
 from stream.telemetry import Telemetry
 from tests.simulation.clock import ManualClock
 from tests.simulation.faults import Crash
@@ -34,7 +34,7 @@ STEPS = [
 
 @dataclass(frozen=True)
 class Rooms:
-    """A pipeline in memory, with what a redrive asks of its house."""
+    """A pipeline in memory, with what a redrive asks of it."""
 
     broker: MemoryBroker
     stopping: threading.Event
@@ -52,7 +52,7 @@ class Rooms:
         return False
 
     def backwards(self) -> "Rooms":
-        """See `House.backwards`."""
+        """See `Pipeline.backwards`."""
         return replace(self, is_backwards=True)
 
     def _names(self) -> dict[Channel, str]:
@@ -94,7 +94,7 @@ class Rooms:
         """Nobody asks."""
         raise AssertionError
 
-    def hurry(self) -> None:
+    def end_patience(self) -> None:
         """Nothing here waits."""
 
 

@@ -12,7 +12,7 @@ from stream.core.recipe import Recipe
 from stream.core.spec import ModelSpec
 from stream.errors import ExitCode, LogLost, Misconfigured, Retryable
 from stream.runtime.restore import OnChange
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 from tests.simulation.stage import NO_SNAPSHOTS, SNAPSHOTS, STORE_AWAY, Stage, away, done, said
 from tests.simulation.workload import events
 from tests.simulation.world import RECIPE, Options
@@ -59,7 +59,7 @@ def _under(
     assert stage.committed[0].offset == 12, "the change is durable before anything else"
     stage.send(events(3, seed=9))
     stage.turns(process, until=lambda: stage.committed[0].offset == 15)
-    (changed,) = said(process, Event.RECIPE_CHANGED)
+    (changed,) = said(process, LogEvent.RECIPE_CHANGED)
     assert changed["what"] == "model.params.rate: unset -> 0.1"
     return _predictions(stage, since=12)
 
@@ -94,9 +94,9 @@ def test_a_fresh_start_is_restored_from_its_own_snapshots_only() -> None:
         stage.kill(process)
 
     restored = stage.start(replace(SNAPSHOTS, on_change="refuse"))
-    stage.turns(restored, until=lambda: bool(said(restored, Event.TASK_RESTORED)))
+    stage.turns(restored, until=lambda: bool(said(restored, LogEvent.TASK_RESTORED)))
 
-    (fields,) = said(restored, Event.TASK_RESTORED)
+    (fields,) = said(restored, LogEvent.TASK_RESTORED)
     assert (fields["origin"], fields["learned"]) == ("untrained model at 12", 0)
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from stream.core.event import Channel
 from stream.errors import Retryable
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 from tests.simulation.spoiling import load, put
 from tests.simulation.stage import (
     INDEX,
@@ -65,7 +65,7 @@ def test_without_the_store_a_start_replays_the_log() -> None:
     stage.finish(process)
 
     assert process.telemetry.counters[Metric.REPLAYED] == 12
-    assert said(process, Event.SNAPSHOTS_UNREACHABLE)
+    assert said(process, LogEvent.SNAPSHOTS_UNREACHABLE)
 
 
 def test_without_the_store_a_log_that_lost_its_start_waits_for_it() -> None:
@@ -83,7 +83,7 @@ def test_without_the_store_a_log_that_lost_its_start_waits_for_it() -> None:
     stage.world.faults = away()
     stage.finish(process)
 
-    (fields,) = said(process, Event.TASK_RESTORED)
+    (fields,) = said(process, LogEvent.TASK_RESTORED)
     assert str(fields["origin"]).startswith("snapshot at")
 
 
@@ -100,9 +100,9 @@ def test_a_damaged_snapshot_is_passed_over_for_an_older_one() -> None:
 
     stage.finish(process)
 
-    (fields,) = said(process, Event.TASK_RESTORED)
+    (fields,) = said(process, LogEvent.TASK_RESTORED)
     assert fields["origin"] == f"snapshot at {older}"
-    assert len(said(process, Event.SNAPSHOT_REJECTED)) == 1
+    assert len(said(process, LogEvent.SNAPSHOT_REJECTED)) == 1
 
 
 def test_a_replay_that_fails_half_way_goes_on_where_it_was() -> None:
@@ -166,9 +166,9 @@ def test_a_rebalance_during_a_restore_drops_it() -> None:
         stage.world.turn(slow)
 
     assert stage.is_done()
-    assert said(slow, Event.PARTITIONS_REVOKED)
+    assert said(slow, LogEvent.PARTITIONS_REVOKED)
     restored = [str(fields["partition"]) for p in (slow, other)
-                for fields in said(p, Event.TASK_RESTORED)]  # fmt: skip
+                for fields in said(p, LogEvent.TASK_RESTORED)]  # fmt: skip
     assert sorted(restored) == ["0", "1"]
 
 

@@ -10,7 +10,7 @@ from subprocess import PIPE
 
 import pytest
 
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 from tests.simulation.hunt import hunt
 from tests.simulation.planted import BUGS
 from tests.simulation.seeds import Failed, fails, simulate
@@ -39,10 +39,10 @@ SIGHTS = (
     *(
         str(event)
         for event in (
-            Event.COMMIT_LOST, Event.LOG_UNREACHABLE, Event.SNAPSHOTS_UNREACHABLE,
-            Event.SNAPSHOT_SAVED, Event.SNAPSHOT_REJECTED, Event.PARTITIONS_REVOKED,
-            Event.TASK_KEPT, Event.TASK_RESTORED, Event.TASK_FRESH, Event.PARTITION_PAUSED,
-            Event.PARTITION_RESUMED,
+            LogEvent.COMMIT_LOST, LogEvent.LOG_UNREACHABLE, LogEvent.SNAPSHOTS_UNREACHABLE,
+            LogEvent.SNAPSHOT_SAVED, LogEvent.SNAPSHOT_REJECTED, LogEvent.PARTITIONS_REVOKED,
+            LogEvent.TASK_KEPT, LogEvent.TASK_RESTORED, LogEvent.TASK_FRESH,
+            LogEvent.PARTITION_PAUSED, LogEvent.PARTITION_RESUMED,
         )
     ),
 )  # fmt: skip

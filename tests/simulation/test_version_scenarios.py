@@ -7,7 +7,7 @@ import pytest
 from stream.core.event import Channel
 from stream.core.recipe import Recipe, versions
 from stream.errors import ExitCode, Misconfigured
-from stream.telemetry import Event, Metric
+from stream.telemetry import LogEvent, Metric
 from tests.simulation.stage import SNAPSHOTS, Stage, said
 from tests.simulation.workload import events
 from tests.simulation.world import RECIPE
@@ -62,9 +62,9 @@ def test_another_version_rebuilds_from_the_log_and_not_from_its_snapshots(part: 
 
     stage.finish(process)
 
-    (changed,) = said(process, Event.RECIPE_CHANGED)
+    (changed,) = said(process, LogEvent.RECIPE_CHANGED)
     assert str(changed["what"]).startswith(f"{part}: 0.0.1 -> ")
-    (restored,) = said(process, Event.TASK_RESTORED)
+    (restored,) = said(process, LogEvent.TASK_RESTORED)
     assert restored["origin"] == "untrained model at 0"
     assert process.telemetry.counters[Metric.REPLAYED] == BEFORE_N
     assert RECIPE.fingerprint() in stage.committed[0].metadata
@@ -83,6 +83,6 @@ def test_going_back_is_a_change_like_any_other() -> None:
 
     stage.turns(back, until=lambda: stage.committed[0].offset == BEFORE_N + 2 * AFTER_N)
 
-    (restored,) = said(back, Event.TASK_RESTORED)
+    (restored,) = said(back, LogEvent.TASK_RESTORED)
     assert restored["origin"] == "untrained model at 0"
     assert before.fingerprint() in stage.committed[0].metadata

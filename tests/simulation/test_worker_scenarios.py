@@ -11,10 +11,10 @@ from stream.adapters.memory.broker import no_faults
 from stream.core.event import Channel
 from stream.errors import CommitLost, Fenced, LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Committed
-from stream.runtime import pace, worker
+from stream.runtime import commit_policy, worker
 from stream.runtime.backoff import MOST_S, NAP_S
 from stream.runtime.worker import IDLE_POLL_S
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 from tests.simulation.planted import LeavesACutBatch
 from tests.simulation.stage import Stage
 from tests.simulation.workload import event, events
@@ -200,7 +200,7 @@ def test_records_that_come_while_a_commit_is_in_doubt_are_delivered_again() -> N
     stage.send(events(6))
     process = stage.start()
     _raising(stage, Retryable("away"), at="flush:before", times=1)
-    stage.turns(process, until=lambda: Event.COMMIT_LOST in process.telemetry.events())
+    stage.turns(process, until=lambda: LogEvent.COMMIT_LOST in process.telemetry.events())
     stage.send(events(3, seed=1))
 
     stage.finish(process)
@@ -216,11 +216,11 @@ def test_a_state_is_kept_when_the_lost_commit_took_effect() -> None:
     stage.turns(process, until=lambda: 0 in stage.committed)
     _raising(stage, Retryable("away"), at="end:after", times=1)
 
-    stage.turns(process, until=lambda: Event.TASK_KEPT in process.telemetry.events())
+    stage.turns(process, until=lambda: LogEvent.TASK_KEPT in process.telemetry.events())
 
     assert stage.is_done()
-    assert Event.COMMIT_LOST in process.telemetry.events()
-    assert Event.TASK_RESTORED not in process.telemetry.events()
+    assert LogEvent.COMMIT_LOST in process.telemetry.events()
+    assert LogEvent.TASK_RESTORED not in process.telemetry.events()
 
 
 def test_a_state_at_the_committed_offset_of_another_fold_is_not_kept() -> None:
@@ -234,7 +234,7 @@ def test_a_state_at_the_committed_offset_of_another_fold_is_not_kept() -> None:
     stage.kill(process)  # its session, that is: it lives, and gets its partition back
 
     with pytest.raises(LogLost, match="digest"):
-        stage.turns(process, until=lambda: Event.TASK_KEPT in process.telemetry.events())
+        stage.turns(process, until=lambda: LogEvent.TASK_KEPT in process.telemetry.events())
 
 
 def test_running_out_of_memory_ends_the_process_and_is_nobodys_poison() -> None:
@@ -359,7 +359,7 @@ def test_what_is_in_hand_is_bounded_however_late_a_commit_is(
     monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     """A commit that is not due, or that fails for long, lets no more than a bound pile up."""
-    for module in (pace, worker):
+    for module in (commit_policy, worker):
         monkeypatch.setattr(module, "RECORDS_MAX", 50)
     stage = Stage()
     stage.send(events(300))

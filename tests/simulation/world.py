@@ -17,11 +17,11 @@ from stream.core.recipe import Recipe
 from stream.core.snapshot import Keys
 from stream.core.spec import DetectorSpec, EventShape, ModelSpec
 from stream.runtime.breaker import NEVER, Limit
-from stream.runtime.pace import Pace
+from stream.runtime.commit_policy import CommitPolicy
 from stream.runtime.restore import OnChange, Sources
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.runtime.worker import Worker
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 from tests.simulation.cache import Cache, CachedSnapshots
 from tests.simulation.clock import ManualClock
 from tests.simulation.doubles import (
@@ -195,11 +195,11 @@ class World:
             log,
             sources=sources,
             snapshotter=snapshotter,
-            pace=Pace(
+            commit_policy=CommitPolicy(
                 commit_interval_s=options.commit_interval_s,
                 fold_s_max=options.fold_s_max,
                 call_deadline_s=10.0,
-                breath_s=BREATH_S,
+                min_gap_s=BREATH_S,
                 until_end=options.until_end,
             ),
             watchdog=deadlines,
@@ -265,5 +265,5 @@ def rejected(process: Process) -> list[dict[str, object]]:
     return [
         fields
         for event, fields in process.telemetry.said
-        if event is Event.SNAPSHOT_REJECTED and "gone" not in str(fields["why"])
+        if event is LogEvent.SNAPSHOT_REJECTED and "gone" not in str(fields["why"])
     ]

@@ -22,10 +22,10 @@ from stream.adapters.redis.words import (
     UNFINISHED_S,
     WORDS_BYTES,
     Manifest,
+    bytes_of,
     is_other_type,
     offsets_of,
     parsed,
-    told_bytes,
     translated,
 )
 from stream.core.snapshot import START_BYTES_MAX
@@ -206,7 +206,7 @@ class RedisSnapshots:
         asked = self._redis.pipeline(transaction=False)
         for offset in offsets:
             asked.getrange(self._manifest(partition, offset), 0, MANIFEST_BYTES_MAX - 1)
-        return [parsed(told_bytes(told)) for told in asked.execute(raise_on_error=False)]
+        return [parsed(bytes_of(told)) for told in asked.execute(raise_on_error=False)]
 
     def _start_of(self, key: str) -> bytes:
         return self._range(key, 0, MANIFEST_BYTES_MAX)
@@ -217,7 +217,7 @@ class RedisSnapshots:
             told: object = self._redis.getrange(key, start, stop - 1)
         except redis.ResponseError as error:
             told = error
-        return told_bytes(told)
+        return bytes_of(told)
 
     def _read(self, chunks: list[str]) -> Generator[bytes, int, None]:
         """Is sent how many bytes are wanted from the start on; yields so many, or all there are."""
@@ -260,7 +260,7 @@ class RedisSnapshots:
                 raise
             self._redis.unlink(whole)
             before = self._redis.set(whole, value, get=True, ex=ex)
-        return parsed(told_bytes(before)), is_new
+        return parsed(bytes_of(before)), is_new
 
     def _enter(self, partition: int, offset: int) -> None:
         """Put an offset into the index; a new one, where there is none of ours."""

@@ -55,7 +55,7 @@ def parsed(raw: bytes) -> Manifest | None:
         return None
 
 
-def told_bytes(told: object) -> bytes:
+def bytes_of(told: object) -> bytes:
     """An answer's bytes; b"" if there was no such key, or it was of another type."""
     if isinstance(told, Exception) and not is_other_type(told):
         raise told

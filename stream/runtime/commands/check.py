@@ -16,45 +16,47 @@ from stream.runtime import first_start, preparation, repeating
 from stream.runtime.capacity import fitting_notes, size_problems
 from stream.runtime.commands import event_checks, output_checks
 from stream.runtime.commands.findings import Findings
-from stream.runtime.commands.inspection import existing_keys
 from stream.runtime.commands.log_checks import LogChecks
-from stream.runtime.house import House
+from stream.runtime.commands.snapshots import existing_keys
 from stream.runtime.keys import key_path
+from stream.runtime.pipeline import Pipeline
 from stream.runtime.preparation import Prepared
 from stream.runtime.topics import partition_problems
 
 MODEL_ERROR = Reason.MODEL_ERROR.value.encode()
 
 
-def check(open_house: Callable[[Path], House], path: Path, *, environ: Mapping[str, str]) -> bool:
+def check(
+    open_pipeline: Callable[[Path], Pipeline], path: Path, *, environ: Mapping[str, str]
+) -> bool:
     """Look at configuration, model, snapshots, topics and log; nothing is changed.
 
     Args:
-        open_house: reads the configuration; raises Misconfigured.
+        open_pipeline: reads the configuration; raises Misconfigured.
         path: of the configuration.
         environ: of the process.
 
     Returns: whether there are no problems.
     """
-    findings, house = Findings(), None
+    findings, pipeline = Findings(), None
     with findings.step():
-        house = open_house(path)
-    if house is None:
+        pipeline = open_pipeline(path)
+    if pipeline is None:
         with findings.step():
             _look_at_model_alone(path, environ, findings)
         return False
-    findings.clean = house.telemetry.clean
-    findings.ok(f"configuration: pipeline {house.settings.pipeline}")
+    findings.clean = pipeline.telemetry.clean
+    findings.ok(f"configuration: pipeline {pipeline.settings.pipeline}")
     built, seen = None, Seen()
     with findings.step():
-        built = _build(house, findings)
+        built = _build(pipeline, findings)
     with findings.step():
-        _ask_snapshots(house, findings)
+        _ask_snapshots(pipeline, findings)
     with findings.step():
-        seen = _look_at_kafka(house, findings, built)
+        seen = _look_at_kafka(pipeline, findings, built)
     if built is not None:
         with findings.step():
-            _try_model(house, findings, built, seen)
+            _try_model(pipeline, findings, built, seen)
     return not findings.problems_n
 
 
@@ -81,9 +83,9 @@ class Seen:
     event: Event | None = None
 
 
-def _build(house: House, findings: Findings) -> Prepared:
+def _build(pipeline: Pipeline, findings: Findings) -> Prepared:
     """The recipe and its untrained model. Raises: Misconfigured."""
-    prepared = preparation.prepare(house.settings)
+    prepared = preparation.prepare(pipeline.settings)
     recipe = prepared.recipe
     try:
         pickle.dumps(prepared.model.clone())
@@ -96,45 +98,47 @@ def _build(house: House, findings: Findings) -> Prepared:
     return prepared
 
 
-def _ask_snapshots(house: House, findings: Findings) -> None:
-    if key_path(house.settings, house.environ).exists():
+def _ask_snapshots(pipeline: Pipeline, findings: Findings) -> None:
+    if key_path(pipeline.settings, pipeline.environ).exists():
         # Read now what a worker would refuse; a missing one is made by the first worker.
-        existing_keys(house)
-    note = house.ask_snapshots()
+        existing_keys(pipeline)
+    note = pipeline.ask_snapshots()
     if note is None:
         findings.ok("snapshots: the store answers")
     else:
         findings.note(f"snapshots: {note}")
 
 
-def _look_at_kafka(house: House, findings: Findings, built: Prepared | None) -> Seen:
+def _look_at_kafka(pipeline: Pipeline, findings: Findings, built: Prepared | None) -> Seen:
     """Topics, then what is in the log."""
     with ExitStack() as stack:
-        topics = stack.enter_context(closing(house.topics()))
+        topics = stack.enter_context(closing(pipeline.topics()))
         infos = topics.describe()
-        findings.ok(f"log: {house.settings.kafka.client} reaches it")
+        findings.ok(f"log: {pipeline.settings.kafka.client} reaches it")
         with findings.step():
-            _look_at_topics(house, findings, topics, infos, None if built is None else built.kind)
-        reader = stack.enter_context(closing(house.reader()))
+            _look_at_topics(
+                pipeline, findings, topics, infos, None if built is None else built.kind
+            )
+        reader = stack.enter_context(closing(pipeline.reader()))
         with findings.step():
-            output_checks.look(house, findings, reader, infos)
+            output_checks.look(pipeline, findings, reader, infos)
         events = infos[Channel.EVENTS]
         if events is None:
             return Seen()
         with findings.step():
             recipe = None if built is None else built.recipe
-            LogChecks(house, findings, recipe=recipe, reader=reader).look(infos, events)
-        return _look_at_events(house, findings, reader, events, built)
+            LogChecks(pipeline, findings, recipe=recipe, reader=reader).look(infos, events)
+        return _look_at_events(pipeline, findings, reader, events, built)
 
 
 def _look_at_topics(
-    house: House,
+    pipeline: Pipeline,
     findings: Findings,
     topics: Topics,
     infos: Mapping[Channel, TopicInfo | None],
     kind: Kind | None,
 ) -> None:
-    settings = house.settings
+    settings = pipeline.settings
     for channel, info in infos.items():
         if info is None and settings.topics.create:
             findings.note(
@@ -192,25 +196,29 @@ def _look_at_what_they_take(
 
 
 def _look_at_events(
-    house: House, findings: Findings, reader: Reader, events: TopicInfo, built: Prepared | None
+    pipeline: Pipeline,
+    findings: Findings,
+    reader: Reader,
+    events: TopicInfo,
+    built: Prepared | None,
 ) -> Seen:
     first = event_checks.first_records(reader, events, n=event_checks.RECORDS_MAX)
     if not first:
         return Seen()
     event = event_checks.look(
-        findings, first, shape=house.settings.events.core(), limits=house.settings.limits.core(),
-        kind=None if built is None else built.kind,
+        findings, first, shape=pipeline.settings.events.core(),
+        limits=pipeline.settings.limits.core(), kind=None if built is None else built.kind,
     )  # fmt: skip
     return Seen(first_start.first_records(reader, events, n=repeating.EVENTS_MAX), event)
 
 
-def _try_model(house: House, findings: Findings, built: Prepared, seen: Seen) -> None:
+def _try_model(pipeline: Pipeline, findings: Findings, built: Prepared, seen: Seen) -> None:
     """Fold what is there in two processes, then try one event. Raises: Misconfigured."""
     recipe, factory = built.recipe, built.recipe.model.factory
     records = seen.records or first_start.made_up(recipe.shape, built.kind)
     outcomes: Sequence[repeating.Outcome] = ()
     try:
-        compared = repeating.compare(recipe, records, stopping=house.stopping)
+        compared = repeating.compare(recipe, records, stopping=pipeline.stopping)
     except repeating.Untried as error:
         findings.note(f"model: whether {factory} repeats itself could not be tried: {error}")
     else:

@@ -20,7 +20,7 @@ _BOOLS = {"true": True, "false": False}
 _DIGITS_MAX = 400  # more are no number that anybody could mean, and slow to convert
 
 
-class Kind(IntEnum):
+class ColumnType(IntEnum):
     """What all cells of a column are, as far as they hold anything."""
 
     NOTHING = 0
@@ -42,7 +42,7 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING
 
 
-def kind_of(text: str) -> Kind:
+def kind_of(text: str) -> ColumnType:
     """What one cell holds.
 
     >>> [str(kind_of(t)) for t in ("NA", "TRUE", "7", "7.0", "007", "UP")]
@@ -50,14 +50,14 @@ def kind_of(text: str) -> Kind:
     """
     text = text.strip()
     if text.lower() in MISSING:
-        return Kind.NOTHING
+        return ColumnType.NOTHING
     if text.lower() in _BOOLS:
-        return Kind.BOOL
+        return ColumnType.BOOL
     if len(text) > _DIGITS_MAX or not NUMBER.fullmatch(text):
-        return Kind.TEXT
+        return ColumnType.TEXT
     if _INTEGER.fullmatch(text):
-        return Kind.INTEGER
-    return Kind.NUMBER if math.isfinite(float(text)) else Kind.TEXT
+        return ColumnType.INTEGER
+    return ColumnType.NUMBER if math.isfinite(float(text)) else ColumnType.TEXT
 
 
 class Column:
@@ -69,17 +69,25 @@ class Column:
     """
 
     def __init__(self) -> None:
-        self.kind = Kind.NOTHING
+        self.kind = ColumnType.NOTHING
         self.missing_n = 0
 
     def look(self, text: str) -> None:
         """Take one more cell into account."""
-        kind = kind_of(text) if self.kind is not Kind.TEXT or is_missing(text) else Kind.TEXT
-        if kind is Kind.NOTHING:
+        kind = (
+            kind_of(text)
+            if self.kind is not ColumnType.TEXT or is_missing(text)
+            else ColumnType.TEXT
+        )
+        if kind is ColumnType.NOTHING:
             self.missing_n += 1
-        elif kind is not self.kind and self.kind is not Kind.NOTHING:
+        elif kind is not self.kind and self.kind is not ColumnType.NOTHING:
             both = {kind, self.kind}
-            self.kind = Kind.NUMBER if both == {Kind.INTEGER, Kind.NUMBER} else Kind.TEXT
+            self.kind = (
+                ColumnType.NUMBER
+                if both == {ColumnType.INTEGER, ColumnType.NUMBER}
+                else ColumnType.TEXT
+            )
         else:
             self.kind = kind
 
@@ -89,11 +97,11 @@ class Column:
         if plain.lower() in MISSING:
             return None
         match self.kind:
-            case Kind.BOOL:
+            case ColumnType.BOOL:
                 return _BOOLS[plain.lower()]
-            case Kind.INTEGER:
+            case ColumnType.INTEGER:
                 return int(plain)
-            case Kind.NUMBER:
+            case ColumnType.NUMBER:
                 return float(plain)
             case _:
                 return text

@@ -8,7 +8,7 @@ from stream.core.event import Channel, Output, Record
 from stream.core.quarantine import QUARANTINE_HEADERS
 from stream.core.task import Task
 from stream.ports import Reader
-from stream.runtime import outcomes, recent
+from stream.runtime import published, recent
 
 _hash = xxhash.xxh3_64_intdigest
 _REASON = QUARANTINE_HEADERS[0]
@@ -36,7 +36,7 @@ def _published(reader: Reader, partition: int, start: int, stop: int) -> Iterato
     for channel in (Channel.PREDICTIONS, Channel.QUARANTINE):
         bounds = reader.bounds(channel, partition)
         for record in recent.records_in(reader, channel, partition, bounds.start, bounds.end):
-            offset = outcomes.event_offset(record)
+            offset = published.event_offset(record)
             if offset is not None and start <= offset < stop:
                 yield offset, _told(record)
 

@@ -11,8 +11,8 @@ from stream.ports import Bounds, Committed, Reader, TopicInfo
 from stream.runtime import recent
 from stream.runtime.commands import screen
 from stream.runtime.commands.findings import Findings
-from stream.runtime.commands.inspection import existing_keys, identity_problem, stored, unsealed
-from stream.runtime.house import House
+from stream.runtime.commands.snapshots import existing_keys, identity_problem, stored, unsealed
+from stream.runtime.pipeline import Pipeline
 
 
 class LogChecks:
@@ -23,9 +23,9 @@ class LogChecks:
     """
 
     def __init__(
-        self, house: House, findings: Findings, *, recipe: Recipe | None, reader: Reader
+        self, pipeline: Pipeline, findings: Findings, *, recipe: Recipe | None, reader: Reader
     ) -> None:
-        self._house = house
+        self._pipeline = pipeline
         self._findings = findings
         self._recipe = recipe
         self._reader = reader
@@ -91,7 +91,7 @@ class LogChecks:
         headers: list[Header],
         bounds: Bounds,
     ) -> bool:
-        on_change = self._house.settings.model.on_change
+        on_change = self._pipeline.settings.model.on_change
         what = "the committed offset carries no metadata of ours; another tool set it"
         if known is not None:
             before = [h.recipe for h in headers if h.fingerprint == known.fingerprint]
@@ -118,13 +118,13 @@ class LogChecks:
         """Headers of this partition's snapshots up to `offset` that verify, newest first."""
         if self._unknown_store is not None:
             return []
-        house = self._house
+        pipeline = self._pipeline
         try:
-            keys = existing_keys(house)
-            with closing(house.snapshots()) as store:
+            keys = existing_keys(pipeline)
+            with closing(pipeline.snapshots()) as store:
                 found = [
                     unsealed(each, store, keys)[0]
-                    for each in stored(house, store, [partition], offset=None)
+                    for each in stored(pipeline, store, [partition], offset=None)
                     if each.next_offset <= offset
                 ]
         except (Retryable, Misconfigured, BadInput) as error:
@@ -169,7 +169,7 @@ class LogChecks:
         newest = waiting or self._newest(partition)
         if newest is None:
             return
-        age_ms = self._house.clock().now_ms() - newest.timestamp_ms
+        age_ms = self._pipeline.clock().now_ms() - newest.timestamp_ms
         for channel, info in short.items():
             retention_ms = info.retention_ms or 0
             if age_ms <= retention_ms:

@@ -9,13 +9,13 @@ from stream.core.event import Channel, Record
 from stream.ports import Committed, Reader, TopicInfo
 from stream.runtime import recent
 from stream.runtime.commands.findings import Findings
-from stream.runtime.house import House
+from stream.runtime.pipeline import Pipeline
 
 PARTITIONS_MAX = 16
 """How many of an output's partitions are looked at, each for its last record."""
 
 
-class _Told(msgspec.Struct):
+class _Place(msgspec.Struct):
     """Of a prediction or an alert, what may tell whose it is."""
 
     id: str = ""
@@ -23,11 +23,14 @@ class _Told(msgspec.Struct):
     offset: int = -1
 
 
-_told = msgspec.json.Decoder(_Told, strict=False).decode
+_decode_place = msgspec.json.Decoder(_Place, strict=False).decode
 
 
 def look(
-    house: House, findings: Findings, reader: Reader, infos: Mapping[Channel, TopicInfo | None]
+    pipeline: Pipeline,
+    findings: Findings,
+    reader: Reader,
+    infos: Mapping[Channel, TopicInfo | None],
 ) -> None:
     """Say which outputs hold records of somebody else. Raises: Retryable, Misconfigured."""
     committed = reader.committed()
@@ -35,7 +38,7 @@ def look(
         info = infos[channel]
         for partition in range(0 if info is None else min(info.partitions, PARTITIONS_MAX)):
             found = recent.last(reader, channel, partition, n=1, take=lambda record: record)
-            whose = _whose(house, channel, found[0], committed.get(partition)) if found else None
+            whose = _whose(pipeline, channel, found[0], committed.get(partition)) if found else None
             if whose is not None and info is not None:
                 findings.problem(
                     f"topics.{channel}: {info.name} holds {whose} (partition {partition}, offset "
@@ -45,33 +48,33 @@ def look(
 
 
 def _whose(
-    house: House, channel: Channel, record: Record, committed: Committed | None
+    pipeline: Pipeline, channel: Channel, record: Record, committed: Committed | None
 ) -> str | None:
     """What a record is, if it is not this pipeline's."""
     if channel is Channel.QUARANTINE:
-        return _whose_refusal(house, record)
+        return _whose_refusal(pipeline, record)
     try:
-        told = _told(record.value or b"")
+        told = _decode_place(record.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError):
-        told = _Told()
+        told = _Place()
     if told.offset < 0:
         return f"a record that is none of our {channel}"
     if channel is Channel.ALERTS:
-        pipeline = told.id.partition("/")[0]
-        return None if pipeline == house.settings.pipeline else f"alerts of pipeline {pipeline}"
-    return _whose_prediction(house, told, committed)
+        name = told.id.partition("/")[0]
+        return None if name == pipeline.settings.pipeline else f"alerts of pipeline {name}"
+    return _whose_prediction(pipeline, told, committed)
 
 
-def _whose_refusal(house: House, record: Record) -> str | None:
-    settings, refused = house.settings, quarantine.parse(record)
+def _whose_refusal(pipeline: Pipeline, record: Record) -> str | None:
+    settings, refused = pipeline.settings, quarantine.parse(record)
     if refused is None:
         return "a record that is no refused event"
     same = (refused.pipeline, refused.topic) == (settings.pipeline, settings.topics.events)
     return None if same else f"what pipeline {refused.pipeline} refused of {refused.topic}"
 
 
-def _whose_prediction(house: House, told: _Told, committed: Committed | None) -> str | None:
-    settings = house.settings
+def _whose_prediction(pipeline: Pipeline, told: _Place, committed: Committed | None) -> str | None:
+    settings = pipeline.settings
     place = f"-{told.partition}-{told.offset}"  # of an event that brought no id
     if told.id.endswith(place) and told.id != f"{settings.topics.events}{place}":
         return f"predictions for events of {told.id.removesuffix(place)}"

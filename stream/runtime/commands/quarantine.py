@@ -12,10 +12,10 @@ from stream.errors import LogLost, Misconfigured
 from stream.ports import Bounds, Committed, Reader, TopicInfo
 from stream.runtime.commands import screen
 from stream.runtime.commands.shown import clock_time, document_of, long_cells
-from stream.runtime.house import House
+from stream.runtime.pipeline import Pipeline
 
 FROM, TO = Channel.EVENTS, Channel.QUARANTINE
-"""As a house that is backwards calls the quarantine, and the events topic."""
+"""As a pipeline that is backwards calls the quarantine, and the events topic."""
 
 COMMIT_RECORDS_MAX = 500
 """Of 64 KiB at most: 32 MB in one transaction."""
@@ -31,28 +31,28 @@ class Quarantine:
         redriven: by partition, where there is a mark.
     """
 
-    house: House
+    pipeline: Pipeline
     reader: Reader
     events: TopicInfo
     bounds: dict[int, Bounds]
     redriven: dict[int, Redriven]
 
     @classmethod
-    def open(cls, house: House, stack: ExitStack) -> "Quarantine":
+    def open(cls, pipeline: Pipeline, stack: ExitStack) -> "Quarantine":
         """Look at the topics. Raises: Misconfigured: one is missing; Retryable."""
-        with closing(house.topics()) as topics:
+        with closing(pipeline.topics()) as topics:
             infos = topics.describe()
         for channel, info in infos.items():
             if info is None and channel in (Channel.EVENTS, Channel.QUARANTINE):
-                name = house.settings.topics.name(channel)
+                name = pipeline.settings.topics.name(channel)
                 raise Misconfigured(f"topics.{channel}: {name} does not exist; run a worker first")
         quarantine, events = infos[Channel.QUARANTINE], infos[Channel.EVENTS]
         assert quarantine is not None  # noqa: S101  # looked at just before
         assert events is not None  # noqa: S101
-        reader = stack.enter_context(closing(house.backwards().reader()))
+        reader = stack.enter_context(closing(pipeline.backwards().reader()))
         partitions = range(quarantine.partitions)
         found = cls(
-            house,
+            pipeline,
             reader,
             events,
             {partition: reader.bounds(FROM, partition) for partition in partitions},
@@ -67,7 +67,7 @@ class Quarantine:
             end = self.bounds[partition].end if partition in self.bounds else 0
             beyond = max(redriven.next_offset, *redriven.ahead.values(), 0)
             if beyond > end:
-                group = f"{self.house.settings.pipeline}.redrive"
+                group = f"{self.pipeline.settings.pipeline}.redrive"
                 raise LogLost(
                     f"partition {partition} of the quarantine was redriven up to {beyond} and ends "
                     f"at {end}: the topic was made again; delete the consumer group {group}"
@@ -87,7 +87,7 @@ class Quarantine:
     def _ours(self, records: Sequence[Record]) -> list[Refused]:
         """Pipelines may share a topic."""
         found = (parse(record) for record in records)
-        return [r for r in found if r is not None and r.pipeline == self.house.settings.pipeline]
+        return [r for r in found if r is not None and r.pipeline == self.pipeline.settings.pipeline]
 
     def resent(self, partition: int) -> frozenset[bytes]:
         """Origins of events that were sent again, found in the events topic itself.
@@ -99,9 +99,9 @@ class Quarantine:
         if first is None:
             return frozenset()
         bounds = self.reader.bounds(TO, partition)
-        is_same = first.topic == self.house.settings.topics.events
+        is_same = first.topic == self.pipeline.settings.topics.events
         start = max(bounds.start, first.offset if is_same else 0)
-        clock, total = self.house.clock(), bounds.end - start
+        clock, total = self.pipeline.clock(), bounds.end - start
         found: set[bytes] = set()
         with screen.Progress("events searched for redriven ones", total=total, clock=clock) as bar:
             for batch in self.reader.read(TO, partition, start, bounds.end):
@@ -118,7 +118,7 @@ class Quarantine:
                 record.partition, record.offset, refused.timestamp_ms, record.key, record.value,
                 refused.headers,
             )  # fmt: skip
-        if refused.topic == self.house.settings.topics.events:
+        if refused.topic == self.pipeline.settings.topics.events:
             try:
                 batches = self.reader.read(
                     TO, refused.partition, refused.offset, refused.offset + 1
@@ -140,7 +140,7 @@ def marks(committed: Mapping[int, Committed]) -> dict[int, Redriven]:
     return {p: Redriven.parse(at.offset, at.metadata) for p, at in committed.items()}
 
 
-def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) -> None:
+def show_list(pipeline: Pipeline, *, reason: str | None, limit: int, as_json: bool) -> None:
     """Say how many records were refused for which reasons, and show the last of them.
 
     Raises: Misconfigured, Retryable, LogLost.
@@ -149,10 +149,10 @@ def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) ->
     waiting: Counter[str] = Counter()
     last: list[Refused] = []
     with ExitStack() as stack:
-        quarantine = Quarantine.open(house, stack)
+        quarantine = Quarantine.open(pipeline, stack)
         total = sum(bounds.end - bounds.start for bounds in quarantine.bounds.values())
         progress = stack.enter_context(
-            screen.Progress("records looked at", total=total, clock=house.clock())
+            screen.Progress("records looked at", total=total, clock=pipeline.clock())
         )
         for partition in quarantine.bounds:
             redriven = quarantine.redriven.get(partition, Redriven())
@@ -174,7 +174,7 @@ def show_list(house: House, *, reason: str | None, limit: int, as_json: bool) ->
     if as_json:
         document = {
             "v": 1,
-            "pipeline": house.settings.pipeline,
+            "pipeline": pipeline.settings.pipeline,
             "reasons": reasons,
             "records": rows,
         }

@@ -14,8 +14,8 @@ from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Reader, SnapshotStore, StoredSnapshot, TopicInfo, Topics
 from stream.runtime import recent
 from stream.runtime.commands import screen
-from stream.runtime.house import House
-from stream.runtime.standing import is_paused, lag
+from stream.runtime.lag import is_paused, lag
+from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import width
 
 LOOK_EVERY_S = 1.0
@@ -72,11 +72,11 @@ class _PredictionValue(msgspec.Struct):
 _prediction = msgspec.json.Decoder(_PredictionValue).decode
 
 
-def show(house: House, *, as_json: bool, progress_within_s: float | None) -> None:
+def show(pipeline: Pipeline, *, as_json: bool, progress_within_s: float | None) -> None:
     """Say how the pipeline stands.
 
     Args:
-        house: the pipeline.
+        pipeline: what is asked for.
         as_json: one document instead of a table.
         progress_within_s: first wait for a sign of progress (see `wait_for_progress`), and then
             say the rest only as JSON, if that is asked for.
@@ -86,54 +86,54 @@ def show(house: House, *, as_json: bool, progress_within_s: float | None) -> Non
         Misconfigured: there is no events topic.
     """
     with ExitStack() as stack:
-        topics = stack.enter_context(closing(house.topics()))
+        topics = stack.enter_context(closing(pipeline.topics()))
         infos = topics.describe()
-        events = events_topic(infos, house)
-        reader = stack.enter_context(closing(house.reader()))
+        events = events_topic(infos, pipeline)
+        reader = stack.enter_context(closing(pipeline.reader()))
         if progress_within_s is not None:
             # What has no place in the outputs waits for one, and no restart would help it.
             placed = msgspec.structs.replace(events, partitions=width(infos))
-            sign = wait_for_progress(house, reader, placed, within_s=progress_within_s)
+            sign = wait_for_progress(pipeline, reader, placed, within_s=progress_within_s)
             if not as_json:
                 screen.say(sign)
                 return
-        status = gather(house, reader, infos, events)
+        status = gather(pipeline, reader, infos, events)
     if as_json:
         screen.say_json(status)
     else:
         _show_table(status)
 
 
-def events_topic(infos: Mapping[Channel, TopicInfo | None], house: House) -> TopicInfo:
+def events_topic(infos: Mapping[Channel, TopicInfo | None], pipeline: Pipeline) -> TopicInfo:
     """The events topic, which must be there. Raises: Misconfigured."""
     events = infos[Channel.EVENTS]
     if events is None:
-        name = house.settings.topics.events
+        name = pipeline.settings.topics.events
         hint = (
             "the first `stream run` or `stream produce` makes it"
-            if house.settings.topics.create
+            if pipeline.settings.topics.create
             else "create it, or set topics.create = true"
         )
         raise Misconfigured(f"topics.events: {name} does not exist; {hint}")
     return events
 
 
-def partitions_of(topics: Topics, house: House) -> range:
+def partitions_of(topics: Topics, pipeline: Pipeline) -> range:
     """The numbers of the events topic's partitions. Raises: Misconfigured, Retryable."""
-    return range(events_topic(topics.describe(), house).partitions)
+    return range(events_topic(topics.describe(), pipeline).partitions)
 
 
 # -- what there is --------------------------------------------------------------------------------
 
 
 def gather(
-    house: House, reader: Reader, infos: Mapping[Channel, TopicInfo | None], events: TopicInfo
+    pipeline: Pipeline, reader: Reader, infos: Mapping[Channel, TopicInfo | None], events: TopicInfo
 ) -> Status:
     """Look at everything. Raises: Retryable, Misconfigured."""
     committed = reader.committed()
-    snapshots = _newest_snapshots(house, events.partitions)
-    kind = cache(partial(_kind, house))
-    now_ms = house.clock().now_ms()
+    snapshots = _newest_snapshots(pipeline, events.partitions)
+    kind = cache(partial(_kind, pipeline))
+    now_ms = pipeline.clock().now_ms()
     rows = []
     for partition in range(events.partitions):
         bounds = reader.bounds(Channel.EVENTS, partition)
@@ -145,39 +145,39 @@ def gather(
                 partition=partition,
                 committed_offset=None if at is None else at.offset,
                 end_offset=bounds.end,
-                lag=lag(at, bounds, start=house.settings.topics.start),
+                lag=lag(at, bounds, start=pipeline.settings.topics.start),
                 paused=is_paused(at),
                 snapshot_offset=None if snapshot is None else snapshot.next_offset,
                 snapshot_age_s=None if snapshot is None else _age_s(snapshot, now_ms),
                 snapshot_size_bytes=None if snapshot is None else snapshot.size_bytes,
                 learned=None if known is None else known.learned,
                 score=_score(reader, infos[Channel.PREDICTIONS], partition, kind),
-                last_alert=_last_alert(house, reader, infos[Channel.ALERTS], partition),
+                last_alert=_last_alert(pipeline, reader, infos[Channel.ALERTS], partition),
             )
         )
-    return Status(pipeline=house.settings.pipeline, partitions=rows)
+    return Status(pipeline=pipeline.settings.pipeline, partitions=rows)
 
 
 def _age_s(snapshot: StoredSnapshot, now_ms: int) -> float:
     return max(0.0, (now_ms - snapshot.saved_at_ms) / 1000)
 
 
-def _newest_snapshots(house: House, partitions: int) -> dict[int, StoredSnapshot]:
+def _newest_snapshots(pipeline: Pipeline, partitions: int) -> dict[int, StoredSnapshot]:
     """By partition; {} with a line on stderr if the store is away."""
     found = {}
     try:
-        with closing(house.snapshots()) as store:
+        with closing(pipeline.snapshots()) as store:
             for partition in range(partitions):
-                stored = stored_in(house, store, partition)
+                stored = stored_in(pipeline, store, partition)
                 if stored:
                     found[partition] = stored[0]
     except (Retryable, Misconfigured) as error:
-        screen.say(house.telemetry.clean(f"stream: snapshots unknown: {error}"), error=True)
+        screen.say(pipeline.telemetry.clean(f"stream: snapshots unknown: {error}"), error=True)
         return {}
     return found
 
 
-def stored_in(house: House, store: SnapshotStore, partition: int) -> list[StoredSnapshot]:
+def stored_in(pipeline: Pipeline, store: SnapshotStore, partition: int) -> list[StoredSnapshot]:
     """What the store tells of a partition; [] with a line on stderr if that is rubbish.
 
     Raises: Retryable, Misconfigured.
@@ -186,7 +186,7 @@ def stored_in(house: House, store: SnapshotStore, partition: int) -> list[Stored
         return store.stored(partition)
     except BadInput as error:
         text = f"stream: snapshots of partition {partition} unknown: {error}"
-        screen.say(house.telemetry.clean(text), error=True)
+        screen.say(pipeline.telemetry.clean(text), error=True)
         return []
 
 
@@ -209,18 +209,18 @@ def _score(
     return None if known is None else score(once.values(), known)
 
 
-def _kind(house: House) -> Kind | None:
+def _kind(pipeline: Pipeline) -> Kind | None:
     """What the model does; None with a line on stderr if it cannot be built here."""
     # They load river: a second or two, which a look at the log need not take.
     from stream.core import learner  # noqa: PLC0415
     from stream.runtime import preparation  # noqa: PLC0415
 
     try:
-        recipe = preparation.make_recipe(house.settings)
+        recipe = preparation.make_recipe(pipeline.settings)
         return learner.kind_of(learner.build(recipe.model))
     except Misconfigured as error:
         text = f"stream: scores unknown: {error.problems[0]}"
-        screen.say(house.telemetry.clean(text), error=True)
+        screen.say(pipeline.telemetry.clean(text), error=True)
         return None
 
 
@@ -233,11 +233,11 @@ def _labelled(record: Record) -> _PredictionValue | None:
 
 
 def _last_alert(
-    house: House, reader: Reader, alerts: TopicInfo | None, partition: int
+    pipeline: Pipeline, reader: Reader, alerts: TopicInfo | None, partition: int
 ) -> dict[str, Any] | None:
     if alerts is None or partition >= alerts.partitions:
         return None
-    key = f"{house.settings.pipeline}/{partition}".encode()  # pipelines may share a topic
+    key = f"{pipeline.settings.pipeline}/{partition}".encode()  # pipelines may share a topic
 
     def take(record: Record) -> dict[str, Any] | None:
         if record.key != key:
@@ -287,7 +287,9 @@ def _text(value: int | None) -> str:
 # -- progress -------------------------------------------------------------------------------------
 
 
-def wait_for_progress(house: House, reader: Reader, events: TopicInfo, *, within_s: float) -> str:
+def wait_for_progress(
+    pipeline: Pipeline, reader: Reader, events: TopicInfo, *, within_s: float
+) -> str:
     """Look every second until no partition lags, or a committed offset moved.
 
     A paused partition lags on purpose, and a restart would not help it: it is not waited for.
@@ -295,7 +297,7 @@ def wait_for_progress(house: House, reader: Reader, events: TopicInfo, *, within
     Returns: what was seen, in one line.
     Raises: Retryable: nothing of the kind within the time, or Kafka is away.
     """
-    clock, start = house.clock(), house.settings.topics.start
+    clock, start = pipeline.clock(), pipeline.settings.topics.start
     deadline_s = clock.monotonic() + within_s
     first = reader.committed()
     committed = first

@@ -12,7 +12,7 @@ from stream.runtime.commands import screen
 from stream.runtime.commands.merging import Merged, Start
 from stream.runtime.commands.shown import shown
 from stream.runtime.commands.tables import Columns
-from stream.runtime.house import House
+from stream.runtime.pipeline import Pipeline
 
 LOOK_EVERY_S = 0.5
 """Between two looks at the ends; a record is seen within it and the worker's commit interval."""
@@ -32,11 +32,13 @@ ALL = -1
 class _Showing:
     """Shows a topic's records: first the last ones, then what comes, each once."""
 
-    def __init__(self, house: House, reader: Reader, channel: Channel, *, as_json: bool) -> None:
-        self._house = house
+    def __init__(
+        self, pipeline: Pipeline, reader: Reader, channel: Channel, *, as_json: bool
+    ) -> None:
+        self._pipeline = pipeline
         self._reader = reader
         self._channel = channel
-        self._shown = shown(channel, house.settings)
+        self._shown = shown(channel, pipeline.settings)
         self._as_json = as_json
         self._columns: Columns | None = None
         self._merged = Merged(reader, channel, self._shown.take)
@@ -59,7 +61,7 @@ class _Showing:
     def _resumed(self, partition: int, bounds: Bounds) -> Start:
         """Where it goes on; the start of what there is if that is gone."""
         start = self._merged.passed.get(partition, Start(bounds.start))
-        where = f"{self._house.settings.topics.name(self._channel)} partition {partition}"
+        where = f"{self._pipeline.settings.topics.name(self._channel)} partition {partition}"
         if start.offset < bounds.start:
             _tell(f"{where}: offsets {start.offset} to {bounds.start - 1} are gone: retention")
         elif start.offset > bounds.end:
@@ -78,7 +80,7 @@ class _Showing:
                     self._write(batch)
                     shown_n += len(batch)
                     batch = []
-                    if is_over(self._house):
+                    if is_over(self._pipeline):
                         break
         finally:  # a read that fails in between goes on after these
             if batch:
@@ -98,16 +100,16 @@ class _Showing:
         screen.write(line for row in rows for line in columns.lines(row))
 
 
-def show(house: House, channel: Channel, *, last: int, follow: bool, as_json: bool) -> None:
+def show(pipeline: Pipeline, channel: Channel, *, last: int, follow: bool, as_json: bool) -> None:
     """Show the last records of an output topic; with `follow` go on until a stop signal.
 
     Raises:
         Misconfigured: there is no such topic, and nobody waits for it.
         Retryable: Kafka is away.
     """
-    name = house.settings.topics.name(channel)
+    name = pipeline.settings.topics.name(channel)
     with ExitStack() as stack:
-        topics = stack.enter_context(closing(house.topics()))
+        topics = stack.enter_context(closing(pipeline.topics()))
         partitions = _partitions(topics, channel)
         if not partitions and not follow:
             raise Misconfigured(
@@ -117,30 +119,30 @@ def show(house: House, channel: Channel, *, last: int, follow: bool, as_json: bo
         if not partitions:
             _tell(f"waiting for {name}; the first `stream run` makes it")
         while not partitions:
-            house.clock().sleep(LOOK_EVERY_S)
-            if is_over(house):
+            pipeline.clock().sleep(LOOK_EVERY_S)
+            if is_over(pipeline):
                 return
             partitions = _partitions(topics, channel)
             last = ALL  # nothing was there when it began: all there is has come since
-        reader = stack.enter_context(closing(house.reader()))
-        showing = _Showing(house, reader, channel, as_json=as_json)
+        reader = stack.enter_context(closing(pipeline.reader()))
+        showing = _Showing(pipeline, reader, channel, as_json=as_json)
         if last != ALL and not showing.show_last(partitions, last) and last:
             _tell(f"nothing in {name} yet")
         if follow:
-            _follow(house, showing, lambda: _partitions(topics, channel))
+            _follow(pipeline, showing, lambda: _partitions(topics, channel))
 
 
-def is_over(house: House) -> bool:
+def is_over(pipeline: Pipeline) -> bool:
     """Whether nobody wants more: a stop signal came, or who read stdout has left."""
-    return house.stopping.is_set() or stdout.reader_left()
+    return pipeline.stopping.is_set() or stdout.reader_left()
 
 
-def _follow(house: House, showing: _Showing, count: Callable[[], int]) -> None:
+def _follow(pipeline: Pipeline, showing: _Showing, count: Callable[[], int]) -> None:
     """Show what comes until nobody wants more. Raises: Retryable: Kafka was away for a minute."""
-    clock = house.clock()
+    clock = pipeline.clock()
     partitions, counted_s = count(), clock.monotonic()
     away_since_s: float | None = None
-    while not is_over(house):
+    while not is_over(pipeline):
         try:
             if clock.monotonic() - counted_s > PARTITIONS_EVERY_S:
                 partitions, counted_s = count(), clock.monotonic()

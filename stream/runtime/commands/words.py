@@ -16,7 +16,7 @@ from stream.errors import ExitCode, Usage
 from stream.runtime import signals
 
 if TYPE_CHECKING:
-    from stream.runtime.house import House
+    from stream.runtime.pipeline import Pipeline
 
 
 def leave_no_files() -> None:
@@ -24,7 +24,7 @@ def leave_no_files() -> None:
     sys.dont_write_bytecode = True
 
 
-OpenHouse = Callable[[Path], "House"]
+OpenPipeline = Callable[[Path], "Pipeline"]
 
 config = click.option(
     "-c", "--config", "path", required=True, type=click.Path(path_type=Path),
@@ -43,7 +43,7 @@ config = click.option(
 )
 @click.option("--supervised", type=int, hidden=True)
 def run(
-    open_house: OpenHouse, path: Path, *, until_end: bool, workers: str | None,
+    open_pipeline: OpenPipeline, path: Path, *, until_end: bool, workers: str | None,
     supervised: int | None,
 ) -> None:  # fmt: skip
     """Run a worker until SIGTERM or Ctrl-C; with --workers several, which share the partitions.
@@ -57,21 +57,21 @@ def run(
     from stream.runtime import process  # noqa: PLC0415
 
     if workers is not None and supervised is None:
-        from stream.runtime.supervision import crew, supervising  # noqa: PLC0415
+        from stream.runtime.supervision import sizing, supervising  # noqa: PLC0415
 
-        asked = crew.asked(workers)
-        supervising.supervise(open_house(path), workers=asked, until_end=until_end)
+        asked = sizing.asked(workers)
+        supervising.supervise(open_pipeline(path), workers=asked, until_end=until_end)
         return
-    house = process.opened_in_its_environment(open_house, path)
-    signals.listen(house.stopping, is_idle=house.is_idle)
+    pipeline = process.opened_in_its_environment(open_pipeline, path)
+    signals.listen(pipeline.stopping, is_idle=pipeline.is_idle)
     if supervised is not None:
-        from stream.runtime.supervision import supervised as line  # noqa: PLC0415
+        from stream.runtime.supervision import worker_link  # noqa: PLC0415
 
-        line.obey(house, supervised)
+        worker_link.obey(pipeline, supervised)
     from stream.runtime import running  # noqa: PLC0415  # loads river: the line is up by then
 
     # Of several workers none can know where the end is: their supervisor does.
-    running.work(house, until_end=until_end and supervised is None)
+    running.work(pipeline, until_end=until_end and supervised is None)
 
 
 @click.command
@@ -86,7 +86,7 @@ def run(
 @click.option("--delimiter", metavar="CHAR", help="Between cells; without it: found.")
 @click.option("--rate", metavar="N/s", help="Events a second; without it as fast as it goes.")
 def produce(
-    open_house: OpenHouse, path: Path, file: Path, *, label: str | None, id_: str | None,
+    open_pipeline: OpenPipeline, path: Path, file: Path, *, label: str | None, id_: str | None,
     key: str | None, time: str | None, rate: str | None, delimiter: str | None, no_label: bool,
 ) -> None:  # fmt: skip
     """Send FILE (.jsonl, .csv, either with .gz) to the events topic.
@@ -98,11 +98,11 @@ def produce(
     Example:
       stream produce -c stream.toml elec2.csv.gz --label class --rate 1000/s
     """  # noqa: D301  # click reads the \b
-    from stream.runtime.commands import feeding  # noqa: PLC0415
+    from stream.runtime.commands import produce  # noqa: PLC0415
     from stream.runtime.commands.rows import Columns  # noqa: PLC0415
 
-    house = open_house(path)
-    signals.listen(house.stopping)
+    pipeline = open_pipeline(path)
+    signals.listen(pipeline.stopping)
     if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
         raise Usage("--delimiter: write one character, or \\t for a tab")
     if label is not None and no_label:
@@ -110,7 +110,7 @@ def produce(
     columns = Columns(
         label=label, id=id_, key=key, time=time, delimiter=delimiter, no_label=no_label
     )
-    feeding.produce(house, file, columns=columns, rate=rate)
+    produce.produce(pipeline, file, columns=columns, rate=rate)
 
 
 @click.command
@@ -142,7 +142,7 @@ def init(
 @click.command
 @config
 @click.pass_obj
-def check(open_house: OpenHouse, path: Path) -> ExitCode:
+def check(open_pipeline: OpenPipeline, path: Path) -> ExitCode:
     """Look at the configuration, the model, Kafka and Redis; say all problems at once.
 
     \b
@@ -155,7 +155,7 @@ def check(open_house: OpenHouse, path: Path) -> ExitCode:
     process.enter_environment(path)  # what a model computes may follow from the hash seed
     from stream.runtime.commands import check as room  # noqa: PLC0415  # loads river
 
-    fine = room.check(open_house, path, environ=os.environ)
+    fine = room.check(open_pipeline, path, environ=os.environ)
     return ExitCode.OK if fine else ExitCode.CONFIG
 
 
@@ -168,7 +168,7 @@ def check(open_house: OpenHouse, path: Path) -> ExitCode:
     help="For health checks: 69 unless there is no lag, or a committed offset moves in this time.",
 )  # fmt: skip
 def status(
-    open_house: OpenHouse, path: Path, *, as_json: bool, progress_within: float | None
+    open_pipeline: OpenPipeline, path: Path, *, as_json: bool, progress_within: float | None
 ) -> None:
     """Say how far each partition is, how well its model does, and what alarmed it last.
 
@@ -179,7 +179,7 @@ def status(
     from stream.runtime.commands import status as room  # noqa: PLC0415
 
     leave_no_files()
-    room.show(open_house(path), as_json=as_json, progress_within_s=progress_within)
+    room.show(open_pipeline(path), as_json=as_json, progress_within_s=progress_within)
 
 
 @click.command
@@ -190,7 +190,7 @@ def status(
 @click.option("--offset", type=click.IntRange(min=0), help="Only the one at this offset.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def snapshots(
-    open_house: OpenHouse,
+    open_pipeline: OpenPipeline,
     path: Path,
     what: str,
     *,
@@ -205,16 +205,16 @@ def snapshots(
       stream snapshots -c stream.toml verify --partition 0
     """  # noqa: D301  # click reads the \b
     from stream.runtime import process  # noqa: PLC0415
-    from stream.runtime.commands import inspection  # noqa: PLC0415
+    from stream.runtime.commands import snapshots  # noqa: PLC0415
 
     leave_no_files()
     if what == "verify":
-        house = process.opened_in_its_environment(open_house, path)
-        from stream.runtime.commands.verification import verify as command  # noqa: PLC0415  # loads river
+        pipeline = process.opened_in_its_environment(open_pipeline, path)
+        from stream.runtime.commands.verify import verify as command  # noqa: PLC0415  # loads river
     else:
-        house = open_house(path)
-        command = inspection.show_list if what == "list" else inspection.inspect
-    command(house, partition=partition, offset=offset, as_json=as_json)
+        pipeline = open_pipeline(path)
+        command = snapshots.show_list if what == "list" else snapshots.inspect
+    command(pipeline, partition=partition, offset=offset, as_json=as_json)
 
 
 @click.command
@@ -231,7 +231,7 @@ def snapshots(
     help="A JSON object a line: predictions and alerts as they were published.",
 )  # fmt: skip
 def tail(
-    open_house: OpenHouse, path: Path, what: str, *, follow: bool, last: int, as_json: bool
+    open_pipeline: OpenPipeline, path: Path, what: str, *, follow: bool, last: int, as_json: bool
 ) -> None:
     """Show what came out: predictions beside their labels, alerts, or refused records.
 
@@ -246,10 +246,10 @@ def tail(
     from stream.runtime.commands import tail as room  # noqa: PLC0415
 
     leave_no_files()
-    house = open_house(path)
+    pipeline = open_pipeline(path)
     if follow:
-        signals.listen(house.stopping)
-    room.show(house, Channel(what), last=last, follow=follow, as_json=as_json)
+        signals.listen(pipeline.stopping)
+    room.show(pipeline, Channel(what), last=last, follow=follow, as_json=as_json)
 
 
 @click.command
@@ -266,7 +266,7 @@ def tail(
 @click.option("--json", "as_json", is_flag=True, help="list: one JSON document.")
 @click.option("--dry-run", is_flag=True, help="redrive: only say what would be sent.")
 def quarantine(
-    open_house: OpenHouse, path: Path, what: str, *, reason: str | None, limit: int | None,
+    open_pipeline: OpenPipeline, path: Path, what: str, *, reason: str | None, limit: int | None,
     as_json: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """List refused records, or send them back to the events topic once the cause is mended.
@@ -280,16 +280,16 @@ def quarantine(
       stream quarantine -c stream.toml redrive --reason bad_label --dry-run
     """  # noqa: D301  # click reads the \b
     from stream.runtime.commands import quarantine as room  # noqa: PLC0415
-    from stream.runtime.commands import redriving  # noqa: PLC0415
+    from stream.runtime.commands import redrive  # noqa: PLC0415
 
     leave_no_files()
     if what == "list":
         if dry_run:
             raise Usage("--dry-run: only for redrive; a list never changes anything")
-        room.show_list(open_house(path), reason=reason, limit=limit or 20, as_json=as_json)
+        room.show_list(open_pipeline(path), reason=reason, limit=limit or 20, as_json=as_json)
         return
     if as_json or limit is not None:
         raise Usage("--json and --limit: only for list; a redrive sends all there is")
-    house = open_house(path)
-    signals.listen(house.stopping)
-    redriving.redrive(house, reason=reason, dry_run=dry_run)
+    pipeline = open_pipeline(path)
+    signals.listen(pipeline.stopping)
+    redrive.redrive(pipeline, reason=reason, dry_run=dry_run)

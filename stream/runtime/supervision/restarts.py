@@ -85,10 +85,10 @@ def final_code(codes: list[int]) -> int:
     return ExitCode.OK
 
 
-def told(code: int) -> str:
+def exit_text(code: int) -> str:
     """An exit code for people.
 
-    >>> told(70), told(-9)
+    >>> exit_text(70), exit_text(-9)
     ('exit code 70', 'killed by SIGKILL')
     """
     if code >= 0:

@@ -9,7 +9,7 @@ and fails to commit, again and again, gets nowhere.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from stream.runtime.standing import Standing
+from stream.runtime.lag import Standing
 
 STUCK_AFTER_S_MIN = 60.0
 """Six of a worker's own words on its replay, which come every 10 s. On an overloaded machine a

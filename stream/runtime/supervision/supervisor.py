@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from stream.errors import ExitCode
 from stream.ports import Clock
 from stream.runtime.supervision import restarts
-from stream.runtime.supervision.goals import Goals
-from stream.runtime.supervision.hired import Hired
-from stream.runtime.supervision.lookout import Blind, Lookout
+from stream.runtime.supervision.lag_watch import Blind, Lookout
 from stream.runtime.supervision.restarts import FENCED_WITHIN_S, GiveUp, Restart
 from stream.runtime.supervision.stagnation import Stagnation
-from stream.runtime.supervision.supervised import DRAIN_S, Report
-from stream.telemetry import Event, Telemetry
+from stream.runtime.supervision.until_end import Goals
+from stream.runtime.supervision.worker_link import DRAIN_S, Report
+from stream.runtime.supervision.worker_process import Hired
+from stream.telemetry import LogEvent, Telemetry
 
 TICK_S = 0.1
 START_WITHIN_S = 300.0
@@ -152,18 +152,18 @@ class Supervisor:
 
     def _note(self, post: _Post, report: Report, now_s: float) -> None:
         match report.event:
-            case Event.WORKER_STARTED:
+            case LogEvent.WORKER_STARTED:
                 post.has_begun = True
-            case Event.PARTITIONS_ASSIGNED:
+            case LogEvent.PARTITIONS_ASSIGNED:
                 self._stagnation.took(post.name, report.partitions, now_s)
                 self._goals.took(report.partitions)
-            case Event.PARTITIONS_REVOKED:
+            case LogEvent.PARTITIONS_REVOKED:
                 self._stagnation.gave(post.name, report.partitions)
-            case Event.PARTITIONS_WAITING:
+            case LogEvent.PARTITIONS_WAITING:
                 self._goals.said_waiting(report.partitions)
-            case Event.PARTITION_PAUSED:
+            case LogEvent.PARTITION_PAUSED:
                 self._goals.said_paused(report.partitions)
-            case Event.PROGRESS:
+            case LogEvent.PROGRESS:
                 self._stagnation.replayed(post.name, report.replayed, now_s)
             case _:
                 for partition in report.partitions:
@@ -174,7 +174,7 @@ class Supervisor:
             return
         post.process = None
         self._stagnation.ended(post.name)
-        self._ended(post, code, restarts.told(code), now_s)
+        self._ended(post, code, restarts.exit_text(code), now_s)
 
     def _ended(self, post: _Post, code: int, how: str, now_s: float) -> None:
         """Decide what comes after the end of a worker."""
@@ -206,7 +206,7 @@ class Supervisor:
     def _say_ended(self, post: _Post, how: str, then: str, *, is_fine: bool = False) -> None:
         level = logging.INFO if is_fine else logging.ERROR
         self._telemetry.say(
-            Event.WORKER_ENDED, level=level, worker=post.name, how=how, then=then
+            LogEvent.WORKER_ENDED, level=level, worker=post.name, how=how, then=then
         )  # fmt: skip
 
     # -- all of them ------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Supervisor:
         if self._is_draining:
             return
         self._is_draining = True
-        self._telemetry.say(Event.WORKERS_DRAINING, why=why, within_s=DRAIN_S)
+        self._telemetry.say(LogEvent.WORKERS_DRAINING, why=why, within_s=DRAIN_S)
         for post in self._posts:
             self._hear(post, now_s)
             post.start_s = None
@@ -260,7 +260,7 @@ class Supervisor:
 
     def _end_stuck(self, post: _Post, process: Hired, now_s: float, **found: object) -> None:
         self._telemetry.say(
-            Event.WORKER_STUCK, level=logging.ERROR, worker=post.name, pid=process.pid, **found,
+            LogEvent.WORKER_STUCK, level=logging.ERROR, worker=post.name, pid=process.pid, **found,
             then="it says where it is, is killed and started again",
         )  # fmt: skip
         process.show_stacks()
@@ -270,7 +270,7 @@ class Supervisor:
         if self._blind_said_s is None or now_s - self._blind_said_s >= BLIND_SAID_EVERY_S:
             self._blind_said_s = now_s
             self._telemetry.say(
-                Event.SUPERVISOR_BLIND,
+                LogEvent.SUPERVISOR_BLIND,
                 level=logging.WARNING,
                 error=blind.why,
                 then="no worker is blamed for standing still meanwhile",

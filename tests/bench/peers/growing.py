@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stream.runtime.memory import resident_bytes
+from stream.runtime.garbage import resident_bytes
 from tests.bench.meter import Meter, Spec, Stopwatch, serve
 from tests.bench.peers.ours import Watch, work
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from stream.cli import House
+from stream.cli import Pipeline
 from stream.core.event import Output
 from stream.ports import Committed, Log, Polled
 from stream.runtime import running
@@ -82,7 +82,7 @@ class _WatchedTelemetry(Telemetry):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _WatchedHouse(House):
+class _WatchedHouse(Pipeline):
     """The composition root's adapters, the log among them watched."""
 
     watch: Watch
@@ -93,10 +93,10 @@ class _WatchedHouse(House):
 
 def work(config: Path, watch: Watch) -> Telemetry:
     """Run a worker until the end of its events. Returns: its counters."""
-    plain = House.of(config)
+    plain = Pipeline.of(config)
     telemetry = _WatchedTelemetry(watch)
-    house = _WatchedHouse(plain.settings, telemetry, plain.stopping, watch=watch)
-    running.work(house, until_end=True)
+    pipeline = _WatchedHouse(plain.settings, telemetry, plain.stopping, watch=watch)
+    running.work(pipeline, until_end=True)
     return telemetry
 
 

@@ -5,28 +5,34 @@ from typing import get_args
 import pytest
 
 from stream.config.servers import Kafka
-from stream.runtime.pace import BREATHS_S, FEW_N, RECORDS_MAX, Pace, Rhythm
+from stream.runtime.commit_policy import (
+    FEW_N,
+    MIN_GAPS_S,
+    RECORDS_MAX,
+    CommitPolicy,
+    CommitSchedule,
+)
 from tests.simulation.clock import ManualClock
 
 
-def _rhythm(
+def _schedule(
     *, interval_s: float = 0.2, is_ahead: bool = False, commit_s: float = 0.01
-) -> tuple[Rhythm, ManualClock]:
+) -> tuple[CommitSchedule, ManualClock]:
     """One whose commit has just ended."""
     clock = ManualClock(tick_s=0.0)
-    pace = Pace(
+    commit_policy = CommitPolicy(
         commit_interval_s=interval_s,
         fold_s_max=1.0,
         call_deadline_s=10.0,
-        breath_s=0.005,
+        min_gap_s=0.005,
         is_ahead=is_ahead,
     )
-    rhythm = Rhythm(pace, clock)
+    schedule = CommitSchedule(commit_policy, clock)
     began = clock.monotonic()
     clock.sleep(commit_s)
-    rhythm.polled(5)
-    rhythm.committed(began=began)
-    return rhythm, clock
+    schedule.polled(5)
+    schedule.committed(began=began)
+    return schedule, clock
 
 
 @pytest.mark.parametrize(
@@ -37,12 +43,12 @@ def test_the_next_commit_is_to_end_in_time(
     interval_s: float, commit_s: float, left_s: float
 ) -> None:
     """An interval after the last one began, with a breath for the broker."""
-    rhythm, clock = _rhythm(interval_s=interval_s, commit_s=commit_s)
+    schedule, clock = _schedule(interval_s=interval_s, commit_s=commit_s)
 
-    assert rhythm.left_s() == pytest.approx(left_s)
-    assert not rhythm.is_commit_due()
+    assert schedule.left_s() == pytest.approx(left_s)
+    assert not schedule.is_commit_due()
     clock.sleep(left_s + 1e-9)
-    assert rhythm.is_commit_due()
+    assert schedule.is_commit_due()
 
 
 @pytest.mark.parametrize(
@@ -53,14 +59,14 @@ def test_offsets_alone_are_committed_seldom_while_there_is_work(
     interval_s: float, commit_s: float, left_s: float
 ) -> None:
     """It would hold outputs up that wait for nothing else; a worker at rest commits as ever."""
-    rhythm, _ = _rhythm(interval_s=interval_s, commit_s=commit_s, is_ahead=True)
+    schedule, _ = _schedule(interval_s=interval_s, commit_s=commit_s, is_ahead=True)
 
-    assert rhythm.left_s() == pytest.approx(left_s)
-    rhythm.polled(0)
-    assert rhythm.left_s() <= interval_s
-    rhythm.polled(5)
-    rhythm.hurry()
-    assert rhythm.is_commit_due()
+    assert schedule.left_s() == pytest.approx(left_s)
+    schedule.polled(0)
+    assert schedule.left_s() <= interval_s
+    schedule.polled(5)
+    schedule.commit_now()
+    assert schedule.is_commit_due()
 
 
 @pytest.mark.parametrize(
@@ -79,26 +85,26 @@ def test_a_rest_is_short_and_only_after_few(
     interval_s: float, is_ahead: bool, polled_n: int, rest_s: float
 ) -> None:
     """None that anybody waits for, none after an empty poll: that one waited itself."""
-    rhythm, _ = _rhythm(interval_s=interval_s, is_ahead=is_ahead)
-    rhythm.polled(polled_n)
+    schedule, _ = _schedule(interval_s=interval_s, is_ahead=is_ahead)
+    schedule.polled(polled_n)
 
-    assert rhythm.rest_s() == rest_s
+    assert schedule.rest_s() == rest_s
 
 
 def test_as_much_is_polled_as_can_be_folded_and_held() -> None:
     """It follows what an event costs."""
-    rhythm, _ = _rhythm()
+    schedule, _ = _schedule()
 
-    assert rhythm.records_max(outputs_n=0) == RECORDS_MAX
-    assert rhythm.records_max(outputs_n=RECORDS_MAX - 7) == 7
-    assert rhythm.records_max(outputs_n=RECORDS_MAX) == 1
-    rhythm.folded(10, took_s=0.1)
-    assert rhythm.records_max(outputs_n=0) == 100
+    assert schedule.records_max(outputs_n=0) == RECORDS_MAX
+    assert schedule.records_max(outputs_n=RECORDS_MAX - 7) == 7
+    assert schedule.records_max(outputs_n=RECORDS_MAX) == 1
+    schedule.folded(10, took_s=0.1)
+    assert schedule.records_max(outputs_n=0) == 100
     for _ in range(20):
-        rhythm.folded(10, took_s=20.0)
-    assert rhythm.records_max(outputs_n=0) == 1
+        schedule.folded(10, took_s=20.0)
+    assert schedule.records_max(outputs_n=0) == 1
 
 
 def test_every_client_has_its_breath() -> None:
     """A client that is new in the configuration must say how soon it can commit again."""
-    assert set(get_args(Kafka.model_fields["client"].annotation)) == BREATHS_S.keys()
+    assert set(get_args(Kafka.model_fields["client"].annotation)) == MIN_GAPS_S.keys()

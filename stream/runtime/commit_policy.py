@@ -8,7 +8,7 @@ from stream.ports import Clock
 RECORDS_MAX = 10_000
 """Most records in one poll, and most outputs in hand before a commit is due anyway: about 5 MB."""
 
-BREATHS_S: Mapping[str, float] = {"confluent": 0.005, "kafka-python": 0.001, "embedded": 0.001}
+MIN_GAPS_S: Mapping[str, float] = {"confluent": 0.005, "kafka-python": 0.001, "embedded": 0.001}
 """Between two commits, by client: while the broker still writes the marks of one transaction it
 sends the next one away, to come again later. With librdkafka that is after 20 ms. With kafka-python
 it is after 2 (`IN_TRANSACTION_BACKOFF_MS`), and to wait in each case costs more: at an interval of
@@ -31,7 +31,7 @@ what a worker takes of a core (measured: 0.39 -> 0.19, with kafka-python 0.66 ->
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class CommitPolicy:
     """The worker's timings.
 
     Attributes:
@@ -46,16 +46,16 @@ class Pace:
     commit_interval_s: float
     fold_s_max: float
     call_deadline_s: float
-    breath_s: float
+    min_gap_s: float
     until_end: bool = False
     is_ahead: bool = False
 
 
-class Rhythm:
+class CommitSchedule:
     """What a worker's pace comes to, with these records and this broker."""
 
-    def __init__(self, pace: Pace, clock: Clock) -> None:
-        self._pace = pace
+    def __init__(self, commit_policy: CommitPolicy, clock: Clock) -> None:
+        self._policy = commit_policy
         self._clock = clock
         self._commit_due = 0.0
         self._busy_due = 0.0
@@ -67,7 +67,7 @@ class Rhythm:
         """Whether what was folded is to be committed now."""
         return not self.left_s()
 
-    def hurry(self) -> None:
+    def commit_now(self) -> None:
         """The next commit is due now."""
         self._commit_due = self._busy_due = 0.0
 
@@ -77,13 +77,13 @@ class Rhythm:
         The next one begins so that it ends an interval after this one began, taking as long as
         they do: what came during this one has waited already.
         """
-        ended, interval_s = self._clock.monotonic(), self._pace.commit_interval_s
+        ended, interval_s = self._clock.monotonic(), self._policy.commit_interval_s
         self._commit_s = _mean(self._commit_s, ended - began)
         early_s = min(self._commit_s, EARLY_SHARE_MAX * interval_s)
-        breath_s = min(interval_s, self._pace.breath_s)
-        self._commit_due = max(began + interval_s - early_s, ended + breath_s)
+        min_gap_s = min(interval_s, self._policy.min_gap_s)
+        self._commit_due = max(began + interval_s - early_s, ended + min_gap_s)
         self._busy_due = self._commit_due
-        if self._pace.is_ahead:
+        if self._policy.is_ahead:
             apart_s = min(self._commit_s / AHEAD_SHARE_MAX, AHEAD_S_MAX)
             self._busy_due = max(self._commit_due, ended + apart_s)
 
@@ -94,9 +94,9 @@ class Rhythm:
 
     def rest_s(self) -> float:
         """For how long not to poll, if there are outputs that wait for a commit anyway."""
-        rest_s = min(REST_SHARE * self._pace.commit_interval_s, REST_S_MAX)
+        rest_s = min(REST_SHARE * self._policy.commit_interval_s, REST_S_MAX)
         is_slow = 0 < self._polled_n < FEW_N and rest_s >= REST_S_MIN
-        return rest_s if is_slow and not self._pace.is_ahead else 0.0
+        return rest_s if is_slow and not self._policy.is_ahead else 0.0
 
     def polled(self, n: int) -> None:
         """A poll gave so many records."""
@@ -107,7 +107,7 @@ class Rhythm:
         most = RECORDS_MAX - min(outputs_n, RECORDS_MAX - 1)
         if not self._record_s:
             return most
-        return max(1, min(most, int(self._pace.fold_s_max / self._record_s)))
+        return max(1, min(most, int(self._policy.fold_s_max / self._record_s)))
 
     def folded(self, n: int, *, took_s: float) -> None:
         """So many records were folded, at least one."""

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from stream.errors import Misconfigured, Usage
-from stream.runtime.supervision import crew
+from stream.runtime.supervision import sizing
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "", "two", "1.5", "Auto", "100000", "٣"])
 def test_what_is_no_number_of_workers_is_a_usage_error(text: str) -> None:
     """One line that says what to write."""
     with pytest.raises(Usage, match="write 1 or more, or auto"):
-        crew.asked(text)
+        sizing.asked(text)
 
 
 def test_a_number_or_auto_is_taken() -> None:
     """None stands for auto."""
-    assert [crew.asked(text) for text in ("1", "16", "auto")] == [1, 16, None]
+    assert [sizing.asked(text) for text in ("1", "16", "auto")] == [1, 16, None]
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ def test_no_more_workers_than_are_of_use(
     wanted: int | None, partitions: int, cpus: int, workers: int
 ) -> None:
     """Never more than partitions; auto never more than CPUs either."""
-    assert workers == crew.size(wanted, partitions=partitions, cpus=cpus)
+    assert workers == sizing.size(wanted, partitions=partitions, cpus=cpus)
 
 
 def test_fewer_workers_than_asked_for_are_said_aloud() -> None:
     """With how many there are, and why no more."""
-    assert crew.capped(None, partitions=4, topic="t") == {}
-    assert crew.capped(4, partitions=4, topic="t") == {}
-    said = crew.capped(8, partitions=4, topic="flights.events")
+    assert sizing.capped(None, partitions=4, topic="t") == {}
+    assert sizing.capped(4, partitions=4, topic="t") == {}
+    said = sizing.capped(8, partitions=4, topic="flights.events")
     assert said["instead_of"] == "8"
     assert said["why"] == "flights.events has 4 partitions, each one worker's at a time"
 
@@ -52,17 +52,17 @@ def test_names_are_stable_distinct_and_fit_the_configuration(workers: int) -> No
     """Of any host and the longest instance that is allowed."""
     longest = "i" * (64 - len(f"-{workers - 1}"))
     for instance, host in ((longest, "h"), (None, "a host, with more than letters " * 9)):
-        found = crew.names(instance, host=host, workers=workers)
+        found = sizing.names(instance, host=host, workers=workers)
 
         assert len(set(found)) == workers
         assert all(re.fullmatch(r"[a-zA-Z0-9._-]{1,64}", name) for name in found)
-        assert found == crew.names(instance, host=host, workers=workers)
+        assert found == sizing.names(instance, host=host, workers=workers)
 
 
 def test_an_instance_without_room_for_the_number_is_refused() -> None:
     """Cut short it could be another's."""
     with pytest.raises(Misconfigured, match="at most 62"):
-        crew.names("i" * 63, host="h", workers=2)
+        sizing.names("i" * 63, host="h", workers=2)
 
 
 @pytest.mark.parametrize(
@@ -93,5 +93,5 @@ def test_a_containers_quota_counts(
         (tmp_path / "mounted" / name).write_text(f"{text}\n")
     (tmp_path / "own").write_text(own)
 
-    assert cpus == crew.usable_cpus(tmp_path / "mounted", tmp_path / "own")
-    assert crew.usable_cpus(tmp_path, tmp_path / "no such file") == 64
+    assert cpus == sizing.usable_cpus(tmp_path / "mounted", tmp_path / "own")
+    assert sizing.usable_cpus(tmp_path, tmp_path / "no such file") == 64

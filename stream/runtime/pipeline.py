@@ -9,7 +9,7 @@ from stream.ports import Clock, Feed, Log, Reader, SnapshotStore, Topics
 from stream.telemetry import Telemetry
 
 
-class House(Protocol):
+class Pipeline(Protocol):
     """One pipeline. Whoever makes an adapter closes it. All raise Retryable, Misconfigured."""
 
     @property
@@ -36,7 +36,7 @@ class House(Protocol):
         """Whether it only waits for Kafka, and nobody has joined the group yet."""
         ...
 
-    def backwards(self) -> "House":
+    def backwards(self) -> "Pipeline":
         """The same pipeline as the quarantine's redrive sees it, in a group of its own.
 
         Its events are the quarantine, and its quarantine is the events topic.
@@ -67,7 +67,7 @@ class House(Protocol):
         """Reach the snapshots' store; what an operator should know of it, None if all is well."""
         ...
 
-    def hurry(self) -> None:
+    def end_patience(self) -> None:
         """From now on no call waits for a server that has just started (see `patience`)."""
         ...
 

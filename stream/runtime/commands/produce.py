@@ -11,7 +11,7 @@ from stream.ports import Clock, Feed
 from stream.runtime.commands import rows
 from stream.runtime.commands.rows import Columns, Outgoing
 from stream.runtime.commands.screen import Progress, say
-from stream.runtime.house import House
+from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import ready_topics
 
 FLUSH_TIMEOUT_S = 75.0
@@ -30,31 +30,31 @@ def parse_rate(text: str) -> float:
     return rate
 
 
-def produce(house: House, path: Path, *, columns: Columns, rate: str | None) -> None:
+def produce(pipeline: Pipeline, path: Path, *, columns: Columns, rate: str | None) -> None:
     """Send a file; of a broken one nothing is sent. A stop signal ends it after a last flush.
 
     Args:
-        house: the pipeline.
+        pipeline: what is asked for.
         path: the file.
         columns: what is what, in CSV.
         rate: events a second, as `parse_rate` takes it; None: as fast as it goes.
 
     Raises: BadInput, Usage: nothing was sent. Retryable, Misconfigured.
     """
-    settings, clock = house.settings, house.clock()
+    settings, clock = pipeline.settings, pipeline.clock()
     shape = settings.events.core()
     per_s = None if rate is None else parse_rate(rate)
-    survey = rows.survey(path, shape=shape, columns=columns, stopped=house.stopping.is_set)
+    survey = rows.survey(path, shape=shape, columns=columns, stopped=pipeline.stopping.is_set)
     for line in survey.said:
         say(line, error=True)
-    with closing(house.topics()) as topics:
+    with closing(pipeline.topics()) as topics:
         # An upstream needs this one only; where it is there, the outputs are the worker's business.
         if topics.describe()[Channel.EVENTS] is None:
-            ready_topics(topics, settings, house.telemetry)
-    outgoing = _until_stopped(house, survey.records())
+            ready_topics(topics, settings, pipeline.telemetry)
+    outgoing = _until_stopped(pipeline, survey.records())
     started_s = clock.monotonic()
     with (
-        closing(house.feed()) as feed,
+        closing(pipeline.feed()) as feed,
         Progress("events sent", total=survey.records_n, clock=clock) as shown,
     ):
         for record in outgoing if per_s is None else _paced(feed, outgoing, per_s, clock=clock):
@@ -63,13 +63,15 @@ def produce(house: House, path: Path, *, columns: Columns, rate: str | None) -> 
         acknowledged = feed.flush(timeout_s=FLUSH_TIMEOUT_S)
         took_s = max(clock.monotonic() - started_s, 1e-3)
     speed = f"{took_s:.1f} s ({acknowledged / took_s:.0f}/s)"
-    stopped = f"; stopped by a signal before the end of {path}" if house.stopping.is_set() else ""
+    stopped = (
+        f"; stopped by a signal before the end of {path}" if pipeline.stopping.is_set() else ""
+    )
     say(f"{acknowledged} events acknowledged in {speed}{stopped}")
 
 
-def _until_stopped(house: House, records: Iterator[Outgoing]) -> Iterator[Outgoing]:
+def _until_stopped(pipeline: Pipeline, records: Iterator[Outgoing]) -> Iterator[Outgoing]:
     for record in records:
-        if house.stopping.is_set():
+        if pipeline.stopping.is_set():
             return
         yield record
 

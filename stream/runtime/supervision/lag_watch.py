@@ -8,7 +8,7 @@ from typing import Protocol
 
 from stream.errors import StreamError
 from stream.ports import Reader
-from stream.runtime.standing import Standing, standings
+from stream.runtime.lag import Standing, standings
 
 LOOK_EVERY_S = 5.0
 CLOSED_WITHIN_S = 1.0

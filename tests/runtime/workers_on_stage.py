@@ -5,13 +5,13 @@ import threading
 from dataclasses import dataclass, field
 
 from stream.errors import ExitCode
-from stream.runtime.standing import Standing
-from stream.runtime.supervision.goals import Goals
-from stream.runtime.supervision.lookout import Blind, Seen
+from stream.runtime.lag import Standing
+from stream.runtime.supervision.lag_watch import Blind, Seen
 from stream.runtime.supervision.stagnation import Stagnation
-from stream.runtime.supervision.supervised import Report
 from stream.runtime.supervision.supervisor import TICK_S, Supervisor
-from stream.telemetry import Event, Scrubber, Telemetry, configure_logging
+from stream.runtime.supervision.until_end import Goals
+from stream.runtime.supervision.worker_link import Report
+from stream.telemetry import LogEvent, Scrubber, Telemetry, configure_logging
 from tests.simulation.clock import ManualClock
 
 STUCK_AFTER_S = 30.0
@@ -19,7 +19,7 @@ STUCK_AFTER_S = 30.0
 
 @dataclass
 class Played:
-    """A worker's process; see `stream.runtime.supervision.hired.Hired`.
+    """A worker's process; see `stream.runtime.supervision.worker_process.Hired`.
 
     Attributes:
         obeys: whether it ends when it is asked to.
@@ -59,10 +59,10 @@ class Played:
 
     def begins(self, *partitions: int) -> None:
         """It polls, and gets these."""
-        self.said.append(Report(event=Event.WORKER_STARTED))
-        self.said.append(Report(event=Event.PARTITIONS_ASSIGNED, partitions=partitions))
+        self.said.append(Report(event=LogEvent.WORKER_STARTED))
+        self.said.append(Report(event=LogEvent.PARTITIONS_ASSIGNED, partitions=partitions))
         for each in partitions:
-            self.said.append(Report(event=Event.TASK_FRESH, partitions=(each,)))
+            self.said.append(Report(event=LogEvent.TASK_FRESH, partitions=(each,)))
 
 
 class Stage:

@@ -1,6 +1,6 @@
 """The command `quarantine redrive`: sends refused records back once the cause is mended.
 
-It is a worker's commit the other way round (`House.backwards`): its input is the quarantine, its
+It is a worker's commit the other way round (`Pipeline.backwards`): its input is the quarantine, its
 output the events topic, and its own offsets on the quarantine move in the same transaction. So each
 record is sent at most once, whenever the process dies; the next run goes on after the last commit.
 """
@@ -19,9 +19,9 @@ from stream.ports import Committed, Log
 from stream.runtime.commands import screen
 from stream.runtime.commands.quarantine import TO, Quarantine, marks
 from stream.runtime.fitting import fitted
-from stream.runtime.house import House
+from stream.runtime.pipeline import Pipeline
 from stream.runtime.watchdog import Watchdog
-from stream.telemetry import Event
+from stream.telemetry import LogEvent
 
 JOIN_S = 30.0
 """To become the only member of the redrive's group; a dead one's session is over before that."""
@@ -59,7 +59,7 @@ class Done:
         return self.marks.has(refused) or refused.origin in self.resent
 
 
-def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
+def redrive(pipeline: Pipeline, *, reason: str | None, dry_run: bool) -> None:
     """Send what was refused back to the events topic: of one reason, or all of it.
 
     Raises:
@@ -67,9 +67,9 @@ def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
         BadInput: some were cut, and their whole value is gone; all others were sent.
         Misconfigured, LogLost.
     """
-    tally, events = Tally(), house.settings.topics.events
+    tally, events = Tally(), pipeline.settings.topics.events
     with ExitStack() as stack:
-        quarantine = Quarantine.open(house, stack)
+        quarantine = Quarantine.open(pipeline, stack)
         if dry_run:
             for partition in quarantine.bounds:
                 done = Done.of(quarantine, partition)
@@ -77,8 +77,8 @@ def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
                     _outputs(quarantine, done, batch, reason=reason, tally=tally)
             screen.say(f"{tally} would be sent to {events}")
         else:
-            log = stack.enter_context(closing(house.backwards().log()))
-            log = fitted(log, {TO: quarantine.events}, clock=house.clock(), cuttable=())
+            log = stack.enter_context(closing(pipeline.backwards().log()))
+            log = fitted(log, {TO: quarantine.events}, clock=pipeline.clock(), cuttable=())
             try:
                 Redrive(quarantine, log, reason=reason, tally=tally).run()
             except CommitLost as error:
@@ -86,7 +86,7 @@ def redrive(house: House, *, reason: str | None, dry_run: bool) -> None:
                     f"{error}; {tally} are sent for certain; run it again, it goes on after the "
                     "last commit"
                 ) from error
-            stopped = "; stopped by a signal, run it again" if house.stopping.is_set() else ""
+            stopped = "; stopped by a signal, run it again" if pipeline.stopping.is_set() else ""
             screen.say(f"{tally} sent to {events}{stopped}")
     if tally.lost:
         raise BadInput(
@@ -135,16 +135,16 @@ class Redrive:
         self, quarantine: Quarantine, log: Log, *, reason: str | None, tally: Tally
     ) -> None:
         self._quarantine = quarantine
-        self._house = quarantine.house
+        self._pipeline = quarantine.pipeline
         self._log = log
         self._reason = reason
         self._tally = tally
         self._owned: set[int] = set()
-        telemetry = self._house.telemetry
+        telemetry = self._pipeline.telemetry
         self._watchdog = Watchdog(
-            lambda why: telemetry.say(Event.CALL_HUNG, level=logging.ERROR, why=why)
+            lambda why: telemetry.say(LogEvent.CALL_HUNG, level=logging.ERROR, why=why)
         )
-        self._deadline_s = self._house.settings.timings.call_deadline_s
+        self._deadline_s = self._pipeline.settings.timings.call_deadline_s
 
     def run(self) -> None:
         """Send everything up to the end there was at the start, or until a stop signal."""
@@ -153,14 +153,14 @@ class Redrive:
             # Before the membership: this may take longer than a member may be silent.
             before = {partition: Done.of(self._quarantine, partition) for partition in bounds}
             self._join()
-            if self._house.stopping.is_set():
+            if self._pipeline.stopping.is_set():
                 return
             deadline_s = self._deadline_s * (1 + len(self._owned))  # looked up one by one
             # Of the group, and only now: whoever was before is fenced, and commits no more.
             with self._watchdog.watch("reading the committed offsets", deadline_s):
                 known = marks(self._log.committed(sorted(self._owned)))
             total = sum(b.end - b.start for b in bounds.values())
-            clock = self._house.clock()
+            clock = self._pipeline.clock()
             with screen.Progress("records looked at", total=total, clock=clock) as progress:
                 for partition, done in before.items():
                     if partition in known:
@@ -173,9 +173,9 @@ class Redrive:
 
     def _join(self) -> None:
         """Become the member that has all partitions. Raises: Retryable."""
-        clock = self._house.clock()
+        clock = self._pipeline.clock()
         deadline_s = clock.monotonic() + JOIN_S
-        while not self._has_all() and not self._house.stopping.is_set():
+        while not self._has_all() and not self._pipeline.stopping.is_set():
             self._poll(POLL_S)
             if clock.monotonic() > deadline_s:
                 raise Retryable(
@@ -197,7 +197,7 @@ class Redrive:
         reason, quarantine = self._reason, self._quarantine
         known = done.marks
         for batch, next_offset in quarantine.records(partition, known.start(reason)):
-            if self._house.stopping.is_set():
+            if self._pipeline.stopping.is_set():
                 return
             self._poll(0.0)  # each time, sent or not: a member that never polls is thrown out
             if not self._has_all():

@@ -11,7 +11,7 @@ from stream.core.outputs import FULL
 from stream.core.quarantine import parse
 from stream.ports import Bounds, Reader
 from stream.runtime import recent
-from stream.runtime.pace import RECORDS_MAX
+from stream.runtime.commit_policy import RECORDS_MAX
 
 SPANS = (6, 250, *recent.SPANS)
 """Offsets to look back over for the last outcome: nearly always it is among the very last ones."""

@@ -1,7 +1,7 @@
 """Where several workers end with `--until-end`."""
 
-from stream.runtime.standing import Standing
-from stream.runtime.supervision.goals import Goals, Paused
+from stream.runtime.lag import Standing
+from stream.runtime.supervision.until_end import Goals, Paused
 
 PATIENCE_S = 30.0
 

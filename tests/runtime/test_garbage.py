@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Iterator
 
-from stream.runtime import memory
-from stream.runtime.memory import (
+from stream.runtime import garbage
+from stream.runtime.garbage import (
     GARBAGE_N_MIN,
     GROWTH_BYTES_MIN,
     SWEEP_EVERY_S,
@@ -149,7 +149,7 @@ def never() -> int:
 
 def test_this_process_is_seen_and_looked_after() -> None:
     """With the real figures; looking raises nothing."""
-    seen = memory.resident_bytes()
+    seen = garbage.resident_bytes()
     assert seen is not None
     assert 10 * MIB < seen < 1 << 40
     looked = threading.Event()

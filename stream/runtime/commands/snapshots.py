@@ -6,13 +6,13 @@ from contextlib import closing
 import msgspec
 
 from stream.core.recipe import Recipe
-from stream.core.snapshot import GONE, Header, Keys, Rejected, opened, unseal
+from stream.core.snapshot import GONE, Header, Keys, SnapshotRejected, opened, unseal
 from stream.errors import BadInput, Misconfigured
 from stream.ports import SnapshotStore
 from stream.runtime.commands import screen
 from stream.runtime.commands.status import partitions_of, stored_in
-from stream.runtime.house import House
 from stream.runtime.keys import key_path, snapshot_keys
+from stream.runtime.pipeline import Pipeline
 
 NOTHING = "no snapshots"
 
@@ -40,13 +40,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     first_difference: int | None = None
 
 
-def show_list(house: House, *, partition: int | None, offset: int | None, as_json: bool) -> None:
+def show_list(
+    pipeline: Pipeline, *, partition: int | None, offset: int | None, as_json: bool
+) -> None:
     """Say what is stored. Raises: Retryable, Misconfigured; BadInput: nothing at `offset`."""
-    partitions = _partitions(house, partition)
-    with closing(house.snapshots()) as store:
-        found = stored(house, store, partitions, offset=offset)
+    partitions = _partitions(pipeline, partition)
+    with closing(pipeline.snapshots()) as store:
+        found = stored(pipeline, store, partitions, offset=offset)
     if as_json:
-        say_json(house, found, ("partition", "next_offset", "size_bytes", "age_s"))
+        say_json(pipeline, found, ("partition", "next_offset", "size_bytes", "age_s"))
         return
     if not found:
         screen.say(NOTHING)
@@ -60,16 +62,18 @@ def show_list(house: House, *, partition: int | None, offset: int | None, as_jso
     )
 
 
-def inspect(house: House, *, partition: int | None, offset: int | None, as_json: bool) -> None:
+def inspect(
+    pipeline: Pipeline, *, partition: int | None, offset: int | None, as_json: bool
+) -> None:
     """Say what the headers say, of those whose signature fits. Raises: as `show_list`."""
-    keys = existing_keys(house)
-    partitions = _partitions(house, partition)
-    with closing(house.snapshots()) as store:
-        every = stored(house, store, partitions, offset=offset)
+    keys = existing_keys(pipeline)
+    partitions = _partitions(pipeline, partition)
+    with closing(pipeline.snapshots()) as store:
+        every = stored(pipeline, store, partitions, offset=offset)
         found = [unsealed(each, store, keys)[0] for each in every]
     if as_json:
         names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "header")
-        say_json(house, found, names)
+        say_json(pipeline, found, names)
         return
     if not found:
         screen.say(NOTHING)
@@ -83,28 +87,28 @@ def inspect(house: House, *, partition: int | None, offset: int | None, as_json:
                 screen.say(f"  recipe, {name}: {value}")
 
 
-def existing_keys(house: House) -> Keys:
+def existing_keys(pipeline: Pipeline) -> Keys:
     """The keys that signed the snapshots; unlike a worker, never makes one.
 
     Raises: Misconfigured: there is none here. BadInput: it is damaged.
     """
-    path = key_path(house.settings, house.environ)
-    if house.settings.signing_key_bytes() is None and not path.exists():
+    path = key_path(pipeline.settings, pipeline.environ)
+    if pipeline.settings.signing_key_bytes() is None and not path.exists():
         raise Misconfigured(
             f"snapshots.signing_key_file: not set, and this machine has no key of its own "
             f"({path}); run this where the workers run, or set the key that they have"
         )
-    return snapshot_keys(house.settings, house.environ, house.telemetry)
+    return snapshot_keys(pipeline.settings, pipeline.environ, pipeline.telemetry)
 
 
 def stored(
-    house: House, store: SnapshotStore, partitions: Iterable[int], *, offset: int | None
+    pipeline: Pipeline, store: SnapshotStore, partitions: Iterable[int], *, offset: int | None
 ) -> list[Found]:
     """What the index has, by partition, newest first; only those at `offset`, if that is given.
 
     Raises: BadInput: nothing at `offset`. Retryable, Misconfigured.
     """
-    now_ms = house.clock().now_ms()
+    now_ms = pipeline.clock().now_ms()
     found = [
         Found(
             partition=partition,
@@ -113,7 +117,7 @@ def stored(
             age_s=max(0.0, (now_ms - entry.saved_at_ms) / 1000),
         )
         for partition in partitions
-        for entry in stored_in(house, store, partition)
+        for entry in stored_in(pipeline, store, partition)
     ]
     if offset is None:
         return found
@@ -131,7 +135,7 @@ def unsealed(found: Found, store: SnapshotStore, keys: Keys) -> tuple[Found, byt
             found.partition, found.next_offset, lambda start: opened(start, keys).sealed_bytes
         )
         if sealed is None:
-            raise Rejected(GONE)
+            raise SnapshotRejected(GONE)
         header, payload = unseal(sealed, keys)
     except BadInput as error:
         return msgspec.structs.replace(found, problem=str(error)), b""
@@ -163,16 +167,16 @@ def line(found: Found, good: str) -> str:
     return f"{where}: {good if found.problem is None else found.problem}"
 
 
-def say_json(house: House, found: Iterable[Found], names: Sequence[str]) -> None:
+def say_json(pipeline: Pipeline, found: Iterable[Found], names: Sequence[str]) -> None:
     """These attributes of all, as one JSON document; `v` is the version of its shape."""
     snapshots = [{name: getattr(each, name) for name in names} for each in found]
-    document = {"v": 1, "pipeline": house.settings.pipeline, "snapshots": snapshots}
+    document = {"v": 1, "pipeline": pipeline.settings.pipeline, "snapshots": snapshots}
     screen.say_json(document)
 
 
-def _partitions(house: House, partition: int | None) -> range:
+def _partitions(pipeline: Pipeline, partition: int | None) -> range:
     """The one that is asked for, else all; only then the log is asked."""
     if partition is not None:
         return range(partition, partition + 1)
-    with closing(house.topics()) as topics:
-        return partitions_of(topics, house)
+    with closing(pipeline.topics()) as topics:
+        return partitions_of(topics, pipeline)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from stream.runtime.supervision.supervised import Report
+from stream.runtime.supervision.worker_link import Report
 
 _RECEIVE_BYTES = 65_536
 

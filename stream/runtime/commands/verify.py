@@ -15,7 +15,7 @@ from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
 from stream.runtime import preparation, recent
 from stream.runtime.commands import difference, screen
-from stream.runtime.commands.inspection import (
+from stream.runtime.commands.snapshots import (
     Found,
     existing_keys,
     identity_problem,
@@ -25,13 +25,13 @@ from stream.runtime.commands.inspection import (
     unsealed,
 )
 from stream.runtime.commands.status import events_topic, stored_in
-from stream.runtime.house import House
+from stream.runtime.pipeline import Pipeline
 
 REPORT_EVERY = 100
 """Records between two moves of the progress."""
 
 
-def verify(house: House, *, partition: int | None, offset: int | None, as_json: bool) -> None:
+def verify(pipeline: Pipeline, *, partition: int | None, offset: int | None, as_json: bool) -> None:
     """Replay from every snapshot to the committed offset and compare; a worker may run meanwhile.
 
     Call it under the pipeline's hash seed.
@@ -41,25 +41,25 @@ def verify(house: House, *, partition: int | None, offset: int | None, as_json: 
         Misconfigured: what was committed is of another recipe than this configuration's.
         Retryable: log or store is away.
     """
-    keys = existing_keys(house)
-    recipe = preparation.make_recipe(house.settings)
+    keys = existing_keys(pipeline)
+    recipe = preparation.make_recipe(pipeline.settings)
     with ExitStack() as stack:
-        topics = stack.enter_context(closing(house.topics()))
-        events = events_topic(topics.describe(), house)
+        topics = stack.enter_context(closing(pipeline.topics()))
+        events = events_topic(topics.describe(), pipeline)
         partitions = range(events.partitions)
         if partition is not None:
             if partition not in partitions:
                 raise Usage(f"--partition {partition}: {events.name} has {events.partitions}")
             partitions = range(partition, partition + 1)
-        store = stack.enter_context(closing(house.snapshots()))
-        reader = stack.enter_context(closing(house.reader()))
-        every = stored(house, store, partitions, offset=offset)
+        store = stack.enter_context(closing(pipeline.snapshots()))
+        reader = stack.enter_context(closing(pipeline.reader()))
+        every = stored(pipeline, store, partitions, offset=offset)
         # In this order: a snapshot is only taken of what was committed before.
         committed = reader.committed()
-        verifier = _Verifier(house, recipe, events, store, reader, keys)
+        verifier = _Verifier(pipeline, recipe, events, store, reader, keys)
         total = sum(max(0, _offset(committed, f.partition) - f.next_offset) for f in every)
         found = []
-        with screen.Progress("records replayed", total=total, clock=house.clock()) as progress:
+        with screen.Progress("records replayed", total=total, clock=pipeline.clock()) as progress:
             for each in every:
                 verified = verifier.verified(
                     each, committed=committed.get(each.partition), progress=progress
@@ -73,7 +73,7 @@ def verify(house: House, *, partition: int | None, offset: int | None, as_json: 
     if as_json:
         names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "skipped",
                  "replayed", "first_difference")  # fmt: skip
-        say_json(house, found, names)
+        say_json(pipeline, found, names)
     _conclude(found, as_json=as_json)
 
 
@@ -117,7 +117,7 @@ class _Verifier:
         proved: partition -> the metadata at the offsets that replays reached and found right.
     """
 
-    house: House
+    pipeline: Pipeline
     recipe: Recipe
     events: TopicInfo
     store: SnapshotStore
@@ -143,7 +143,7 @@ class _Verifier:
             )
         opened, payload = unsealed(found, self.store, self.keys)
         if opened.header is None:
-            there = {s.next_offset for s in stored_in(self.house, self.store, found.partition)}
+            there = {s.next_offset for s in stored_in(self.pipeline, self.store, found.partition)}
             return opened if found.next_offset in there else None
         header = opened.header
         problem = self._header_problem(header, found, committed=committed)
@@ -197,7 +197,7 @@ class _Verifier:
         try:
             # Over each newer snapshot: so a difference is known to lie between two of them.
             for offset, expected in sorted((proved | {committed.offset: known}).items()):
-                agreed = task.next_offset, task.freeze()
+                agreed = task.next_offset, task.keep_copy()
                 self._replay(task, offset, progress)
                 reached = task.metadata()
                 if (reached.n, reached.digest) != (expected.n, expected.digest):

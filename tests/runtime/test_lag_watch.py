@@ -10,8 +10,8 @@ import pytest
 from stream.core.event import Channel, Record
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Bounds, Committed
-from stream.runtime.standing import Standing, standings
-from stream.runtime.supervision.lookout import Blind, ReaderLookout, Seen
+from stream.runtime.lag import Standing, standings
+from stream.runtime.supervision.lag_watch import Blind, ReaderLookout, Seen
 
 PAUSED = "v1;n=3;h=0123456789abcdef;f=0123abcd;g=0;l=3;p=1"
 

@@ -18,8 +18,8 @@ from typing import cast
 import msgspec
 
 from stream.errors import ExitCode, Usage
-from stream.runtime.house import House
-from stream.telemetry import Event, Metric
+from stream.runtime.pipeline import Pipeline
+from stream.telemetry import LogEvent, Metric
 
 DRAIN_S = 25.0
 """From the word to stop to the end: less than the 30 s that service managers wait by default."""
@@ -31,7 +31,7 @@ ORPHAN_GRACE_S = 5.0
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One event of a worker's, as its supervisor gets it."""
 
-    event: Event
+    event: LogEvent
     partitions: tuple[int, ...] = ()
     replayed: int = 0
 
@@ -43,17 +43,26 @@ class Reporter:
         self._line = line
         self._encode = msgspec.json.Encoder().encode
 
-    def __call__(self, event: Event, fields: Mapping[str, object]) -> None:
+    def __call__(self, event: LogEvent, fields: Mapping[str, object]) -> None:
         """Report the event, if the supervisor wants it."""
         match event:
-            case Event.WORKER_STARTED:
+            case LogEvent.WORKER_STARTED:
                 report = Report(event=event)
-            case Event.PARTITIONS_ASSIGNED | Event.PARTITIONS_REVOKED | Event.PARTITIONS_WAITING:
+            case (
+                LogEvent.PARTITIONS_ASSIGNED
+                | LogEvent.PARTITIONS_REVOKED
+                | LogEvent.PARTITIONS_WAITING
+            ):
                 partitions = cast("Iterable[int]", fields["partitions"])
                 report = Report(event=event, partitions=tuple(sorted(partitions)))
-            case Event.TASK_FRESH | Event.TASK_RESTORED | Event.TASK_KEPT | Event.PARTITION_PAUSED:
+            case (
+                LogEvent.TASK_FRESH
+                | LogEvent.TASK_RESTORED
+                | LogEvent.TASK_KEPT
+                | LogEvent.PARTITION_PAUSED
+            ):
                 report = Report(event=event, partitions=(cast("int", fields["partition"]),))
-            case Event.PROGRESS:
+            case LogEvent.PROGRESS:
                 replayed = cast("int", fields.get(Metric.REPLAYED.value, 0))
                 report = Report(event=event, replayed=replayed)
             case _:
@@ -65,7 +74,7 @@ class Reporter:
             return
 
 
-def obey(house: House, descriptor: int) -> None:
+def obey(pipeline: Pipeline, descriptor: int) -> None:
     """Stop when the line ends, and report on it from now on. Raises: Usage: there is none."""
     try:
         line = socket.socket(fileno=descriptor)
@@ -77,20 +86,22 @@ def obey(house: House, descriptor: int) -> None:
     line.set_inheritable(False)
     # So that a supervisor can ask a stuck worker where it is. Frames only: no values, no secrets.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    house.telemetry.always = {"worker": house.settings.worker.instance}
-    house.telemetry.listener = Reporter(line)
-    threading.Thread(target=_heed, args=(house, line), name="supervisor", daemon=True).start()
+    pipeline.telemetry.always = {"worker": pipeline.settings.worker.instance}
+    pipeline.telemetry.listener = Reporter(line)
+    threading.Thread(target=_heed, args=(pipeline, line), name="supervisor", daemon=True).start()
 
 
-def _heed(house: House, line: socket.socket) -> None:
+def _heed(pipeline: Pipeline, line: socket.socket) -> None:
     try:
         while line.recv(1):
             continue
     except ConnectionError:
         pass  # it died with reports of ours unread
-    house.stopping.set()
+    pipeline.stopping.set()
     if not threading.Event().wait(DRAIN_S + ORPHAN_GRACE_S):
-        house.telemetry.say(
-            Event.CALL_HUNG, level=logging.ERROR, why="it did not stop in time, nor its supervisor"
+        pipeline.telemetry.say(
+            LogEvent.CALL_HUNG,
+            level=logging.ERROR,
+            why="it did not stop in time, nor its supervisor",
         )
         os._exit(ExitCode.INTERNAL)

@@ -6,7 +6,7 @@ Each worker for itself cannot know: a partition may just be on its way to it fro
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from stream.runtime.standing import Standing
+from stream.runtime.lag import Standing
 
 
 @dataclass(frozen=True, slots=True)
