@@ -32,6 +32,8 @@ class FusedForest:
         is_untouched: as `FusedTree` says.
     """
 
+    path = "each tree's votes are counted once"
+
     def __init__(self, model: Any, *, is_untouched: bool = False) -> None:
         self._forest = model
         self._fused = partial(FusedTree, is_untouched=is_untouched)

@@ -56,6 +56,8 @@ class FusedLinear:
         model: a linear model that learns by plain gradient descent.
     """
 
+    path = "the scaler and the linear model are one loop"
+
     def __init__(self, scaler: Any, model: Any) -> None:
         known = _scaler(scaler)
         assert known is not None, "is_fused_linear was asked"  # noqa: S101

@@ -29,7 +29,8 @@ _LEAVES = (LeafNaiveBayesAdaptive, RandomLeafNaiveBayesAdaptive)
 
 def is_fused_tree(model: Any) -> bool:
     """Whether `FusedTree` is for it."""
-    return type(model) is tree.HoeffdingTreeClassifier and is_compared()
+    is_adaptive = type(model) is tree.HoeffdingTreeClassifier and model.leaf_prediction == "nba"
+    return bool(is_adaptive and is_compared())
 
 
 class _Answer(NamedTuple):
@@ -56,6 +57,8 @@ class FusedTree:
         is_untouched: nobody writes into the features once the tree was asked about them. Else it
             keeps a copy, to know them again.
     """
+
+    path = "a tree's votes are counted once"
 
     def __init__(self, model: Any, *, is_untouched: bool = False) -> None:
         self._tree = model

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from river import base, compose
+from river.__version__ import __version__ as river_version
 
 from stream.core import fused, purity, steps
 from stream.core.fused_forest import FusedForest, is_fused_forest
@@ -27,7 +28,7 @@ class Unrolled:
         before: as `unrolled` says.
     """
 
-    __slots__ = ("learn_one", "predict_one", "predict_proba_one", "score_one", "settle")
+    __slots__ = ("learn_one", "path", "predict_one", "predict_proba_one", "score_one", "settle")
 
     def __init__(self, pipeline: compose.Pipeline, before: tuple[Any, ...] = ()) -> None:
         *first, last = pipeline.steps.values()
@@ -40,10 +41,15 @@ class Unrolled:
         self.predict_proba_one = _after(transforms, getattr(end, "predict_proba_one", None))
         self.score_one = _after(transforms, getattr(end, "score_one", None))
         self.settle: Callable[[], None] = settler(end)
+        self.path = "the pipeline's steps are called directly"
+        if not isinstance(end, base.Base):
+            self.path += f", {end.path}"
 
 
 def unrolled(model: Any, before: tuple[Any, ...] = ()) -> Any:
     """`model`, or its methods without what a pipeline, or trees' further counts of votes, cost.
+
+    A wrapper may bring `over`: its methods, over those of its `classifier` that were found so.
 
     Args:
         model: river's estimator.
@@ -51,11 +57,24 @@ def unrolled(model: Any, before: tuple[Any, ...] = ()) -> Any:
     """
     if is_plain(model):
         return Unrolled(model, before)
+    if fused.brings(model, "over"):  # a wrapper of ours, with what it is around unrolled
+        inner = unrolled(model.classifier, before)
+        return model if inner is model.classifier else model.over(inner)
     if is_fused_forest(model):
         return FusedForest(model, is_untouched=all(map(purity.is_pure, before)))
     if is_fused_tree(model):
         return FusedTree(model, is_untouched=all(map(purity.is_pure, before)))
     return model
+
+
+def path(model: Any) -> str:
+    """How a fold calls a model, for people: in a quicker way than river's own, or why not."""
+    if not fused.is_compared():
+        return f"river's own methods: river {river_version} was not compared with a quicker way"
+    methods = unrolled(model)
+    if methods is model:
+        return f"river's own methods: nothing quicker is known for {type(model).__name__}"
+    return str(methods.path)
 
 
 def settler(methods: Any) -> Callable[[], None]:

@@ -15,6 +15,7 @@ from stream.core.event import Kind
 from stream.core.recipe import Recipe, source_digest, versions
 from stream.core.spec import ModelSpec
 from stream.core.state import beginning
+from stream.core.unrolled import path
 from stream.errors import Misconfigured
 
 DetectorKind = Literal["classifier", "regressor", "anomaly"]
@@ -37,6 +38,11 @@ class Prepared:
     recipe: Recipe
     model: base.Estimator
     kind: Kind
+
+    @property
+    def path(self) -> str:
+        """How the fold calls the model: in a quicker way than river's own, or why not."""
+        return path(self.model)
 
 
 def make_recipe(settings: Settings) -> Recipe:

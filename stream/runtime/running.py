@@ -51,6 +51,7 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
             client=settings.kafka.client,
             guarantee=settings.delivery.guarantee,
             fingerprint=recipe.fingerprint(),
+            path=prepared.path,
         )
         pipeline.end_patience()
         process.collect_rarely()

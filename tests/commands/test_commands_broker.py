@@ -65,6 +65,7 @@ def test_a_sound_pipeline_on_real_servers_is_ok(servers: Project) -> None:
     assert (done.code, done.err) == (0, ""), done
     assert "ok permissions: nothing is denied" in done.out
     assert "ok model: predicts and learns the first event of the log" in done.out
+    assert "ok model: the pipeline's steps are called directly" in done.out
 
 
 def test_a_compacted_events_topic_is_a_problem(

@@ -95,6 +95,7 @@ def _build(pipeline: Pipeline, findings: Findings) -> Prepared:
             f"({error}); use a module's functions, not lambdas, and keep files and locks out"
         ) from error
     findings.ok(f"model: {recipe.model.factory}, {prepared.kind}, recipe {recipe.fingerprint()}")
+    findings.ok(f"model: {prepared.path}")
     return prepared
 
 
