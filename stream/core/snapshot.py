@@ -270,18 +270,32 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_NUMBER = r"\d{1,18}"
 _METADATA = re.compile(
-    r"v1;n=(\d{1,18});h=([0-9a-f]{16});f=([0-9a-f]{8});g=(\d{1,18});l=(\d{1,18})(;p=1)?(?:;c=(\d{1,18}))?",
+    rf"v1;n=({_NUMBER});h=([0-9a-f]{{16}});f=([0-9a-f]{{8}});g=({_NUMBER});l=({_NUMBER})"
+    r"((?:;[a-z]+=[^;]*)*)",
     re.ASCII,
 )
+_CLOSED, _PAUSED = re.compile(_NUMBER, re.ASCII), re.compile("1")
 
 
 def parse_metadata(text: str) -> Metadata | None:
-    """The metadata of a committed offset; None if it is not ours (another tool's, or older)."""
+    """The metadata of a committed offset; None if it is not ours (another tool's, or older).
+
+    Keys that are not known here are a later version's, and passed over.
+
+    >>> parse_metadata("v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2;j=7;c=5").closed_n
+    5
+    """
     match = _METADATA.fullmatch(text)
     if match is None:
         return None
-    n, digest, fingerprint, genesis, learned, paused, closed_n = match.groups()
+    n, digest, fingerprint, genesis, learned, rest = match.groups()
+    more = dict(each.split("=", 1) for each in rest.split(";")[1:])
+    closed_n, paused = more.get("c"), more.get("p")
+    for value, form in ((closed_n, _CLOSED), (paused, _PAUSED)):
+        if value is not None and form.fullmatch(value) is None:
+            return None
     return Metadata(
         n=int(n),
         digest=digest,

@@ -302,8 +302,23 @@ def test_foreign_metadata_are_none(text: str) -> None:
         "v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2\n",
         " v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2",
         f"v1;n={'9' * 19};h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2",
+        "v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2;c=x",
+        "v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2;p=0",
+        "v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2;later",
     ],
 )
 def test_nearly_ours_is_not_ours(text: str) -> None:
     """The line is read exactly or not at all."""
     assert parse_metadata(text) is None
+
+
+@pytest.mark.parametrize("more", ["", ";p=1", ";c=7", ";p=1;c=7"])
+@pytest.mark.parametrize("later", [";j=4", ";r=2;x=", ";somewhere=a/b,c:9"])
+def test_a_later_versions_keys_are_passed_over(more: str, later: str) -> None:
+    """Wherever they stand: in a mixed group nobody takes them for damage."""
+    ours = "v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2"
+
+    known = parse_metadata(ours + more)
+
+    assert known is not None
+    assert parse_metadata(ours + later + more) == parse_metadata(ours + more + later) == known
