@@ -6,7 +6,7 @@ and the event is learned all the same. What a model's own code raises passes thr
 
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,7 +35,17 @@ class NoAnswer(Exception):
     """What a model gave is nothing that could be published; the text says what it was."""
 
 
-Predict = Callable[[dict[str, Feature]], Prediction]
+class Answering(NamedTuple):
+    """How a model is asked, and what becomes of its answer.
+
+    Attributes:
+        ask: calls the model, and does nothing else: whatever it raises, the model raised.
+        read: makes of an answer what can be published. Raises: NoAnswer; all else is our mistake.
+    """
+
+    ask: Callable[[dict[str, Feature]], Any]
+    read: Callable[[Any], Prediction]
+
 
 _BINARY_N = 2  # classes; to compare two takes a third of what `max` with a key does
 
@@ -46,26 +56,25 @@ _NOT_AN_ANSWER = (TypeError, ValueError, ArithmeticError, AttributeError)
 """What looking at an answer of another form than river's raises."""
 
 
-def predictor(model: base.Estimator, methods: Any, kind: Kind) -> Predict:
+def answering(model: base.Estimator, methods: Any, kind: Kind) -> Answering:
     """Ask a model in the way that its kind is asked.
 
     Args:
         model: as it was built; it says what it can do.
         methods: what is called: the model itself, or what does the same faster.
         kind: what it does.
-
-    Returns: a function that raises NoAnswer, or whatever the model raises.
     """
     if kind is Kind.ANOMALY:
-        return _scorer(methods)
+        return Answering(methods.score_one, _read_score)
     if kind is Kind.REGRESSION:
-        return _regressor(methods)
+        return Answering(methods.predict_one, _read_value)
     final = last_step(model)
     if not _knows_probabilities(final):
-        return _classifier_without_probabilities(methods)
+        return Answering(methods.predict_one, _read_class)
     if type(final).predict_one is base.Classifier.predict_one:
-        return _classifier_by_arg_max(methods)
-    return _classifier(methods)
+        return Answering(methods.predict_proba_one, _read_likeliest)
+    predict_one, predict_proba_one = methods.predict_one, methods.predict_proba_one
+    return Answering(lambda x: (predict_one(x), predict_proba_one(x)), _read_both)
 
 
 def signal_of(prediction: Prediction, kind: Kind) -> float | None:
@@ -104,81 +113,50 @@ def _knows_probabilities(final: Any) -> bool:
     return not isinstance(inner, base.Classifier) or _knows_probabilities(inner)
 
 
-def _scorer(model: Any) -> Predict:
-    score_one = model.score_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        score = score_one(features)
-        if type(score) is not float or not isfinite(score):
-            score = _number(score, "score")
-        return Prediction(None, None, score)
-
-    return predict
+def _read_score(score: Any) -> Prediction:
+    if type(score) is not float or not isfinite(score):
+        score = _number(score, "score")
+    return Prediction(None, None, score)
 
 
-def _regressor(model: Any) -> Predict:
-    predict_one = model.predict_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        value = predict_one(features)
-        if type(value) is not float or not isfinite(value):
-            value = _number(value, "prediction")
-        return Prediction(value)
-
-    return predict
+def _read_value(value: Any) -> Prediction:
+    if type(value) is not float or not isfinite(value):
+        value = _number(value, "prediction")
+    return Prediction(value)
 
 
-def _classifier_by_arg_max(model: Any) -> Predict:
-    predict_proba_one = model.predict_proba_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        probabilities = predict_proba_one(features)
-        try:
-            if not probabilities:
-                return Prediction(None, probabilities)
-            # From here on river's own `Classifier.predict_one`, which would compute them once more.
-            if len(probabilities) == _BINARY_N:
-                (one, p), (other, q) = probabilities.items()
-                likeliest, total = (other if q > p else one), p + q
-            else:
-                likeliest, total = (
-                    max(probabilities, key=probabilities.get),
-                    sum(probabilities.values()),
-                )
-            is_known = isfinite(total)
-        except _NOT_AN_ANSWER:
-            is_known = False
-        if not is_known:
-            raise NoAnswer(_about(probabilities))
-        return Prediction(likeliest, probabilities)
-
-    return predict
+def _read_likeliest(probabilities: Any) -> Prediction:
+    """As river's own `Classifier.predict_one` does, which would compute them once more."""
+    try:
+        if not probabilities:
+            return Prediction(None, probabilities)
+        if len(probabilities) == _BINARY_N:
+            (one, p), (other, q) = probabilities.items()
+            likeliest, total = (other if q > p else one), p + q
+        else:
+            likeliest = max(probabilities, key=probabilities.get)
+            total = sum(probabilities.values())
+        is_known = isfinite(total)
+    except _NOT_AN_ANSWER:
+        is_known = False
+    if not is_known:
+        raise NoAnswer(_about(probabilities))
+    return Prediction(likeliest, probabilities)
 
 
-def _classifier(model: Any) -> Predict:
-    predict_one, predict_proba_one = model.predict_one, model.predict_proba_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        value = predict_one(features)
-        probabilities = predict_proba_one(features)
-        try:
-            is_known = not probabilities or isfinite(sum(probabilities.values()))
-        except _NOT_AN_ANSWER:
-            is_known = False
-        if not is_known:
-            raise NoAnswer(_about(probabilities))
-        return Prediction(_named(value), probabilities)
-
-    return predict
+def _read_both(answer: tuple[Any, Any]) -> Prediction:
+    value, probabilities = answer
+    try:
+        is_known = not probabilities or isfinite(sum(probabilities.values()))
+    except _NOT_AN_ANSWER:
+        is_known = False
+    if not is_known:
+        raise NoAnswer(_about(probabilities))
+    return Prediction(_named(value), probabilities)
 
 
-def _classifier_without_probabilities(model: Any) -> Predict:
-    predict_one = model.predict_one
-
-    def predict(features: dict[str, Feature]) -> Prediction:
-        return Prediction(_named(predict_one(features)))
-
-    return predict
+def _read_class(value: Any) -> Prediction:
+    return Prediction(_named(value))
 
 
 def _number(value: Any, what: str) -> Any:

@@ -65,6 +65,14 @@ _FITS: Final = {
 }
 
 
+class DetectorRaised(Exception):
+    """River's detector raised; river's parts in Rust panic with what is no Exception."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Alert(msgspec.Struct, frozen=True):
     """What a detector found at one event.
 
@@ -107,21 +115,24 @@ class Detector:
         self._zone: tuple[int, float] | None = None  # _n and _total before the warning
 
     def update(self, value: float) -> Alert | None:
-        """Feed the detector one value; the alert that it gave, if any. Raises nothing."""
+        """Feed the detector one value; the alert that it gave, if any. Raises: DetectorRaised."""
         if not MAGNITUDE_MIN <= value <= MAGNITUDE_MAX:
             self.skipped_n += 1
             return None
         detector = self._detector
-        detector.update(value)
+        try:
+            detector.update(value)
+        except BaseException as error:
+            raise DetectorRaised(error) from error
         self._n += 1
         self._total += value
         self._recent.append(value)
         return self._drift() if detector.drift_detected else None
 
     def _drift(self) -> Alert:
-        alarm = Alert("drift", self.spec, *self._means())
+        alert = Alert("drift", self.spec, *self._means())
         self._forget()
-        return alarm
+        return alert
 
     def _means(self) -> tuple[float | None, float | None]:
         """The mean before and after the change.
@@ -155,7 +166,11 @@ class _Binary(Detector):
             self.skipped_n += 1
             return None
         detector = self._detector
-        detector.update(_FED[self.spec.type](value) if self._translated else value)
+        fed = _FED[self.spec.type](value) if self._translated else value
+        try:
+            detector.update(fed)
+        except BaseException as error:
+            raise DetectorRaised(error) from error
         self._n += 1
         self._total += value
         self._recent.append(value)

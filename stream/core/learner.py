@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from river import active, base, model_selection
 
 from stream.core import fused, pickling
-from stream.core.answers import Predict, is_of_sklearn, last_step, predictor
+from stream.core.answers import Prediction, answering, is_of_sklearn, last_step
 from stream.core.event import Feature, Kind
 from stream.core.purity import OnOwnCopy, is_pure
 from stream.core.spec import ModelSpec
@@ -111,14 +111,20 @@ class Methods(NamedTuple):
     """What a fold calls for each event; bound to one very model.
 
     Attributes:
-        predict: before it learns.
+        ask: before it learns.
+        read: makes of what it answers a prediction. Raises: NoAnswer.
         learn: teaches; an anomaly detector's ignores the label.
         settle: to be called before anybody looks at the model, pickles it, or asks it himself.
     """
 
-    predict: Predict
+    ask: Callable[[dict[str, Feature]], Any]
+    read: Callable[[Any], Prediction]
     learn: Learn
     settle: Callable[[], None]
+
+    def predict(self, features: dict[str, Feature]) -> Prediction:
+        """Ask, and read the answer. Raises: NoAnswer, or whatever the model raises."""
+        return self.read(self.ask(features))
 
 
 def methods_of(model: base.Estimator, kind: Kind) -> Methods:
@@ -127,7 +133,7 @@ def methods_of(model: base.Estimator, kind: Kind) -> Methods:
     settle = settler(methods)
     if not is_pure(model):
         methods = OnOwnCopy(methods)
-    return Methods(predictor(model, methods, kind), _learner(methods, kind), settle)
+    return Methods(*answering(model, methods, kind), _learner(methods, kind), settle)
 
 
 def _learner(methods: Any, kind: Kind) -> Learn:

@@ -15,6 +15,7 @@ from stream.core.alerts import Alerts
 from stream.core.answers import NoAnswer, Prediction, signal_of
 from stream.core.checks import one_line
 from stream.core.codec import Codec
+from stream.core.detectors import DetectorRaised
 from stream.core.event import Channel, Feature, Kind, Output, Reason, Record, Rejection
 from stream.core.learner import kind_of, methods_of
 from stream.core.recipe import Recipe
@@ -86,7 +87,7 @@ class Task:
         # With `positive` all labels are true or false by now, as they are for models of no more.
         self._names_classes = self.kind is Kind.MULTICLASS and self.recipe.shape.positive is None
         self._admission = Admission(state, self.recipe.limits)
-        self._answer, self._learn, self._settle = methods_of(state.model, self.kind)
+        self._answer, self._read, self._learn, self._settle = methods_of(state.model, self.kind)
         self._predict = self._answer if state.is_ready else self._ask
         self._watch: Watch | None = None
         self._watched_n = 0
@@ -97,7 +98,7 @@ class Task:
         """First offset not yet folded in."""
         return self.state.next_offset
 
-    def step(self, record: Record) -> list[Output]:  # noqa: C901, PLR0911, PLR0912  # calls cost
+    def step(self, record: Record) -> list[Output]:  # noqa: C901, PLR0911, PLR0912, PLR0915
         """Fold one record in; its outcome (one prediction or quarantined record) and its alerts.
 
         An event on which the model raises is quarantined, and the state is as if it had never been.
@@ -123,17 +124,17 @@ class Task:
         if not state.names.issuperset(features) and (misfit := self._admission.misfit(features)):
             return self._refuse(record, misfit)
         fault: str | None = None
-        # Each `try` holds what calls a model or a detector, nothing of ours: our own mistakes end
-        # the process. Whatever a model raises is about the event: river's parts in Rust (ADWIN and
-        # others) panic with what is no Exception.
+        # Only calls into the model are guarded: our own mistakes end the process. Whatever a model
+        # raises is about the event: river's parts in Rust panic with what is no Exception.
         try:
-            prediction = self._predict(features)
+            answer = self._predict(features)
         except NoAnswer as gap:
-            prediction, fault = self._unknown(gap)
+            answer, fault = None, one_line(str(gap))
         except BaseException as raised:  # noqa: BLE001
             return self._fail(record, features, raised, at="asking")
         # Written before learning: a model may have given out an object that it goes on using.
         try:
+            prediction = self._read(answer) if fault is None else Prediction(fault=fault)
             value = self._write(record, event, prediction, learned)
         except NoAnswer as gap:
             prediction, fault = self._unknown(gap)
@@ -150,8 +151,8 @@ class Task:
                 error = self._score(prediction.value, label)
         try:
             alerts = state.detectors.update(error, signal, label, features)
-        except BaseException as raised:  # noqa: BLE001
-            return self._fail(record, features, raised, at="detecting")
+        except DetectorRaised as raised:
+            return self._fail(record, features, raised.error, at="detecting")
         published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, key, value)]
         if headers and self._travelling:
             published[0] = outputs.with_headers(published[0], record, self._travelling)
@@ -171,20 +172,21 @@ class Task:
             self.keep_copy()
         return published
 
-    def _ask(self, features: dict[str, Feature]) -> Prediction:
+    def _ask(self, features: dict[str, Feature]) -> Any:
         """As `_answer`, of a model that may not be ready to; once it was, nobody asks this way."""
         try:
-            prediction = self._answer(features)
-        except (NoAnswer, *_CRASHES):
+            answer = self._answer(features)
+        except _CRASHES:
             raise
         except BaseException as raised:
             raise NoAnswer(outputs.text_of(raised)) from raised
+        self._read(answer)
         if self.state.learned:
             self.state.is_ready = True
             self._predict = self._answer
-        return prediction
+        return answer
 
-    def _watch_and_ask(self, features: dict[str, Feature]) -> Prediction:
+    def _watch_and_ask(self, features: dict[str, Feature]) -> Any:
         """As `_answer`, while events fail: what asking may change is looked at before."""
         self._watched_n -= 1
         if not self._watched_n or not self._watched().look():

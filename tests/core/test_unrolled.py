@@ -150,7 +150,8 @@ def _by_river(model: Any) -> list[Any]:
 
 def _by_us(model: Any) -> list[Any]:
     kind = kind_of(model)
-    predict, learn, settle = methods_of(model, kind)
+    _, _, learn, settle = methods = methods_of(model, kind)
+    predict = methods.predict
     found: list[Any] = []
     for x, y in _events():
         prediction = predict(x)

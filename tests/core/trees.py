@@ -87,7 +87,8 @@ def follow(
         rng: draws what is left out.
         has_sizes: their states cannot be compared: they hold sizes in bytes of this very process.
     """
-    predict, learn, _ = methods_of(mine, kind_of(mine))
+    _, _, learn, _ = methods = methods_of(mine, kind_of(mine))
+    predict = methods.predict
     for n, (x, y) in enumerate(events, 1):
         if rng.random() < 0.9:
             expected = rivers.predict_proba_one(x)
