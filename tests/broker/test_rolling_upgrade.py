@@ -20,7 +20,7 @@ from tests.end_to_end.outside import REPOSITORY, Pipeline, until, without_place
 
 pytestmark = pytest.mark.broker
 
-EARLIER = "1bb43171f57c362947fa17c008c9074ff01fb8be"
+EARLIER = "0b66cf6ab6516d03278cc3c0df31506b7ac523cb"
 """The commit to upgrade from: the last release, or one that folds as we do (`recipe.FOLD`)."""
 
 PARTITIONS = 4
@@ -48,7 +48,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = [sys.executable, "-c", code]
     answer = subprocess.run(asked, env=environment, cwd=folder, capture_output=True, check=True)
     assert Path(answer.stdout.decode().strip()) == folder / "stream" / "core"
-    assert not (folder / "stream" / "core" / "set_order.py").exists()
+    assert "class Answering" not in (folder / "stream" / "core" / "answers.py").read_text()
     return folder
 
 
