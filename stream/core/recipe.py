@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from river.__version__ import __version__ as river_version
 
+from stream.core.probe import math_digest
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 
 FOLD = 2
@@ -30,6 +31,7 @@ def versions(*, has_sklearn: bool = False) -> dict[str, str]:
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "numpy": np.__version__,
         "machine": platform.machine(),
+        "machine's math": math_digest(),
     }
 
 
