@@ -20,7 +20,7 @@ from tests.end_to_end.outside import REPOSITORY, Pipeline, until, without_place
 
 pytestmark = pytest.mark.broker
 
-EARLIER = "0b66cf6ab6516d03278cc3c0df31506b7ac523cb"
+EARLIER = "a2072b789f88ac9c352bc00c5b655cbb14de92e6"
 """The commit to upgrade from: the last release, or one that folds as we do (`recipe.FOLD`)."""
 
 PARTITIONS = 4
