@@ -74,6 +74,7 @@ class Range:
         return batch
 
     def _begin(self) -> None:
+        """Make sure that the log still holds the first offset. Raises: LogLost."""
         start = self._source.bounds(self.channel, self.partition).start
         if self.position < start:
             raise LogLost(

@@ -18,6 +18,7 @@ ALL = [
 ]
 FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 400
+UNEXPLAINED_LINES_MAX = 8
 
 
 def _functions(path: Path) -> Iterator[ast.FunctionDef]:
@@ -60,6 +61,21 @@ def test_every_test_says_its_rule() -> None:
         for path in (REPOSITORY / "tests").rglob("test_*.py")
         for f in _functions(path)
         if f.name.startswith("test_") and ast.get_docstring(f) is None
+    ]
+
+    assert silent == []
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_every_longer_private_function_says_what_it_does(path: Path) -> None:
+    """A private function of nine lines or more has a docstring; dunders explain themselves."""
+    silent = [
+        f"{f.lineno}: {f.name}"
+        for f in _functions(path)
+        if f.name.startswith("_")
+        and not f.name.startswith("__")
+        and _body_lines(f) > UNEXPLAINED_LINES_MAX
+        and ast.get_docstring(f) is None
     ]
 
     assert silent == []

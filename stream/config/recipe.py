@@ -74,6 +74,7 @@ EXAMPLE_FACTORY = "stream.models:logistic_regression"
 
 
 def _factory(value: str) -> str:
+    """Check that a value reads `module:callable`; the error proposes the right spelling."""
     module, colon, name = value.partition(":")
     dotted = [*module.split("."), *name.split(".")]
     if colon and all(part.isidentifier() for part in dotted):

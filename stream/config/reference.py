@@ -35,6 +35,7 @@ def keys() -> Iterator[tuple[str, FieldInfo]]:
 
 
 def _default(info: FieldInfo) -> str:
+    """A setting's default as the reference shows it: its text in code style, or "required"."""
     extra = info.json_schema_extra
     if isinstance(extra, dict) and "shown" in extra:
         return str(extra["shown"])

@@ -66,6 +66,7 @@ class Kafka(Section):
     @field_validator("path")
     @classmethod
     def _path_if_embedded(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Require a file for the embedded client, and refuse one for every other client."""
         if "client" not in info.data:
             return value
         if info.data["client"] == "embedded":

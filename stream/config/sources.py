@@ -69,6 +69,7 @@ def _laid(path: Path, environ: Mapping[str, str]) -> "_Source":
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    """Read the configuration file. Raises: Misconfigured: it cannot be read or parsed."""
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:

@@ -84,6 +84,7 @@ class Admission:
         return closed_n is not None and self._state.n >= closed_n
 
     def _leave_out(self, features: dict[str, Feature], new: Sequence[str]) -> Rejection | None:
+        """Take the new names out of an event; an event with no other name is refused."""
         if len(new) == len(features):
             detail = f'{OVER}, which lets no new name in, and none of these is known: "{new[0]}"'
             return Rejection(Reason.TOO_MANY_FEATURES, one_line(detail))

@@ -145,6 +145,7 @@ def _read_likeliest(probabilities: Any) -> Prediction:
 
 
 def _read_both(answer: tuple[Any, Any]) -> Prediction:
+    """Turn a class and its probabilities into a prediction. Raises: NoAnswer."""
     value, probabilities = answer
     try:
         is_known = not probabilities or isfinite(sum(probabilities.values()))

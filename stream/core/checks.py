@@ -62,6 +62,7 @@ class Checks:
             event.label = is_positive(event.label, self._shape.positive)
 
     def _document(self, value: bytes | None) -> dict[str, Any]:
+        """Parse a value into a JSON object, or refuse it with the first reason that applies."""
         if value is None:
             _refuse(Reason.NOT_JSON, "no value (a tombstone)")
         if not value:
@@ -87,6 +88,7 @@ class Checks:
         return document
 
     def _event(self, document: dict[str, Any]) -> Event:
+        """Turn a JSON object into an event, or refuse it with the first reason that applies."""
         shape = self._shape
         if shape.flat:
             features = {
@@ -114,6 +116,7 @@ class Checks:
         return Event(features=features, id=event_id, label=label)
 
     def _features(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Find the object that holds the features, and refuse fields that nobody expects."""
         shape = self._shape
         if shape.extra == "refuse":
             for field in document:
@@ -135,6 +138,7 @@ class Checks:
         self._scalar(value, f'feature "{name}"', Reason.BAD_FEATURE)
 
     def _id(self, value: Any) -> None:
+        """Refuse an id that is neither a string nor an integer of at most 64 bits."""
         what = f'"{self._shape.id}"'
         if value is None:
             return
@@ -147,6 +151,7 @@ class Checks:
             self._text(value, what, Reason.BAD_ID)
 
     def _label(self, label: Any) -> None:
+        """Refuse a label that a model of this kind cannot learn from."""
         self._scalar(label, "the label", Reason.BAD_LABEL)
         if self.has_positive or self._kind is Kind.ANOMALY:
             return
@@ -162,6 +167,7 @@ class Checks:
             _refuse(Reason.BAD_LABEL, "the label is a fraction, not a string, bool or integer")
 
     def _scalar(self, value: Any, what: str, reason: Reason) -> None:
+        """Refuse a value that is no bool, no finite number and no string within the limits."""
         if isinstance(value, bool):
             return
         if isinstance(value, int | float):

@@ -119,6 +119,7 @@ class FusedLinear:
             weights[column] = weight
 
     def _learn_apart(self, features: Features, label: Any) -> None:
+        """Learn step by step; once enough events in turn have the same names, go over to a row."""
         self._leave()
         scaled = self._learn_and_transform(features)
         self._learn_scaled(scaled, label)
@@ -129,6 +130,7 @@ class FusedLinear:
             self._enter(features)
 
     def _enter(self, features: Features) -> None:
+        """Move what is known of these features into a row, unless they do not fit one."""
         self._same_n = 0
         words = [name for name, value in features.items() if type(value) is str]
         numbers = [name for name in features if name not in words]

@@ -78,6 +78,7 @@ class OnOwnCopy:
 
 
 def _is_pure(part: Any, seen: set[int]) -> bool:
+    """Look at a part and at everything it was made of; `seen` ends circles."""
     cls: Any = type(part)
     if cls in _ATOMS or id(part) in seen:
         return True

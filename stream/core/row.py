@@ -134,6 +134,7 @@ _DESCENDING_PENALIZED = {
 
 @lru_cache(KINDS_MAX)
 def _maker(kinds: str, *, is_penalized: bool) -> Callable[..., tuple[Any, ...]]:
+    """Write the code for rows of these kinds from the templates, and compile it."""
     numbers = [i for i, kind in enumerate(kinds) if kind == NUMBER]
     words = [i for i, kind in enumerate(kinds) if kind == WORD]
     names = {letter: _listed(letter, numbers) for letter in "nmvwsx"}

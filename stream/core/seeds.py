@@ -19,6 +19,7 @@ def unseeded(model: base.Estimator) -> list[str]:
 
 
 def _unseeded(part: Any, seen: set[int]) -> Iterator[str]:
+    """Look for parameters that are named like seeds and are None, in a part and all inside it."""
     if id(part) in seen:
         return
     seen.add(id(part))

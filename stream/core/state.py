@@ -107,6 +107,7 @@ class Beginning:
         self._refuse_what_no_snapshot_brings_back()
 
     def _refuse_what_no_snapshot_brings_back(self) -> None:
+        """Stop before the first event if the untrained state could never be restored."""
         if refused := self._allowed.refused:
             raise Misconfigured(
                 f"model.factory: the untrained model holds {', '.join(refused)}, which no snapshot "

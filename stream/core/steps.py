@@ -110,6 +110,7 @@ def _learner(part: Any, *, is_sure: bool) -> Transform:
 
 
 def _one_after_the_other(transforms: list[Transform]) -> Transform:
+    """Join transformers into one function that applies each to what the last one gave."""
     if len(transforms) == 1:
         return transforms[0]
 

@@ -80,6 +80,7 @@ class Task:
         self._write = outputs.prediction_writer(recipe.events_topic, partition, self.kind)
 
     def _bind(self, state: State) -> None:
+        """Go on with a state: look up once what each event will need of its model."""
         self.state = state
         self.kind: Kind = kind_of(state.model)
         self._unsupervised = self.kind is Kind.ANOMALY
@@ -240,6 +241,7 @@ class Task:
         return Prediction(fault=fault), fault
 
     def _score(self, prediction: Any, label: Any) -> float:
+        """Add a labelled event to the windowed score. Returns: the error, for the detectors."""
         state = self.state
         error: float
         if self._numeric:
@@ -264,6 +266,7 @@ class Task:
             self.state.closed_n = self.state.n
 
     def _refuse(self, record: Record, rejection: Rejection) -> list[Output]:
+        """Quarantine a record and count it; the digest moves on by the reason alone."""
         state, recipe = self.state, self.recipe
         refused = outputs.quarantined(
             record,

@@ -110,6 +110,7 @@ def _is_alone(scaler: Any, before: tuple[Any, ...]) -> bool:
 def _after(
     transforms: tuple[Callable[[Features], Features], ...], method: Callable[[Features], Any] | None
 ) -> Callable[[Features], Any] | None:
+    """A model's method, called with the features that the transformers before it give."""
     if method is None or not transforms:
         return method
 
@@ -122,6 +123,7 @@ def _after(
 
 
 def _learner(first: list[Any], end: Any, *, is_supervised: bool) -> Callable[..., None]:
+    """A whole pipeline's `learn_one`: the transformers in order, then the last step."""
     before = tuple(map(steps.learn_and_transform, first))
     learn_last: Callable[..., None] = fused.learner(end)
     if is_supervised and not before:

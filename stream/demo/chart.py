@@ -141,6 +141,7 @@ class Chart:
         self, x: float, y: float, text: str, *, anchor: str, colour: str = "var(--ink)",
         bold: bool = False,
     ) -> None:  # fmt: skip
+        """Add one piece of text at a place of the drawing."""
         weight = ' font-weight="700"' if bold else ""
         self._parts.append(
             f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{TICK_PX:g}" '

@@ -87,6 +87,7 @@ def run(
 
 
 def _checked(report: Path, events_n: int | None) -> int:
+    """Refuse what would fail after minutes of work. Returns: how many flights to feed."""
     if importlib.util.find_spec("jinja2") is None:
         raise Misconfigured(
             "the report needs jinja2: pip install '.[demo]' in the project's folder"
@@ -108,6 +109,7 @@ def _stage(
     open_reader: OpenReader,
     flights_n: int,
 ) -> Stage:
+    """Prepare both pipelines, their workers and the feed; at its end `stack` kills what runs."""
     actors = []
     for pipeline in (STEADY, VICTIM):
         config = write_config(pipeline, sandbox, folder)
@@ -189,6 +191,7 @@ def _verdict(actor: Actor, expected: Path) -> Verdict:
 
 
 def _summarise(screen: Screen, stage: Stage, verdicts: Sequence[Verdict]) -> None:
+    """Show what each pipeline published, compared with the undisturbed loop."""
     rows = []
     for actor, verdict in zip(stage.actors, verdicts, strict=True):
         rows.append([

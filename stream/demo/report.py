@@ -49,6 +49,7 @@ def render(stage: Stage, verdicts: Sequence[Verdict], *, took_s: float) -> str:
 
 
 def _row(actor: Actor, verdict: Verdict) -> dict[str, Any]:
+    """Collect what the report's template says of one pipeline."""
     answers = actor.follower.answers
     drifts = actor.follower.drifts
     return {

@@ -159,6 +159,7 @@ def _live_table(at_s: float, rows: Sequence[Row], console: Console) -> Table:
 
 
 def _table_of(columns: Sequence[str], at_s: float, rows: Sequence[Row]) -> Table:
+    """Draw the live table: one row for each pipeline at this moment."""
     caption = f"{at_s:.0f} s; accuracy: last {WINDOW_N:,} flights / guessing the last label again"
     table = Table(
         box=SIMPLE, caption=caption, caption_justify="left", caption_style="dim", header_style="dim"

@@ -121,6 +121,7 @@ class Stage:
         return sum(actor.follower.published_n for actor in self.actors) > before_n
 
     def _crash_and_restart(self) -> None:
+        """Kill one worker half way, start it again, and notice when it publishes again."""
         victim = next(actor for actor in self.actors if actor.follower.pipeline is VICTIM)
         published_n, crash, now_s = victim.follower.published_n, self.crash, self._at_s()
         if published_n >= self.events_n and (crash is None or crash.restarted_s is None):
@@ -141,6 +142,7 @@ class Stage:
             self.screen.say(f"back     in {took_s:.1f} s: {crash.restored}", "bold green")
 
     def _kill(self, victim: Actor) -> Crash:
+        """End the worker with SIGKILL, and remember when and after how many predictions."""
         crash = Crash(
             at_s=self._at_s(), pid=victim.worker.pid, published_n=victim.follower.published_n
         )
@@ -153,6 +155,7 @@ class Stage:
         return crash
 
     def _row(self, actor: Actor) -> Row:
+        """Describe one pipeline at this moment for the live table."""
         follower = actor.follower
         state = "running"
         if follower.published_n >= self.events_n:

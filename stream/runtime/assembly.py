@@ -99,6 +99,7 @@ def assemble(
 
 
 def _policy(settings: Settings, *, until_end: bool, is_ahead: bool) -> CommitPolicy:
+    """Derive the worker's timings from the configuration and from what its client can bear."""
     timings = settings.timings
     return CommitPolicy(
         commit_interval_s=settings.delivery.commit_interval_ms / 1000,

@@ -108,6 +108,7 @@ def made_up(shape: EventShape, kind: Kind) -> list[Record]:
 
 
 def _label(kind: Kind, shape: EventShape, *, is_true: bool, value: float) -> object:
+    """Make up a label that a model of this kind accepts; None where labels mean nothing."""
     if kind is Kind.ANOMALY:
         return None
     if kind is Kind.REGRESSION:

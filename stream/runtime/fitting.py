@@ -118,6 +118,7 @@ def _safely(limit_ms: int) -> int:
 
 
 def _fit(output: Output, room: _Room) -> Output:
+    """Change one output so that its topic accepts it: a nearer timestamp, or fewer bytes."""
     timestamp_ms, headers = output.timestamp_ms, output.headers
     fits = room.earliest_ms <= timestamp_ms <= room.latest_ms or timestamp_ms == _NO_TIMESTAMP
     if not (fits and room.own_timestamps):

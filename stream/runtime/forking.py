@@ -90,6 +90,7 @@ class ForkedCopy:
                 os.kill(self.pid, signal.SIGKILL)
 
     def _read(self, length: int) -> bytearray:
+        """Read exactly this many bytes from the child. Raises: Retryable: it hangs, or it died."""
         data = bytearray(length)
         view, at, ready = memoryview(data), 0, select.poll()  # `select` knows 1,024 files at most
         ready.register(self._from_child, select.POLLIN)

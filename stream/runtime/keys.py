@@ -62,6 +62,7 @@ def key_path(settings: Settings, environ: Mapping[str, str]) -> Path:
 
 
 def _read_key(path: Path) -> bytes:
+    """Read this machine's own key. Raises: FileNotFoundError; BadInput: it cannot be used."""
     try:
         key = path.read_bytes().strip()
     except FileNotFoundError:

@@ -125,6 +125,7 @@ def first_left_out(reader: Reader, partition: int, start: int, stop: int) -> int
 
 
 def _left_out_at(record: Record) -> int | None:
+    """The offset at which an output says that a name or class was left out; None: it does not."""
     refused = parse(record)
     if refused is not None:
         return refused.offset if refused.detail.startswith(OVER) else None

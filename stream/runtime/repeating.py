@@ -141,6 +141,7 @@ def fold_in_two_halves(job: Mapping[str, Any]) -> Answer:
 
 
 def _first_half(job: Mapping[str, Any]) -> bytes:
+    """Fold the first half of the events. Returns: the pickled answer, with the state."""
     records = job["records"]
     half = records[: (len(records) + 1) // 2]
     try:
@@ -245,6 +246,7 @@ _Asked = _Forked | _Spawned
 
 
 def _spawned(recipe: Recipe, world: str) -> "subprocess.Popen[bytes]":
+    """Start the second process under the recipe's hash seed. Raises: Untried: it cannot start."""
     try:
         return subprocess.Popen(
             [sys.executable, "-m", "stream.runtime.second_process", world, str(DEADLINE_S)],
@@ -271,6 +273,7 @@ WHY = (
 
 
 def _difference(ours: Answer, theirs: Answer, records: Sequence[Record]) -> str | None:
+    """Say in one sentence how two answers differ; None: they agree."""
     pairs = zip(ours.outcomes, theirs.outcomes, strict=False)
     for n, (one, other) in enumerate(pairs):
         if one != other:
@@ -298,6 +301,7 @@ def _difference(ours: Answer, theirs: Answer, records: Sequence[Record]) -> str 
 
 
 def _first_value(one: Outcome, other: Outcome) -> str:
+    """Say where two outcomes of one event first differ, and what each process found there."""
     for (channel, ours), (other_channel, theirs) in zip(one, other, strict=False):
         if (channel, ours) == (other_channel, theirs):
             continue

@@ -129,6 +129,7 @@ class Restore:
         return task
 
     def _begin(self) -> None:
+        """Decide what to go on from: an untrained model, or a snapshot, and then a replay."""
         sources, committed = self._sources, self._committed
         if committed is None:
             committed = self._committed = second_look(
@@ -256,6 +257,7 @@ class Restore:
         )
 
     def _what_changed(self, known: Metadata | None) -> str:
+        """Say which parts of the recipe changed; only a snapshot knows the earlier ones."""
         if known is None:
             return "the committed offset carries no metadata of ours; another tool set it"
         ours = self._sources.recipe
@@ -278,6 +280,7 @@ class Restore:
             return Task(self._sources.recipe, partition=self.partition, genesis=genesis)
 
     def _from_store(self, committed: Committed, known: Metadata, log_start: int) -> Task:
+        """Load the newest usable snapshot; without one, replay from the untrained model."""
         try:
             for header, payload in self._candidates.up_to(committed.offset):
                 if header.fingerprint != known.fingerprint or header.genesis != known.genesis:
@@ -294,6 +297,7 @@ class Restore:
         return self._untrained(known.genesis)
 
     def _unpickled(self, header: Header, payload: bytes) -> Task | None:
+        """Load the state of a verified snapshot; None: it does not unpickle."""
         try:
             # The first task of a recipe makes the untrained model too.
             with self._candidates.taking_in(
@@ -362,6 +366,7 @@ class Restore:
         return self._untrained(self._resumption.offset)
 
     def _say_restored(self, task: Task) -> None:
+        """Report and count that the partition's state is back, and where it came from."""
         sources = self._sources
         sources.telemetry.count(Metric.RESTORES)
         sources.telemetry.say(

@@ -130,6 +130,7 @@ class Room:
         self._look_at = self._clock.monotonic() + LOOK_EVERY_S
 
     def _say(self) -> None:
+        """Report which partitions wait for a place in the outputs; it is repeated now and then."""
         self._say_at = self._clock.monotonic() + SAY_EVERY_S
         self._telemetry.say(
             LogEvent.PARTITIONS_WAITING,

@@ -229,6 +229,7 @@ class Snapshotter:
             self._take_forked(task, is_stored=is_stored)
 
     def _take_in_line(self, task: Task, *, is_stored: bool) -> None:
+        """Pickle the state while the loop waits; storing it happens on the executor."""
         header = self._header(task)
         started = self._clock.monotonic()
         payload = task.keep_copy()
@@ -242,6 +243,7 @@ class Snapshotter:
             self._saving = self._executor.submit(self._check_and_save, task, header, payload, how)
 
     def _take_forked(self, task: Task, *, is_stored: bool) -> None:
+        """Let a forked child pickle the state, and the executor wait for it."""
         assert self._fork is not None  # noqa: S101  # `_take` looked
         header, copy_point = self._header(task), task.copy_point()
         started = self._clock.monotonic()
@@ -340,6 +342,7 @@ class Snapshotter:
             self._say_unreachable(error)
 
     def _say_unreadable(self, header: Header, problem: str) -> None:
+        """Report a state that would not come back: all are counted, some are told."""
         self._telemetry.count(Metric.SNAPSHOTS_UNREADABLE)
         now = self._clock.monotonic()
         if now - self._unreadable_said_at >= SAY_EVERY_S:

@@ -85,6 +85,7 @@ class Watchdog:
         return time.monotonic() - self._stopped_s
 
     def _look(self) -> None:
+        """End the process when a watched call is late; time that it was stopped does not count."""
         looked_s = self._now_s()
         while not self._over.wait(_LOOK_S):
             late_s = self._now_s() - looked_s - _LOOK_S

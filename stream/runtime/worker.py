@@ -151,6 +151,7 @@ class Worker:
         self._say_progress()
 
     def _poll(self) -> Polled:
+        """Poll Kafka; first rest if outputs wait for a commit, and return before it is due."""
         schedule, timeout_s = self._schedule, IDLE_POLL_S
         if self._settling:
             timeout_s = min(timeout_s, self._back_off.left_s())
@@ -166,6 +167,7 @@ class Worker:
         return polled
 
     def _release(self, revoked: Iterable[int]) -> None:
+        """Forget partitions that the group took away; their committed states are held."""
         gone = set(revoked)
         if not gone:
             return
@@ -247,6 +249,7 @@ class Worker:
         )
 
     def _say_paused(self, task: "Task", why: str) -> None:
+        """Report that a partition stands still until somebody has looked at its refusals."""
         self._telemetry.say(
             LogEvent.PARTITION_PAUSED,
             level=logging.ERROR,
@@ -317,6 +320,7 @@ class Worker:
                 self._dirty.add(partition)
 
     def _commit(self) -> None:
+        """Commit all that was folded; report pauses only then, for nothing uncommitted counts."""
         began = self._clock.monotonic()
         for partition in self._dirty:
             self._live[partition].close_if_heavy()
@@ -328,7 +332,6 @@ class Worker:
         self._telemetry.count(Metric.COMMITS)
         self._schedule.committed(began=began)
         for partition in sorted(self._tripped):
-            # Only now: what is not committed has not happened.
             self._telemetry.count(Metric.PAUSED)
             self._say_paused(self._live[partition], self._breaker.found(partition))
         self._dirty.clear()
@@ -353,10 +356,7 @@ class Worker:
             self._telemetry.say(LogEvent.LOG_UNREACHABLE, level=logging.WARNING, error=error)
 
     def _is_at_goals(self) -> bool:
-        """Whether `until_end` is asked for and everything assigned is folded up to its goal.
-
-        What is paused stays where it is.
-        """
+        """Whether `until_end` is asked for and all that is not paused is folded up to its goal."""
         if not self._policy.until_end or self._settling or not (self._live or self._room.waiting):
             return False
         if self._breaker.is_undecided:
@@ -384,6 +384,7 @@ class Worker:
         self._snapshotter.finish(self._live.values(), timeout_s=DRAIN_SNAPSHOT_S)
 
     def _say_progress(self) -> None:
+        """Report counts and scores of the live partitions every so often."""
         now = self._clock.monotonic()
         if now - self._progress_at < PROGRESS_EVERY_S:
             return

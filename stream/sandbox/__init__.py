@@ -153,6 +153,7 @@ def _start(
     jvm: Sequence[str],
     properties: Mapping[str, str],
 ) -> Sandbox:
+    """Start the servers of one kind; if anything fails, what was started is taken down again."""
     with ExitStack() as stack:
         if kind == "docker":
             containers.require_engine()
@@ -175,6 +176,7 @@ def _start(
 def _local(
     say: Say, folder: Path | None, jvm: Sequence[str], properties: Mapping[str, str]
 ) -> Iterator[Servers]:
+    """Run Kafka and Redis as local processes in one folder for the time of the block."""
     with own_folder(folder) as own:
         kafka = LocalKafka(folder=own / "kafka", say=say, jvm=jvm, properties=properties)
         redis = LocalRedis(folder=own / "redis")

@@ -116,6 +116,7 @@ def _run(
     port: tuple[int, int],
     variables: Mapping[str, str] | None = None,
 ) -> "DockerContainer":
+    """Start a container, and pull its image first if need be. Raises: Unavailable."""
     from docker.errors import DockerException, ImageNotFound  # noqa: PLC0415  # an extra
     from testcontainers.core.config import testcontainers_config  # noqa: PLC0415
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415

@@ -71,6 +71,7 @@ class Guard:
         self.close()
 
     def _tell(self, verb: str, kind: Kind, name: str) -> None:
+        """Send one line to the reaper process, and wait for its answer. Raises: Internal."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None  # noqa: S101  # we asked for both pipes
         assert stdout is not None  # noqa: S101

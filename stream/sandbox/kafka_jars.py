@@ -129,6 +129,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _fetch(maven: str, *, folder: Path, jars: Path) -> None:
+    """Let Maven download Kafka's jars into a folder. Raises: Unavailable."""
     pom = folder / "pom.xml"
     pom.write_text(POM)
     arguments = [
@@ -149,6 +150,7 @@ def _fetch(maven: str, *, folder: Path, jars: Path) -> None:
 
 
 def _format(java_path: str, *, folder: Path, jars: Path, data: Path) -> None:
+    """Format an empty data folder, as a Kafka without ZooKeeper needs it. Raises: Unavailable."""
     properties = folder / "format.properties"
     # The ports are not stored with the data.
     properties.write_text(properties_text(server_properties(port=1, controller_port=2, data=data)))
@@ -163,6 +165,7 @@ def _format(java_path: str, *, folder: Path, jars: Path, data: Path) -> None:
 
 
 def _run(name: str, command: list[str], *, folder: Path, timeout_s: float) -> None:
+    """Run a program to its end. Raises: Unavailable: it failed or took too long, with the cause."""
     process = ServerProcess(name=name, command=command, folder=folder)
     process.start()
     try:

@@ -87,6 +87,7 @@ class LocalKafka(LocalServer):
         return kafka_problem(self.port, self.client_options())
 
     def _make_process(self) -> ServerProcess:
+        """Write the broker's folder and settings, and build the process that will run it."""
         installed = kafka_jars.installation(say=self._say)
         self.folder.mkdir(parents=True, exist_ok=True)
         data = self.folder / "data"

@@ -80,6 +80,7 @@ def kafka_problem(port: int, options: Mapping[str, Any]) -> str | None:
 
 
 def _transaction_problem(port: int, options: Mapping[str, Any]) -> str | None:
+    """Try to get a transactional id, as a worker will; None: it works."""
     from kafka import KafkaProducer  # noqa: PLC0415  # slow to import, and only needed here
     from kafka.errors import KafkaError  # noqa: PLC0415
 

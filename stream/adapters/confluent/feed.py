@@ -67,6 +67,7 @@ class KafkaFeed:
         self._sent += 1
 
     def _raise_failure(self) -> None:
+        """Raise the first delivery's failure as ours; a missing topic is named as such."""
         failure = self._failure
         if failure is None:
             return

@@ -113,6 +113,7 @@ class KafkaLog:
         self._calls = Calls()
 
     def _ready_producer(self) -> producing.Deliveries:
+        """The producer in hand, or a new one that has taken the transactional id already."""
         if self._producer is not None:
             return self._producer
         timings = self._timings
@@ -262,6 +263,7 @@ class KafkaLog:
         outputs: Sequence[Output],
         positions: Sequence[TopicPartition],
     ) -> None:
+        """Commit outputs and offsets in one transaction, within the broker's time for it."""
         timeout_s, client = self._transaction_timeout_s, producer.client
         self._begun_s = time.monotonic()
         deadline_s = self._begun_s + timeout_s  # later the broker has aborted it

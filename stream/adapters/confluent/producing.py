@@ -116,6 +116,7 @@ class Deliveries:
         self._hand_over(iter(outputs), may_be_new=True)
 
     def _hand_over(self, outputs: Iterator[Output], *, may_be_new: bool) -> None:
+        """Queue outputs in the client; one whose partition is new gets a second try."""
         produce, channel, topic = self.client.produce, None, ""
         try:
             for output in outputs:

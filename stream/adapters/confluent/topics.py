@@ -38,6 +38,7 @@ class KafkaTopics:
         return {channel: self._described(channel) for channel in self._connection.names}
 
     def _described(self, channel: Channel) -> TopicInfo | None:
+        """Ask the brokers for one topic and its settings; None: the topic does not exist."""
         name = self._connection.names[channel]
         with self._connection.translated(f"describing {name} (topics.{channel})"):
             try:
@@ -152,6 +153,7 @@ class KafkaTopics:
         return [*denied, *self._denied_of_group()]
 
     def _may(self, operation: AclOperation, name: str) -> bool:
+        """Whether the ACLs permit an operation on a topic; an absent topic forbids nothing."""
         with self._connection.translated(f"asking for the permissions on {name}"):
             try:
                 allowed = self._ask(name, permissions=True).authorized_operations
@@ -165,6 +167,7 @@ class KafkaTopics:
         return not allowed or operation in allowed
 
     def _denied_of_group(self) -> list[str]:
+        """Report the missing READ permission on the consumer group; []: it is permitted."""
         group = self._connection.group
         with self._connection.translated("asking for the permissions on the group"):
             try:

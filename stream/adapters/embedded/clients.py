@@ -61,6 +61,7 @@ class EmbeddedReader:
         self._database.close()
 
     def _next(self, channel: Channel, partition: int, start: int, stop: int) -> list[Record]:
+        """Fetch the next batch of a range, and wait a moment for a writer if there is none yet."""
         deadline_s = self._clock.monotonic() + WAIT_S
         while True:
             with self._database.reading() as connection:

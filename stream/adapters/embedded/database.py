@@ -158,6 +158,7 @@ def translated(error: sqlite3.Error, path: Path) -> StreamError:
 
 
 def _opened(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """Connect to the file, refuse another program's, apply our settings and bring the schema up."""
     # Threads are the caller's business: one at a time, which a background saver may be.
     connection = sqlite3.connect(
         path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
@@ -190,6 +191,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Read the schema's version; refuse a foreign database and one of a newer version of ours."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (tables_n,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

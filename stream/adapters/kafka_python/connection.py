@@ -206,6 +206,7 @@ class Connection:
     def _told_by_a_connection(
         self, configured: Mapping[str, Any], login: str | None
     ) -> BaseException | None:
+        """Open one connection by hand: it knows the reason that the client keeps to itself."""
         network = KafkaNetClient(**{**configured, "metrics": None})
         try:
             broker = network.cluster.bootstrap_brokers()[0]

@@ -101,6 +101,7 @@ class KafkaLog:
         self._metadata = self._consumer.group_metadata()
 
     def _ready_producer(self) -> KafkaProducer:
+        """The producer in hand, or a new one that has taken the transactional id already."""
         if self._producer is not None:
             return self._producer
         timings = self._timings
@@ -245,6 +246,7 @@ class KafkaLog:
     def _commit_transaction(
         self, outputs: Sequence[Output], positions: Mapping[TopicPartition, OffsetAndMetadata]
     ) -> None:
+        """Commit in one transaction; a producer that lost a connection meanwhile is dropped."""
         producer = self._ready_producer()
         watch = self._watch
         lost_n = watch.lost_n

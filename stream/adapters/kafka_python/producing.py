@@ -171,6 +171,7 @@ def _in_range(timestamp_ms: int) -> int:
 
 
 def _first_failure(deliveries: Sequence[Any]) -> BaseException | None:
+    """Wait a moment for a delivery to say why it failed; None: no delivery says so."""
     deadline_s = time.monotonic() + TELLING_S
     while time.monotonic() < deadline_s:
         for delivery in deliveries:

@@ -46,6 +46,7 @@ class KafkaTopics:
             return {topic["name"]: topic for topic in self._admin.describe_topics(names)}
 
     def _info(self, name: str, topic: Mapping[str, Any]) -> TopicInfo:
+        """Turn the client's description of a topic into ours, and ask for the topic's settings."""
         topic_id = topic.get("topic_id")
         configs = self._configs(name)
         retention = configs.get("retention.ms")
@@ -97,6 +98,7 @@ class KafkaTopics:
             time.sleep(0.05)
 
     def _create(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
+        """Ask the brokers to make a topic; it is fine if another process was quicker."""
         topic = {
             "num_partitions": partitions,
             "replication_factor": -1,  # the cluster's default
@@ -149,6 +151,7 @@ class KafkaTopics:
         ]  # fmt: skip
 
     def _denied_of_group(self) -> list[str]:
+        """Report the missing READ permission on the consumer group; []: it is permitted."""
         group, doing = self._connection.group, "asking for the permissions on the group"
         try:
             described = self._connection.of_group(
@@ -164,6 +167,7 @@ class KafkaTopics:
         return [f"pipeline: not permitted to READ the consumer group {group}"]
 
     def _denied_of_transactions(self) -> list[str]:
+        """Ask for an id that nobody has: the kind of refusal tells whether we may use such ids."""
         some = f"{self._connection.group}-check"
         try:
             with self._connection.translated("asking for the permissions on transactions"):

@@ -105,6 +105,7 @@ class MemoryTopics:
         """Nothing is held."""
 
     def _info(self, name: str) -> TopicInfo | None:
+        """Describe one topic of the broker; None: the topic does not exist."""
         topic = self._broker.topics.get(name)
         if topic is None:
             return None

@@ -133,6 +133,7 @@ class MemoryLog:
         return found
 
     def _commit_at_once(self, outputs: Sequence[Output], offsets: dict[int, Committed]) -> None:
+        """Commit exactly once: outputs and offsets take effect together, in one transaction."""
         broker = self._broker
         producer = self._producer or self._take_id()
         with broker.step("begin"):
@@ -149,6 +150,7 @@ class MemoryLog:
             self._group.commit(offsets, self._membership())
 
     def _send(self, outputs: Sequence[Output], transaction: Transaction | None) -> None:
+        """Append outputs to their topics; within a transaction nobody sees them before its end."""
         broker, names = self._broker, self._names
         for output in outputs:
             broker.faults("send")

@@ -79,6 +79,7 @@ class MeteredSocket:
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
+        """Shorten the socket's timeout inside the block to the time that the call has left."""
         timeout_s, left_s = self._inner.gettimeout(), self._allowance.left_s()
         if timeout_s is not None and timeout_s <= left_s:
             yield

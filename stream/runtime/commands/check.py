@@ -100,6 +100,7 @@ def _build(pipeline: Pipeline, findings: Findings) -> Prepared:
 
 
 def _ask_snapshots(pipeline: Pipeline, findings: Findings) -> None:
+    """Ask the store whether it works, and try the keys if there are any."""
     if key_path(pipeline.settings, pipeline.environ).exists():
         # Read now what a worker would refuse; a missing one is made by the first worker.
         existing_keys(pipeline)
@@ -139,6 +140,7 @@ def _look_at_topics(
     infos: Mapping[Channel, TopicInfo | None],
     kind: Kind | None,
 ) -> None:
+    """Say which topics exist, whether they fit together, and what we may do with them."""
     settings = pipeline.settings
     for channel, info in infos.items():
         if info is None and settings.topics.create:
@@ -177,6 +179,7 @@ def _look_at_partitions(
     events: TopicInfo,
     settings: Settings,
 ) -> None:
+    """Say where outputs have fewer partitions than the events, and who adds them."""
     for problem in partition_problems(infos, events):
         if settings.topics.create:
             findings.note(f"{problem}; the worker adds them at its start (topics.create)")
@@ -190,6 +193,7 @@ def _look_at_what_they_take(
     settings: Settings,
     kind: Kind | None,
 ) -> None:
+    """Say which topics refuse records of the size that we need, and what is made to fit."""
     for problem in size_problems(infos, settings, kind):
         findings.problem(problem)
     for note in fitting_notes(infos, settings):
@@ -203,6 +207,7 @@ def _look_at_events(
     events: TopicInfo,
     built: Prepared | None,
 ) -> Seen:
+    """Check the format of the first events, and collect some to try the model with."""
     first = event_checks.first_records(reader, events, n=event_checks.RECORDS_MAX)
     if not first:
         return Seen()
@@ -285,6 +290,7 @@ def _try_event(
 
 
 def _trial(built: Prepared, event: Event) -> None:
+    """Let the model predict and learn once, on a copy. Raises: Misconfigured: it raised."""
     try:
         learner.trial(built.model, built.kind, event.features, event.label)
     except KeyboardInterrupt:

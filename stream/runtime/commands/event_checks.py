@@ -138,6 +138,7 @@ def _share(count: int, n: int) -> str:
 
 
 def _say_labels(findings: Findings, events: Sequence[Event], shape: EventShape) -> None:
+    """Say how many of the first events have a label; without any, nothing would be learned."""
     labelled_n = sum(event.label is not None for event in events)
     text = f"events: {_share(labelled_n, len(events))} of the first {len(events)} have a label"
     if labelled_n:

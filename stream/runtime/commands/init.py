@@ -122,6 +122,7 @@ def configuration(
 
 
 def _events(found: Guess) -> list[str]:
+    """Write the section `[events]`, with a comment where a field was guessed or left out."""
     lines = ["# Which field of an event is what.", "[events]"]
     if found.features is None:
         lines += ['features = "*"' + f"  # every field that is nothing else: {_some(found.names)}"]

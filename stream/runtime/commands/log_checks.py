@@ -91,6 +91,7 @@ class LogChecks:
         headers: list[Header],
         bounds: Bounds,
     ) -> bool:
+        """Say what `model.on_change` will do about the changed recipe. Returns: False."""
         on_change = self._pipeline.settings.model.on_change
         what = "the committed offset carries no metadata of ours; another tool set it"
         if known is not None:

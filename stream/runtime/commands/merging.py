@@ -77,6 +77,7 @@ class Merged:
             self.passed[partition] = Start(max(passed.offset, ends[partition]), passed.time_ms)
 
     def _part(self, partition: int, start: Start, end: int) -> Iterator[tuple[Key, Record, object]]:
+        """One partition's records, each with the key by which the partitions are merged."""
         if start.offset >= end:
             return
         time_ms = start.time_ms

@@ -74,6 +74,7 @@ def _whose_refusal(pipeline: Pipeline, record: Record) -> str | None:
 
 
 def _whose_prediction(pipeline: Pipeline, told: _Place, committed: Committed | None) -> str | None:
+    """Whose prediction it is, if its id or its offset shows that it is not ours; None: ours."""
     settings = pipeline.settings
     place = f"-{told.partition}-{told.offset}"  # of an event that brought no id
     if told.id.endswith(place) and told.id != f"{settings.topics.events}{place}":

@@ -194,6 +194,7 @@ class Redrive:
         return self._owned >= self._quarantine.bounds.keys()
 
     def _send(self, partition: int, done: Done, progress: screen.Progress) -> None:
+        """Send one partition's refused records; each batch is committed with its mark."""
         reason, quarantine = self._reason, self._quarantine
         known = done.marks
         for batch, next_offset in quarantine.records(partition, known.start(reason)):

@@ -177,6 +177,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _objects(path: Path) -> Iterator[Outgoing]:
+    """Read lines of JSON; each object is sent as it stands. Raises: BadInput."""
     for number, line in enumerate(lines(path), 1):
         text = line.rstrip("\r\n")
         if not text.strip():
@@ -199,6 +200,7 @@ def _no_constant(name: str) -> NoReturn:
 def _surveyed(
     path: Path, shape: EventShape, columns: Columns, stopped: Callable[[], bool]
 ) -> Survey:
+    """Read a CSV file once to its end, to find each column's type and any broken row."""
     delimiter = columns.delimiter or delimiter_of(list(islice(lines(path), _SAMPLE_LINES)))
     rows = _rows(path, delimiter)
     _, header = next(rows)
@@ -225,6 +227,7 @@ def _surveyed(
 def _records(
     path: Path, delimiter: str, layout: "_Layout", found: Sequence[Column]
 ) -> Iterator[Outgoing]:
+    """Read the CSV file again, and make a record of each row."""
     rows = _rows(path, delimiter)
     next(rows)
     for line, row in rows:

@@ -79,6 +79,7 @@ def read(path: Path, *, n: int) -> Sample:
 
 
 def _read_objects(path: Path, sample: Sample, n: int) -> None:
+    """Read the first lines of JSON into the sample; broken lines are skipped and counted."""
     numbered = ((i, line) for i, line in enumerate(rows.raw_lines(path), 1) if line.strip())
     for number, line in islice(numbered, n):
         sample.lines_n += 1
@@ -125,6 +126,7 @@ def _int(text: str) -> int:
 
 
 def _read_rows(path: Path, sample: Sample, n: int) -> None:
+    """Read the first rows of CSV into the sample; the columns' types are those of these rows."""
     delimiter = delimiter_of(list(islice(rows.lines(path), _SAMPLE_LINES)))
     reader = csv.reader(rows.lines(path), strict=True, delimiter=delimiter)
     header = rows.header_of(path, reader)

@@ -235,6 +235,7 @@ def _labelled(record: Record) -> _PredictionValue | None:
 def _last_alert(
     pipeline: Pipeline, reader: Reader, alerts: TopicInfo | None, partition: int
 ) -> dict[str, Any] | None:
+    """Find this partition's newest alert; None: there is none, or none within reach."""
     if alerts is None or partition >= alerts.partitions:
         return None
     key = f"{pipeline.settings.pipeline}/{partition}".encode()  # pipelines may share a topic
@@ -262,6 +263,7 @@ def _show_table(status: Status) -> None:
 
 
 def _cells(row: PartitionStatus) -> list[str]:
+    """One partition as a row of the table; "-" stands for what is unknown."""
     alert = row.last_alert
     return [
         str(row.partition),

@@ -71,6 +71,7 @@ class _Showing:
         return Start(bounds.start)
 
     def _show(self, starts: Mapping[int, Start], ends: Mapping[int, int]) -> int:
+        """Show the records between two places, in batches. Returns: how many were shown."""
         shown_n = 0
         batch: list[tuple[Record, Any]] = []
         try:
@@ -88,6 +89,7 @@ class _Showing:
         return shown_n + len(batch)
 
     def _write(self, batch: Sequence[tuple[Record, Any]]) -> None:
+        """Write a batch as JSON or as rows; the first rows decide how wide the columns are."""
         if self._as_json:
             screen.write(screen.json_line(self._shown.json(*each)) for each in batch)
             return

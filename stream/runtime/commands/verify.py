@@ -92,6 +92,7 @@ def _say_without_one(found: list[Found], committed: Mapping[int, Committed]) -> 
 
 
 def _conclude(found: list[Found], *, as_json: bool) -> None:
+    """Say how many snapshots verified. Raises: BadInput: at least one of them did not."""
     bad = sum(each.problem is not None for each in found)
     skipped = sum(each.skipped is not None for each in found)
     if bad:
@@ -161,6 +162,7 @@ class _Verifier:
         return self._replayed(opened, task, committed=committed, known=known, progress=progress)
 
     def _header_problem(self, header: Header, found: Found, *, committed: Committed) -> str | None:
+        """What is wrong with a snapshot's header, besides its signature; None: nothing."""
         problem = identity_problem(
             header,
             recipe=self.recipe,
@@ -192,6 +194,7 @@ class _Verifier:
         known: Metadata,
         progress: screen.Progress,
     ) -> Found:
+        """Replay from a snapshot, and compare at each offset whose digest is known."""
         proved = self.proved.setdefault(found.partition, {})
         own, began_n = task.metadata(), task.state.n
         try:

@@ -77,6 +77,7 @@ class ReaderLookout:
         self._thread.join(CLOSED_WITHIN_S)
 
     def _run(self) -> None:
+        """Look again and again; a failed look is an answer too, and anything worse is handed on."""
         try:
             while not self._over.wait(self._every_s):
                 try:

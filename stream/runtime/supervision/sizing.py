@@ -97,6 +97,7 @@ def _quotas(cgroups: Path, own: Path) -> Iterator[int]:
 
 
 def _groups(cgroups: Path, own: Path) -> Iterator[Path]:
+    """The folders of this process's control groups and of those above, where CPU quotas stand."""
     try:
         lines = own.read_text().splitlines()
     except OSError:

@@ -131,6 +131,7 @@ def _say_started(
     cpus: int,
     stuck_s: float,
 ) -> None:
+    """Report how many workers start, and why they are fewer than asked for, if so."""
     settings = pipeline.settings
     capped = sizing.capped(asked, partitions=partitions, topic=settings.topics.events)
     pipeline.telemetry.say(

@@ -134,6 +134,7 @@ class Supervisor:
     # -- one worker -------------------------------------------------------------------------------
 
     def _start(self, post: _Post, now_s: float) -> None:
+        """Start a worker whose time has come; one that cannot be started counts as ended."""
         if post.start_s is None or now_s < post.start_s:
             return
         try:
@@ -151,6 +152,7 @@ class Supervisor:
             self._note(post, report, now_s)
 
     def _note(self, post: _Post, report: Report, now_s: float) -> None:
+        """Pass a worker's report on to those who judge its progress and the goals."""
         match report.event:
             case LogEvent.WORKER_STARTED:
                 post.has_begun = True
@@ -212,6 +214,7 @@ class Supervisor:
     # -- all of them ------------------------------------------------------------------------------
 
     def _drain(self, why: str, now_s: float) -> None:
+        """Ask all workers to stop, once; those that hold nothing yet are killed at once."""
         if self._is_draining:
             return
         self._is_draining = True
@@ -267,6 +270,7 @@ class Supervisor:
         post.kill_s = now_s + STACKS_S
 
     def _say_blind(self, blind: Blind, now_s: float) -> None:
+        """Report now and then that the committed offsets cannot be seen."""
         if self._blind_said_s is None or now_s - self._blind_said_s >= BLIND_SAID_EVERY_S:
             self._blind_said_s = now_s
             self._telemetry.say(

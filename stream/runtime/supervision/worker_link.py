@@ -92,6 +92,7 @@ def obey(pipeline: Pipeline, descriptor: int) -> None:
 
 
 def _heed(pipeline: Pipeline, line: socket.socket) -> None:
+    """Wait for the line's end, then stop the worker; if that takes too long, end the process."""
     try:
         while line.recv(1):
             continue
