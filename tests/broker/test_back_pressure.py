@@ -16,7 +16,7 @@ from tests.broker.checks import eventually, make_topic
 from tests.commands.project import MODEL, Project
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.worlds import create, raws
-from tests.faults.stage import Stage
+from tests.instruments.faults.stage import Stage
 
 pytestmark = pytest.mark.broker
 

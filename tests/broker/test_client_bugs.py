@@ -29,7 +29,7 @@ from tests.contract.worlds import (
     settle,
     working,
 )
-from tests.faults.verifier import Verifier
+from tests.instruments.faults.verifier import Verifier
 
 pytestmark = pytest.mark.broker
 

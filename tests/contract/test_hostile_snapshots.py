@@ -32,7 +32,7 @@ from stream.runtime import candidates
 from stream.runtime.restore import Restore, Sources
 from stream.telemetry import LogEvent, Metric
 from tests.contract.worlds import StoreWorld, SystemClock
-from tests.simulation.doubles import Diary
+from tests.instruments.simulation.doubles import Diary
 
 KEY, OLDER, FOREIGN = b"key-" * 8, b"older-key-" * 4, b"foreign-" * 4
 PIPELINE = "hostile"

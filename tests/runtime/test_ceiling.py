@@ -13,7 +13,7 @@ from stream.runtime.capacity import largest_bytes, size_problems
 from stream.runtime.ceiling import NAMES_CLOSED, STILL_GROWS, Ceiling
 from stream.telemetry import LogEvent
 from tests.folds import PARTITION, event, recipe
-from tests.simulation.doubles import Diary
+from tests.instruments.simulation.doubles import Diary
 
 LIMITS = Limits(state_bytes_max=1024)
 

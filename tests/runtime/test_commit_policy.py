@@ -12,7 +12,7 @@ from stream.runtime.commit_policy import (
     CommitPolicy,
     CommitSchedule,
 )
-from tests.simulation.clock import ManualClock
+from tests.instruments.simulation.clock import ManualClock
 
 
 def _schedule(

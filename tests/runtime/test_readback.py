@@ -32,7 +32,7 @@ from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
 from stream.runtime.snapshotter import Policy, Snapshotter
 from stream.telemetry import LogEvent, Metric
 from tests.folds import event
-from tests.simulation.doubles import Diary
+from tests.instruments.simulation.doubles import Diary
 
 KEY = b"k" * 32
 

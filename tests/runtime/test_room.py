@@ -10,8 +10,8 @@ from stream.runtime import assembly
 from stream.runtime.room import LOOK_EVERY_S, SAY_EVERY_S, Room
 from stream.runtime.topics import Width
 from stream.telemetry import LogEvent
-from tests.simulation.clock import ManualClock
-from tests.simulation.doubles import Diary
+from tests.instruments.simulation.clock import ManualClock
+from tests.instruments.simulation.doubles import Diary
 
 
 class _World:

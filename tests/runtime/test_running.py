@@ -4,7 +4,7 @@ import pytest
 
 from stream.runtime.running import say_if_mostly_refused
 from stream.telemetry import LogEvent, Metric
-from tests.simulation.doubles import Diary
+from tests.instruments.simulation.doubles import Diary
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from stream.runtime.supervision.supervisor import TICK_S, Supervisor
 from stream.runtime.supervision.until_end import Goals
 from stream.runtime.supervision.worker_link import Report
 from stream.telemetry import LogEvent, Scrubber, Telemetry, configure_logging
-from tests.simulation.clock import ManualClock
+from tests.instruments.simulation.clock import ManualClock
 
 STUCK_AFTER_S = 30.0
 

@@ -1,0 +1,255 @@
+"""Compares what the worker does with the right answer, which `plain_loop` knows."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from stream.adapters.memory.topic import Partition
+from stream.core.event import Channel, Record
+from stream.ports import Committed
+from tests.instruments.simulation.cache import Cache
+from tests.instruments.simulation.cache_audit import CacheAudit
+from tests.instruments.simulation.closing_audit import ClosingAudit
+from tests.instruments.simulation.doubles import StrictBroker
+from tests.instruments.simulation.plain_loop import OUTPUTS, PlainLoop, Told
+from tests.instruments.simulation.violation import Violation, require
+from tests.instruments.simulation.workload import Workload
+
+if TYPE_CHECKING:
+    from tests.instruments.simulation.breaker_audit import BreakerAudit
+
+_METADATA = re.compile(
+    r"v1;n=(\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(\d+);l=(\d+)(?:;p=1)?(?:;c=(\d+))?"
+)
+_Place = tuple[Channel, int]
+_read = msgspec.json.Decoder().decode
+
+
+def _told(channel: Channel, record: Record) -> Told:
+    """A published record as the loop would tell it; the free texts are only looked at here."""
+    headers, told = dict(record.headers), record.value
+    if channel is not Channel.QUARANTINE:
+        told = _read(record.value or b"")
+        if channel is Channel.ALERTS:
+            require(told.pop("evidence").keys() == {"before", "after"}, f"evidence of {record}")
+            require(bool(told.pop("message")), f"no message in {record}")
+        elif "fault" in told:
+            told["fault"] = isinstance(told["fault"], str) and told["fault"] != ""
+    elif not headers.pop("stream.detail", b""):
+        raise Violation(f"no detail in {record}")
+    return record.timestamp_ms, record.key, told, headers
+
+
+def _is_paused(metadata: str) -> bool:
+    return ";p=1" in metadata
+
+
+class Auditor:
+    """Compares what any `read_committed` consumer sees with the plain loop's answer, at any moment.
+
+    I1 one outcome for each committed offset and none beyond, I2 equal outputs, I3 in order, I4 with
+    their offset or not at all, I5 nothing aborted, I6 the committed offset never goes back, I10
+    snapshots of committed states only, never half, I12 nothing left over in Redis.
+
+    Args:
+        genesis: the offset at which each fold began.
+
+    Attributes:
+        is_cache_spoiled: somebody else has meddled with the snapshots.
+        breaker: knows when partitions may be paused; None = nobody cares.
+        closing: knows when states may be closed to new names.
+    """
+
+    def __init__(
+        self,
+        broker: StrictBroker,
+        cache: Cache,
+        workload: Workload,
+        *,
+        names: Mapping[Channel, str],
+        group: str,
+        genesis: int = 0,
+    ) -> None:
+        self._broker = broker
+        self._cache = cache
+        self._workload = workload
+        self._names = names
+        self._pipeline = group
+        self._group = broker.group(group)
+        self._genesis = genesis
+        self._loops: list[PlainLoop] = []
+        self._committed: dict[int, Committed] = {}
+        self._seen_n: dict[_Place, int] = {}
+        self._positions: dict[_Place, int] = {}
+        self._seen: dict[_Place, tuple[int, int, int]] = {}
+        self._histories: dict[int, dict[int, tuple[int, int]]] = {}
+        self._cache_audit = CacheAudit(cache)
+        self._checked = -1
+        self._cache_checked = -1
+        self.is_cache_spoiled = False
+        self.breaker: BreakerAudit | None = None
+        self.closing = ClosingAudit()
+        self.grow()
+
+    def grow(self) -> None:
+        """Take in partitions that the topics have now."""
+        for partition in range(len(self._loops), len(self._workload.facts)):
+            facts = self._workload.facts[partition]
+            loop = PlainLoop(self._pipeline, self._names[Channel.EVENTS], partition, facts)
+            loop.begin_again(self._genesis)
+            self._loops.append(loop)
+            self._histories[partition] = loop.history
+            self._committed[partition] = Committed(self._genesis, "")
+            for channel in OUTPUTS:
+                at = channel, partition
+                self._seen_n[at] = self._positions[at] = 0
+                self._seen[at] = 0, 0, self._genesis
+
+    def forget(self) -> None:
+        """Let go of all that was expected."""
+        self._loops.clear()
+        self._histories.clear()
+
+    def check(self) -> None:
+        """Raises: Violation."""
+        for partition, committed in self._group.offsets.items():
+            if committed is not self._committed[partition]:
+                self._check_offset(partition, committed)
+                self._checked = -1
+        if self._checked != self._broker.changes_n:
+            self._checked = self._broker.changes_n
+            self._check_logs()
+        if self._cache_checked != self._cache.changes_n and not self.is_cache_spoiled:
+            self._cache_checked = self._cache.changes_n
+            problem = self._cache_audit.find_problem(self._histories)
+            require(problem is None, str(problem))
+
+    def lag(self) -> dict[int, int]:
+        """Partition -> offsets between the committed one and the end, where there are any."""
+        lags = {
+            loop.partition: self._events(loop.partition).end - loop.offset for loop in self._loops
+        }
+        return {partition: lag for partition, lag in lags.items() if lag}
+
+    def alerts_n(self) -> int:
+        """How many alerts there must be so far; a workload without any would prove little."""
+        return sum(len(loop.outputs[Channel.ALERTS]) for loop in self._loops)
+
+    def closed(self) -> list[tuple[int, int, int | None]]:
+        """Partitions closed to new names: from which record on, and the first that lost one."""
+        return [
+            (loop.partition, loop.closed_n, loop.left_out_n)
+            for loop in self._loops
+            if loop.closed_n is not None
+        ]
+
+    def outcomes_n(self, partition: int) -> int:
+        """How many events of a partition have an outcome."""
+        loop = self._loops[partition]
+        return len(loop.outputs[Channel.PREDICTIONS]) + len(loop.outputs[Channel.QUARANTINE])
+
+    def genesis(self, partition: int) -> int:
+        """Where a partition's fold began."""
+        return self._loops[partition].genesis
+
+    def reached(self, partition: int) -> int:
+        """The newest committed offset of a partition that was ever seen."""
+        return self._loops[partition].offset
+
+    def operator_set(self, partition: int, committed: Committed) -> None:
+        """Somebody with the right to do so moved an offset; no outcome may lie between."""
+        loop = self._loops[partition]
+        passed = [o for o in range(committed.offset, loop.offset) if o in loop.facts]
+        require(not passed, f"partition {partition}: {committed.offset} is before {passed}")
+        loop.history[committed.offset] = loop.n, loop.learned
+        self.operator_moved(partition, committed)
+        if self.breaker is not None:
+            self.breaker.forget(partition)
+
+    def operator_moved(self, partition: int, committed: Committed) -> None:
+        """Somebody set an offset; the outcomes must go on as if nobody had."""
+        self._committed[partition] = committed
+        self.closing.expect_another(partition)
+
+    def begin_again(self) -> None:
+        """All folds begin untrained where they stand."""
+        for loop in self._loops:
+            loop.begin_again(loop.offset)
+            if self.breaker is not None:
+                self.breaker.forget(loop.partition)
+
+    def paused(self) -> dict[int, int]:
+        """The partitions that are committed as paused, and the offsets where they are."""
+        return {p: at.offset for p, at in self._committed.items() if _is_paused(at.metadata)}
+
+    def check_tried(self, before: Mapping[int, int]) -> None:
+        """What was paused before a restart, and is so yet, was tried. Raises: Violation."""
+        for partition, _ in before.items() & self.paused().items():
+            loop, end = self._loops[partition], self._events(partition).stable_end
+            if self.breaker is not None and not self.breaker.may_stay(loop.ahead(end), loop.n):
+                raise Violation(f"partition {partition} stays paused, though no more is refused")
+
+    def _events(self, partition: int) -> Partition:
+        return self._broker.partition(self._names[Channel.EVENTS], partition)
+
+    def _check_offset(self, partition: int, committed: Committed) -> None:
+        loop, where = self._loops[partition], f"partition {partition}"
+        before, offset = self._committed[partition].offset, committed.offset
+        end = self._events(partition).stable_end
+        if offset < before:
+            raise Violation(f"{where}: the committed offset went back, {before} to {offset}")
+        if offset > end:
+            raise Violation(f"{where}: offset {offset} is committed, the stable end is {end}")
+        self._committed[partition] = committed
+        before_n = loop.n
+        found = _METADATA.fullmatch(committed.metadata)
+        *numbers, closed = found.groups() if found else ("0", None)
+        closed_n = None if closed is None else int(closed)
+        was, loop.closed_n = loop.closed_n, closed_n
+        loop.run_to(offset)
+        problem = self.closing.find_problem(loop, before=was)
+        require(problem is None, f"{where} at {offset}: {problem}")
+        said = tuple(map(int, numbers)) if found else committed.metadata
+        right = loop.n, loop.genesis, loop.learned
+        require(said == right, f"{where} at {offset}: n, genesis, learned: {said}, not {right}")
+        if self.breaker is not None:
+            problem = self.breaker.find_problem(
+                loop,
+                before_n=before_n,
+                is_paused=_is_paused(committed.metadata),
+                has_more=any(at in loop.facts for at in range(offset, end)),
+                ahead=lambda: loop.ahead(end),
+            )
+            require(problem is None, f"{where} at {offset}: {problem}")
+
+    def _check_logs(self) -> None:
+        for loop in self._loops:
+            for channel in OUTPUTS:
+                at = channel, loop.partition
+                log = self._broker.topics[self._names[channel]].partitions[loop.partition]
+                seen = log.end, len(log.opened), loop.offset
+                if seen != self._seen[at]:
+                    self._check_outputs(channel, loop, log)
+                    self._seen[at] = seen
+
+    def _check_outputs(self, channel: Channel, loop: PlainLoop, log: Partition) -> None:
+        at = channel, loop.partition
+        expected, where = loop.outputs[channel], f"{channel} partition {loop.partition}"
+        records, self._positions[at] = log.fetch(
+            self._positions[at], stop=log.stable_end, records_max=log.end + 1
+        )
+        seen_n = self._seen_n[at]
+        for n, record in enumerate(records, seen_n):
+            if n >= len(expected):
+                raise Violation(
+                    f"{where}: a record beyond the committed offset {loop.offset}: {record}"
+                )
+            told = _told(channel, record)
+            if told != expected[n]:
+                raise Violation(f"{where}, record {n}: {told}, not {expected[n]}")
+        self._seen_n[at] = seen_n = seen_n + len(records)
+        # An open transaction hides what was committed after it began.
+        if seen_n < len(expected) and not log.opened:
+            raise Violation(f"{where}: committed to {loop.offset}, but missing: {expected[seen_n]}")

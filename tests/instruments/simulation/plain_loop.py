@@ -1,0 +1,236 @@
+"""The right answer: a plain river loop over the same records, and what must follow from it.
+
+It shares no code with the worker: what an event says it knows from whoever sent it, and a model
+that raised is replaced by the copy made before.
+"""
+
+import copy
+from collections import deque
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import isnan
+from types import MappingProxyType
+from typing import Any
+
+from river import drift
+
+from stream.core.event import Channel
+from tests.instruments.simulation.model import BOMB, Brittle
+from tests.instruments.simulation.workload import LIMITS, Fact
+
+DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 1.5}
+
+OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
+
+Told = tuple[int, bytes | None, Any, Mapping[str, bytes | None]]
+"""Of a published record: its timestamp, its key, what its value says, its headers."""
+
+_State = tuple[Brittle, Any, set[Hashable]]
+
+
+def _nothing_failed() -> deque[bool]:
+    return deque(maxlen=100)
+
+
+def _untrained() -> _State:
+    return Brittle(), drift.PageHinkley(**DETECTOR), set()
+
+
+def _copied(model: Brittle) -> Brittle:
+    copied = Brittle(model.rate)
+    copied.weights, copied.bias = dict(model.weights), model.bias
+    return copied
+
+
+@dataclass(slots=True)
+class PlainLoop:
+    """Predict, learn, detect: one partition's events in order, and what must come out.
+
+    Attributes:
+        genesis: where it began.
+        history: every offset that it stopped at -> records, events learned by then.
+        refused: the refused records, each by its number, from 1 on.
+        has_answered: the model gave numbers for an event after it had learned one.
+        failed: of the last hundred events, whether the model failed on them.
+        is_failing: on more than ten, and on more than five ever since.
+        closed_n: so many records have been processed when the worker decided that no new name is
+            taken in any more: that is its own affair, it says so beside the committed offset.
+        left_out_n: as many when one was left out for the first time, which is told.
+    """
+
+    pipeline: str
+    topic: str
+    partition: int
+    facts: Mapping[int, Fact]
+    genesis: int = 0
+    offset: int = 0
+    n: int = 0
+    learned: int = 0
+    refused: list[int] = field(default_factory=list)
+    has_answered: bool = False
+    failed: deque[bool] = field(default_factory=_nothing_failed)
+    is_failing: bool = False
+    closed_n: int | None = None
+    left_out_n: int | None = None
+    history: dict[int, tuple[int, int]] = field(default_factory=dict)
+    outputs: dict[Channel, list[Told]] = field(
+        default_factory=lambda: {channel: [] for channel in OUTPUTS}
+    )
+    _state: _State = field(default_factory=_untrained)
+
+    def run_to(self, end: int) -> None:
+        """Process everything below an offset."""
+        facts = self.facts
+        for offset in range(self.offset, end):
+            fact = facts.get(offset)
+            if fact is not None:
+                self.n += 1
+                self._process(offset, fact)
+        self.offset = max(self.offset, end)
+        self.history[end] = self.n, self.learned
+
+    def begin_again(self, genesis: int) -> None:
+        """From here on with an untrained model."""
+        self.genesis = genesis
+        self.offset = max(self.offset, genesis)
+        self.n = self.learned = 0
+        self.refused.clear()
+        self.failed.clear()
+        self.has_answered = self.is_failing = False
+        self.closed_n = self.left_out_n = None
+        self._state = _untrained()
+        self.history[genesis] = 0, 0
+
+    def ahead(self, end: int) -> "PlainLoop":
+        """Another that has gone on to an offset; this one stays where it is."""
+        other = PlainLoop(self.pipeline, self.topic, self.partition, self.facts)
+        other.offset, other.n, other.learned = self.offset, self.n, self.learned
+        other.refused = list(self.refused)
+        other.failed, other.is_failing = self.failed.copy(), self.is_failing
+        other.has_answered = self.has_answered
+        other.closed_n, other.left_out_n = self.closed_n, self.left_out_n
+        other._state = copy.deepcopy(self._state)
+        other.run_to(end)
+        return other
+
+    def _process(self, offset: int, fact: Fact) -> None:
+        if fact.reason is not None:
+            self._refuse(offset, fact, fact.reason.value)
+            return
+        features: dict[Hashable, Any] = fact.document["features"]
+        model, detector, names = self._state
+        # The model raises before the detector is told.
+        spare = (_copied(model), detector, set(names)) if BOMB in features else None
+        is_left_out = False
+        if self.closed_n is not None and self.n > self.closed_n:
+            known = {name: value for name, value in features.items() if name in names}
+            if not known:
+                self._refuse(offset, fact, "too_many_features")
+                return
+            is_left_out, features = len(known) < len(features), known
+        elif not names.issuperset(features):
+            if len(names | features.keys()) > LIMITS.distinct_features_max:
+                self._refuse(offset, fact, "too_many_features")
+                return
+            names.update(features)
+        try:
+            self._learn(offset, fact, features, is_left_out=is_left_out)
+        except (ArithmeticError, ValueError):
+            assert spare is not None
+            self._state = spare
+            self._refuse(offset, fact, "model_error")
+            self._note(offset, fact, self.learned, is_failure=True)
+
+    def _learn(
+        self, offset: int, fact: Fact, features: dict[Hashable, Any], *, is_left_out: bool
+    ) -> None:
+        model, detector, _ = self._state
+        document = fact.document
+        label = document.get("label")
+        learned_before = self.learned
+        answer: dict[str, Any] = {"prediction": None, "fault": True}
+        try:
+            chances = model.predict_proba_one(features)
+        except ArithmeticError:
+            if self.has_answered:
+                raise
+        else:
+            if not any(map(isnan, chances.values())):
+                # Of a tie the first one wins, as in river.
+                answer = {"prediction": chances[True] > chances[False]}
+                answer["probabilities"] = {"false": chances[False], "true": chances[True]}
+        value = {
+            "v": 1,
+            "id": document.get("id") or f"{self.topic}-{self.partition}-{offset}",
+            "partition": self.partition,
+            "offset": offset,
+            "learned": learned_before,
+            **answer,
+        }
+        if label is not None:
+            value["label"] = label
+            model.learn_one(features, label)
+            self.learned += 1
+            detector.update(int(answer["prediction"] != label))
+        self._expect(Channel.PREDICTIONS, fact, fact.key, value)
+        is_fault = "fault" in answer
+        self.has_answered |= learned_before > 0 and not is_fault
+        self._note(offset, fact, learned_before, is_failure=is_fault)
+        if is_left_out and self.left_out_n is None:
+            self.left_out_n = self.n - 1
+            told = "input", "state_bytes", "model:names", "names"
+            self._alert(offset, fact, learned_before, told)
+        if label is not None and detector.drift_detected:
+            self._alert(offset, fact, learned_before, ("drift", "PageHinkley", "ph", "error"))
+
+    def _note(self, offset: int, fact: Fact, learned: int, *, is_failure: bool) -> None:
+        """A valid event is over; tell if the model failed on more than a tenth of a hundred."""
+        self.failed.append(is_failure)
+        failed_n = sum(self.failed)
+        if failed_n > 10 and not self.is_failing:
+            kind = "numeric", "failures", "model:failures", "failure"
+            self._alert(offset, fact, learned, kind)
+        self.is_failing = failed_n > (5 if self.is_failing else 10)
+
+    def _alert(
+        self, offset: int, fact: Fact, learned: int, what: tuple[str, str, str, str]
+    ) -> None:
+        kind, detector, name, signal = what
+        where = f"{self.pipeline}/{self.partition}"
+        at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=fact.timestamp_ms)
+        value = {
+            "v": 1,
+            "id": f"{where}/{offset}/{name}",
+            "kind": kind,
+            "detector": detector,
+            "name": name,
+            "signal": signal,
+            "partition": self.partition,
+            "offset": offset,
+            "event_time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "learned": learned,
+        }
+        self._expect(Channel.ALERTS, fact, where.encode(), value)
+
+    def _refuse(self, offset: int, fact: Fact, reason: str) -> None:
+        self.refused.append(self.n)
+        value = fact.value if fact.value is None else fact.value[: LIMITS.value_bytes_max]
+        headers = dict(fact.headers) | {
+            "stream.reason": reason.encode(),
+            "stream.topic": self.topic.encode(),
+            "stream.partition": str(self.partition).encode(),
+            "stream.offset": str(offset).encode(),
+            "stream.pipeline": self.pipeline.encode(),
+        }
+        self._expect(Channel.QUARANTINE, fact, fact.key, value, headers)
+
+    def _expect(
+        self,
+        channel: Channel,
+        fact: Fact,
+        key: bytes | None,
+        value: object,
+        headers: Mapping[str, bytes | None] = MappingProxyType({}),
+    ) -> None:
+        self.outputs[channel].append((fact.timestamp_ms, key, value, headers))

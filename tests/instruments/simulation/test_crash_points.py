@@ -1,0 +1,152 @@
+"""A fault at every step that a small workload takes, one run for each: none may be missed."""
+
+from collections.abc import Callable
+from itertools import count
+from typing import NoReturn
+
+import pytest
+
+from stream.core.event import Reason
+from stream.errors import Retryable
+from tests.instruments.simulation.faults import Crash
+from tests.instruments.simulation.stage import Stage
+from tests.instruments.simulation.workload import Fact, event, events
+from tests.instruments.simulation.world import Options, Process
+
+STEPS = (
+    "poll", "committed", "bounds", "read", "send", "stored", "load",
+    *(
+        f"{step}:{when}"
+        for step in ("begin", "flush", "offsets", "end", "save", "remove")
+        for when in ("before", "after")
+    ),
+)  # fmt: skip
+
+# Short batches, so that there are many commits, and snapshots after some of them.
+OPTIONS = Options(commit_interval_s=0.0, fold_s_max=0.003, replay_budget_s=0.006, keep=1)
+
+
+def _half_done() -> Stage:
+    """Somebody processed the first half, with snapshots, markers and poison, and died."""
+    stage = Stage(partitions_n=2)
+    stage.world.watcher = stage.auditor.check
+    stage.send(events(5, seed=1))
+    stage.send(events(2, seed=2), partition=1, is_committed=True)
+    first = stage.start(OPTIONS)
+    stage.finish(first)
+    stage.send([event(label=True, x=0.5), event(label=True, x=0.1, bomb="learn")])
+    stage.turns(first, until=lambda: stage.committed[0].offset == 7)
+    stage.kill(first)
+    stage.send([Fact(b"oops", Reason.NOT_JSON), *events(2, seed=3)])
+    stage.send(events(1, seed=4), is_committed=False)
+    stage.send(events(2, seed=5), partition=1, is_committed=True)
+    return stage
+
+
+def _at(step: str, nth: int, fault: Callable[[], None]) -> Callable[[str], None]:
+    left = [nth]
+
+    def fail(name: str) -> None:
+        if name == step:
+            left[0] -= 1
+            if left[0] == 0:
+                fault()
+
+    return fail
+
+
+def _end_well(stage: Stage) -> None:
+    """Nothing is left over, and a last successor finds nothing to do."""
+    successor = stage.start(OPTIONS)
+    stage.finish(successor)
+    stage.world.stop(successor)
+    assert stage.is_done()
+    assert not stage.world.broker.open_transactions()
+
+
+def _crash(stage: Stage, step: str, nth: int, instance: str | None) -> bool:
+    def crash() -> NoReturn:
+        raise Crash.at(step)
+
+    stage.world.faults = _at(step, nth, crash)
+    subject = stage.start(OPTIONS, instance=instance)
+    try:
+        stage.finish(subject)
+        stage.world.stop(subject)
+        is_reached = False
+    except Crash:
+        is_reached = True
+    if instance is not None:
+        # Nobody waits for the session to end: the restarted one takes its own place.
+        restarted = stage.start(OPTIONS, instance=instance)
+        stage.finish(restarted)
+        stage.kill(restarted)
+    stage.kill(subject)
+    return is_reached
+
+
+@pytest.mark.parametrize("instance", [None, "w-0"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_any_step_changes_nothing(step: str, instance: str | None) -> None:
+    """Whoever takes over, at once or after the session: each outcome once, and the right one."""
+    for nth in count(1):
+        stage = _half_done()
+        is_reached = _crash(stage, step, nth, instance)
+        _end_well(stage)
+        if not is_reached:
+            break
+
+    assert nth > 1, "the workload never takes this step"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_failure_at_any_step_changes_nothing(step: str) -> None:
+    """The same process goes on: whatever took effect is found out, and never done twice."""
+    for nth in count(1):
+        stage = _half_done()
+        reached: list[str] = []
+
+        def fail(reached: list[str] = reached) -> NoReturn:
+            reached.append(step)
+            raise Retryable(f"injected at {step}")
+
+        stage.world.faults = _at(step, nth, fail)
+        subject = stage.start(OPTIONS)
+        stage.finish(subject)
+        stage.world.stop(subject)
+        _end_well(stage)
+        if not reached:
+            break
+
+    assert nth > 1, "the workload never takes this step"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_zombie_at_any_step_changes_nothing(step: str) -> None:
+    """Paused while another took over and finished the work, it goes on and harms nobody."""
+    for nth in count(1):
+        stage = _half_done()
+        successors: list[Process] = []
+
+        def take_over(stage: Stage = stage, successors: list[Process] = successors) -> None:
+            process = stage.world.acting
+            assert process is not None
+            stage.kill(process)
+            successors.append(successor := stage.start(OPTIONS))
+            stage.finish(successor)
+            stage.send(events(3, seed=6))
+            stage.turns(successor, until=lambda: stage.committed[0].offset > 8)
+
+        stage.world.faults = _at(step, nth, take_over)
+        subject = stage.start(OPTIONS)
+        for _ in range(20):
+            stage.world.turn(subject)
+            stage.auditor.check()
+        stage.world.stop(subject)
+        for successor in successors:
+            stage.kill(successor)
+        _end_well(stage)
+        if not successors:
+            break
+
+    assert nth > 1, "the workload never takes this step"

@@ -1,0 +1,269 @@
+"""The durable world, and the processes that live and die in it.
+
+Everything runs in one thread: a process does something only when it is given a turn, and
+`World.faults` is asked at every step of every port call; `World.acting` is the process that calls.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from stream.adapters.memory import MemoryLog, MemoryReader
+from stream.adapters.memory.broker import Faults, no_faults
+from stream.adapters.memory.group import Member
+from stream.core.event import Channel
+from stream.core.recipe import Recipe
+from stream.core.snapshot import Keys
+from stream.core.spec import DetectorSpec, EventShape, ModelSpec
+from stream.runtime.breaker import NEVER, Limit
+from stream.runtime.commit_policy import CommitPolicy
+from stream.runtime.restore import OnChange, Sources
+from stream.runtime.snapshotter import Policy, Snapshotter
+from stream.runtime.worker import Worker
+from stream.telemetry import LogEvent
+from tests.instruments.simulation.cache import Cache, CachedSnapshots
+from tests.instruments.simulation.clock import ManualClock
+from tests.instruments.simulation.doubles import (
+    Deadlines,
+    Diary,
+    Jobs,
+    OneReader,
+    PositionedLog,
+    StrictBroker,
+)
+from tests.instruments.simulation.plain_loop import DETECTOR
+from tests.instruments.simulation.violation import Violation
+from tests.instruments.simulation.workload import LIMITS
+
+PIPELINE = "sim"
+NAMES = {channel: f"{PIPELINE}.{channel.value}" for channel in Channel}
+KEY = b"k" * 32
+BREATH_S = 0.005
+
+
+class _Recipe(Recipe):
+    """What `Recipe` asks the machine for does not change in one process."""
+
+    def parts(self) -> dict[str, str]:
+        """See `Recipe.parts`."""
+        known: dict[str, dict[str, str]] = self.__dict__
+        if "_parts" not in known:
+            known["_parts"] = super().parts()
+        return known["_parts"]
+
+    def fingerprint(self) -> str:
+        """See `Recipe.fingerprint`."""
+        known: dict[str, str] = self.__dict__
+        if "_fingerprint" not in known:
+            known["_fingerprint"] = super().fingerprint()
+        return known["_fingerprint"]
+
+
+RECIPE = _Recipe(
+    pipeline=PIPELINE,
+    events_topic=NAMES[Channel.EVENTS],
+    model=ModelSpec(factory="tests.instruments.simulation.model:Brittle"),
+    detectors=(DetectorSpec(name="ph", type="PageHinkley", params=dict(DETECTOR)),),
+    shape=EventShape(),
+    limits=LIMITS,
+    hash_seed=0,
+)
+
+_TELLING = frozenset(("flush:after", "end:after", "save:after", "remove:after"))
+_UNWATCHED = frozenset(("save:before", "save:after", "remove:before", "remove:after", "stored"))
+"""The snapshots' steps run beside the loop, on the executor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The classes that processes are made of; a planted bug is another class in one place."""
+
+    worker: type[Worker] = Worker
+    snapshotter: type[Snapshotter] = Snapshotter
+    log: type[MemoryLog] = PositionedLog
+    store: type[CachedSnapshots] = CachedSnapshots
+    reader: type[MemoryReader] = OneReader
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Process:
+    """One worker's process.
+
+    Attributes:
+        last_member: its membership when it closed the log, which outlives it if it is static.
+    """
+
+    name: str
+    instance: str | None
+    worker: Worker
+    log: MemoryLog
+    jobs: Jobs
+    deadlines: Deadlines
+    telemetry: Diary
+    stopping: threading.Event
+    last_member: Member | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How processes are configured, as far as the simulation varies it."""
+
+    recipe: Recipe = RECIPE
+    start: Literal["earliest", "latest"] = "earliest"
+    on_change: OnChange = "refuse"
+    until_end: bool = False
+    are_jobs_late: bool = False
+    commit_interval_s: float = 0.02
+    fold_s_max: float = 0.02
+    replay_budget_s: float = 0.02
+    keep: int = 2
+    retention_s: float | None = None
+    limit: Limit = NEVER
+    may_repeat: bool = False
+
+
+class World:
+    """Broker, snapshots and clock; and the makers of processes.
+
+    Attributes:
+        faults: asked at each step of a port call; whatever it raises is that step's failure.
+        watcher: called at each step that may have made something visible.
+        acting: the process whose turn it is.
+    """
+
+    def __init__(
+        self,
+        clock: ManualClock,
+        *,
+        partitions_n: int,
+        parts: Parts,
+        jitter: Callable[[], float] = lambda: 0.5,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.note = note
+        self.broker = StrictBroker(clock=clock, faults=self._on_step)
+        self.cache = Cache(clock)
+        self.faults: Faults = no_faults
+        self.watcher: Callable[[], None] = lambda: None
+        self.acting: Process | None = None
+        self._parts = parts
+        self._jitter = jitter
+        for channel in Channel:
+            self.broker.create(NAMES[channel], partitions=partitions_n)
+
+    @property
+    def topic_id(self) -> str:
+        """Of the events topic."""
+        return self.broker.topic(NAMES[Channel.EVENTS]).topic_id
+
+    def start(self, options: Options | None = None, *, instance: str | None = None) -> Process:
+        """A new process, as `stream.runtime.assembly` puts it together."""
+        options = options or Options()
+        parts, name = self._parts, f"w{self.broker.serial()}"
+        log = parts.log(self.broker, names=NAMES, group=PIPELINE, instance=instance)
+        store = parts.store(self.cache, pipeline=PIPELINE, clock=self.clock, faults=self._on_step)
+        telemetry, deadlines = Diary(name, self.note), Deadlines(self.clock)
+        jobs, stopping = Jobs(are_late=options.are_jobs_late), threading.Event()
+        sources = Sources(
+            recipe=options.recipe,
+            reader=parts.reader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7),
+            store=store,
+            keys=Keys(KEY),
+            topic_id=self.topic_id,
+            start=options.start,
+            on_change=options.on_change,
+            clock=self.clock,
+            telemetry=telemetry,
+            may_repeat=options.may_repeat,
+        )
+        snapshotter = parts.snapshotter(
+            store,
+            executor=jobs,
+            policy=Policy(
+                replay_budget_s=options.replay_budget_s,
+                keep=options.keep,
+                retention_s=options.retention_s,
+            ),
+            key=KEY,
+            topic_id=self.topic_id,
+            clock=self.clock,
+            telemetry=telemetry,
+        )
+        worker = parts.worker(
+            log,
+            sources=sources,
+            snapshotter=snapshotter,
+            commit_policy=CommitPolicy(
+                commit_interval_s=options.commit_interval_s,
+                fold_s_max=options.fold_s_max,
+                call_deadline_s=10.0,
+                min_gap_s=BREATH_S,
+                until_end=options.until_end,
+            ),
+            watchdog=deadlines,
+            stopping=stopping,
+            limit=options.limit,
+            jitter=self._jitter,
+        )
+        return Process(
+            name=name, instance=instance, worker=worker, log=log, jobs=jobs,
+            deadlines=deadlines, telemetry=telemetry, stopping=stopping,
+        )  # fmt: skip
+
+    def grow(self) -> None:
+        """Each topic gets one more partition, the events' last."""
+        partitions_n = 1 + len(self.broker.topic(NAMES[Channel.EVENTS]).partitions)
+        for channel in reversed(Channel):
+            self.broker.topic(NAMES[channel]).grow(partitions_n)
+
+    def turn(self, process: Process) -> None:
+        """One round of its loop."""
+        self._let(process, process.worker.turn)
+
+    def run(self, process: Process) -> None:
+        """Its whole life, to the end of `Worker.run`, and the log closed."""
+        self._let(process, process.worker.run)
+        process.last_member = process.log.member
+        process.log.close()
+
+    def stop(self, process: Process) -> None:
+        """What SIGTERM does."""
+        process.stopping.set()
+        self.run(process)
+
+    def run_job(self, process: Process) -> None:
+        """Let its executor's thread run one job."""
+        self._let(process, process.jobs.run_one)
+
+    def bury(self, process: Process) -> None:
+        """The session and the open transaction of a dead or silent process end."""
+        member = process.log.member or process.last_member
+        if member is not None:
+            self.broker.expire(PIPELINE, member)
+        self.broker.time_out(process.log.transactional_id)
+
+    def _let(self, process: Process, act: Callable[[], None]) -> None:
+        before, self.acting = self.acting, process
+        try:
+            act()
+        finally:
+            self.acting = before
+
+    def _on_step(self, step: str) -> None:
+        process = self.acting
+        if process is not None and process.deadlines.end_s is None and step not in _UNWATCHED:
+            raise Violation(f"{step}: a call without a deadline")
+        if step in _TELLING:
+            self.watcher()
+        self.faults(step)
+
+
+def rejected(process: Process) -> list[dict[str, object]]:
+    """Which stored snapshots it did not trust; a younger owner may have removed one meanwhile."""
+    return [
+        fields
+        for event, fields in process.telemetry.said
+        if event is LogEvent.SNAPSHOT_REJECTED and "gone" not in str(fields["why"])
+    ]
