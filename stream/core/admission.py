@@ -13,14 +13,14 @@ from stream.core.undo import News
 
 
 class Admission:
-    """The door of one state.
+    """Decides for one state which new names and classes are taken in.
 
     Args:
         state: knows the names and the classes that there were.
         limits: how many there may be.
 
     Attributes:
-        class_type: of the classes; None: there are none yet.
+        class_type: the type of all known classes; None: there are none yet.
         told_n: the step whose event was the first to have a name left out.
     """
 

@@ -16,7 +16,7 @@ class Alerts:
     """Adds a step's alerts to what is published of it, before `state.n` counts it.
 
     Args:
-        pipeline: whose they are.
+        pipeline: the pipeline that the alerts belong to.
     """
 
     def __init__(self, pipeline: str) -> None:
@@ -32,7 +32,7 @@ class Alerts:
         *,
         is_full: bool,
     ) -> None:
-        """What the detectors found; before that, if so, that the first new name was left out."""
+        """Publish what the detectors found; first, if so, that a new name was left out."""
         if is_full:
             state.closed_said_n = state.n
             alert = outputs.full(
@@ -52,7 +52,7 @@ class Alerts:
         *,
         is_refused: bool,
     ) -> None:
-        """An event failed for the model's sake; told if that is one too many."""
+        """Count an event on which the model failed; one too many becomes an alert."""
         before = state.failures
         number = state.n - state.refused_n + before.refused_n
         state.failures = before.with_one_at(number, is_refused=is_refused)

@@ -62,7 +62,7 @@ def answering(model: base.Estimator, methods: Any, kind: Kind) -> Answering:
     Args:
         model: as it was built; it says what it can do.
         methods: what is called: the model itself, or what does the same faster.
-        kind: what it does.
+        kind: what the model does.
     """
     if kind is Kind.ANOMALY:
         return Answering(methods.score_one, _read_score)
@@ -126,7 +126,7 @@ def _read_value(value: Any) -> Prediction:
 
 
 def _read_likeliest(probabilities: Any) -> Prediction:
-    """As river's own `Classifier.predict_one` does, which would compute them once more."""
+    """Take the likeliest class, as river's `Classifier.predict_one` would by asking again."""
     try:
         if not probabilities:
             return Prediction(None, probabilities)
@@ -161,7 +161,7 @@ def _read_class(value: Any) -> Prediction:
 
 
 def _number(value: Any, what: str) -> Any:
-    """A finite number that JSON can hold, of Python's own type. Raises: NoAnswer."""
+    """Turn a value into a finite Python number that JSON can hold. Raises: NoAnswer."""
     value = _plain(value)
     if not isinstance(value, float | int):
         found = "None" if value is None else f"of type {type(value).__name__}, no number"
@@ -175,7 +175,7 @@ def _number(value: Any, what: str) -> Any:
 
 
 def _named(value: Any) -> Any:
-    """A class of any type that a label may be of. Raises: NoAnswer."""
+    """Turn a predicted class into a type that a label may have. Raises: NoAnswer."""
     value = _plain(value)
     if value is None or isinstance(value, str):
         return value
@@ -185,12 +185,12 @@ def _named(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A numpy scalar as Python's own; everything else as it is."""
+    """Turn a numpy scalar into Python's own type; everything else stays as it is."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _about(probabilities: Any) -> str:
-    """What is wrong with them: the first that is no number, by its class.
+    """Say what is wrong with these probabilities: the first that is no number, by its class.
 
     The text is published, so nothing in it may differ in a replay, as an object's address does.
     """

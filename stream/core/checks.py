@@ -35,7 +35,7 @@ class Checks:
     Args:
         shape: where an event's parts are.
         limits: how large they may be.
-        kind: of the model; it decides which labels fit.
+        kind: the model's kind; it decides which labels fit.
     """
 
     def __init__(self, shape: EventShape, limits: Limits, kind: Kind) -> None:
@@ -192,7 +192,7 @@ class Checks:
 
 
 def _integer(digits: str) -> int:
-    """An integer, or one that is as far beyond every limit: very long ones take quadratic time."""
+    """Read an integer; a very long one is slow to read, and becomes one beyond every limit."""
     if len(digits) <= _DIGITS_MAX:
         return int(digits)
     huge: int = 10**_DIGITS_MAX
@@ -240,7 +240,7 @@ def is_positive(label: Any, positive: Any) -> bool:
 
 
 def one_line(text: str) -> str:
-    """Fit for a header or a log line: printable, no line breaks, at most 200 characters."""
+    """Make a text fit for a header or a log line: printable, one line, at most 200 characters."""
     clean = text[: DETAIL_CHARS_MAX + 1]
     if not clean.isprintable():
         clean = "".join(c if c.isprintable() else "?" for c in clean)
@@ -263,12 +263,12 @@ def _written(value: Any) -> str:
 
 
 def _number_of(text: str) -> float | None:
-    """The number that a text spells; None: it spells none. Long ones are no label's."""
+    """The number that a text spells; None: it spells none, or is too long for a label."""
     return float(text) if len(text) <= _SPELT_MAX and _SPELT.fullmatch(text) else None
 
 
 def _unicode(text: str, what: str) -> None:
-    r"""Half of a surrogate pair ("\ud800") is a JSON string that is no Unicode text."""
+    r"""Refuse half of a surrogate pair ("\ud800"): JSON can hold it, but it is no Unicode text."""
     try:
         text.encode()
     except UnicodeEncodeError:

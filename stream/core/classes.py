@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def written_bytes(label: Label) -> int:
-    """What a class takes of every prediction, at most.
+    """How many bytes of every prediction a class takes at most.
 
     >>> written_bytes("up"), written_bytes(17)
     (36, 34)
@@ -46,10 +46,10 @@ def refusal(
     """Why a label cannot be a class beside those; None: it can.
 
     Args:
-        label: of an event.
+        label: an event's label.
         classes: known so far.
-        limits: how many they may be, and how much of a prediction they may take.
-        taken_bytes: what those known take of it.
+        limits: how many classes there may be, and how much of a prediction they may take.
+        taken_bytes: how many bytes of a prediction the known classes take.
         is_closed: the state is too large to take in anything new; two classes it may learn.
 
     >>> print(refusal("1", {1, 2}, limits=Limits(), taken_bytes=66).detail)

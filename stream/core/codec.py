@@ -26,7 +26,7 @@ class Codec:
     Args:
         shape: where an event's parts are.
         limits: how large they may be.
-        kind: of the model; it decides which labels fit.
+        kind: the model's kind; it decides which labels fit.
 
     >>> codec = Codec(EventShape(), Limits(), Kind.BINARY)
     >>> codec.decode(b'{"features": {"amount": 3.5}, "label": true}').features
@@ -86,9 +86,9 @@ class Codec:
         return _nested(*self._arguments, with_nulls=True)
 
     def _sparse(self, value: bytes) -> Event | None:
-        """An event some of whose features are null, which are not there; None: not plainly one.
+        """Read an event without those features that are null; None: it is not plainly valid.
 
-        Read only after the type without nulls was refused: so events without them pay nothing.
+        It is tried only after the type without nulls was refused, so other events pay nothing.
         """
         if not self._drops_nulls or b"null" not in value:
             return None
@@ -110,7 +110,7 @@ class Codec:
 
 
 def _types(limits: Limits) -> tuple[Any, Any, Any]:
-    """What a whole number, any number and a string may be."""
+    """The types of a whole number, of any number and of a string within the limits."""
     high = limits.magnitude_max
     most = min(int(high), _INT64_MAX)  # msgspec takes no longer bounds; the checks know the rest
     whole = Annotated[int, Meta(ge=-most, le=most)]

@@ -157,7 +157,7 @@ class Detector:
 
 
 class _Binary(Detector):
-    """Detectors of errors: for values in [0, 1], and with warnings (FHDDM's flag is always off)."""
+    """A detector of errors: it takes values in [0, 1], and warns (FHDDM's flag is always off)."""
 
     __slots__ = ()
 
@@ -188,7 +188,7 @@ _signature = cache(signature)  # a tenth of a millisecond, for every task
 
 
 def build(spec: DetectorSpec) -> Detector:
-    """The monitor of one spec, whose values `stream.config` has tried.
+    """Build the detector of one spec, whose values `stream.config` has tried.
 
     Raises: Misconfigured: naming the key that is off.
     """
@@ -274,7 +274,7 @@ def _update(detectors: tuple[Detector, ...], value: Feature | None) -> tuple[Ale
 
 
 def _as_float(value: float) -> float:
-    """A number of any size; KSWIN's test, for one, takes no integers of more than 64 bits."""
+    """Turn a number into a float, for KSWIN's test takes no integer of more than 64 bits."""
     return float(value) if MAGNITUDE_MIN <= value <= MAGNITUDE_MAX else inf
 
 
@@ -318,7 +318,7 @@ def describe(alarm: Alert, partition: int, offset: int) -> str:
 
 
 def _shown(value: float, digits: int) -> str:
-    """At least so many significant digits, all before the point, no exponent within reason."""
+    """Write a number with so many significant digits, whole before the point, without exponent."""
     if 10**digits <= abs(value) < _PLAIN_MAX:
         return f"{value:.0f}"
     text = f"{value:.{digits}g}"

@@ -82,7 +82,7 @@ class Event(msgspec.Struct, gc=False, kw_only=True):
     """A valid record: features, and the label if it is known.
 
     Attributes:
-        id: the sender's, or None (then `TOPIC-PARTITION-OFFSET` is published).
+        id: the one that the sender gave, or None (then `TOPIC-PARTITION-OFFSET` is published).
         features: name -> finite number, short string or bool; at least one.
         label: what the model learns from; None while unknown.
     """

@@ -31,7 +31,7 @@ class Failures(NamedTuple):
     is_told: bool = False
 
     def with_one_at(self, number: int, *, is_refused: bool) -> "Failures":
-        """One more event failed, the valid one of this number."""
+        """Count one more failure: that of the valid event with this number."""
         recent = (*self.recent[-FAILED_MAX:], number)
         # Since the last failure their number only fell, so the event before this one had the least.
         goes_on = self.is_told and _within(self.recent, number - 1) > CALM_N

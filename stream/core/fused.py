@@ -23,9 +23,9 @@ _LINEAR = (linear_model.LogisticRegression, linear_model.LinearRegression)
 
 
 def learn_and_transform(step: Any) -> Callable[[Features], Features]:
-    """`step.learn_one`, then `step.transform_one`, as a pipeline does before its last step.
+    """A function for `step.learn_one`, then `step.transform_one`, as a pipeline calls them.
 
-    A transformer may bring that as its own `learn_and_transform_one`.
+    A transformer may bring such a function as its own `learn_and_transform_one`.
     """
     if brings(step, "learn_and_transform_one"):
         return step.learn_and_transform_one  # type: ignore[no-any-return]
@@ -43,19 +43,19 @@ def learn_and_transform(step: Any) -> Callable[[Features], Features]:
 
 
 def learner(last: Any) -> Callable[..., None]:
-    """`last.learn_one`."""
+    """A function that does what `last.learn_one` does."""
     if is_plain_linear(last):
         return _linear(last)
     return last.learn_one  # type: ignore[no-any-return]  # river's differ in what they call y
 
 
 def brings(step: Any, name: str) -> bool:
-    """Whether a step's very class says so: one derived from it may learn in its own way."""
+    """Whether a step's very class has this method; a derived class may learn in its own way."""
     return name in vars(type(step))
 
 
 def is_plain_scaler(step: Any) -> bool:
-    """Whether it is river's, over all events, and divides by the deviation."""
+    """Whether a step is river's scaler, over all events, and divides by the deviation."""
     is_scaler = type(step) is preprocessing.StandardScaler and is_compared()
     return bool(is_scaler and step.with_std and step.window_size is None)
 
@@ -72,7 +72,7 @@ def is_compared() -> bool:
 
 
 def _scaler(scaler: Any) -> Callable[[Features], Features]:
-    """Measured: 9 numbers in 4.7 us, river's two in 6.4."""
+    """Learn and scale in one walk. Measured: 9 numbers in 4.7 us, river's two calls in 6.4."""
 
     def learn_and_scale(features: Features) -> Features:
         counts, means, variances = scaler.counts, scaler.means, scaler.vars
@@ -114,7 +114,7 @@ def descent(model: Any) -> Callable[[Any, float], tuple[float, float]]:
 
 
 def _linear(model: Any) -> Callable[..., None]:
-    """Stochastic gradient descent. Measured: 2.6 us, river's own 3.4."""
+    """Learn by stochastic gradient descent. Measured: 2.6 us, river's own 3.4."""
     descend, l2 = descent(model), model.l2
 
     def learn_one(features: Features, label: Any) -> None:

@@ -20,7 +20,7 @@ from stream.core.fused_tree import Features, FusedTree, Votes, first
 
 
 def is_fused_forest(model: Any) -> bool:
-    """Whether `FusedForest` is for it."""
+    """Whether `FusedForest` can stand for this model."""
     return type(model) is forest.ARFClassifier and is_compared()
 
 
@@ -44,7 +44,7 @@ class FusedForest:
         )
 
     def predict_proba_one(self, features: Features) -> Votes:
-        """As `ARFClassifier.predict_proba_one`."""
+        """Do what `ARFClassifier.predict_proba_one` does."""
         model = self._forest
         votes: Votes = {}
         if not self._trees:
@@ -61,7 +61,7 @@ class FusedForest:
         return {label: vote / total for label, vote in votes.items()} if total > 0 else votes
 
     def learn_one(self, features: Features, label: Any) -> None:
-        """As `ARFClassifier.learn_one`."""
+        """Do what `ARFClassifier.learn_one` does."""
         model = self._forest
         if not self._trees:
             self._plant(features)
@@ -80,12 +80,12 @@ class FusedForest:
                 self._look_for_drift(index, model._drift_detector_input(index, label, guess))
 
     def _plant(self, features: Features) -> None:
-        """The first event makes the trees."""
+        """Make the trees; that happens at the first event."""
         self._forest._init_ensemble(sorted(features.keys()))
         self._trees = list(map(self._fused, self._forest.data))
 
     def _look_for_drift(self, index: int, error: float) -> None:
-        """In one tree: a warning plants another behind it, a drift puts that in its place."""
+        """Watch one tree: a warning plants another behind it, a drift puts that in its place."""
         model = self._forest
         is_warned = not model._warning_detection_disabled
         if is_warned:

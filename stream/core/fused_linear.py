@@ -26,21 +26,21 @@ _NOT_OF_A_ROW = (TypeError, OverflowError, KeyError)
 class Scaler(Protocol):
     """What a transformer brings that scales numbers to mean 0 and variance 1, as river's does.
 
-    Strings it refuses, or makes one of some columns of each, which is 1.0.
+    It refuses strings, or turns each into a column of its own, which is 1.0.
     """
 
     @property
     def scales_plainly(self) -> bool:
-        """Whether it does nothing else to an event."""
+        """Whether the transformer only scales, and does nothing else to an event."""
 
     def moments(self, name: str) -> tuple[int, float, float]:
         """How often a number was learned, its mean and its variance."""
 
     def keep_moments(self, name: str, n: int, mean: float, variance: float) -> None:
-        """Go on from these; `name` was learned before."""
+        """Take over how often `name` was learned, its mean and variance; it is known already."""
 
     def columns(self, name: str) -> tuple[dict[str, str], str | None]:
-        """The column of each string learned; that of any other, None: it would be a new one."""
+        """The column of each known string, and that of all others; None: another would be new."""
 
 
 def is_fused_linear(scaler: Any, last: Any) -> bool:
@@ -76,12 +76,12 @@ class FusedLinear:
         self.predict_one = None if is_classifier else self._mean
 
     def _probabilities(self, features: Features) -> dict[bool, float]:
-        """As `LogisticRegression.predict_proba_one`."""
+        """Do what `LogisticRegression.predict_proba_one` does."""
         p = self._mean(features)
         return {False: 1.0 - p, True: p}
 
     def _mean(self, features: Features) -> float:
-        """As `LinearRegression.predict_one`."""
+        """Do what `LinearRegression.predict_one` does."""
         if list(features) == self._names:
             try:
                 dot = self._row.dot(*features.values())
@@ -95,7 +95,7 @@ class FusedLinear:
         return self._mean_of(self._model._raw_dot_one(scaled))  # type: ignore[no-any-return]
 
     def learn_one(self, features: Features, label: Any) -> None:
-        """As `learn_one` of both steps."""
+        """Do what `learn_one` of both steps does."""
         if list(features) != self._names:
             self._learn_apart(features, label)
             return
@@ -176,7 +176,7 @@ class _Words(dict[str, str]):
         return self._other
 
     def all_columns(self) -> list[str]:
-        """Each once."""
+        """All columns that a string of this feature can have, each once."""
         return [*self.values(), *([] if self._other is None else [self._other])]
 
 

@@ -28,7 +28,7 @@ _LEAVES = (LeafNaiveBayesAdaptive, RandomLeafNaiveBayesAdaptive)
 
 
 def is_fused_tree(model: Any) -> bool:
-    """Whether `FusedTree` is for it."""
+    """Whether `FusedTree` can stand for this model."""
     is_adaptive = type(model) is tree.HoeffdingTreeClassifier and model.leaf_prediction == "nba"
     return bool(is_adaptive and is_compared())
 
@@ -38,8 +38,8 @@ class _Answer(NamedTuple):
 
     Attributes:
         leaf: where the features led; None if that is not the plain case.
-        votes: the leaf's.
-        is_bayes: which of its two ways they are.
+        votes: how the leaf voted.
+        is_bayes: whether it voted by naive Bayes, or by majority.
     """
 
     features: Features
@@ -68,7 +68,7 @@ class FusedTree:
         self._weight: float = model.learn_one.__kwdefaults__["w"]
 
     def predict_proba_one(self, features: Features) -> Votes:
-        """As `HoeffdingTreeClassifier.predict_proba_one`; the answer is kept: do not change it."""
+        """Do what river's `predict_proba_one` does; the answer is kept, so do not change it."""
         self._answer = None
         if type(features) is not dict:  # what else one does when it is asked, it does for river
             return self._tree.predict_proba_one(features)  # type: ignore[no-any-return]
@@ -87,14 +87,14 @@ class FusedTree:
         return chances
 
     def chances(self, features: Features) -> Votes:
-        """As `predict_proba_one`; what it said last, if that was of these features."""
+        """The last answer if it was about these features, else a new `predict_proba_one`."""
         answer = self._answer
         if answer is not None and _same(answer.features, features):
             return answer.chances
         return self.predict_proba_one(features)
 
     def learn_one(self, features: Features, label: Any, weight: float | None = None) -> None:
-        """As `HoeffdingTreeClassifier.learn_one`."""
+        """Do what `HoeffdingTreeClassifier.learn_one` does."""
         answer, self._answer = self._answer, None
         model = self._tree
         if weight is None:

@@ -111,7 +111,7 @@ class Methods(NamedTuple):
     """What a fold calls for each event; bound to one very model.
 
     Attributes:
-        ask: before it learns.
+        ask: asks the model, before it learns.
         read: makes of what it answers a prediction. Raises: NoAnswer.
         learn: teaches; an anomaly detector's ignores the label.
         settle: to be called before anybody looks at the model, pickles it, or asks it himself.
@@ -128,7 +128,7 @@ class Methods(NamedTuple):
 
 
 def methods_of(model: base.Estimator, kind: Kind) -> Methods:
-    """Found once; they may share what they work out of an event."""
+    """Find a model's methods, once; they may share what they work out of an event."""
     methods = unrolled(model)
     settle = settler(methods)
     if not is_pure(model):
@@ -168,7 +168,7 @@ def trial(model: base.Estimator, kind: Kind, features: dict[str, Feature], label
 
 
 def _failure(methods: Methods, features: dict[str, Feature]) -> BaseException | None:
-    """What a model raises when it predicts."""
+    """What a model raises when it predicts; None: nothing."""
     try:
         methods.predict(dict(features))
     except (KeyboardInterrupt, MemoryError):
@@ -179,7 +179,7 @@ def _failure(methods: Methods, features: dict[str, Feature]) -> BaseException | 
 
 
 def _way_out(error: BaseException, spec: ModelSpec) -> str:
-    """What to do about what a factory, or its module, raised."""
+    """Say what to do about an exception of a factory, or of its module."""
     module = spec.factory.partition(":")[0]
     if isinstance(error, ModuleNotFoundError) and error.name:
         missing = error.name.partition(".")[0]
@@ -207,5 +207,5 @@ def _arguments(params: Mapping[str, Any]) -> str:
 
 
 def _told(error: BaseException) -> str:
-    """An exception on one line."""
+    """Write an exception on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

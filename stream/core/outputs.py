@@ -53,7 +53,7 @@ class _AlertValue(msgspec.Struct, gc=False, kw_only=True):
 
 
 def _written(value: Any) -> Any:
-    """What msgspec does not write by itself: bools as keys (classes), and numpy's scalars."""
+    """Help msgspec with what it cannot write: bools as keys (classes), and numpy's scalars."""
     if value is True:
         return "true"
     if value is False:
@@ -70,9 +70,9 @@ def prediction_writer(topic: str, partition: int, kind: Kind) -> Callable[..., b
     """Make the function that writes a partition's predictions; built once, called for each event.
 
     Args:
-        topic: of the events; a part of the id of an event that brings none.
+        topic: the events topic; it is a part of the id of an event that brings none.
         partition: whose events they are; the other part.
-        kind: of the model; without an answer, an anomaly detector's has a null score.
+        kind: the model's kind; without an answer, an anomaly detector's has a null score.
 
     Returns: a function of an event's record, the event itself, the prediction made before learning
         from it, and how many events the model had learned before. It gives the prediction record;
@@ -134,10 +134,10 @@ def alert(record: Record, alarm: Alert, *, pipeline: str, learned: int) -> Outpu
     """The alert record of a detector's alarm; its id is the same in every replay.
 
     Args:
-        record: of the event after which the detector gave it.
+        record: the event after which the detector gave it.
         alarm: what it found.
-        pipeline: begins the key and the id.
-        learned: events that the model had learned before.
+        pipeline: its name begins the key and the id.
+        learned: how many events the model had learned before.
     """
     spec = alarm.spec
     return _alert(

@@ -101,7 +101,7 @@ class _Ordered:
 
 
 class _Plan(NamedTuple):
-    """What is known of a class: is it a distribution, an estimator of river's? And see below."""
+    """What is known of a class; it is found out once."""
 
     is_distribution: bool
     is_estimator: bool
@@ -146,7 +146,7 @@ def _is_distribution(cls: type) -> bool:
 
 
 def _known(cls: type) -> list[tuple[str, ...]] | None:
-    """Names of attributes seen in objects of `cls`; None where they cannot be read one by one."""
+    """Begin a list of attribute names of `cls`; None: they cannot be read one by one."""
     own = ("__new__", "__getstate__", "__getattribute__")
     is_plain = all(getattr(cls, name) is getattr(object, name) for name in own) and not any(
         hasattr(cls, name) for name in ("__getattr__", "__getnewargs__", "__getnewargs_ex__")

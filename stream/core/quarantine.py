@@ -42,9 +42,9 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
         record: as the quarantine topic holds it.
         reason: one of `Reason`, or of another version's.
         topic, partition, offset: where it was refused.
-        timestamp_ms: its own.
-        headers: what it had there.
-        is_cut: of its key, its value or its headers only the beginning is here.
+        timestamp_ms: the record's own, in the topic that it was refused from.
+        headers: the record's own, in that topic.
+        is_cut: only the beginning of its key, value or headers is here.
     """
 
     record: Record
@@ -64,7 +64,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.pipeline}-{self.partition}-{self.offset}".encode()
 
     def resent_headers(self, whole: Record) -> Headers:
-        """What the whole record had, and where it comes from."""
+        """The headers to send again: those of the whole record, and one that says where it was."""
         own = (header for header in whole.headers if header[0] != REDRIVEN)
         return (*own, (REDRIVEN, self.origin))
 
@@ -109,9 +109,9 @@ def _integer(text: bytes | None, *, default: int) -> int:
 
 
 def shortened(output: Output, bytes_max: int) -> Output:
-    """A quarantined record of at most so many bytes, with a batch of its own; it says what was cut.
+    """Cut a quarantined record so that it and its batch fit so many bytes; it says what was cut.
 
-    Of a limit that our own headers are over, nothing else is left.
+    Where our own headers alone are larger than that, only they are left.
     """
     sent_n = len(output.headers) - len(QUARANTINE_HEADERS)
     sent_n -= output.headers[-1][0] == OWN_TIMESTAMP
@@ -143,8 +143,8 @@ class Redriven(msgspec.Struct, frozen=True):
     its own mark, a run for all of them moves `next_offset`.
 
     Attributes:
-        next_offset: below it, everything was.
-        ahead: reason -> below it, everything of that reason was.
+        next_offset: every record below it was sent again.
+        ahead: reason -> offset; every record of that reason below it was sent again.
     """
 
     next_offset: int = 0
@@ -152,7 +152,7 @@ class Redriven(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, next_offset: int, metadata: str) -> Self:
-        """Read it back. With another tool's metadata only the offset counts."""
+        """Read a mark back. With another tool's metadata only the offset counts."""
         match = _PROGRESS.fullmatch(metadata)
         marks = match[1].split(";")[1:] if match else []
         return cls(next_offset, {r: int(n) for r, _, n in (m.partition("=") for m in marks)})
@@ -166,7 +166,7 @@ class Redriven(msgspec.Struct, frozen=True):
         return "v1" + "".join(f";{r}={n}" for r, n in sorted(self.ahead.items()))
 
     def start(self, reason: str | None) -> int:
-        """The first offset that may hold a record to be sent: of one reason, or of any."""
+        """The first offset that may hold a record to send, for one reason or (None) for any."""
         return self.next_offset if reason is None else max(self.next_offset, self._mark(reason))
 
     def has(self, refused: Refused) -> bool:
@@ -174,7 +174,7 @@ class Redriven(msgspec.Struct, frozen=True):
         return refused.record.offset < self.start(refused.reason)
 
     def moved(self, offset: int, reason: str | None) -> "Redriven":
-        """After everything below an offset, of one reason or of all, was sent."""
+        """The new mark once everything below an offset, of one reason or of all, was sent."""
         if reason is None:
             return Redriven(offset, {r: n for r, n in self.ahead.items() if n > offset})
         return Redriven(self.next_offset, {**self.ahead, reason: offset})

@@ -28,7 +28,7 @@ def is_plain(dtype: np.dtype[Any]) -> bool:
 
 
 def dtype(name: str) -> np.dtype[Any]:
-    """A type of numbers, texts or times."""
+    """Rebuild a type of numbers, texts or times."""
     if type(name) is not str or _DTYPE.fullmatch(name) is None:
         raise ValueError(f"{name!r} is no type of an array that is stored")
     return np.dtype(name)
@@ -37,7 +37,7 @@ def dtype(name: str) -> np.dtype[Any]:
 def array(
     kind: str, shape: tuple[int, ...], order: Literal["C", "F"], data: bytes | bytearray
 ) -> np.ndarray[Any, Any]:
-    """An array from its bytes; those of a `bytes` can't be written to."""
+    """Rebuild an array from its bytes; one made of a `bytes` can't be written to."""
     found = dtype(kind)
     _require(type(data) is bytes or type(data) is bytearray, "an array is of bytes")
     _require(_is_shape(shape) and order in ("C", "F"), "an array has a shape and an order")
@@ -48,7 +48,7 @@ def array(
 
 
 def array_of_objects(shape: tuple[int, ...], items: list[Any]) -> np.ndarray[Any, Any]:
-    """An array whose items are objects, each its own."""
+    """Rebuild an array whose items are objects, each its own."""
     _require(type(items) is list and _is_shape(shape), "an array of objects is of a list")
     _require(prod(shape) == len(items), "an array has as many items as its shape")
     found = np.empty(len(items), object)
@@ -58,7 +58,7 @@ def array_of_objects(shape: tuple[int, ...], items: list[Any]) -> np.ndarray[Any
 
 
 def scalar(kind: str, data: bytes) -> Any:
-    """One number, text or time of numpy's."""
+    """Rebuild one number, text or time of numpy's."""
     found = dtype(kind)
     _require(type(data) is bytes and len(data) == found.itemsize, "a scalar is of its bytes")
     return np.frombuffer(data, found)[0] if data else found.type()
@@ -67,7 +67,7 @@ def scalar(kind: str, data: bytes) -> Any:
 def seed_sequence(
     entropy: int | list[int], spawn_key: tuple[int, ...], pool_size: int, spawned_n: int
 ) -> SeedSequence:
-    """Where generators get their seeds from."""
+    """Rebuild a seed sequence, from which generators get their seeds."""
     entropies = entropy if type(entropy) is list else [entropy]
     numbers = [*entropies, *spawn_key, pool_size, spawned_n]
     _require(type(spawn_key) is tuple and all(type(n) is int for n in numbers), "seeds are numbers")
@@ -85,7 +85,7 @@ _POSITIONS = {"pos": 624, "buffer_pos": 4}
 
 
 def bit_generator(name: str, state: dict[str, Any], seeds: SeedSequence | None) -> BitGenerator:
-    """One of numpy's generators of bits, where it stood."""
+    """Rebuild one of numpy's generators of bits, where it stood."""
     _require(type(name) is str and name in _GENERATORS, "a generator is one of numpy's")
     _require(seeds is None or type(seeds) is SeedSequence, "a generator is of seeds")
     _require(type(state) is dict and type(state.get("state")) is dict, "a generator has a state")
@@ -103,13 +103,13 @@ def bit_generator(name: str, state: dict[str, Any], seeds: SeedSequence | None) 
 
 
 def generator(bits: BitGenerator) -> Generator:
-    """Numpy's distributions over a generator of bits."""
+    """Rebuild numpy's distributions over a generator of bits."""
     _require(type(bits) in _GENERATORS.values(), "a generator is of numpy's bits")
     return Generator(bits)
 
 
 def random_state(bits: BitGenerator, has_gauss: int, gauss: float) -> RandomState:
-    """Numpy's older distributions over a generator of bits."""
+    """Rebuild numpy's older distributions over a generator of bits."""
     _require(type(bits) in _GENERATORS.values(), "a generator is of numpy's bits")
     _require(type(has_gauss) is int and type(gauss) is float, "a number may be in hand")
     found = RandomState(bits)
@@ -142,13 +142,13 @@ def method(holder: Any, name: str) -> Any:
 
 
 def member(cls: type[Enum], name: str) -> Enum:
-    """A member of an enumeration."""
+    """Rebuild a member of an enumeration."""
     _require(isinstance(cls, type) and issubclass(cls, Enum), "a member is of an enumeration")
     return cls[name]
 
 
 def zone(key: str) -> ZoneInfo:
-    """A time zone of the machine's data."""
+    """Rebuild a time zone of the machine's data."""
     _require(type(key) is str, "a time zone has a name")
     return ZoneInfo(key)
 
@@ -169,7 +169,7 @@ Reduced = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 def of_array(value: np.ndarray[Any, Any]) -> Reduced | None:
-    """None: nothing that we rebuild; its own pickle says what it is."""
+    """Reduce an array; None: it is not one that we rebuild, its own pickle says what it is."""
     kind = value.dtype
     if kind.char == "O":
         return array_of_objects, (value.shape, value.ravel().tolist())
@@ -193,14 +193,14 @@ def of_dtype(value: np.dtype[Any]) -> Reduced | None:
 
 
 def of_bits(value: BitGenerator) -> Reduced:
-    """With its seeds: they go on being spawned from."""
+    """Reduce a generator of bits with its seeds, from which others may be spawned later."""
     seeds = value.seed_seq
     kept = seeds if type(seeds) is SeedSequence else None
     return bit_generator, (type(value).__name__, dict(value.state), kept)
 
 
 def of_seeds(value: SeedSequence) -> Reduced:
-    """With how many were spawned."""
+    """Reduce a seed sequence together with how many were spawned from it."""
     entropy = value.entropy
     plain = int(entropy) if isinstance(entropy, int | np.integer) else [int(n) for n in entropy]  # type: ignore[union-attr]
     spawned_n = value.n_children_spawned
@@ -208,13 +208,13 @@ def of_seeds(value: SeedSequence) -> Reduced:
 
 
 def of_random_state(value: RandomState) -> Reduced:
-    """Its bits, and the half of a pair that it has in hand."""
+    """Reduce a random state: its bits, and the half of a pair that it has in hand."""
     state: Any = value.get_state(legacy=False)
     return random_state, (value._bit_generator, int(state["has_gauss"]), float(state["gauss"]))  # noqa: SLF001  # type: ignore[attr-defined]
 
 
 def of_method(value: MethodType | BuiltinFunctionType) -> Reduced | None:
-    """None: a function."""
+    """Reduce a bound method; None: it is a function of a module."""
     if value is np.array:
         return _stand_in, ("numbers",)
     holder: Any = value.__self__
@@ -223,29 +223,29 @@ def of_method(value: MethodType | BuiltinFunctionType) -> Reduced | None:
 
 
 def of_descriptor(value: MethodDescriptorType) -> Reduced:
-    """A method of a built-in class, of no object."""
+    """Reduce a method of a built-in class that is bound to no object."""
     return method, (value.__objclass__, value.__name__)
 
 
 def of_function(value: FunctionType) -> Reduced | None:
-    """None: it is found under its name."""
+    """Reduce `numpy.ones`; None: any other function is found under its name."""
     return (_stand_in, ("ones",)) if value is np.ones else None
 
 
 def of_partial(value: "partial[Any]") -> Reduced | None:
-    """None: it has attributes of its own."""
+    """Reduce a partial; None: it has attributes of its own."""
     kept: Any = value.__reduce__()[2]
     return None if kept[3] else (filled, (value.func, value.args, value.keywords))
 
 
 def of_member(value: Enum) -> Reduced | None:
-    """None: a combination of flags, which has no name."""
+    """Reduce a member of an enumeration; None: a combination of flags, which has no name."""
     cls = type(value)
     return (member, (cls, value.name)) if value.name in cls.__members__ else None
 
 
 def of_zone(value: ZoneInfo) -> Reduced | None:
-    """None: of a file, whose data are nowhere else."""
+    """Reduce a time zone to its name; None: it was read from a file, and has none."""
     return None if value.key is None else (zone, (value.key,))
 
 

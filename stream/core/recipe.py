@@ -94,12 +94,12 @@ def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 
 def source_digest(source: str) -> str:
-    """Of a module's code; a changed comment or blank line is no change of the recipe."""
+    """Digest of a module's code; a changed comment or blank line does not change it."""
     return hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:16]
 
 
 def _named(section: str, settings: Mapping[str, object]) -> dict[str, str]:
-    """A part for each setting of a section."""
+    """Name each setting of a section as a part of the recipe."""
     return {f"{section}.{name}": _canonical(value) for name, value in settings.items()}
 
 

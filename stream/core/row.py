@@ -25,12 +25,12 @@ class Values(NamedTuple):
 
     Attributes:
         counts: how often each number was learned; at least once.
-        means: of what was learned.
-        variances: of what was learned, over n.
-        weights: of the numbers, in the linear model.
+        means: the mean of what was learned of each number.
+        variances: the variance of what was learned of each number, with n as the divisor.
+        weights: the weight of each number in the linear model.
         words: for each word of the event, the column that is 1 if it is this one; each column has
             a weight.
-        columns: their weights.
+        columns: the weight of each column.
     """
 
     counts: Sequence[int]

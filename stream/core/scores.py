@@ -22,10 +22,10 @@ class Score(msgspec.Struct, frozen=True):
 
     Attributes:
         metric: "accuracy" (more is better) or "mae" (less is better).
-        value: of the model, over `n` labelled events.
+        value: the model's score over `n` labelled events.
         baseline: the same of predicting the last label again.
         kappa: Cohen's kappa, agreement beyond chance; None for regression.
-        n: labelled events in the window.
+        n: how many labelled events are in the window.
     """
 
     metric: str

@@ -42,7 +42,7 @@ def insertion_order(found: set[Any]) -> list[Any] | None:
 
 
 def _changed(order: list[Any], wrong: list[tuple[Any, Any]], number: int) -> list[Any]:
-    """Another order: of two elements, one of which lies where the other should."""
+    """Try another order: move an element that lies in another's place, or that other."""
     (right, there), way = wrong[number % len(wrong)], (number >> 10) % 4
     if way == 0:
         return [right, *(each for each in order if each is not right)]

@@ -25,7 +25,7 @@ def key_and_headers_bytes(key: bytes | None, headers: Headers) -> int:
 
 
 def _header_bytes(header: tuple[str, bytes | None]) -> int:
-    """Two: what Kafka adds at least. Of nothing else there could be hundreds of thousands."""
+    """A header's bytes; Kafka adds at least two, which count where there are very many."""
     name, value = header
     return len(name.encode()) + len(value or b"") + 2
 
@@ -64,7 +64,7 @@ def is_cut(detail: str) -> bool:
 
 
 def _first(headers: Headers, bytes_max: int) -> int:
-    """How many of the first headers fit."""
+    """How many headers fit, counted from the first."""
     for kept, header in enumerate(headers):
         bytes_max -= _header_bytes(header)
         if bytes_max < 0:

@@ -60,7 +60,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         genesis: the offset at which the fold began with the untrained model.
         recipe: the readable parts of the fingerprint, to say *what* changed.
         raw_bytes: length of the payload once decompressed; nothing is inflated beyond it.
-        body_bytes: of the payload as it is stored; nothing is read beyond it.
+        body_bytes: length of the payload as it is stored; nothing is read beyond it.
         taken_at_ms: wall clock, for people.
     """
 
@@ -105,11 +105,11 @@ class Keys:
     older: tuple[bytes, ...] = field(default=(), repr=False)
 
     def __iter__(self) -> Iterator[bytes]:
-        """All that verify, the newest first."""
+        """All keys that verify, the newest first."""
         yield from (self.signing, *self.older)
 
     def ids(self) -> str:
-        """Their names, for people."""
+        """The names of all keys, for people."""
         return ", ".join(map(key_id, self))
 
 
@@ -145,7 +145,7 @@ class Opened:
     """What a snapshot's first bytes say, once their signature fits.
 
     Attributes:
-        key: that signed.
+        key: the key that signed.
         body_at: where the payload begins.
     """
 
@@ -230,7 +230,7 @@ def _compressor() -> zstandard.ZstdCompressor:
 
 @contextmanager
 def _taken(idle: list[T], make: Callable[[], T]) -> Iterator[T]:
-    """One that nobody uses; it is given back unless it failed."""
+    """Take one that nobody uses, or make one; it is given back unless the block failed."""
     try:
         one = idle.pop()
     except IndexError:
@@ -244,7 +244,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         n, digest, genesis, learned: as in `Header`.
-        fingerprint: of the recipe that folded up to here, 8 hex digits.
+        fingerprint: that of the recipe that folded up to here, 8 hex digits.
         is_paused: the worker stopped here on purpose, and so does the next one.
         closed_n: the step from which on no new name is taken in; None = any is.
     """

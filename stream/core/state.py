@@ -22,7 +22,7 @@ class State:
     Attributes:
         closed_n: from this step on no new name is taken in: the state has reached its ceiling.
             When that is found out no replay could repeat: it is committed beside the offset.
-        closed_told_n: the step that told, which was the first to bring a new name.
+        closed_said_n: the step that said so in an alert, the first that brought a new name.
         classes: the labels there were, of a model whose labels name classes.
         is_ready: the model has answered once since it began to learn. Before that it may not be
             able to, and what it raises when it is asked is no fault of the event's.
@@ -51,7 +51,7 @@ class State:
         self.window = Window()
 
     def metadata(self, fingerprint: str, *, is_paused: bool) -> Metadata:
-        """What is committed beside `next_offset`, of a fold with this recipe."""
+        """The metadata to commit beside `next_offset`, for a fold with this recipe."""
         return Metadata(
             n=self.n,
             digest=f"{self.digest:016x}",
@@ -82,7 +82,7 @@ class State:
 
 
 def dumps(state: State) -> bytes:
-    """A state, pickled. Raises: Misconfigured: its model holds something that cannot be."""
+    """Pickle a state. Raises: Misconfigured: its model holds something that cannot be pickled."""
     try:
         return pickling.dumps(state)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -129,7 +129,7 @@ class Beginning:
         return ""
 
     def load(self, payload: bytes) -> State:
-        """A state that `keep_copy` gave. Raises: pickle.UnpicklingError: it is no such state."""
+        """Load what `keep_copy` gave. Raises: pickle.UnpicklingError: it is no such state."""
         state = unpickling.loads(payload, self._allowed)
         if type(state) is not State:
             raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")

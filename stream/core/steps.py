@@ -44,7 +44,7 @@ def leaves(steps: Iterable[Any]) -> Iterator[Any]:
 
 
 def transform(step: Any) -> Transform:
-    """`step.transform_one`, of a plain step."""
+    """A function that does what a plain step's `transform_one` does."""
     if not _is_union(step):
         return step.transform_one  # type: ignore[no-any-return]  # river's are not typed
     # The last part first: of a name that several give, the first one's value stays.
@@ -60,7 +60,7 @@ def transform(step: Any) -> Transform:
 
 
 def learn_and_transform(step: Any) -> Transform:
-    """`step.learn_one`, then `step.transform_one`, of a plain step."""
+    """A function that does what a plain step's `learn_one` and then `transform_one` do."""
     if not _is_union(step):
         return fused.learn_and_transform(step)
     parts = list(step.transformers.values())
@@ -123,7 +123,7 @@ def _one_after_the_other(transforms: list[Transform]) -> Transform:
 
 
 def _is_sure(part: Any) -> bool:
-    """Whether it transforms what it has just learned without fail, and twice to the same."""
+    """Whether a part never fails on what it has just learned, and repeats its answer."""
     *first, last = _steps(part)
     if not all(type(step) in _SELECTORS for step in first):
         return False  # somebody's own may count how often it is asked

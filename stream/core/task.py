@@ -174,7 +174,7 @@ class Task:
         return published
 
     def _ask(self, features: dict[str, Feature]) -> Any:
-        """As `_answer`, of a model that may not be ready to; once it was, nobody asks this way."""
+        """Ask a model that may not be able to answer yet; once it has, nobody asks this way."""
         try:
             answer = self._answer(features)
         except _CRASHES:
@@ -188,7 +188,7 @@ class Task:
         return answer
 
     def _watch_and_ask(self, features: dict[str, Feature]) -> Any:
-        """As `_answer`, while events fail: what asking may change is looked at before."""
+        """Ask the model while events fail: first keep what asking may change."""
         self._watched_n -= 1
         if not self._watched_n or not self._watched().look():
             self._watched_n, self._learn = 0, self._teach
@@ -196,7 +196,7 @@ class Task:
         return self._answer(features)
 
     def _watch_and_learn(self, features: dict[str, Feature], label: Any) -> None:
-        """As `_learn`, while events fail that were learned half."""
+        """Teach the model while events fail: first keep its small parts as asking left them."""
         self._watched().look_again(features, label)
         self._teach(features, label)
 
@@ -254,13 +254,13 @@ class Task:
         return error
 
     def weigh(self, payload_bytes: int) -> None:
-        """A copy was made, of this size: see `close_if_heavy`."""
+        """Note how large a copy of the state is: see `close_if_heavy`."""
         self._is_heavy = payload_bytes > self.recipe.limits.state_bytes_max
 
     def close_if_heavy(self) -> None:
-        """If the state is too large take in no new name; for who commits the metadata next.
+        """Take in no new name any more if the state is too large; the caller commits that next.
 
-        One that knows no name yet would refuse every event from then on.
+        A state that knows no name yet stays open, for it would refuse every event from then on.
         """
         if self._is_heavy and self.state.closed_n is None and self.state.names:
             self.state.closed_n = self.state.n
@@ -308,11 +308,11 @@ class Task:
 
     @property
     def undo_length(self) -> float:
-        """From 0 to 1, where `step` takes a new copy; `keep_copy`, or `rebase`, before that."""
+        """How long undoing would take, from 0 to 1; at 1 `step` takes a new copy by itself."""
         return self._way_back.length
 
     def copy_point(self) -> CopyPoint:
-        """The state of now, which somebody else is about to pickle: see `rebase`."""
+        """Mark the present state, which somebody else is about to pickle: see `rebase`."""
         return self._way_back.copy_point(self._counts())
 
     def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:
@@ -355,7 +355,7 @@ class Task:
         return self.state.window.score(self.kind)
 
     def metadata(self) -> Metadata:
-        """What is committed beside `next_offset`."""
+        """The metadata to commit beside `next_offset`."""
         return self.state.metadata(self.fingerprint, is_paused=self.is_paused)
 
     def header(self, *, topic_id: str, taken_at_ms: int) -> Header:

@@ -40,7 +40,7 @@ class News(NamedTuple):
 
 
 class CopyPoint(NamedTuple):
-    """A moment that a copy is being made of."""
+    """A moment whose state is being copied."""
 
     epoch: int
     since_n: int
@@ -53,7 +53,7 @@ class Undo:
 
     Attributes:
         payload: the pickled state.
-        counts: of that state, or moved on from there by refusals alone.
+        counts: those of that state, or moved on from there by refusals alone.
         since: the records folded in since, in order.
     """
 
@@ -63,7 +63,7 @@ class Undo:
         self._epoch = 0
 
     def keep(self, payload: bytes, counts: Counts) -> None:
-        """`payload` is the state of now."""
+        """Take `payload`, the present state, as what to go back to."""
         self.payload = payload
         self.counts = counts
         self.since: list[Record] = []
@@ -71,7 +71,7 @@ class Undo:
         self._epoch += 1
 
     def remember(self, record: Record) -> bool:
-        """One more was folded in. Returns: whether it is more than can be remembered."""
+        """Remember one more folded record. Returns: whether it is more than can be kept."""
         self.since.append(record)
         self._bytes_n += _RECORD_BYTES + len(record.value or b"") + len(record.key or b"")
         if record.headers:
@@ -80,11 +80,11 @@ class Undo:
 
     @property
     def length(self) -> float:
-        """Of the way back: from 0 to 1, where a new copy is taken at once."""
+        """How long the way back is: from 0 to 1, where a new copy is taken at once."""
         return self._bytes_n / BYTES_MAX
 
     def copy_point(self, counts: Counts) -> CopyPoint:
-        """This moment, for `rebase`; `counts` are the state's."""
+        """Mark this moment, for `rebase`; `counts` are the state's."""
         return CopyPoint(self._epoch, len(self.since), self._bytes_n, counts)
 
     def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:

@@ -24,8 +24,8 @@ class Unrolled:
     """The methods of a pipeline that a fold needs.
 
     Args:
-        pipeline: whose steps `is_plain`.
-        before: as `unrolled` says.
+        pipeline: one that `is_plain` accepts.
+        before: see `unrolled`.
     """
 
     __slots__ = ("learn_one", "path", "predict_one", "predict_proba_one", "score_one", "settle")
@@ -78,7 +78,7 @@ def path(model: Any) -> str:
 
 
 def settler(methods: Any) -> Callable[[], None]:
-    """What `unrolled` gave keeps some of the model's state elsewhere: this writes it back."""
+    """A function that writes back what the methods of `unrolled` keep outside the model."""
     return methods.settle if isinstance(methods, Unrolled | FusedLinear) else _nothing
 
 

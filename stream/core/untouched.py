@@ -97,7 +97,7 @@ class Watch:
         """Whether asking has surely changed nothing.
 
         Args:
-            features: on which it raised.
+            features: those on which it raised.
         """
         if not any(map(_has_state, self._in_doubt)):
             return True
@@ -108,18 +108,18 @@ class Watch:
         return len(state) > SMALL_BYTES or any(each.encode() in state for each in _INSIDES)
 
     def following(self, model: Any, settle: Callable[[], None]) -> "Watch":
-        """The same for what `without_event` gave."""
+        """Go on with the model that `without_event` gave."""
         self._model, self._settle, self._asked = model, settle, None
         self._in_doubt = in_doubt(model)
         return self
 
     def look(self) -> bool:
-        """Before an event. Returns: whether to go on with that: it takes little."""
+        """Keep the small parts before an event. Returns: whether they are small enough for that."""
         self._asked, self._taught = self._small_parts(), None
         return self._asked is not None
 
     def look_again(self, features: Mapping[Any, Any], label: Any) -> None:
-        """Between asking and teaching it."""
+        """Keep the small parts again, between asking and teaching the model."""
         self._taught, self._event = self._small_parts(), (dict(features), label)
 
     def without_event(self, *, is_asked: bool) -> Any | None:
@@ -171,7 +171,7 @@ class Apart:
         self._inside: set[int] = set()
 
     def dumps(self, model: Any) -> bytes | None:
-        """The rest of it; None if that holds something from inside a large part."""
+        """Pickle all but the large parts; None: something from inside one is held elsewhere."""
         found_n = -1
         while found_n != len(self._large):  # what is inside is known once all of them are
             found_n, buffer = len(self._large), io.BytesIO()
@@ -183,7 +183,7 @@ class Apart:
         return buffer.getvalue()
 
     def loads(self, pickled: bytes, touched: list[str] | None = None) -> Any:
-        """The rest as it was, around the large parts; or around stand-ins.
+        """Load the rest as it was, around the large parts or around stand-ins for them.
 
         Args:
             pickled: as `dumps` gave it.
@@ -196,7 +196,7 @@ class Apart:
         return unpickler.load()
 
     def _place(self, value: Any) -> int | None:
-        """The place of a large part; None for all else."""
+        """The number of a large part; None: it is not a large part."""
         place = self._places.get(id(value))
         if place is None and type(value) in UNCHANGED and _is_sure(value):
             place = self._places[id(value)] = len(self._large)
@@ -213,11 +213,11 @@ class Touched(BaseException):
 
 
 class _Plain:
-    """Has what every object of a class has."""
+    """An empty class: its attributes are those that every object has."""
 
 
 class _Shared(Exception):
-    """Of a large part something is held from outside, too."""
+    """Something inside a large part is held from outside, too, so it cannot be left apart."""
 
 
 class _Pickler(pickling.Pickler):
@@ -262,7 +262,7 @@ def _has_state(part: Any) -> bool:
 
 
 def _stand_in(cls: type, touched: list[str]) -> Any:
-    """Of that class, and nothing else: it has no attribute, and lets nobody set one."""
+    """Make an object of a class that has no attribute, and lets nobody set one."""
 
     def touch(_self: object, name: str, *_: object) -> NoReturn:
         if name == "_last_step":  # river asks each estimator, to tell whether it is a pipeline
