@@ -1,4 +1,4 @@
-"""A worker put together from ports and settings; the adapters come from the command line."""
+"""Puts a worker together from ports and settings; the adapters come from the command line."""
 
 import logging
 import threading

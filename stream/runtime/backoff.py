@@ -43,5 +43,5 @@ class BackOff:
         self._clock.sleep(min(wait_s, NAP_S))
 
     def succeeded(self) -> None:
-        """The next wait is short again."""
+        """Make the next wait short again."""
         self._failures_n = 0

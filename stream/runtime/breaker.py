@@ -19,11 +19,11 @@ from stream.runtime.restore import Sources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """How much may be refused.
+    """How much of a partition may be refused.
 
     Attributes:
         window: how many of a partition's last records are looked at.
-        share: over this part of them refused it is paused; 1.0 = never.
+        share: if more than this part of them was refused, it is paused; 1.0 = never.
     """
 
     window: int
@@ -48,7 +48,7 @@ def reason_of(refusal: Output) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What came of a rehearsal: so many of the next records would be refused."""
+    """What a rehearsal showed: how many of the next records would be refused."""
 
     task: Task
     refused_n: int
@@ -69,7 +69,7 @@ class Breaker:
         self._to_rehearse: set[int] = set()
 
     def adopt(self, task: Task, *, is_restored: bool) -> None:
-        """A task lives; a paused one that was just restored gets another try."""
+        """Watch a task that is live now; a paused one that was just restored is tried again."""
         refused = self._refused.setdefault(task.partition, deque())
         # After a lost commit the fold begins again further back, and refuses them again.
         while refused and refused[-1][0] > task.state.n:
@@ -87,7 +87,7 @@ class Breaker:
         self._to_rehearse -= partitions
 
     def trips(self, task: Task, refusal: Output) -> bool:
-        """Count a refusal; whether it is one too many, and the task is paused from now on."""
+        """Count a refusal. Returns: whether it is one too many; then the task is paused now."""
         refused, n, limit = self._refused[task.partition], task.state.n, self._limit
         refused.append((n, reason_of(refusal)))
         while refused[0][0] <= n - limit.window:
@@ -96,14 +96,14 @@ class Breaker:
         return task.is_paused
 
     def found(self, partition: int) -> str:
-        """What of the last records was refused, for people."""
+        """Say how many of the last records were refused, and why."""
         refused = self._refused[partition]
         reasons = Counter(reason for _, reason in refused).most_common()
         listed = ", ".join(f"{n} {reason}" for reason, n in reasons)
         return f"{len(refused)} of the last {self._limit.window} records refused ({listed})"
 
     def resume(self, task: Task) -> None:
-        """The task is paused no more; what was refused before is over."""
+        """Lift the task's pause, and count refusals from zero again."""
         task.is_paused = False
         self._refused[task.partition].clear()
 

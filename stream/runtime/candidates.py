@@ -30,7 +30,7 @@ filled with rubbish must not keep a worker from it."""
 
 
 class Candidates:
-    """Looks through what is stored of one partition."""
+    """Looks through the stored snapshots of one partition."""
 
     def __init__(self, sources: "Sources", partition: int, deadlined: Deadlined) -> None:
         self._sources = sources
@@ -65,7 +65,7 @@ class Candidates:
             raise away
 
     def _stored(self, offset: int) -> list[StoredSnapshot]:
-        """What the store tells of, those of the living topic first: the others are not ours."""
+        """The snapshots that the store lists, those of the present topic first."""
         try:
             every = self._sources.store.stored(self._partition)
         except BadInput as error:
@@ -78,7 +78,7 @@ class Candidates:
         )
 
     def _loaded(self, stored: StoredSnapshot) -> tuple[Header, bytes]:
-        """One, verified. Raises: BadInput: it is none of ours; Retryable, Misconfigured."""
+        """Load and verify one snapshot. Raises: BadInput: it is none; Retryable, Misconfigured."""
         sources, at = self._sources, stored.next_offset
 
         def measure(start: bytes) -> int:
@@ -104,11 +104,11 @@ class Candidates:
     def taking_in(
         self, what: str, size_bytes: int, *, more_s: float = 0.0
     ) -> AbstractContextManager[None]:
-        """A deadline for what takes as long as it is large."""
+        """Put a deadline on the block that grows with the size of what is taken in."""
         return self._deadlined(what, TAKE_IN_S_MIN + size_bytes / TAKE_IN_BYTES_S + more_s)
 
     def reject(self, next_offset: int, why: str) -> None:
-        """Count and say that one is passed over."""
+        """Count a snapshot that is passed over, and say why."""
         self._sources.telemetry.count(Metric.SNAPSHOTS_REJECTED)
         self._sources.telemetry.say(
             LogEvent.SNAPSHOT_REJECTED,

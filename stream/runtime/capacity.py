@@ -38,12 +38,12 @@ def record_bytes_max(channel: Channel, settings: Settings) -> int:
 
 
 def largest_bytes(channel: Channel, settings: Settings, kind: Kind | None = None) -> int:
-    """How large it can be with the probabilities of as many classes as there may be.
+    """How large a record can be with the probabilities of as many classes as there may be.
 
     Args:
         channel: whose record it is.
-        settings: tell the limits.
-        kind: of the model; None: any. Only one that names classes has so many probabilities.
+        settings: hold the limits.
+        kind: the model's kind; None: any. Only one that names classes has so many probabilities.
     """
     largest = record_bytes_max(channel, settings)
     names_classes = kind in (Kind.MULTICLASS, None) and settings.events.positive is None
@@ -53,7 +53,7 @@ def largest_bytes(channel: Channel, settings: Settings, kind: Kind | None = None
 
 
 def own_topic_bytes(channel: Channel, settings: Settings) -> int | None:
-    """What a topic of ours must take; None: what topics take that nobody has configured."""
+    """The record size that a topic of ours must accept; None: Kafka's default is enough."""
     largest = largest_bytes(channel, settings)
     if channel is Channel.PREDICTIONS:  # whatever the broker's own limit is
         return max(largest, KAFKAS_ACCEPTS.bytes_max)
@@ -63,12 +63,12 @@ def own_topic_bytes(channel: Channel, settings: Settings) -> int | None:
 def size_problems(
     found: Mapping[Channel, TopicInfo | None], settings: Settings, kind: Kind | None
 ) -> list[str]:
-    """What a valid event's outputs can need must be taken, or one event stops its partition.
+    """Topics that accept less than a valid event's outputs can need: it would stop its partition.
 
     Args:
         found: the topics.
-        settings: tell the limits.
-        kind: of the model; None: it is not known, and no topic too narrow for its classes alone.
+        settings: hold the limits.
+        kind: the model's kind; None: unknown, then room for class names is not asked for.
     """
     problems = []
     for channel, info in found.items():
@@ -87,7 +87,7 @@ def size_problems(
 
 
 def _lower(bytes_max: int, settings: Settings, kind: Kind | None) -> str:
-    """By which limit predictions may be made to fit."""
+    """Say which limit to lower so that predictions fit."""
     left = bytes_max - record_bytes_max(Channel.PREDICTIONS, settings)
     if kind is Kind.MULTICLASS and left >= CLASSES_BYTES_LEAST:
         return f", or set limits.classes_bytes_max = {left} (or less)"
@@ -95,7 +95,7 @@ def _lower(bytes_max: int, settings: Settings, kind: Kind | None) -> str:
 
 
 def fitting_notes(found: Mapping[Channel, TopicInfo | None], settings: Settings) -> list[str]:
-    """How outputs are brought within topics that take less than ours do."""
+    """Say how outputs are changed to fit topics that accept less than ours do."""
     notes = []
     for channel, info in found.items():
         if info is None or info.accepts is None or channel is Channel.EVENTS:

@@ -32,7 +32,7 @@ class Ceiling:
         self._said_up_to: dict[int, int] = {}
 
     def weigh(self, task: Task, payload_bytes: int) -> None:
-        """A copy of this size was made of a task's state."""
+        """Take note of a copy's size; say so if the state is over its ceiling."""
         task.weigh(payload_bytes)
         most = task.recipe.limits.state_bytes_max
         if payload_bytes <= self._said_up_to.get(task.partition, most):
@@ -52,5 +52,5 @@ class Ceiling:
         )
 
     def release(self, partition: int) -> None:
-        """It has another state, or none."""
+        """Forget what was said of a partition: it has another state now, or none."""
         self._said_up_to.pop(partition, None)

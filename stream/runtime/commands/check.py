@@ -33,8 +33,8 @@ def check(
 
     Args:
         open_pipeline: reads the configuration; raises Misconfigured.
-        path: of the configuration.
-        environ: of the process.
+        path: the configuration file.
+        environ: the process's environment.
 
     Returns: whether there are no problems.
     """
@@ -61,7 +61,7 @@ def check(
 
 
 def _look_at_model_alone(path: Path, environ: Mapping[str, str], findings: Findings) -> None:
-    """What is wrong with it, though the rest of the configuration cannot be used."""
+    """Check the model even though the rest of the configuration cannot be used."""
     if not path.is_file():
         return
     model = load_model(path, environ=environ)
@@ -75,7 +75,7 @@ class Seen:
     """What the log has to try a model with.
 
     Attributes:
-        records: the first of one partition.
+        records: the first records of one partition.
         event: a valid one, with a label if there is one.
     """
 
@@ -112,7 +112,7 @@ def _ask_snapshots(pipeline: Pipeline, findings: Findings) -> None:
 
 
 def _look_at_kafka(pipeline: Pipeline, findings: Findings, built: Prepared | None) -> Seen:
-    """Topics, then what is in the log."""
+    """Check the topics, then what is in the log."""
     with ExitStack() as stack:
         topics = stack.enter_context(closing(pipeline.topics()))
         infos = topics.describe()
@@ -219,7 +219,7 @@ def _look_at_events(
 
 
 def _try_model(pipeline: Pipeline, findings: Findings, built: Prepared, seen: Seen) -> None:
-    """Fold what is there in two processes, then try one event. Raises: Misconfigured."""
+    """Fold the events there are in two processes, then try one. Raises: Misconfigured."""
     recipe, factory = built.recipe, built.recipe.model.factory
     records = seen.records or first_start.made_up(recipe.shape, built.kind)
     outcomes: Sequence[repeating.Outcome] = ()
@@ -244,7 +244,7 @@ def _try_model(pipeline: Pipeline, findings: Findings, built: Prepared, seen: Se
 
 
 def _say_model_errors(findings: Findings, outcomes: Sequence[repeating.Outcome]) -> None:
-    """Of how many of the first events the model raised, whatever the first one did."""
+    """Say on how many of the first events the model raised, whatever the first one did."""
     raised_n = sum(map(_is_model_error, outcomes))
     if raised_n:
         event_checks.say_model_errors(findings, raised_n, n=len(outcomes))

@@ -21,7 +21,7 @@ _DIGITS_MAX = 400  # more are no number that anybody could mean, and slow to con
 
 
 class ColumnType(IntEnum):
-    """What all cells of a column are, as far as they hold anything."""
+    """The type of all the cells of a column that hold anything."""
 
     NOTHING = 0
     BOOL = 1
@@ -64,7 +64,7 @@ class Column:
     """One column, as far as it was looked at.
 
     Attributes:
-        kind: of all cells so far.
+        kind: the type of all cells so far.
         missing_n: cells that held nothing.
     """
 

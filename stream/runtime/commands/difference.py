@@ -42,6 +42,6 @@ def _published(reader: Reader, partition: int, start: int, stop: int) -> Iterato
 
 
 def _told(outcome: Record | Output) -> int:
-    """A refusal's reason, a prediction's value; as a number, of which memory holds many."""
+    """A refusal's reason or a prediction's value, as a hash: memory holds many of these."""
     reason = dict(outcome.headers).get(_REASON)
     return _hash(outcome.value or b"" if reason is None else reason)

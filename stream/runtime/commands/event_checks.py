@@ -50,7 +50,7 @@ def look(
         records: in log order, of any partitions.
         shape: how an event looks.
         limits: how large it may be.
-        kind: the model's; None: there is none, and so nothing is said of labels.
+        kind: the model's kind; None: there is no model, so nothing is said of labels.
 
     Returns: an event to try the model with, one with a label if there is one.
     """
@@ -82,7 +82,7 @@ def say_faults(findings: Findings, faults: Sequence[str], *, n: int) -> None:
 
 
 def first_records(reader: Reader, events: TopicInfo, *, n: int) -> list[Record]:
-    """The first of every partition, `n` together. Raises: Retryable, Misconfigured."""
+    """The first records of every partition, `n` in all. Raises: Retryable, Misconfigured."""
     found: list[Record] = []
     each_n = -(-n // events.partitions)
     for partition in range(events.partitions):
@@ -107,7 +107,7 @@ def _first(records: Iterable[Record], n: int) -> Iterator[Record]:
 def _say_refused(
     findings: Findings, refused: Sequence[Rejection], *, n: int, kind: Kind | None
 ) -> None:
-    """By reason, the most frequent first."""
+    """Say how many events would be refused, by reason, the most frequent first."""
     for reason, count in Counter(each.reason for each in refused).most_common():
         detail = next(each.detail for each in refused if each.reason == reason)
         text = (
@@ -158,7 +158,7 @@ def _say_labels(findings: Findings, events: Sequence[Event], shape: EventShape) 
 
 
 def _say_leaks(findings: Findings, events: Sequence[Event], shape: EventShape) -> None:
-    """A label among the features: the model would be told the answer."""
+    """Say whether the label is among the features: the model would be told the answer."""
     where = "beside the features, not among them"
     named_n = sum(shape.label in event.features for event in events)
     if named_n:
@@ -176,7 +176,7 @@ def _say_leaks(findings: Findings, events: Sequence[Event], shape: EventShape) -
 
 
 def _same_as_the_label(events: Sequence[Event], shape: EventShape) -> set[str]:
-    """Features that never say anything else than the label."""
+    """The features whose value always is the label's."""
     labelled = [event for event in events if event.label is not None]
     if len(labelled) < SAME_N_MIN or len({_written(event.label) for event in labelled}) == 1:
         return set()
@@ -203,7 +203,7 @@ def _is_label(value: Any, label: Any, positive: Any) -> bool:
 
 
 def _written(value: Any) -> str:
-    """How a value would be written, so that 1, 1.0 and "1", true and "True" are one."""
+    """Write a value so that 1, 1.0 and "1" are the same, and true and "True" too."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).lower()

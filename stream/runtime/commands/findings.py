@@ -19,21 +19,21 @@ class Findings:
         self.clean: Callable[[str], str] = str
 
     def ok(self, text: str) -> None:
-        """Something was looked at, and is fine."""
+        """Say that something was looked at, and is fine."""
         screen.say(self.clean(f"ok {text}"))
 
     def note(self, text: str) -> None:
-        """Works, but an operator should know it."""
+        """Say something that works, but that an operator should know."""
         screen.say(self.clean(f"note {text}"))
 
     def problem(self, text: str) -> None:
-        """A worker would not run, or would lose something; the text says what to do."""
+        """Say why a worker would not run, or would lose something; the text says what to do."""
         self.problems_n += 1
         screen.say(self.clean(f"problem {text}"), error=True)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """What is raised inside becomes problems, and `check` goes on after the block."""
+        """Turn what is raised in the block into problems; `check` goes on after the block."""
         try:
             yield
         except Misconfigured as error:

@@ -32,7 +32,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """What a sample is.
+    """What the fields of a sample were taken for.
 
     Attributes:
         features: the field that holds them; None: they lie beside the label.
@@ -42,8 +42,8 @@ class Guess:
         positive: the value that is true, where labels are no bools.
         ignored: fields that are no features, each with why.
         times: fields that say when an event happened; they are ignored too.
-        names: of the features.
-        mixed: of which JSON types the labels are, if of several; else "".
+        names: the names of the features.
+        mixed: the JSON types of the labels, if there are several; else "".
     """
 
     features: str | None
@@ -66,7 +66,7 @@ def guess(
     Args:
         records: JSON objects, or rows of a CSV file as objects.
         label: the label's field, if somebody says it.
-        own_id: the same for the id.
+        own_id: the id's field, if somebody says it.
         is_csv: the columns have an order, in which the label is often the last.
 
     Raises: BadInput: a field that is named is not there, or there is none that could be the label.
@@ -117,7 +117,7 @@ def guess(
 
 
 def _nested(records: Sequence[Record], known: Sequence[str]) -> str | None:
-    """The field with the object of features."""
+    """Find the field that holds the object of features; None: there is none."""
     counted = Counter(n for r in records for n, value in r.items() if isinstance(value, dict))
     if counted["features"]:
         return "features"
@@ -127,7 +127,7 @@ def _nested(records: Sequence[Record], known: Sequence[str]) -> str | None:
 
 
 def _id(columns: Mapping[str, Sequence[Any]], label: str | None) -> str | None:
-    """The field called `id`, else one whose name says so, or that counts, without a repeat."""
+    """Find the field called `id`; else one named like an id, or that counts, without a repeat."""
     if "id" in columns and label != "id":
         return "id"
     for name, values in columns.items():
@@ -145,7 +145,7 @@ def _id(columns: Mapping[str, Sequence[Any]], label: str | None) -> str | None:
 
 
 def _is_time(values: Sequence[Any]) -> bool:
-    """Whether all that are there are times, as `produce --time` reads them."""
+    """Whether all values that are not null are times that `produce --time` can read."""
     there = [value for value in values if value is not None]
     try:
         return bool(there) and all(
@@ -161,7 +161,7 @@ def _is_time(values: Sequence[Any]) -> bool:
 def _label(
     columns: Mapping[str, Sequence[Any]], usable: Sequence[str], *, is_csv: bool
 ) -> tuple[str | None, str]:
-    """The label's field, and how it was found."""
+    """Find the label's field, and say how it was found."""
     usable = [name for name in usable if _values_of(columns[name])]
     plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(usable)}
     plain |= {name: name for name in usable if name == "label"}
@@ -205,7 +205,7 @@ def _values_of(values: Iterable[Any]) -> list[Any]:
 
 
 def _mixed(values: Sequence[Any]) -> str:
-    """Of which JSON types labels are, the most frequent first; "": all are of one."""
+    """Name the JSON types of the labels, the most frequent first; "": all are of one type."""
     counted = Counter(
         "bools" if isinstance(v, bool) else "strings" if isinstance(v, str) else "numbers"
         for v in _values_of(values)
@@ -218,7 +218,7 @@ def _is_two(values: Sequence[Any]) -> bool:
 
 
 def _is_label(values: Sequence[Any]) -> bool:
-    """Numbers, or few words."""
+    """Whether values can be labels: numbers, or few different words."""
     there = [value for value in values if value is not None]
     if all(isinstance(value, int | float) for value in there):
         return bool(there)
@@ -226,7 +226,7 @@ def _is_label(values: Sequence[Any]) -> bool:
 
 
 def _kind(values: Sequence[Any]) -> tuple[Kind, Any]:
-    """What a model has to do, and which of two values is true."""
+    """Decide what a model has to do, and which of two values is true."""
     counted = Counter(value for value in values if value is not None)
     if all(isinstance(value, bool | None) for value in values):  # `counted` cannot tell True from 1
         return Kind.BINARY, None
@@ -245,7 +245,7 @@ def _kind(values: Sequence[Any]) -> tuple[Kind, Any]:
 
 
 def _no_feature(values: Sequence[Any]) -> str | None:
-    """Why a field is no feature; None: it may be one."""
+    """Say why a field is not a feature; None: it may be one."""
     there = [value for value in values if value is not None]
     if not there:
         return "it is always empty"
@@ -270,7 +270,7 @@ def _truth(values: Sequence[Any], kind: Kind, positive: Any) -> "np.ndarray[Any,
 def _leaks(
     columns: Mapping[str, Sequence[Any]], truth: "np.ndarray[Any, Any]", kind: Kind
 ) -> dict[str, str]:
-    """Numbers that tell the label by themselves, or two that add up to it.
+    """Find numbers that tell the label by themselves, or two that add up to it.
 
     They are known only with the label, so a model that learns from them has learned nothing.
     """

@@ -45,7 +45,7 @@ def write(
         force: whether a file that is there may be overwritten.
         label: the label's field; None: it is guessed.
         own_id: the id's field; None: it is guessed.
-        pipeline: its name; None: the file's.
+        pipeline: the pipeline's name; None: the file's name.
 
     Raises: BadInput: the file, or there is no label to be found. Usage: `out` is there already.
     """
@@ -64,7 +64,7 @@ def write(
 
 
 def _warnings(sample: samples.Sample, found: Guess) -> list[str]:
-    """What will not go well with such events, for the screen and for the file."""
+    """Say what will not go well with such events, for the screen and for the file."""
     said = [sample.said()] if sample.bad_n else []
     if found.mixed:
         said.append(
@@ -84,14 +84,14 @@ def _warnings(sample: samples.Sample, found: Guess) -> list[str]:
 
 
 def _pipeline(text: str) -> str:
-    """A name that a pipeline may have."""
+    """Turn a text into a name that a pipeline may have."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-") or "events"
 
 
 def configuration(
     found: Guess, pipeline: str, *, sample: str, n: int, warnings: Sequence[str] = ()
 ) -> str:
-    """The TOML file."""
+    """Write the text of the configuration, with comments."""
     model, when, stronger = MODELS[found.kind]
     lines = [
         f"# Written by `stream init` after the first {n:,} events of {escaped(sample)}.",
@@ -146,13 +146,13 @@ def _events(found: Guess) -> list[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first of many."""
+    """List the first names, and how many more there are."""
     shown = ", ".join(escaped(name) for name in names[:5])
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown  # noqa: PLR2004
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML; a string is shown escaped."""
+    """Write a value as TOML; a string is shown escaped."""
     text = json.dumps(value, ensure_ascii=False)
     if text.isprintable():
         return text
@@ -160,7 +160,7 @@ def _toml(value: Any) -> str:
 
 
 def _tell(found: Guess, path: Path, out: Path, *, is_csv: bool, warnings: Sequence[str]) -> None:
-    """What was found, and what to type next."""
+    """Say what was found, and what to type next."""
     model, *_ = MODELS[found.kind]
     label = "no label" if found.label is None else f'label "{found.label}" ({found.why_label})'
     if found.positive is not None:

@@ -19,7 +19,7 @@ class LogChecks:
     """Looks at every partition of the events.
 
     Args:
-        recipe: ours; None if there is none, then nothing is said of the committed one.
+        recipe: ours; None: there is none, so nothing is said of the committed one.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LogChecks:
     def _state(
         self, recipe: Recipe, events: TopicInfo, partition: int, *, bounds: Bounds, at: Committed
     ) -> bool:
-        """Whether the log alone is enough; if not, what else there is was said."""
+        """Whether the log alone brings the state back; if not, say what else could."""
         findings = self._findings
         where = f"state: partition {partition}"
         if at.offset > bounds.end:
@@ -157,7 +157,7 @@ class LogChecks:
         bounds: Bounds,
         at: Committed | None,
     ) -> None:
-        """Retention goes by the records' timestamps, and those are the events' own."""
+        """Warn of early deletion: retention goes by timestamps, and those are the events' own."""
         short = {
             channel: info
             for channel, info in infos.items()

@@ -26,7 +26,7 @@ class Start:
 
 @dataclass(slots=True)
 class Merged:
-    """A topic, of which only what `take` makes of its records counts (None: not ours).
+    """A topic's records as what `take` makes of them; those of which it makes None are left out.
 
     Records of one partition stay in their order whatever their timestamps are; where partitions
     meet, the one whose time is less far goes first.
@@ -39,7 +39,7 @@ class Merged:
     """By partition, how far `records` has come: everything below that offset was given."""
 
     def newest(self, bounds: Mapping[int, Bounds], n: int) -> dict[int, Start]:
-        """Where to begin so that the last `n` records of all partitions together come.
+        """Where to begin so as to get the last `n` records of all partitions together.
 
         It keeps two numbers a record, not the records.
 
@@ -65,7 +65,7 @@ class Merged:
     def records(
         self, starts: Mapping[int, Start], ends: Mapping[int, int]
     ) -> Iterator[tuple[Record, object]]:
-        """The records between, with what `take` made of them. Raises: as `Reader.read`."""
+        """The records in these ranges, and what `take` made of them. Raises: as `Reader.read`."""
         self.passed.update(starts)
         parts = [self._part(p, start, ends[p]) for p, start in starts.items()]
         for (time_ms, partition, offset), record, taken in heapq.merge(*parts, key=_key):
@@ -88,7 +88,7 @@ class Merged:
                     yield (time_ms, partition, record.offset), record, taken
 
     def _lasts(self, partition: int, bounds: Bounds, n: int) -> "_Lasts":
-        """Of the last `n` records of a partition; further and further back for them."""
+        """Find a partition's last `n` records, and look further and further back for them."""
         span = max(_SPAN_MIN, 2 * n)
         while True:
             start = max(bounds.start, bounds.end - span)
@@ -117,7 +117,7 @@ class _Lasts:
         self.offsets = array("q")
 
     def add(self, time_ms: int, offset: int, *, n_max: int) -> None:
-        """One more; at least the last `n_max` are kept, at most twice as many."""
+        """Add a record; at least the last `n_max` are kept, at most twice as many."""
         self.times.append(time_ms)
         self.offsets.append(offset)
         if len(self.times) >= 2 * n_max:

@@ -16,7 +16,7 @@ PARTITIONS_MAX = 16
 
 
 class _Place(msgspec.Struct):
-    """Of a prediction or an alert, what may tell whose it is."""
+    """The part of a prediction or an alert that may tell whose it is."""
 
     id: str = ""
     partition: int = -1
@@ -50,7 +50,7 @@ def look(
 def _whose(
     pipeline: Pipeline, channel: Channel, record: Record, committed: Committed | None
 ) -> str | None:
-    """What a record is, if it is not this pipeline's."""
+    """Say what a record is if it is not this pipeline's; None: it is."""
     if channel is Channel.QUARANTINE:
         return _whose_refusal(pipeline, record)
     try:

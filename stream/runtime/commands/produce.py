@@ -22,7 +22,7 @@ FLUSH_EVERY_S = 0.2
 
 
 def parse_rate(text: str) -> float:
-    """Events a second of `100` or `100/s`. Raises: Usage."""
+    """Read `100` or `100/s` as events a second. Raises: Usage."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(?:/s)?", text.strip())
     rate = float(match[1]) if match else 0.0
     if not rate:
@@ -34,9 +34,9 @@ def produce(pipeline: Pipeline, path: Path, *, columns: Columns, rate: str | Non
     """Send a file; of a broken one nothing is sent. A stop signal ends it after a last flush.
 
     Args:
-        pipeline: what is asked for.
+        pipeline: the pipeline whose events these are.
         path: the file.
-        columns: what is what, in CSV.
+        columns: which column of a CSV file is what.
         rate: events a second, as `parse_rate` takes it; None: as fast as it goes.
 
     Raises: BadInput, Usage: nothing was sent. Retryable, Misconfigured.
@@ -79,7 +79,7 @@ def _until_stopped(pipeline: Pipeline, records: Iterator[Outgoing]) -> Iterator[
 def _paced(
     feed: Feed, records: Iterator[Outgoing], per_s: float, *, clock: Clock
 ) -> Iterator[Outgoing]:
-    """Each record at its time; after a delay the late ones follow at once."""
+    """Give each record at its time; after a delay the late ones follow at once."""
     started_s = flushed_s = clock.monotonic()
     for n, record in enumerate(records):
         due_s = started_s + n / per_s

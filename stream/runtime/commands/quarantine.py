@@ -74,7 +74,7 @@ class Quarantine:
                 )
 
     def records(self, partition: int, start: int) -> Iterator[tuple[list[Refused], int]]:
-        """This pipeline's, in batches, each with the offset after it; the last is the end's."""
+        """This pipeline's refused records in batches, each with the offset that follows it."""
         bounds = self.bounds[partition]
         start = max(start, bounds.start)
         if start < bounds.end:
@@ -85,7 +85,7 @@ class Quarantine:
         yield [], max(start, bounds.end)
 
     def _ours(self, records: Sequence[Record]) -> list[Refused]:
-        """Pipelines may share a topic."""
+        """Keep only this pipeline's refused records: pipelines may share a topic."""
         found = (parse(record) for record in records)
         return [r for r in found if r is not None and r.pipeline == self.pipeline.settings.pipeline]
 
@@ -136,7 +136,7 @@ def _begins(whole: bytes | None, part: bytes | None) -> bool:
 
 
 def marks(committed: Mapping[int, Committed]) -> dict[int, Redriven]:
-    """How far each partition was sent again; those that never were (or were forgotten) are out."""
+    """How far each partition was sent again; one that never was, or is forgotten, is left out."""
     return {p: Redriven.parse(at.offset, at.metadata) for p, at in committed.items()}
 
 

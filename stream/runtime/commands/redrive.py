@@ -31,7 +31,7 @@ POLL_S = 0.25
 
 @dataclass(slots=True)
 class Tally:
-    """What was sent, and what could not be."""
+    """What was sent, and what could not be sent."""
 
     sent: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
@@ -43,14 +43,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What of a partition was sent again: by its marks, or as the events topic shows it."""
+    """Which of a partition's records were sent again: by marks, or by the events topic."""
 
     marks: Redriven
     resent: frozenset[bytes] = frozenset()
 
     @classmethod
     def of(cls, quarantine: Quarantine, partition: int) -> Self:
-        """As it is now. Raises: Retryable, Misconfigured, LogLost."""
+        """Look what was sent again until now. Raises: Retryable, Misconfigured, LogLost."""
         known = quarantine.redriven.get(partition)
         return cls(Redriven(), quarantine.resent(partition)) if known is None else cls(known)
 
@@ -103,7 +103,7 @@ def _outputs(
     reason: str | None,
     tally: Tally,
 ) -> list[Output]:
-    """What of a batch is to be sent, as it came in."""
+    """The records of a batch that are to be sent, each as it came in."""
     outputs = []
     for refused in batch:
         record = refused.record
@@ -124,7 +124,7 @@ def _outputs(
 
 
 class Redrive:
-    """One run.
+    """One run of the command.
 
     Args:
         log: whose events are the quarantine.

@@ -51,9 +51,9 @@ class Columns:
     """Which columns of a CSV file are what; None: label and id by the configuration's names.
 
     Attributes:
-        key: of the record, as text; by default the id.
-        time: of the event; it is no feature.
-        delimiter: of the cells; None: found.
+        key: the record's key, as text; by default the id.
+        time: the event's time; it is not a feature.
+        delimiter: what divides the cells; None: it is found out.
         no_label: True: events have none; False: a column must be it; None: one may be.
     """
 
@@ -88,12 +88,12 @@ def read(path: Path, *, shape: EventShape, columns: Columns) -> Iterator[Outgoin
 def survey(
     path: Path, *, shape: EventShape, columns: Columns, stopped: Callable[[], bool] = lambda: False
 ) -> Survey:
-    """Read a file once to its end: what a column is, all of its cells decide.
+    """Read a file once to its end, for all cells of a column decide what it is.
 
     Args:
         path: the file.
         shape: how an event looks.
-        columns: what is what, in CSV.
+        columns: which column of a CSV file is what.
         stopped: ends it early.
 
     Raises:
@@ -111,7 +111,7 @@ def survey(
 
 
 def suffix_of(path: Path) -> str:
-    """Which of `SUFFIXES` a file has. Raises: BadInput: none."""
+    """Which of `SUFFIXES` a file's name has. Raises: BadInput: it has none of them."""
     suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), None)
     if suffix is None:
         raise BadInput(f"{path}: cannot tell what this is; name a file {', '.join(SUFFIXES)}")
@@ -333,7 +333,7 @@ class _Layout:
         return cls(shape=shape, label=label, id=own_id, key=key, time=time, features=features)
 
     def said(self, header: Sequence[str], found: Sequence[Column]) -> tuple[str, str]:
-        """What every column was taken for, in two parts."""
+        """Say what every column was taken for, in two parts."""
         roles = [
             f"{role} {_told(header[index], found[index]) if index is not None else 'none'}"
             for role, index in (("label", self.label), ("id", self.id), ("time", self.time))
@@ -344,11 +344,11 @@ class _Layout:
         return ", ".join(roles), f"features: {', '.join(features) or 'none'}"
 
     def time_ms(self, row: Sequence[str]) -> int | None:
-        """When a row happened. Raises: ValueError: its time is none."""
+        """When a row's event happened. Raises: ValueError: its cell holds no time."""
         return None if self.time is None else event_time_ms(row[self.time])
 
     def record(self, row: Sequence[str], found: Sequence[Column]) -> Outgoing:
-        """One row as a record. Raises: ValueError: its time is none."""
+        """Turn a row into a record. Raises: ValueError: its cell for the time holds none."""
         shape = self.shape
         features = {
             name: value

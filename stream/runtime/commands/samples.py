@@ -54,7 +54,7 @@ class Sample:
             self.bad.append(f"line {line}: {why}")
 
     def said(self) -> str:
-        """How many lines are no event, and the first of them."""
+        """Say how many lines are no event, and show the first of them."""
         more = self.bad_n - len(self.bad)
         which = "; ".join(self.bad) + (f"; and {more} more" if more else "")
         are = "is no event and would be" if self.bad_n == 1 else "are no events and would be"
@@ -96,7 +96,7 @@ def _read_objects(path: Path, sample: Sample, n: int) -> None:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """One event. Raises: ValueError: with what is wrong; RecursionError."""
+    """Parse one line as an event. Raises: ValueError: with what is wrong; RecursionError."""
     document = json.loads(text, parse_constant=_no_number, parse_float=_float, parse_int=_int)
     if not isinstance(document, dict):
         raise ValueError("is JSON, but not an object {...}")  # noqa: TRY004  # a line, no argument
@@ -144,7 +144,7 @@ def _read_rows(path: Path, sample: Sample, n: int) -> None:
 
 
 def _rows(reader: Any, sample: Sample, *, cells_n: int, n: int) -> Iterator[list[str]]:
-    """Of the first `n` rows those that fit the header; the others are skipped."""
+    """Those of the first `n` rows that fit the header; the others are skipped."""
     while sample.lines_n < n:
         try:
             row = next(reader, None)

@@ -127,7 +127,7 @@ class Progress:
     """How far some long work is, on stderr: a bar on a terminal, else a line every few seconds.
 
     Args:
-        what: is done, in the past: "events sent".
+        what: what is done, in the past tense: "events sent".
         total: how many there are.
     """
 
@@ -162,7 +162,7 @@ class Progress:
             self._bar.stop()
 
     def advance(self, n: int = 1) -> None:
-        """So many more are done."""
+        """Count so many more as done."""
         self._done += n
         now_s = self._clock.monotonic()
         if self._bar is not None:

@@ -29,15 +29,15 @@ class Shown(Protocol):
     """The heads of the table."""
 
     def take(self, record: Record) -> Any | None:
-        """What the others need of it; None: it is another writer's, or another pipeline's."""
+        """Parse a record for `row` and `json`; None: another writer's, or another pipeline's."""
         ...
 
     def row(self, record: Record, taken: Any) -> list[str]:
-        """The cells of the table."""
+        """The cells of the record's row in the table."""
         ...
 
     def json(self, record: Record, taken: Any) -> str:
-        """One JSON object."""
+        """The record as one JSON object."""
         ...
 
 
@@ -174,7 +174,7 @@ def _value(record: Record) -> str:
 
 
 def _time(record: Record) -> str:
-    """The event's, which a header has where the topic does not take it."""
+    """The event's time; a header holds it where the topic does not accept it."""
     own = dict(record.headers).get(OWN_TIMESTAMP) or b""
     timestamp_ms = int(own) if re.fullmatch(rb"-?\d{1,18}", own) else record.timestamp_ms
     return clock_time(iso(timestamp_ms))
@@ -190,7 +190,7 @@ def clock_time(iso_time: str) -> str:
 
 
 def _probability(prediction: dict[str, Any]) -> str:
-    """Of what was predicted."""
+    """The probability of the class that was predicted."""
     known, value = prediction.get("probabilities"), prediction.get("prediction")
     name = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     found = known.get(name) if isinstance(known, dict) else None
@@ -198,7 +198,7 @@ def _probability(prediction: dict[str, Any]) -> str:
 
 
 def _result(prediction: dict[str, Any]) -> str:
-    """Whether it was right, or how far off."""
+    """Whether a prediction was right, or how far off."""
     value, label = prediction.get("prediction"), prediction.get("label")
     if (fault := prediction.get("fault")) is not None:
         return f"fault: {fault}"

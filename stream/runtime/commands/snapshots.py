@@ -21,10 +21,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """One stored snapshot, and what was found out about it.
 
     Attributes:
-        problem: the first thing that is wrong; None: nothing, as far as was looked.
-        header: once its signature was verified.
+        problem: the first thing that is wrong; None: nothing was found.
+        header: its header, once the signature was verified.
         skipped: why nothing could be said of it, though nothing is wrong; only after `verify`.
-        replayed: records from the snapshot to the committed offset; only after `verify`.
+        replayed: how many records were replayed from it; only after `verify`.
         first_difference: the offset of the first event whose replayed outcome is not the published
             one, where the output topics tell.
     """
@@ -104,7 +104,7 @@ def existing_keys(pipeline: Pipeline) -> Keys:
 def stored(
     pipeline: Pipeline, store: SnapshotStore, partitions: Iterable[int], *, offset: int | None
 ) -> list[Found]:
-    """What the index has, by partition, newest first; only those at `offset`, if that is given.
+    """The stored snapshots by partition, newest first; only those at `offset`, if that is given.
 
     Raises: BadInput: nothing at `offset`. Retryable, Misconfigured.
     """
@@ -129,7 +129,7 @@ def stored(
 
 
 def unsealed(found: Found, store: SnapshotStore, keys: Keys) -> tuple[Found, bytes]:
-    """With its header, or with the problem; and the payload. Raises: Retryable, Misconfigured."""
+    """Load one and add its header, or the problem with it. Raises: Retryable, Misconfigured."""
     try:
         sealed = store.load(
             found.partition, found.next_offset, lambda start: opened(start, keys).sealed_bytes
@@ -168,14 +168,14 @@ def line(found: Found, good: str) -> str:
 
 
 def say_json(pipeline: Pipeline, found: Iterable[Found], names: Sequence[str]) -> None:
-    """These attributes of all, as one JSON document; `v` is the version of its shape."""
+    """Write these attributes of all as one JSON document; `v` is the version of its shape."""
     snapshots = [{name: getattr(each, name) for name in names} for each in found]
     document = {"v": 1, "pipeline": pipeline.settings.pipeline, "snapshots": snapshots}
     screen.say_json(document)
 
 
 def _partitions(pipeline: Pipeline, partition: int | None) -> range:
-    """The one that is asked for, else all; only then the log is asked."""
+    """The partition that is asked for, else all; only for all the log is asked."""
     if partition is not None:
         return range(partition, partition + 1)
     with closing(pipeline.topics()) as topics:

@@ -22,14 +22,14 @@ LOOK_EVERY_S = 1.0
 
 
 class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One partition; None where it is unknown.
+    """How one partition stands; None where something is unknown.
 
     Attributes:
         lag: events not yet committed; before a first commit counted from `topics.start`.
         paused: whether the breaker on quarantine stopped it there (docs/OPERATING.md).
-        learned: events that the model had learned at the committed offset.
-        score: over the last predictions that have a label.
-        last_alert: as published.
+        learned: how many events the model had learned at the committed offset.
+        score: the score over the last predictions that have a label.
+        last_alert: the newest alert, as it was published.
     """
 
     partition: int
@@ -46,7 +46,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """A pipeline; `v` is the version of this shape."""
+    """How a pipeline stands; `v` is the version of this shape."""
 
     v: int = 1
     pipeline: str
@@ -62,7 +62,7 @@ class _PredictionValue(msgspec.Struct):
 
     @property
     def kind(self) -> Kind | None:
-        """What must have made it; None: numbers may be a regressor's, or classes."""
+        """The kind of model that made it; None: numbers may be a regressor's, or classes."""
         if self.score is not None:
             return Kind.ANOMALY
         is_class = self.probabilities is not None or isinstance(self.label, bool | str)
@@ -76,7 +76,7 @@ def show(pipeline: Pipeline, *, as_json: bool, progress_within_s: float | None) 
     """Say how the pipeline stands.
 
     Args:
-        pipeline: what is asked for.
+        pipeline: the pipeline that is asked about.
         as_json: one document instead of a table.
         progress_within_s: first wait for a sign of progress (see `wait_for_progress`), and then
             say the rest only as JSON, if that is asked for.
@@ -129,7 +129,7 @@ def partitions_of(topics: Topics, pipeline: Pipeline) -> range:
 def gather(
     pipeline: Pipeline, reader: Reader, infos: Mapping[Channel, TopicInfo | None], events: TopicInfo
 ) -> Status:
-    """Look at everything. Raises: Retryable, Misconfigured."""
+    """Ask log and store how the pipeline stands. Raises: Retryable, Misconfigured."""
     committed = reader.committed()
     snapshots = _newest_snapshots(pipeline, events.partitions)
     kind = cache(partial(_kind, pipeline))
@@ -163,7 +163,7 @@ def _age_s(snapshot: StoredSnapshot, now_ms: int) -> float:
 
 
 def _newest_snapshots(pipeline: Pipeline, partitions: int) -> dict[int, StoredSnapshot]:
-    """By partition; {} with a line on stderr if the store is away."""
+    """The newest snapshot of each partition; {} with a line on stderr if the store is away."""
     found = {}
     try:
         with closing(pipeline.snapshots()) as store:
@@ -196,7 +196,7 @@ def _score(
     partition: int,
     kind: Callable[[], Kind | None],
 ) -> Score | None:
-    """Of the last predictions that have a label; `kind` is asked only where they don't tell."""
+    """Score the last predictions with a label; `kind` is asked only where they don't tell."""
     if predictions is None or partition >= predictions.partitions:
         return None
     # One more than the window: the first only gives the baseline its last label.

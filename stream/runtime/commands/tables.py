@@ -24,9 +24,9 @@ class Columns:
     The heads of the columns are laid out as most rows are, so that each stands above its cells.
 
     Args:
-        names: the heads.
-        rows: that decide how wide each column is; of later rows a wider cell moves what follows.
-        line_chars: of a line; None: there is no limit, a row is a line.
+        names: the heads of the columns.
+        rows: they decide how wide each column is; a wider cell of a later row moves the rest.
+        line_chars: how long a line may be; None: there is no limit, a row is a line.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Columns:
         """The lines of the heads."""
 
     def lines(self, row: Sequence[str]) -> list[str]:
-        """A row as lines."""
+        """Write a row as lines."""
         cells = [escaped(cell) for cell in row]
         widths = [max(n, cell_len(cell)) for n, cell in zip(self._widths, cells, strict=True)]
         found: list[str] = []
@@ -62,7 +62,7 @@ class Columns:
         return self._chars is None or sum(sizes) + len(GAP) * (len(sizes) - 1) <= self._chars
 
     def _laid_out(self, widths: Sequence[int]) -> list[list[int]]:
-        """The columns of each line."""
+        """Decide which columns stand on which line."""
         lines: list[list[int]] = [[]]
         used = 0
         for index, width in enumerate(widths):
@@ -95,7 +95,7 @@ def wrapped(text: str, chars: int) -> list[str]:
 
 
 def _pieces(text: str, chars: int) -> Iterator[str]:
-    """What may not be broken."""
+    """Split a text into pieces that may not be broken."""
     for word in _WORDS.findall(text):
         if cell_len(word.strip()) <= chars:
             yield word

@@ -44,13 +44,13 @@ class _Showing:
         self._merged = Merged(reader, channel, self._shown.take)
 
     def show_last(self, partitions: int, n: int) -> int:
-        """The last `n` of all partitions together. Returns: how many there were."""
+        """Show the last `n` records of all partitions together. Returns: how many there were."""
         bounds = {p: self._reader.bounds(self._channel, p) for p in range(partitions)}
         ends = {partition: each.end for partition, each in bounds.items()}
         return self._show(self._merged.newest(bounds, n), ends)
 
     def show_new(self, partitions: int) -> None:
-        """What came since the last look, from where each partition's showing stands."""
+        """Show what came since the last look, from where each partition was left."""
         starts, ends = {}, {}
         for partition in range(partitions):
             bounds = self._reader.bounds(self._channel, partition)
@@ -59,7 +59,7 @@ class _Showing:
         self._show(starts, ends)
 
     def _resumed(self, partition: int, bounds: Bounds) -> Start:
-        """Where it goes on; the start of what there is if that is gone."""
+        """Where a partition's showing goes on; at the log's start if that place is gone."""
         start = self._merged.passed.get(partition, Start(bounds.start))
         where = f"{self._pipeline.settings.topics.name(self._channel)} partition {partition}"
         if start.offset < bounds.start:
@@ -161,7 +161,7 @@ def _follow(pipeline: Pipeline, showing: _Showing, count: Callable[[], int]) -> 
 
 
 def _partitions(topics: Topics, channel: Channel) -> int:
-    """How many a topic has; 0: there is none. Raises: Retryable, Misconfigured."""
+    """How many partitions a topic has; 0: no such topic. Raises: Retryable, Misconfigured."""
     info = topics.describe()[channel]
     return 0 if info is None else info.partitions
 

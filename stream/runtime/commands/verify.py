@@ -176,7 +176,7 @@ class _Verifier:
         return problem
 
     def _other_fold(self, header: Header, known: Metadata) -> str | None:
-        """Whether it is of a fold that was ended on purpose; nothing of that is committed now."""
+        """Whether a snapshot is of a fold that was ended on purpose, and cannot be compared."""
         if header.topic_id != self.events.topic_id:
             return f"of topic {header.topic_id}, which was deleted and made again"
         if header.fingerprint != known.fingerprint:
@@ -230,7 +230,7 @@ class _Verifier:
     def _place(
         self, partition: int, start: int, payload: bytes, stop: int
     ) -> tuple[str, int | None]:
-        """Where between two offsets a replay goes another way: for people, and the offset."""
+        """Say where between two offsets a replay differs, with the offset if that is known."""
         if start == stop:
             return f"the difference lies before offset {start}", None
         task = Task(self.recipe, partition=partition, payload=payload)

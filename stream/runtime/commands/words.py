@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def leave_no_files() -> None:
-    """Of a command that only looks: Python keeps no compiled copy of a user's module either."""
+    """Let a command that only looks leave nothing behind, not even a user's compiled module."""
     sys.dont_write_bytecode = True
 
 
