@@ -162,7 +162,7 @@ class Opened:
 def opened(start: bytes, keys: Keys) -> Opened:
     """Verify and read the header, from a snapshot's first `START_BYTES_MAX` bytes or all of it.
 
-    Raises: Rejected: with what is wrong; try an older snapshot.
+    Raises: SnapshotRejected: with what is wrong; try an older snapshot.
     """
     if len(start) < _START + 2 * _MAC_BYTES or not start.startswith(MAGIC):
         raise SnapshotRejected("not a snapshot (too short, or another format)")
@@ -189,7 +189,7 @@ def opened(start: bytes, keys: Keys) -> Opened:
 def unseal(sealed: bytes, keys: Keys) -> tuple[Header, bytes]:
     """Verify, then decompress. The payload may be unpickled: it was made by a holder of a key.
 
-    Raises: Rejected: with what is wrong; try an older snapshot.
+    Raises: SnapshotRejected: with what is wrong; try an older snapshot.
     """
     found = opened(sealed, keys)
     header = found.header

@@ -316,7 +316,7 @@ class Task:
         return self._way_back.copy_point(self._counts())
 
     def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:
-        """`payload` is the state at `mark`: undoing goes back to it from now on.
+        """Let undoing go back to `payload`, the state at `copy_point`, from now on.
 
         Returns: False if there is a later copy already.
         """

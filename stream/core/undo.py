@@ -2,9 +2,9 @@
 
     copy ── since[0] ── since[1] ── ... ── now
                         │
-                        mark: a copy of this moment is being made
+                        copy point: a copy of this moment is being made
 
-A mark's copy is made elsewhere (a forked child pickles it); when it is there, `rebase` puts it in
+That copy is made elsewhere (by a forked child); when it is there, `rebase` puts it in
 the place of the older copy.
 """
 
@@ -88,9 +88,9 @@ class Undo:
         return CopyPoint(self._epoch, len(self.since), self._bytes_n, counts)
 
     def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:
-        """Go back to `payload`, the state at `mark`, from now on.
+        """Go back to `payload`, the state at `copy_point`, from now on.
 
-        Returns: False if the mark means nothing any more: there is a later copy already.
+        Returns: False if the copy point is of no use any more: there is a later copy already.
         """
         if copy_point.epoch != self._epoch:
             return False

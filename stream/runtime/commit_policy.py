@@ -36,9 +36,9 @@ class CommitPolicy:
 
     Attributes:
         commit_interval_s: outputs become visible within this time, as far as it lies with us.
-        fold_s_max: longest time between two polls that folding may take.
-        call_deadline_s: a client's call that takes longer hangs.
-        breath_s: least time between two commits, if the interval is not shorter.
+        fold_s_max: how long folding may take between two polls.
+        call_deadline_s: a client's call that takes longer counts as hanging.
+        min_gap_s: the least time between two commits, if the interval is not shorter.
         until_end: stop once all assigned partitions are committed up to where they ended at start.
         is_ahead: outputs do not wait for the offsets' commit; after a crash some come again.
     """
@@ -52,7 +52,7 @@ class CommitPolicy:
 
 
 class CommitSchedule:
-    """What a worker's pace comes to, with these records and this broker."""
+    """Decides when to poll and to commit, from how long records and commits took so far."""
 
     def __init__(self, commit_policy: CommitPolicy, clock: Clock) -> None:
         self._policy = commit_policy
@@ -68,11 +68,11 @@ class CommitSchedule:
         return not self.left_s()
 
     def commit_now(self) -> None:
-        """The next commit is due now."""
+        """Make the next commit due now."""
         self._commit_due = self._busy_due = 0.0
 
     def committed(self, *, began: float) -> None:
-        """A commit that began then has just ended.
+        """Plan the next commit, now that one has ended which began at `began`.
 
         The next one begins so that it ends an interval after this one began, taking as long as
         they do: what came during this one has waited already.
@@ -88,29 +88,29 @@ class CommitSchedule:
             self._busy_due = max(self._commit_due, ended + apart_s)
 
     def left_s(self) -> float:
-        """Until the next commit is due."""
+        """Seconds until the next commit is due."""
         due = self._busy_due if self._polled_n else self._commit_due
         return max(0.0, due - self._clock.monotonic())
 
     def rest_s(self) -> float:
-        """For how long not to poll, if there are outputs that wait for a commit anyway."""
+        """Seconds to wait before the next poll, while outputs wait for a commit anyway."""
         rest_s = min(REST_SHARE * self._policy.commit_interval_s, REST_S_MAX)
         is_slow = 0 < self._polled_n < FEW_N and rest_s >= REST_S_MIN
         return rest_s if is_slow and not self._policy.is_ahead else 0.0
 
     def polled(self, n: int) -> None:
-        """A poll gave so many records."""
+        """Take note of how many records a poll gave."""
         self._polled_n = n
 
     def records_max(self, *, outputs_n: int) -> int:
-        """To poll for: what there is room for, and can be folded in time."""
+        """How many records to poll for: those there is room for, and that can be folded in time."""
         most = RECORDS_MAX - min(outputs_n, RECORDS_MAX - 1)
         if not self._record_s:
             return most
         return max(1, min(most, int(self._policy.fold_s_max / self._record_s)))
 
     def folded(self, n: int, *, took_s: float) -> None:
-        """So many records were folded, at least one."""
+        """Take note of how long folding took; `n` is at least 1."""
         # It follows a change of the model's cost within a few batches.
         self._record_s = _mean(self._record_s, took_s / n)
 

@@ -18,7 +18,7 @@ class CopyPace:
         self._from_s = 0.0
 
     def took(self, seconds: float) -> None:
-        """One has just taken so long, or would have."""
+        """Take note of what a copy has just cost, or would have cost."""
         self._from_s = self._clock.monotonic() + seconds / SHARE_MAX
 
     def is_due(self, task: Task) -> bool:

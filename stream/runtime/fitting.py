@@ -23,7 +23,7 @@ _NO_TIMESTAMP = -1  # Kafka's word for it; every topic takes it
 
 
 class _Room(msgspec.Struct, frozen=True):
-    """What a topic takes at this moment."""
+    """What a topic accepts at this moment."""
 
     earliest_ms: int
     latest_ms: int
@@ -42,9 +42,9 @@ def fitted(
     """A log whose commits fit the topics; the log itself, if these take whatever comes.
 
     Args:
-        log: commits to them.
-        infos: of the topics; one whose settings may not be read has Kafka's own.
-        clock: as the brokers', more or less.
+        log: its commits go to these topics.
+        infos: describe the topics; settings that may not be read are taken to be Kafka's own.
+        clock: more or less agrees with the brokers' clocks.
         cuttable: the channels whose records may be cut.
         record_bytes_max: how large those can be.
     """
@@ -113,7 +113,7 @@ def _room(accepts: Accepts, now_ms: int) -> _Room:
 
 
 def _safely(limit_ms: int) -> int:
-    """So far from our clock that it is within the limit by the broker's."""
+    """A narrower limit by our clock, so that the broker's clock agrees."""
     return max(limit_ms - SKEW_MS, limit_ms // 2)
 
 

@@ -31,13 +31,13 @@ _FDS_MAX = 1 << 20
 
 
 class Copy(Protocol):
-    """A copy in the making."""
+    """A copy of a state that is being made."""
 
     def payload(self) -> tuple[bytes, float]:
         """Wait for it: the pickled state, and how many seconds that took. Raises: Retryable."""
 
     def cancel(self) -> None:
-        """It is not wanted any more; `payload` will raise, if it is not there already."""
+        """Give the copy up; `payload` will raise unless the copy is there already."""
 
 
 Fork = Callable[[Callable[[], bytes]], Copy]
@@ -48,8 +48,8 @@ class ForkedCopy:
     """See `Copy`. The child is begun here; whoever calls `payload` ends it.
 
     Args:
-        pickled: called in the child.
-        deadline_s: of the child's life.
+        pickled: gives the pickled state; it is called in the child.
+        deadline_s: how long the child may live.
 
     Raises: Retryable: no process could be had.
     """
@@ -106,7 +106,7 @@ class ForkedCopy:
 
     @staticmethod
     def _child(pickled: Callable[[], bytes], to_parent: int, deadline_s: float) -> None:
-        """Never returns, and runs nothing of what the parent would run at its end."""
+        """Live as the child: never return, and run nothing that the parent would run at its end."""
         try:
             # A lock that outlived a killed parent, in here, would keep its successor out.
             os.closerange(3, to_parent)

@@ -37,7 +37,7 @@ class Collector:
     """Looks at the process's memory, and collects when it has grown; and now and then, if quick.
 
     Args:
-        resident_bytes: of the process; None: unknown here, then nothing is ever done.
+        resident_bytes: the memory that the process holds; None: unknown, then nothing is done.
         collect: a full collection; returns how many objects it found.
         trim: gives free memory back to the system.
         now_s: a clock.
@@ -81,7 +81,7 @@ class Collector:
             self._level_bytes = now_bytes
 
     def run(self) -> None:
-        """Look for ever."""
+        """Look again and again, for ever."""
         never = threading.Event()
         while not never.wait(LOOK_EVERY_S):
             self.look()
@@ -94,7 +94,7 @@ def watch() -> None:
 
 
 def resident_bytes() -> int | None:
-    """Of this process; None where there is no procfs."""
+    """How much memory this process holds; None: there is no procfs here."""
     try:
         return int(_STATM.read_text().split()[1]) * PAGESIZE
     except OSError:

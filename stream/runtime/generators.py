@@ -48,7 +48,7 @@ class _Finder(pickle.Pickler):
 
 
 def _plain(state: Any) -> Any:
-    """A generator's state without arrays, of which `repr` leaves out the middle."""
+    """Turn the arrays of a generator's state into lists: `repr` of an array omits its middle."""
     if isinstance(state, np.ndarray):
         return state.tolist()
     if isinstance(state, Mapping):

@@ -24,7 +24,7 @@ class Standing:
 
 
 def lag(committed: Committed | None, bounds: Bounds, *, start: str) -> int | None:
-    """Events not yet committed; before a first commit counted from `start` (`topics.start`)."""
+    """How many events are not yet committed; without a commit, counted from `topics.start`."""
     if committed is not None:
         return max(0, bounds.end - committed.offset)
     # From "latest" a worker begins at what will be the end when it starts.
@@ -38,7 +38,7 @@ def is_paused(committed: Committed | None) -> bool:
 
 
 def standings(reader: Reader, *, partitions: int, start: str) -> dict[int, Standing]:
-    """The first so many partitions of the events, and those that came since and have a commit.
+    """Where the events' partitions stand: the first so many, and later ones that have a commit.
 
     Raises: Retryable, Misconfigured.
     """

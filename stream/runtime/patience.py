@@ -21,14 +21,14 @@ Answer = TypeVar("Answer")
 
 
 class Patience:
-    """Of one command: from the first answer "not ready yet" on it lasts so long, once.
+    """A command's patience: from the first "not ready yet" on it lasts so long, once.
 
     Args:
         say: tells people what is waited for.
         wait_s: the longest wait.
 
     Attributes:
-        is_waiting: something waits just now.
+        is_waiting: whether something waits just now.
     """
 
     def __init__(self, say: Callable[[str], None], *, wait_s: float = WAIT_S) -> None:
@@ -46,7 +46,7 @@ class Patience:
         return cast("Adapter", _Patient(adapter, self))
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
-        """What a call gives. Raises: NotReady: it took too long; whatever else it raises."""
+        """Call, and again while not ready. Raises: NotReady: too long; what the call raises."""
         while True:
             try:
                 return call()

@@ -56,7 +56,7 @@ class Pipeline(Protocol):
         ...
 
     def feed(self) -> Feed:
-        """An upstream's way in."""
+        """The way in which an upstream appends events."""
         ...
 
     def snapshots(self) -> SnapshotStore:

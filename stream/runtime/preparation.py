@@ -81,7 +81,7 @@ def prepare(settings: Settings) -> Prepared:
 
 
 def model_problems(spec: ModelSpec, folder: Path) -> list[str]:
-    """What is wrong with a model, whatever else is. Raises: Misconfigured: it cannot be built."""
+    """List what is wrong with a model itself. Raises: Misconfigured: it cannot be built."""
     return _built(spec, folder)[2]
 
 
@@ -115,7 +115,7 @@ def make_importable(folder: Path) -> None:
 
 
 def _source(module: str) -> str:
-    """Digest of the factory's module; of a package, all its files: they are the model too."""
+    """Digest of the factory's module; for a package, of all its files: they are the model too."""
     loaded = sys.modules.get(module)
     path = getattr(loaded, "__file__", None)
     if path is None or not path.endswith(".py"):

@@ -26,7 +26,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def opened_in_its_environment(open_pipeline: Callable[[Path], Pipeline], path: Path) -> Pipeline:
-    """A pipeline, in an interpreter that was started with its `environment`: perhaps a new one.
+    """Open a pipeline in an interpreter that has its `environment`; that may be a new one.
 
     Raises: Misconfigured.
     """
@@ -37,7 +37,7 @@ def opened_in_its_environment(open_pipeline: Callable[[Path], Pipeline], path: P
 
 
 def enter_environment(path: Path) -> None:
-    """Go on as an interpreter with the `environment` of a pipeline; of a broken one as this one.
+    """Go on as an interpreter with a pipeline's `environment`; a broken pipeline changes nothing.
 
     To be called before river is loaded, or the new interpreter would load it again.
     """

@@ -46,7 +46,7 @@ def next_offset(reader: Reader, partition: int) -> int | None:
 
 
 def end_in(reader: Reader, partition: int, events: Bounds) -> int | None:
-    """As `next_offset`, but of the log that is there now.
+    """Like `next_offset`, but only for events of the log that is there now.
 
     An outcome of an event that is not in it any more is passed over: where the events were deleted
     and made again, or cut, those of the old ones are there yet.
@@ -167,7 +167,7 @@ def _last(reader: Reader, channel: Channel, partition: int, *, n: int) -> list[t
 def _newest_of(
     reader: Reader, partition: int, outcomes: Mapping[int, Record], events: Bounds
 ) -> int | None:
-    """The newest of these outcomes whose event the log holds, or may have held."""
+    """The offset of the newest outcome whose event the log holds, or may have held."""
     there = [offset for offset in outcomes if offset < events.end]
     if not there:
         return None
@@ -189,7 +189,7 @@ def _newest_of(
 
 
 def _fits(event: Record, outcome: Record) -> bool:
-    """Whether an outcome may be this event's."""
+    """Whether an outcome may belong to this event."""
     key, own = event.key or b"", outcome.key or b""
     if key != own and not (outcome.headers and key.startswith(own)):  # a quarantined one may be cut
         return False

@@ -23,7 +23,7 @@ def last(
 ) -> list[T]:
     """What `take` makes of the last records, at most `n`, oldest first; None is passed over.
 
-    Fewer than there are, if they lie further back than the last of `spans`, in offsets.
+    Those that lie further back than the last of `spans` (in offsets) are not found.
 
     Raises: Retryable, Misconfigured, LogLost.
     """

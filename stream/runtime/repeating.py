@@ -53,12 +53,12 @@ class Untried(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a process has to say.
+    """What one process answers.
 
     Attributes:
-        outcomes: of the first events, as many as there was time for.
-        generators: of the untrained model, see `generators`.
-        half: so many of them came before the state was read back from its pickle.
+        outcomes: the outcomes of the first events, as many as there was time for.
+        generators: those of the untrained model, see `generators.py`.
+        half: how many of the outcomes came before the state was read back from its pickle.
         raised: what ended it, if that was the model.
         unreadable: why the pickled state could not be read back.
     """
@@ -157,7 +157,7 @@ def _first_half(job: Mapping[str, Any]) -> bytes:
 
 
 def _unseed() -> None:
-    """The generators that belong to nobody: what a module seeded when it was loaded is gone."""
+    """Seed the global generators anew: what a module seeded when it was loaded is gone."""
     random.seed()
     np.random.seed()  # noqa: NPY002  # that is the one
 
@@ -187,7 +187,7 @@ def _partition(records: Sequence[Record]) -> int:
 
 
 class _Forked:
-    """A copy of this process, which has loaded everything already and is left as it is."""
+    """Folds in a forked copy of this process, which has loaded everything already."""
 
     def __init__(self, job: Mapping[str, Any]) -> None:
         try:
@@ -196,7 +196,7 @@ class _Forked:
             raise Untried(str(error)) from error
 
     def answer(self) -> Answer:
-        """Wait for it. Raises: Untried."""
+        """Wait for the answer. Raises: Untried."""
         try:
             return pickle.loads(self._copy.payload()[0])  # type: ignore[no-any-return]
         except Retryable as error:
@@ -204,7 +204,7 @@ class _Forked:
 
 
 class _Spawned:
-    """A new interpreter."""
+    """Folds in a new interpreter."""
 
     def __init__(
         self, process: "subprocess.Popen[bytes]", job: Mapping[str, Any], stopping: threading.Event
@@ -213,7 +213,7 @@ class _Spawned:
         self._job = pickle.dumps(job)
 
     def answer(self) -> Answer:
-        """Wait for it. Raises: Untried."""
+        """Wait for the answer. Raises: Untried."""
         deadline = time.monotonic() + DEADLINE_S
         # `communicate` would leave off writing at its first timeout: who is slow to listen, for it
         # still loads river, would wait for the rest of a large job until the deadline.
@@ -315,7 +315,7 @@ def _first_value(one: Outcome, other: Outcome) -> str:
 
 
 def _first_leaf(one: Any, other: Any, name: str) -> tuple[str, Any, Any]:
-    """The first value in which two documents that differ do so, with its path."""
+    """Find the first value in which two documents differ, with its path."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         for key, value in one.items():
             if value != other[key] or type(value) is not type(other[key]):

@@ -45,7 +45,7 @@ class Sources:
     Attributes:
         keys: verify snapshots.
         may_repeat: at least once: after a crash outcomes may come again.
-        topic_id: of the events topic; a topic made again under its old name has another.
+        topic_id: the id of the events topic; a topic made again under its name has another.
         start: where a partition without a committed offset begins.
     """
 
@@ -184,7 +184,7 @@ class Restore:
     def _resumed(
         self, committed: Committed, known: Metadata | None, events: Bounds, *, is_ours: bool
     ) -> Resumption:
-        """Where the outcomes go on."""
+        """Decide where the outcomes go on."""
         sources, partition = self._sources, self.partition
         if is_ours and sources.may_repeat:
             return Resumption(offset=committed.offset)  # what comes again is the same
@@ -202,13 +202,13 @@ class Restore:
         return at
 
     def _find_closing(self, since: int) -> None:
-        """Where names were left out of published outcomes, if the newest metadata is lost."""
+        """Find where names were left out of published outcomes, if the newest metadata is lost."""
         self._closing = published.first_left_out(
             self._sources.reader, self.partition, since, self._resumption.offset
         )
 
     def _closed(self, task: Task, deadline: float) -> bool:
-        """Replay until names are left out, if they are; False: the deadline came first."""
+        """Replay up to where names are left out, if they are; False: the deadline came first."""
         if self._closing is None:
             return True
         if not self._slice(task, self._closing, deadline):
@@ -218,7 +218,7 @@ class Restore:
         return True
 
     def _say_moved(self, committed: Committed) -> None:
-        """Somebody moved the committed offset: never in silence."""
+        """Report that somebody moved the committed offset."""
         told = self._resumption.told(committed)
         if told:
             self._sources.telemetry.say(
@@ -341,7 +341,7 @@ class Restore:
                 return False
 
     def _shorten_way_back(self, task: Task) -> None:
-        """Or a replay would hold every record of it, up to what `Undo` holds at most."""
+        """Take a new copy now and then, or the replay would keep all its records for undoing."""
         if self._copies.is_due(task):
             began = self._sources.clock.monotonic()
             task.weigh(len(task.keep_copy()))

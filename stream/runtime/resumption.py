@@ -31,10 +31,10 @@ the way out."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumption:
-    """Where it goes on.
+    """Where a partition's outcomes go on.
 
     Attributes:
-        offset: of the first event whose outcome is published; those before it are folded muted.
+        offset: publishing begins with this event; those before it are folded muted.
         reach: the first offset after all that have an outcome; None if none has one.
         missing: the first offset before `offset` whose event has no outcome, and gets none.
     """
@@ -44,7 +44,7 @@ class Resumption:
     missing: int | None = None
 
     def told(self, committed: Committed) -> str:
-        """What of it an operator must know; "" where there is nothing."""
+        """Say what an operator must know about it; "" where there is nothing."""
         if self.missing is not None:
             return (
                 f"events {self.missing} to {committed.offset - 1} have no outcome: the group's "
@@ -107,7 +107,7 @@ def resumption(
 
     Args:
         reader: reads the events and the outcomes.
-        partition: of the events.
+        partition: the events' partition.
         committed: its committed offset.
         events: what the log holds of it.
         is_own: the metadata beside the offset is ours; its recipe need not be.
@@ -170,7 +170,7 @@ def genesis_of(
         known: what was committed beside its offset; None: nothing of ours, so the oldest outcome
             must tell.
         reader: reads the outcomes.
-        partition: of the events.
+        partition: the events' partition.
         log_start: the first offset that the log still holds.
         start: `topics.start`.
 

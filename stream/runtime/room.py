@@ -35,7 +35,7 @@ LOOK_S = 40.0
 
 
 class Everywhere:
-    """Every partition has a place."""
+    """The room of a worker whose every partition has a place in the outputs."""
 
     waiting: frozenset[int] = frozenset()
 
@@ -56,12 +56,12 @@ class Room:
 
     Args:
         look: how many partitions have one now; widens the outputs, if it may.
-        known: what the last look gave.
-        session_s: of a member that left without a word; None: there is no group.
+        known: what the last look found.
+        session_s: how long the group waits for a dead member; None: there is no group.
         deadlined: puts a deadline on calls that can hang.
 
     Attributes:
-        waiting: assigned, and not begun.
+        waiting: the partitions that are assigned and have not begun.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Room:
         self.waiting: set[int] = set()
 
     def admitted(self, assigned: Collection[int]) -> set[int]:
-        """Take in what was assigned. Returns: what may begin now, of what waited before too."""
+        """Take in what was assigned. Returns: what may begin now, also of what waited before."""
         self.waiting.update(assigned)
         if self._session_s is not None:
             self._say_none_came(self._session_s)
@@ -100,7 +100,7 @@ class Room:
         return ready
 
     def _say_none_came(self, session_s: float) -> None:
-        """Unless the first partitions come soon: that a group waits for its dead, then why."""
+        """If no partitions come, say that the group waits for dead members, and later why."""
         waited_s = self._clock.monotonic() - self._began_at
         if self.waiting:
             self._session_s = None
@@ -118,7 +118,7 @@ class Room:
         self.waiting.difference_update(gone)
 
     def why(self) -> str:
-        """Why partitions wait, for people."""
+        """Say why partitions wait."""
         return f"partition {', '.join(map(str, sorted(self.waiting)))} waits: {self._known.why}"
 
     def _look_again(self) -> None:

@@ -62,7 +62,7 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
 
 
 def say_if_mostly_refused(telemetry: Telemetry) -> None:
-    """A worker that refuses nearly everything ends well, and yet nothing came of its work."""
+    """Warn that most records were refused, for the worker itself ends with 0 all the same."""
     seen_n, refused_n = telemetry.counters[Metric.RECORDS], telemetry.counters[Metric.REJECTED]
     if seen_n < SEEN_MIN or 2 * refused_n <= seen_n:
         return

@@ -24,8 +24,8 @@ class Settled:
     Attributes:
         is_committed: the committed metadata is the task's; else commit before anything else.
         end: the partition's stable end when its restore began; None for a kept state.
-        stored_offset: of the newest snapshot of it; where its fold began, if none is known.
-        debt_s: what replaying from there took.
+        stored_offset: that of its newest snapshot; without one, where its fold began.
+        debt_s: how long replaying from there took.
     """
 
     task: Task
@@ -40,7 +40,7 @@ class Settling:
 
     Args:
         deadlined: puts a deadline on calls that can hang.
-        call_deadline_s: of one client's call.
+        call_deadline_s: how long one client's call may take.
     """
 
     def __init__(

@@ -48,9 +48,9 @@ class Policy:
     """How often, and how many.
 
     Attributes:
-        replay_budget_s: of all partitions of a worker together; beyond it a recovery would be late.
-        keep: newest ones kept a partition.
-        retention_s: of the events topic; None = for ever.
+        replay_budget_s: for all partitions of a worker together; more would make a recovery late.
+        keep: how many of the newest are kept for each partition.
+        retention_s: how long the events topic keeps records; None = for ever.
     """
 
     replay_budget_s: float
@@ -113,15 +113,15 @@ class Costs:
         self._last: dict[int, tuple[float, int]] = {}
 
     def note(self, partition: int, *, took_s: float, learned: int) -> None:
-        """It took this long, after so many learned events."""
+        """Remember how long pickling took, and after how many learned events."""
         self._last[partition] = took_s, learned
 
     def forget(self, partition: int) -> None:
-        """It has another state, or none."""
+        """Forget a partition's cost: it has another state now, or none."""
         self._last.pop(partition, None)
 
     def predicted_s(self, task: Task) -> float:
-        """Seconds; infinite while nothing is known."""
+        """How many seconds pickling will take; infinite while nothing is known."""
         took_s, learned = self._last.get(task.partition, (inf, 1))
         return took_s * max(1.0, task.state.learned / max(1, learned))
 
@@ -131,8 +131,8 @@ class Snapshotter:
 
     Args:
         executor: runs one job at a time, in order; storing must not stall the loop.
-        key: signs.
-        topic_id: of the events topic.
+        key: signs the snapshots.
+        topic_id: the id of the events topic.
         fork: begins the copy of a state that is not cheap to pickle; None = that is not possible.
     """
 
@@ -170,9 +170,9 @@ class Snapshotter:
         """Begin to watch a partition.
 
         Args:
-            partition: of the events topic.
-            stored_offset: of its newest snapshot, or where its fold began.
-            debt_s: what replaying from there took, and would take again.
+            partition: its number in the events topic.
+            stored_offset: that of its newest snapshot, or where its fold began.
+            debt_s: how long replaying from there took, and would take again.
         """
         self._debt_s[partition] = debt_s
         self._taken[partition] = (stored_offset, self._clock.monotonic())
@@ -185,7 +185,7 @@ class Snapshotter:
         self._ceiling.release(partition)
 
     def spent(self, partition: int, seconds: float) -> None:
-        """Folding took this long: a recovery would have to spend it again."""
+        """Add the time that folding took: a recovery would have to spend it again."""
         self._debt_s[partition] += seconds
 
     def consider(self, tasks: Iterable[Task]) -> None:
@@ -210,7 +210,7 @@ class Snapshotter:
                 return
 
     def finish(self, tasks: Iterable[Task], *, timeout_s: float) -> None:
-        """The last snapshots, of tasks that are all committed; then wait for the store."""
+        """Take the last snapshots, of tasks that are all committed; then wait for the store."""
         given_up = None
         if self._copying is not None:
             given_up = self._copying.task
@@ -277,7 +277,7 @@ class Snapshotter:
         return payload, took_s
 
     def _end_saving(self) -> None:
-        """Take in what the executor's last job came to."""
+        """Take in the result of the executor's last job."""
         assert self._saving is not None  # noqa: S101  # the caller looked
         received = self._saving.result()  # a bug is no failure of the store: let it be seen
         copying, self._saving, self._copying = self._copying, None, None

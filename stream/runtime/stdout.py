@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class _Lasting(io.FileIO):
-    """What is written after the reader has left goes nowhere."""
+    """Drops what is written after the reader has left."""
 
     has_lost_its_reader = False
 

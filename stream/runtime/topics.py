@@ -31,9 +31,9 @@ def ready_topics(
 
     Args:
         topics: describes and makes them.
-        settings: name them, and tell the limits.
-        telemetry: told of each that is made.
-        kind: of the model, which tells how large predictions can be; None: any, nobody predicts.
+        settings: hold the topics' names and the limits.
+        telemetry: told of each topic that is made.
+        kind: the model's, which tells how large predictions can be; None: nobody predicts.
 
     Returns: all four, and for how many of the events' partitions the outputs have a place.
     Raises: Misconfigured: one is missing, or takes too small records; Retryable.
@@ -85,7 +85,7 @@ def widened(
     Args:
         topics: describes and widens them.
         settings: `topics.create` says whether the topics are ours.
-        telemetry: told of each.
+        telemetry: told of each topic that gets partitions.
         found: what `topics` described just now.
 
     Raises: Retryable; Misconfigured: the topics may not be described.
@@ -118,12 +118,12 @@ def widened(
 
 
 def width(found: Mapping[Channel, TopicInfo | None]) -> int:
-    """How many partitions all topics that are there have."""
+    """How many partitions every existing topic has at least."""
     return min((info.partitions for info in found.values() if info is not None), default=0)
 
 
 def partition_problems(found: Mapping[Channel, TopicInfo | None], events: TopicInfo) -> list[str]:
-    """An output record goes to the partition of its event: there must be as many."""
+    """List the outputs with fewer partitions than the events: a record goes to its event's."""
     return [
         f"topics.{channel}: {info.name} has {info.partitions} partitions, {events.name} has "
         f"{events.partitions}; add partitions to it, or name another topic"

@@ -25,7 +25,7 @@ _FRAMES_N = 3
 
 
 class _Watched(NamedTuple):
-    """What a thread does, and until when it may."""
+    """What a thread is doing, and until when it may."""
 
     what: str
     end_s: float
@@ -33,7 +33,7 @@ class _Watched(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Which call it is in, innermost first: all that will be left of it."""
+        """The calls that the thread is in, innermost first: all that will be left of it."""
         frame = sys._current_frames().get(self.thread)  # noqa: SLF001  # documented, in spite of its name
         places = [
             f"{PurePath(at.f_code.co_filename).name}:{line} {at.f_code.co_name}"
@@ -62,7 +62,7 @@ class Watchdog:
 
     @contextmanager
     def watch(self, what: str, seconds: float) -> Iterator[None]:
-        """Give the calls inside `seconds` to return.
+        """Let the calls in the block take `seconds` at most.
 
         Within another watch the time of that one stands still meanwhile; so it does while the
         process is stopped (SIGSTOP, a frozen container).

@@ -192,7 +192,7 @@ class Worker:
         self._settling.add(new)
 
     def _doubt(self) -> None:
-        """Nobody knows what of the last commit took effect: let the committed offsets decide."""
+        """Let the committed offsets decide, for nobody knows what the last commit did."""
         self._outputs.clear()
         self._dirty.clear()
         self._tripped.clear()

@@ -16,23 +16,23 @@ CLOSED_WITHIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look at all partitions."""
+    """What one look at all partitions showed."""
 
     standings: dict[int, Standing]
 
 
 @dataclass(frozen=True, slots=True)
 class Blind:
-    """A look that showed nothing, and why."""
+    """A look that failed, and why."""
 
     why: Exception
 
 
 class Lookout(Protocol):
-    """Who looks at the log for a supervisor."""
+    """Looks at the log for a supervisor."""
 
     def look(self) -> Seen | Blind | None:
-        """The newest look, once; None: there was none since. Never waits."""
+        """Give the newest look, each only once; None: there is no newer one. Never waits."""
         ...
 
 
@@ -40,10 +40,10 @@ class ReaderLookout:
     """See `Lookout`: a reader of its own, in a thread of its own.
 
     Args:
-        open_reader: makes one; after a failure it is made anew.
+        open_reader: makes the reader; after a failure it is called again.
         partitions: how many the events have.
         start: `topics.start`.
-        every_s: to the first look, and from the end of one to the next.
+        every_s: the time to the first look, and from the end of one to the next.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class _Held:
     Attributes:
         is_settled: whether it has its state.
         moved_s: when it last got on.
-        standing: as last seen.
+        standing: where it stood when it was last seen.
     """
 
     worker: str
@@ -54,7 +54,7 @@ class Stagnation:
     """Keeps, for each partition of our workers, since when it stands still.
 
     Args:
-        after_s: so long is too long.
+        after_s: how long a partition may stand still.
     """
 
     def __init__(self, *, after_s: float) -> None:
@@ -63,26 +63,26 @@ class Stagnation:
         self._replayed: dict[str, int] = {}
 
     def took(self, worker: str, partitions: Collection[int], now_s: float) -> None:
-        """The group gave these to a worker."""
+        """Take note that the group gave these partitions to a worker."""
         for partition in partitions:
             self._held[partition] = _Held(worker, now_s)
 
     def gave(self, worker: str, partitions: Collection[int]) -> None:
-        """The group took these from a worker; they may be another's already."""
+        """Take note that the group took these from a worker; they may be another's already."""
         for partition in partitions:
             held = self._held.get(partition)
             if held is not None and held.worker == worker:
                 del self._held[partition]
 
     def settled(self, worker: str, partition: int, now_s: float) -> None:
-        """A worker has the state of one of its partitions; the next one's turn has come."""
+        """Take note that a partition has its state; the turn of the worker's next one has come."""
         for number, held in self._held.items():
             if held.worker == worker and not held.is_settled:
                 held.moved_s = now_s
                 held.is_settled = number == partition
 
     def replayed(self, worker: str, records_n: int, now_s: float) -> None:
-        """How many records a worker has replayed since its start."""
+        """Take note of how many records a worker has replayed since its start."""
         if records_n <= self._replayed.get(worker, 0):
             return
         self._replayed[worker] = records_n
@@ -91,12 +91,12 @@ class Stagnation:
                 held.moved_s = now_s
 
     def ended(self, worker: str) -> None:
-        """A worker's process is gone."""
+        """Forget a worker whose process is gone."""
         self.gave(worker, list(self._held))
         self._replayed.pop(worker, None)
 
     def saw(self, standings: Mapping[int, Standing], now_s: float) -> None:
-        """Where the partitions stand now."""
+        """Take note of where the partitions stand now."""
         for partition, held in self._held.items():
             before, standing = held.standing, standings.get(partition)
             if standing is None:
@@ -107,12 +107,12 @@ class Stagnation:
                 held.moved_s = now_s
 
     def blind(self, now_s: float) -> None:
-        """Nothing can be seen: Kafka is away, from the workers too. Nobody is blamed for that."""
+        """Restart all the clocks: Kafka is away, and no worker is to blame for that."""
         for held in self._held.values():
             held.moved_s = now_s
 
     def stuck(self, now_s: float) -> list[Stuck]:
-        """One for each worker that has a partition which stands still too long."""
+        """The workers with a partition that stands still too long, one entry each."""
         worst: dict[str, Stuck] = {}
         for partition, held in sorted(self._held.items()):
             for_s, standing = now_s - held.moved_s, held.standing

@@ -47,7 +47,7 @@ def supervise(pipeline: Pipeline, *, workers: int | None, until_end: bool) -> No
     """Run so many workers, each a process of its own, until a stop signal or until the end.
 
     Args:
-        pipeline: what is asked for.
+        pipeline: the pipeline to run.
         workers: None: as many as there are partitions, or CPUs for them.
         until_end: stop once the events there are at start are done.
 
@@ -99,7 +99,7 @@ def supervise(pipeline: Pipeline, *, workers: int | None, until_end: bool) -> No
 def _work(
     pipeline: Pipeline, names: tuple[str, ...], *, lookout: Lookout, goals: Goals, stuck_s: float
 ) -> int:
-    """The supervisor's life. Returns: its exit code."""
+    """Run the supervisor to its end. Returns: its exit code."""
     # A name that came from a file would be a second source of the one that we give.
     inherited = {k: v for k, v in pipeline.environ.items() if not k.upper().startswith(_INSTANCE)}
     inherited |= process.environment(pipeline.settings)  # spares each a second start

@@ -5,7 +5,7 @@
                                └► who gets nowhere (stagnation.py), who overstays? ─► end it
 
 Every wait is a time in a worker's record, so that no turn waits for anything: neither for a worker
-nor for Kafka (lookout.py). What a worker is and does is its own business (running.py).
+nor for Kafka (lag_watch.py). What a worker is and does is its own business (running.py).
 """
 
 import logging
@@ -42,8 +42,8 @@ class _Post:
         start_s: when to start a process; None: not before somebody says so.
         has_begun: whether the process said that it polls.
         kill_s: when the process is ended unless it has ended by itself; None: never.
-        ends_n: how many times in a row it ended soon.
-        fenced_s: when it ended with 75.
+        ends_n: how many times in a row it ended soon after its start.
+        fenced_s: the times at which it ended with 75.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Supervisor:
     """Runs one worker for each name.
 
     Args:
-        hire: starts the process of the worker with this name; OSError: it could not.
-        lookout: sees the committed offsets.
-        stagnation: who of our workers gets nowhere; new.
-        goals: where all of it ends by itself, if anywhere.
+        hire: starts the process of the worker with this name, or raises OSError.
+        lookout: looks at the committed offsets.
+        stagnation: knows which of our workers get nowhere; a new one.
+        goals: where the work ends by itself, if anywhere.
         jitter: a number in [0, 1); see `restarts.decide`.
     """
 
@@ -95,7 +95,7 @@ class Supervisor:
         self._blind_said_s: float | None = None
 
     def run(self) -> int:
-        """Until all have ended for good. Returns: the exit code (`stream.errors.ExitCode`)."""
+        """Run until all workers have ended for good. Returns: a `stream.errors.ExitCode`."""
         try:
             while not self.is_over:
                 self.turn()

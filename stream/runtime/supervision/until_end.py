@@ -41,21 +41,21 @@ class Goals:
         self._has_looked = False
 
     def took(self, partitions: Collection[int]) -> None:
-        """A worker of ours got these."""
+        """Take note that a worker of ours got these partitions."""
         self._ours |= set(partitions)
         self._said -= set(partitions)
         self._waiting -= set(partitions)
 
     def said_waiting(self, partitions: Collection[int]) -> None:
-        """These have no place in the outputs, and will not begin before somebody makes one."""
+        """Take note that these have no place in the outputs, and cannot begin without one."""
         self._waiting |= set(partitions)
 
     def said_paused(self, partitions: Collection[int]) -> None:
-        """The worker of ours that has these looked at what comes next, and keeps them paused."""
+        """Take note that our worker looked at what comes next in these, and keeps them paused."""
         self._said |= set(partitions)
 
     def saw(self, standings: Mapping[int, Standing], now_s: float) -> None:
-        """Where the partitions stand now."""
+        """Take note of where the partitions stand now."""
         self._has_looked = True
         for partition, end in (self._ends or {}).items():
             at = standings.get(partition)
@@ -82,12 +82,12 @@ class Goals:
 
     @property
     def paused(self) -> list[Paused]:
-        """Those that did not get to their goals."""
+        """The paused partitions that did not get to their goals."""
         return [found for _, found in sorted(self._paused.items())]
 
     @property
     def waiting(self) -> list[int]:
-        """Those that could not begin."""
+        """The partitions that could not begin."""
         return sorted(self._waiting & (self._ends or {}).keys())
 
     def _stays_paused(self, partition: int, now_s: float) -> bool:

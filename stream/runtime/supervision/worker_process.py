@@ -19,11 +19,11 @@ class Hired(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The worker's process id."""
         ...
 
     def code(self) -> int | None:
-        """Its exit code, -N for signal N; None: it runs."""
+        """The worker's exit code, -N for signal N; None: it runs."""
         ...
 
     def reports(self) -> list[Report]:
@@ -44,13 +44,13 @@ class Hired(Protocol):
 
 
 class WorkerProcess:
-    """See `Hired`. Starts with it.
+    """See `Hired`. The process starts when this is made.
 
-    It has our working directory and streams, and nothing else of ours.
+    The process has our working directory and streams, and nothing else of ours.
 
     Args:
         words: the command's words after `stream`; where its end of the line is follows them.
-        environment: all of it.
+        environment: all variables that the process gets.
 
     Raises: OSError: there was no memory, or no process, to be had.
     """
