@@ -26,7 +26,7 @@ class Calls:
         self._left: list[threading.Thread] = []
 
     def check(self) -> None:
-        """Raises: Internal: so many hang that the process had better begin anew."""
+        """Look how many calls hang. Raises: Internal: too many, so the process must begin anew."""
         self._left = [thread for thread in self._left if thread.is_alive()]
         if len(self._left) >= LEFT_MAX:
             raise Internal(f"{len(self._left)} of librdkafka's calls hang; this process restarts")
@@ -35,9 +35,9 @@ class Calls:
         """Wait for a call.
 
         Args:
-            seconds: the timeout that it was given itself.
-            call: must not matter any more once it is left behind.
-            doing: for the message: "sending the offsets".
+            seconds: the timeout that the call itself was given.
+            call: what it does must not matter any more once it is left behind.
+            doing: what is tried, for the message: "sending the offsets".
 
         Raises: CommitLost: it has not returned; whatever it raises.
         """

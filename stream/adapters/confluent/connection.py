@@ -107,7 +107,7 @@ class Connection:
         names: the topic of each channel.
         group: the consumer group's id, and the beginning of transactional ids.
         bootstrap_timeout_ms: a broker that does not answer within this is not reachable.
-        connecting: told while one is waited for.
+        connecting: called while a broker is waited for.
     """
 
     bootstrap_servers: str
@@ -124,7 +124,7 @@ class Connection:
 
         Args:
             client: librdkafka's class.
-            doing: for the message: "joining the group".
+            doing: what is tried, for the message: "joining the group".
             settings: ours, for this client.
 
         Raises: Retryable, Misconfigured.
@@ -181,7 +181,7 @@ class Connection:
                 return
 
     def _looked_at(self, error: KafkaError, heard: Iterable[KafkaError], doing: str) -> StreamError:
-        """Why no broker answers: librdkafka only knows that the connection broke."""
+        """Find out why no broker answers: librdkafka only knows that the connection broke."""
         options = self.options
         protocol = str(options.get("security.protocol") or "PLAINTEXT").upper()
         mechanism = options.get("sasl.mechanism") or options.get("sasl.mechanisms")
@@ -201,7 +201,7 @@ class Connection:
         return self.translate(transport or error, doing)
 
     def admin(self) -> AdminClient:
-        """An administrator's client. Raises: Retryable, Misconfigured."""
+        """Make an administrator's client. Raises: Retryable, Misconfigured."""
         return self.make(AdminClient, "connecting", {})
 
     @contextmanager
@@ -256,7 +256,7 @@ def partitions(client: Any, topic: str, connection: Connection) -> int:
 
 
 def unreadable(group: str) -> str:
-    """For metadata beside an offset without a NUL at its end: this client reads past it."""
+    """The error for metadata that has no NUL at its end: this client would read past it."""
     return (
         f"kafka.client: what another tool wrote beside the offsets of group {group} cannot be read "
         'with "confluent"; let a worker with client = "kafka-python" commit once'

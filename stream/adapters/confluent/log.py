@@ -187,7 +187,7 @@ class KafkaLog:
     def _remember_ends(
         self, records: Mapping[int, Sequence[Record]], ends: Mapping[int, int]
     ) -> None:
-        """Librdkafka tells once where a partition ends, and that may come along with records."""
+        """Keep what librdkafka tells only once: where a partition ends."""
         for partition in records:
             self._ends.pop(partition, None)
         for partition, end in ends.items():
@@ -195,7 +195,7 @@ class KafkaLog:
                 self._ends[partition] = end
 
     def _check_topic(self) -> None:
-        """Notice a topic that is not there: the group just has nothing to assign then."""
+        """Notice a missing topic: the group itself says nothing, it has just nothing to assign."""
         now = time.monotonic()
         if self._membership.owned:
             self._seen_at = now
@@ -251,7 +251,7 @@ class KafkaLog:
             raise self._given_up(error) from error
 
     def _given_up(self, error: StreamError | KafkaException) -> StreamError:
-        """What a failed commit ends with; nothing is left of its producer, nor of its outputs."""
+        """Throw a failed commit's producer away. Returns: the error that the commit ends with."""
         meaning = self._meaning(error)
         self._discard_producer()
         forget_frames(error, meaning=meaning)
@@ -301,7 +301,7 @@ class KafkaLog:
         return CommitLost(f"{first}; the committed offsets decide")
 
     def _may_have_timed_out(self, codes: AbstractSet[int | None]) -> bool:
-        """Whether these codes of fencing need no other worker of our name.
+        """Whether a time-out explains this fencing, without another worker of our name.
 
         A broker fences the producer of a transaction that timed out, too; never the member of it.
         """

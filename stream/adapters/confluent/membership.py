@@ -108,7 +108,7 @@ class Membership:
         return revoked, assigned
 
     def metadata(self) -> Any:
-        """What fences a commit; None while this is no member."""
+        """The group metadata, which fences a commit; None while this is no member."""
         member_id = self.consumer.memberid()
         if not member_id or self._revoked - self.owned:
             return None
@@ -116,7 +116,7 @@ class Membership:
         return metadata if self.consumer.memberid() == member_id else None
 
     def flow(self, partition: int, offset: int) -> None:
-        """Deliver from `offset` on. Raises: KafkaException."""
+        """Let a partition flow from `offset` on. Raises: KafkaException."""
         tp = TopicPartition(self._topic, partition, offset)
         began_s, is_assigned_again = time.monotonic(), False
         while True:
@@ -140,6 +140,6 @@ class Membership:
         self.flowing[partition] = offset
 
     def hold(self, partition: int) -> None:
-        """Deliver nothing more until `flow`. Raises: KafkaException."""
+        """Let nothing more of a partition come until `flow`. Raises: KafkaException."""
         self.consumer.pause([TopicPartition(self._topic, partition)])
         self.flowing.pop(partition, None)

@@ -76,7 +76,7 @@ def make(
 
 
 class Deliveries:
-    """What becomes of the outputs that were handed to one producer.
+    """Follows the outputs that were handed to one producer.
 
     Attributes:
         client: librdkafka's producer.
@@ -105,12 +105,12 @@ class Deliveries:
         return self._is_lost
 
     def heard(self, error: KafkaError | None, message: Message) -> None:
-        """Librdkafka's hook, within `poll` and `flush`."""
+        """Librdkafka's hook for a failed delivery, within `poll` and `flush`."""
         if error is not None and self._failed is None:
             self._failed = error, message.topic(), message.partition()
 
     def send(self, outputs: Sequence[Output]) -> None:
-        """Hand over. Raises: KafkaException; CommitLost: the queue stays full."""
+        """Hand outputs to the client. Raises: KafkaException; CommitLost: its queue stays full."""
         if len(self.client) + len(outputs) > QUEUED_MAX:
             self.client.flush(ADMIN_TIMEOUT_S)
         self._hand_over(iter(outputs), may_be_new=True)
@@ -141,7 +141,7 @@ class Deliveries:
             raise CommitLost(f"sending: {error}") from error
 
     def deliver(self, outputs: Sequence[Output], *, timeout_s: float) -> None:
-        """Hand over, and wait until each is acknowledged. Raises: KafkaException, CommitLost."""
+        """Send outputs, and wait until each is acknowledged. Raises: KafkaException, CommitLost."""
         self.send(outputs)
         waiting_n = self.client.flush(timeout_s)
         if self._failed is not None:
@@ -150,13 +150,13 @@ class Deliveries:
             raise CommitLost(f"{waiting_n} outputs were not acknowledged within {timeout_s:g} s")
 
     def failed_with(self) -> int | None:
-        """The code of the first delivery that failed; None: none is known to."""
+        """The code of the first delivery that failed; None: as far as known none did."""
         with suppress(KafkaException):  # a fatal one; the call that failed has said it already
             self.client.poll(0)
         return None if self._failed is None else self._failed[0].code()
 
     def failure(self) -> StreamError | None:
-        """Why the first delivery failed that did; None: none is known to."""
+        """Why the first failed delivery failed; None: as far as known none did."""
         if self.failed_with() is None or self._failed is None:
             return None
         error, topic, partition = self._failed
@@ -167,7 +167,7 @@ class Deliveries:
         return self._connection.translate(error, f"sending to {topic}")
 
     def _no_place(self, topic: str, partition: int) -> StreamError | None:
-        """Why an output has no place to go; what the client knows may be minutes old."""
+        """Say why an output has no place to go; a broker is asked, the client's view may be old."""
         names = self._connection.names
         channel = next(each for each in Channel if names[each] == topic)
         try:

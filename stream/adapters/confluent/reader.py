@@ -50,7 +50,7 @@ class KafkaReader:
         self._consumer = self._made()
 
     def _made(self) -> Consumer:
-        """The client that reads. Raises: Retryable, Misconfigured."""
+        """Make the client that reads. Raises: Retryable, Misconfigured."""
         return self._connection.make(
             Consumer,
             "connecting",
@@ -71,7 +71,7 @@ class KafkaReader:
 
     @contextmanager
     def _asked(self, doing: str) -> Iterator[Consumer]:
-        """The client, for one question; a new one, where too many had no answer."""
+        """Lend the client for one question; a new one, where too many had no answer."""
         if self._failed_n >= FAILED_N_MAX:
             old, self._consumer = (self._consumer, self._asking), self._made()
             self._asking = self._reading = None
@@ -97,7 +97,7 @@ class KafkaReader:
         return Bounds(*found)
 
     def partition(self, channel: Channel, partition: int) -> TopicPartition:
-        """A partition that is there: of one that is not the client asks until it times out."""
+        """Make sure that a partition exists, for the client looks long for a missing one."""
         name = self._connection.names[channel]
         if self._partitions.get(name, 0) <= partition:
             with self._asked(f"describing {name}") as consumer:

@@ -11,12 +11,12 @@ from stream.errors import Retryable
 
 
 class Sorted(NamedTuple):
-    """What messages hold.
+    """What a poll's messages hold, taken apart.
 
     Attributes:
         records: by partition, in their order.
         ends: where partitions stand that have no more.
-        trouble: what came along with them, and may pass; they are delivered once all the same.
+        trouble: an error that came along and may pass; the records are delivered all the same.
     """
 
     records: dict[int, list[Record]]
@@ -27,7 +27,7 @@ class Sorted(NamedTuple):
 def polled(
     consumer: Consumer, *, timeout_s: float, records_max: int
 ) -> list["Message[bytes, bytes]"]:
-    """What is there, up to `records_max`; if nothing is, the first within the time, and more.
+    """Take what is there, up to `records_max`; if nothing is, wait for the first and more.
 
     `consume` alone would wait for all of `records_max`. Raises: KafkaException.
     """
@@ -46,12 +46,12 @@ def sorted_out(
     *,
     starts: Mapping[int, int] | None = None,
 ) -> Sorted:
-    """Records, ends and trouble.
+    """Sort messages into records, ends and trouble.
 
     Args:
         messages: as the client gave them.
         connection: translates errors.
-        doing: what was done, for their messages.
+        doing: what was tried, for the errors' messages.
         starts: the partitions that are wanted, and from where. That the log does not hold what
             lies before, or another partition's offset, is nobody's concern then.
 
@@ -112,7 +112,7 @@ _PASSING = frozenset({
 
 
 def _without_odd_headers(message: Any, error: SystemError) -> Record:
-    """A record but for the headers whose name is no UTF-8: all else of it is sound.
+    """Read a record without those headers whose name is no UTF-8: all else of it is sound.
 
     Of such a name the client (seen in 2.16.1) leaves an exception set, which the interpreter finds
     in this call or in one of the next, and a hole in its place, which only `repr` may look at.

@@ -114,7 +114,7 @@ class EmbeddedTopics:
             tables.widen(connection, self._names[channel], partitions=partitions)
 
     def denied(self) -> list[str]:
-        """What the file system does not permit."""
+        """Say what the file system does not permit."""
         path = self._database.path
         needed = [path.parent, path] if path.exists() else [path.parent]
         return [f"kafka.path: {p} is not writable" for p in needed if not os.access(p, os.W_OK)]
@@ -203,7 +203,7 @@ class EmbeddedSnapshots:
         return sealed if sealed is not None and len(sealed) == size_bytes else None
 
     def _piece(self, partition: int, next_offset: int, size_bytes: int) -> bytes | None:
-        """The first bytes of one, at most so many."""
+        """The first bytes of a snapshot, at most so many."""
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT substr(sealed, 1, ?) FROM snapshots WHERE typeof(sealed) = 'blob'"

@@ -102,7 +102,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection; several statements may see several states of the file.
+        """Lend the connection; several statements may see several states of the file.
 
         Raises: Retryable, Misconfigured, BadInput, Internal.
         """
@@ -117,7 +117,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, all or nothing, on the disk when the block ends.
+        """Make the block one transaction: all or nothing, on the disk when the block ends.
 
         Raises: Retryable, Misconfigured, BadInput, Internal; then nothing was written.
         """
@@ -150,7 +150,7 @@ class Database:
 
 
 def translated(error: sqlite3.Error, path: Path) -> StreamError:
-    """Say in our words what SQLite said, and who must act."""
+    """Turn SQLite's errors into ours, which say who must act."""
     # Misuse of the module has no code. The low byte of an extended code is the primary one.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     kind, meaning = _MEANINGS.get(code, (Internal, "the database failed"))

@@ -34,7 +34,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 
 def places(connection: sqlite3.Connection, topic: str) -> list[Place]:
-    """All partitions of a topic, in order. Raises: Misconfigured: no such topic."""
+    """The places of a topic's partitions, in order. Raises: Misconfigured: no such topic."""
     rows = connection.execute(
         "SELECT number, id << ?, start_offset, end_offset FROM partitions"
         " WHERE topic = ? ORDER BY number",
@@ -46,7 +46,7 @@ def places(connection: sqlite3.Connection, topic: str) -> list[Place]:
 
 
 def place(connection: sqlite3.Connection, topic: str, number: int) -> Place:
-    """One partition. Raises: Misconfigured: no such topic or partition."""
+    """The place of one partition. Raises: Misconfigured: no such topic or partition."""
     found = places(connection, topic)
     if not 0 <= number < len(found):
         raise Misconfigured(
@@ -155,7 +155,7 @@ def describe(connection: sqlite3.Connection, topic: str) -> TopicInfo | None:
 
 
 def retentions(connection: sqlite3.Connection, topics: Collection[str]) -> list[tuple[str, int]]:
-    """Those of `topics` that do not keep their records for ever, and how long they do, in ms."""
+    """Those of `topics` with a retention, and the retention in milliseconds."""
     rows = connection.execute("SELECT name, retention_ms FROM topics WHERE retention_ms >= 0")
     return [(name, retention_ms) for name, retention_ms in rows if name in topics]
 

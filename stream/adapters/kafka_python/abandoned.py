@@ -25,9 +25,9 @@ def end_abandoned(connection: Connection, timings: Timings, *, own_id: str) -> l
     the committed offsets decide, as ever. Those with a name are left to their successors.
 
     Args:
-        connection: to the cluster.
+        connection: reaches the cluster.
         timings: a dead worker was silent for its session before its partitions were given away.
-        own_id: never ended.
+        own_id: our own transactional id, which is never ended.
 
     Returns: the ids that were taken.
 

@@ -22,7 +22,7 @@ def missing() -> list[str]:
 
 
 def advice(text: str) -> str | None:
-    """What to do about the client's complaint of a missing codec; None: it is another complaint."""
+    """Say what to do about a missing codec; None: the client complains of something else."""
     if "compression codec not found" not in text:
         return None
     name = next((name for name in PACKAGES if f"for {name} " in text), None)

@@ -93,7 +93,7 @@ class Connection:
         names: the topic of each channel.
         group: the consumer group's id, and the beginning of transactional ids.
         bootstrap_timeout_ms: a broker that does not answer within this is not reachable.
-        connecting: told while one is waited for.
+        connecting: called while a broker is waited for.
     """
 
     bootstrap_servers: str
@@ -111,7 +111,7 @@ class Connection:
 
         Args:
             client: kafka-python's class.
-            doing: for the message: "joining the group".
+            doing: what is tried, for the message: "joining the group".
             **settings: ours, for this client.
 
         Raises: Retryable, Misconfigured.
@@ -139,7 +139,7 @@ class Connection:
     def _made(
         self, client: Callable[..., Client], doing: str, settings: Mapping[str, Any]
     ) -> Client:
-        """One try. Raises: Retryable, Misconfigured."""
+        """Try once to make a client. Raises: Retryable, Misconfigured."""
         networks: list[KafkaNetClient] = []
         configured: dict[str, Any] = {}
 
@@ -178,7 +178,7 @@ class Connection:
         return made
 
     def _options(self, client: Any) -> dict[str, Any]:
-        """The operator's that concern one client; what none knows goes along, to be refused."""
+        """The operator's options for one client; what no client knows is left in, to be refused."""
         known = getattr(client, "DEFAULT_CONFIG", _KNOWN)
         options = {k: v for k, v in self.options.items() if k in known or k not in _KNOWN}
         if options.get("compression_type") == "none":
@@ -188,7 +188,7 @@ class Connection:
     def _diagnosis(
         self, configured: Mapping[str, Any], doing: str, timed_out: Retryable
     ) -> StreamError:
-        """Why no broker could be connected to: of a wrong password the client says "timed out"."""
+        """Find out why no broker was reached: of a wrong password the client says "timed out"."""
         protocol = str(configured.get("security_protocol") or "PLAINTEXT")
         login = configured.get("sasl_mechanism") if protocol.startswith("SASL") else None
         found = probing.best(self.bootstrap_servers.split(","))
@@ -225,7 +225,7 @@ class Connection:
         return error if isinstance(error, BaseException) else None
 
     def admin(self, **settings: Any) -> KafkaAdminClient:
-        """An administrator's client. Raises: Retryable, Misconfigured."""
+        """Make an administrator's client. Raises: Retryable, Misconfigured."""
         admin = self.make(
             KafkaAdminClient, "connecting", request_timeout_ms=ADMIN_TIMEOUT_MS, **settings
         )
@@ -250,7 +250,7 @@ class Connection:
         return {topic["name"]: len(topic["partitions"]) for topic in found}
 
     def of_group(self, doing: str, call: Callable[[str], Result]) -> Result:
-        """What an administrator's call for our group gives, as soon as its coordinator is there.
+        """Make an administrator's call about our group, as soon as its coordinator is there.
 
         On a new cluster the first question makes the brokers create the topic that answers it.
 
@@ -305,7 +305,7 @@ class Connection:
 
 
 def to_metadata(text: str) -> str:
-    """What is written beside an offset: ended by a NUL.
+    """Turn a text into what is written beside an offset: it ends with a NUL.
 
     confluent-kafka (seen in 2.16.1) adds one when it writes, and reads past the end of metadata
     that has none: without it a group could not be moved to that client.
@@ -329,7 +329,7 @@ def topic_is_there(topic: Mapping[str, Any]) -> bool:
 
 
 def _is_tls(error: BaseException) -> bool:
-    """A certificate, its file or its key is wrong, or the other side does not speak TLS."""
+    """Whether an error is about TLS: a wrong certificate or key, or a peer without TLS."""
     named = isinstance(error, errors.KafkaConnectionError) and "[SSL" in str(error)
     return named or isinstance(error, ssl.SSLError | FileNotFoundError | PermissionError)
 

@@ -54,7 +54,7 @@ class KafkaFeed:
             self.flush(timeout_s=DELIVERY_TIMEOUT_MS / 1000)
 
     def _missing(self) -> Misconfigured | None:
-        """The client looks long for a topic that is not there, and does not say so."""
+        """Ask whether the topic is missing: the client looks long for one, and does not say so."""
         if self._connection.partitions([self._topic]):
             return None
         return Misconfigured(f"topics.events: {self._topic} does not exist; create it")

@@ -157,7 +157,7 @@ class KafkaLog:
         return Polled(records, revoked, assigned, positions)
 
     def _positions(self) -> dict[int, int]:
-        """Where each flowing partition stands: past markers, which no record tells of."""
+        """Where each flowing partition stands, also past markers, which no record shows."""
         with self._connection.translated("asking for positions"):
             flowing = self._consumer.assignment() - self._consumer.paused()
             found = {tp.partition: self._consumer.position(tp, timeout_ms=0) for tp in flowing}
@@ -215,7 +215,7 @@ class KafkaLog:
             raise self._given_up(error) from error
 
     def _given_up(self, error: StreamError | errors.KafkaError | OSError) -> StreamError:
-        """What a failed commit ends with; nothing is left of its producer, nor of its outputs."""
+        """Throw a failed commit's producer away. Returns: the error that the commit ends with."""
         meaning = self._meaning(error)
         self._discard_producer()
         forget_frames(error, meaning=meaning)

@@ -40,7 +40,7 @@ class _Joined:
         self._assignment = assignment
 
     def add_callback(self, tell: Callable[[bytes], object]) -> None:
-        """Tell at once."""
+        """Call back at once, for the join is over."""
         tell(self._assignment)
 
     def add_errback(self, tell: Callable[[BaseException], object]) -> None:
@@ -159,7 +159,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
         """What changed since the last call.
 
         Args:
-            metadata: of the group, as it is after the poll.
+            metadata: the group's, as it is after the poll.
 
         Returns: (revoked, assigned).
         """
@@ -174,7 +174,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
         return revoked, assigned
 
     def _regain(self) -> None:
-        """Own up to a loss that the client passed over.
+        """Report the loss of partitions that the client passed over.
 
         A member that was thrown out while it was joining comes back under another id, and the
         client then tells only of partitions that it did not have before: but in between they may
@@ -240,7 +240,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
         )
 
     def check_topic(self) -> None:
-        """Notice a topic that is not there: the group just has nothing to assign then.
+        """Notice a missing topic: the group itself says nothing, it has just nothing to assign.
 
         Raises: Misconfigured, Retryable.
         """

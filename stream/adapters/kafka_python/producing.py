@@ -37,7 +37,7 @@ TELLING_S = 0.5
 
 
 class _Null:
-    """A value that is not there."""
+    """Stands for a value that is null."""
 
 
 NULL = _Null()
@@ -58,13 +58,13 @@ class NullHeaders(list[tuple[str, bytes | None]]):
         return False
 
     def reveal(self) -> None:
-        """Make those null that are."""
+        """Set those headers to null that are null."""
         for i in self._nulls:
             self[i] = (self[i][0], None)
 
 
 class _Nulls(Serializer):  # type: ignore[misc]  # untyped; the client demands the class
-    """Lets pass what Kafka takes and the client refuses.
+    """Lets nulls pass that Kafka accepts and the client refuses.
 
     A record with neither key nor value, and a header whose value is null.
     """
@@ -82,7 +82,7 @@ class _Nulls(Serializer):  # type: ignore[misc]  # untyped; the client demands t
 
 
 def to_client(headers: Headers) -> list[tuple[str, bytes | None]] | None:
-    """Headers as the client takes them."""
+    """Turn headers into the form that the client takes."""
     if not headers:
         return None
     has_nulls = any(value is None for _, value in headers)
@@ -110,7 +110,7 @@ def make(connection: Connection, doing: str, **settings: Any) -> KafkaProducer:
 def deliver(
     producer: KafkaProducer, connection: Connection, outputs: Sequence[Output], *, timeout_s: float
 ) -> None:
-    """Send, and wait until each is acknowledged.
+    """Send outputs, and wait until each is acknowledged.
 
     Raises:
         Misconfigured: a topic or partition is missing, or a topic refuses a record for good.
@@ -146,7 +146,7 @@ def _hand_over(
     outputs: Sequence[Output],
     deliveries: list[Any],
 ) -> None:
-    """Send; `deliveries` gets one for each that was sent."""
+    """Send outputs; `deliveries` gets an entry for each that was sent."""
     names, send = connection.names, producer.send
     deliveries.extend(
         send(
@@ -183,7 +183,7 @@ def _first_failure(deliveries: Sequence[Any]) -> BaseException | None:
 
 
 def flush(producer: KafkaProducer, done: Callable[[], bool], *, timeout_s: float) -> None:
-    """Wait until `done`. Raises: errors.KafkaTimeoutError.
+    """Wait until all deliveries are done. Raises: errors.KafkaTimeoutError.
 
     The client's own `flush` loses sight of a batch that a topic found too large and that is sent
     again in parts.
@@ -203,7 +203,7 @@ def flush(producer: KafkaProducer, done: Callable[[], bool], *, timeout_s: float
 
 
 def missing(connection: Connection, outputs: Collection[Output]) -> StreamError | None:
-    """Why outputs have no place to go; None: all have one now."""
+    """Say why outputs have no place to go; None: all have one now."""
     wanted: dict[Channel, int] = {}
     for output in outputs:
         wanted[output.channel] = max(wanted.get(output.channel, 0), output.partition)
@@ -231,13 +231,13 @@ def _no_place(key: str, name: str, partition: int, there: Mapping[str, int]) -> 
 
 
 class Watch:
-    """What the client leaves out of a transaction: it never gives up, nor tells of a broken line.
+    """Adds what the client lacks in a transaction: an end to waiting, and news of broken lines.
 
     It repeats the requests that end a transaction for as long as a broker is away or says that it
     is loading, and its calls take no timeout. A lost connection it mends and keeps to itself.
 
     Args:
-        producer: from now on watched.
+        producer: it is watched from now on.
 
     Attributes:
         deadline_s: on the monotonic clock; the calls that end a transaction then raise
@@ -277,14 +277,14 @@ class Watch:
 
 
 class _InTime:
-    """The outcome of a call to the coordinator, as the client waits for it: without a timeout."""
+    """Puts a deadline on a call to the coordinator, for the client waits without a timeout."""
 
     def __init__(self, outcome: Any, deadline_s: float) -> None:
         self._outcome = outcome
         self._deadline_s = deadline_s
 
     def wait(self) -> None:
-        """Raises: errors.KafkaError."""
+        """Wait for the outcome, up to the deadline. Raises: errors.KafkaError."""
         remaining_s = max(0.0, self._deadline_s - time.monotonic())
         if not self._outcome.wait(timeout_ms=min(remaining_s, threading.TIMEOUT_MAX) * 1000):
             raise errors.KafkaTimeoutError("the transaction was not ended in time")

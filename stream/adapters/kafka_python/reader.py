@@ -59,7 +59,7 @@ class KafkaReader:
         return Bounds(start, end)
 
     def _ask(self, offsets: Callable[..., Mapping[TopicPartition, int]], tp: TopicPartition) -> int:
-        """An offset of a partition, from whoever leads it now. Raises: errors.KafkaError.
+        """Ask for an offset of a partition from its present leader. Raises: errors.KafkaError.
 
         A broker that leads it no more says so, and the client asks it again and again: for minutes,
         until its metadata is too old.
@@ -74,7 +74,7 @@ class KafkaReader:
                 self._consumer._cluster.request_update()  # noqa: SLF001  # no public way
 
     def partition(self, channel: Channel, partition: int) -> TopicPartition:
-        """A partition that is there: of one that is not the client asks until it times out."""
+        """Make sure that a partition exists, for the client looks long for a missing one."""
         name = self._connection.names[channel]
         if self._partitions.get(name, 0) <= partition:
             self._partitions |= self._connection.partitions([name])

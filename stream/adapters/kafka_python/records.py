@@ -24,7 +24,7 @@ def converted(batch: Iterable[Any]) -> list[Record]:
 
 
 def _headers(pairs: Iterable[tuple[str, bytes | None]]) -> Headers:
-    """As every client gives them: librdkafka's end a name at its first NUL."""
+    """Give headers as every client does: librdkafka ends a name at its first NUL."""
     return tuple((name.partition("\0")[0], value) for name, value in pairs)
 
 
@@ -43,13 +43,13 @@ class _PartitionRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # unty
 
 
 class _Batches:
-    """The batches of an answer."""
+    """Gives the batches of a fetched answer, each as a tolerant `_Batch`."""
 
     def __init__(self, records: MemoryRecords) -> None:
         self._records = records
 
     def next_batch(self) -> Any:
-        """The next one, or None."""
+        """The next batch; None: there is no more."""
         batch = self._records.next_batch()
         if type(batch) is DefaultRecordBatch:
             batch.__class__ = _Batch  # with the same slots: to parse its header again costs more
@@ -73,7 +73,7 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # untyped
 
 
 def _blanked(buffer: bytearray, position: int) -> frozenset[int]:
-    """Write blanks over the names that are no UTF-8 in the record at `position`; which they are."""
+    """Blank the names that are no UTF-8 in the record at `position`. Returns: which they are."""
     for _ in range(4):  # length, attributes, time and offset
         _, position = decode_varint(buffer, position)
     for _ in range(2):  # key and value

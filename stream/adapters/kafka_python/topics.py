@@ -124,7 +124,7 @@ class KafkaTopics:
         self._wait(channel, partitions)
 
     def _wait(self, channel: Channel, partitions: int) -> None:
-        """Until the brokers show so many partitions."""
+        """Wait until the brokers show so many partitions."""
         deadline_s = time.monotonic() + CREATE_S
         while (info := self.describe()[channel]) is None or info.partitions < partitions:
             if time.monotonic() > deadline_s:

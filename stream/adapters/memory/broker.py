@@ -26,7 +26,7 @@ class Producer:
 
 
 class _Step(AbstractContextManager[None]):
-    """A class, as a generator takes several times as long."""
+    """The block of `step`. It is a class, for a generator takes several times as long."""
 
     __slots__ = ("_after", "_before", "_faults")
 
@@ -52,7 +52,7 @@ class MemoryBroker:
             `send` (before each record), `seek`, `committed`, `bounds`, `read`, `stored`, `load`,
             `feed`. A `Retryable` is a failure of the world; any foreign exception is a crash of
             the worker.
-        topics, groups: by name.
+        topics, groups: all topics and groups, by name.
         snapshots: (pipeline, partition) -> the index entry and the sealed bytes by next offset.
         changes_n: how often something that a reader may see has changed.
     """
@@ -103,7 +103,7 @@ class MemoryBroker:
         return self.topics[name]
 
     def partition(self, name: str, number: int) -> Partition:
-        """One partition. Raises: Misconfigured: no such topic or partition."""
+        """One partition of a topic. Raises: Misconfigured: no such topic or partition."""
         partitions = self.topic(name).partitions
         if not 0 <= number < len(partitions):
             raise Misconfigured(

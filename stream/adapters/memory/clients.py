@@ -65,7 +65,7 @@ class MemoryReader:
         return dict(sorted(self._broker.group(self._group).offsets.items()))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: this client holds nothing."""
 
     def _partition(self, channel: Channel, partition: int) -> Partition:
         return self._broker.partition(self._names[channel], partition)
@@ -102,7 +102,7 @@ class MemoryTopics:
         return []
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: this client holds nothing."""
 
     def _info(self, name: str) -> TopicInfo | None:
         """Describe one topic of the broker; None: the topic does not exist."""
@@ -149,7 +149,7 @@ class MemoryFeed:
         return self._sent_n
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: this client holds nothing."""
 
 
 class MemorySnapshots:
@@ -186,7 +186,7 @@ class MemorySnapshots:
             self._held(partition).pop(next_offset, None)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: this client holds nothing."""
 
     def _held(self, partition: int) -> dict[int, tuple[StoredSnapshot, bytes]]:
         return self._broker.snapshots.setdefault((self._pipeline, partition), {})

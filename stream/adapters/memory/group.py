@@ -42,7 +42,7 @@ class Group:
     _partitions_n: int = 0
 
     def join(self, instance: str | None) -> Member:
-        """A new membership; of two with one instance name the older one ends here."""
+        """Make a new membership; an older one with the same instance name ends here."""
         member = Member(instance)
         twin = self._holder(instance)
         if twin is None:
@@ -100,7 +100,7 @@ class Group:
         self.offsets.update(offsets)
 
     def stable(self, partitions: Collection[int]) -> dict[int, Committed]:
-        """Committed offsets. Raises: Retryable: an open transaction may yet move one of them."""
+        """The committed offsets. Raises: Retryable: an open transaction may still move one."""
         unstable = sorted(
             {p for offsets in self.pending.values() for p in offsets if p in partitions}
         )

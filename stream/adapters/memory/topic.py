@@ -59,7 +59,7 @@ class Partition:
 
     @property
     def stable_end(self) -> int:
-        """The first offset whose fate is open yet (Kafka's last stable offset)."""
+        """The first offset of an open transaction, else the end (Kafka's last stable offset)."""
         return min(self.opened.values()) if self.opened else len(self._entries)
 
     def append(

@@ -30,7 +30,7 @@ class Allowance:
 
     @contextmanager
     def of(self, bytes_n: int, seconds: float) -> Iterator[None]:
-        """For the block: so many bytes of answers, within so many seconds."""
+        """Allow the block so many bytes of answers, within so many seconds."""
         self._own.bytes_n, self._own.deadline_s = bytes_n, self._clock.monotonic() + seconds
         try:
             yield
@@ -38,14 +38,14 @@ class Allowance:
             del self._own.bytes_n, self._own.deadline_s
 
     def left_s(self) -> float:
-        """Seconds; raises TimeoutError: none."""
+        """How many seconds are left. Raises: TimeoutError: none."""
         left_s = float(self._own.deadline_s - self._clock.monotonic())
         if left_s <= 0:
             raise TimeoutError("it answers too slowly")
         return left_s
 
     def took(self, bytes_n: int) -> None:
-        """So many bytes have come. Raises: TooMuchError."""
+        """Count bytes that have come. Raises: TooMuchError: more than was allowed."""
         self._own.bytes_n -= bytes_n
         if self._own.bytes_n < 0:
             raise TooMuchError("its answer is longer than anything that was asked for")
@@ -56,7 +56,7 @@ class MeteredSocket:
 
     Args:
         inner: plain or TLS.
-        allowance: of whoever calls.
+        allowance: what the caller may still take.
     """
 
     def __init__(self, inner: socket.socket, allowance: Allowance) -> None:

@@ -75,7 +75,7 @@ class RedisSnapshots:
             ) from None
 
     def ping(self) -> str | None:
-        """Whether it takes a write; what an operator should know of it, None if all is well.
+        """Try a write. Returns: what an operator should know of the store; None: all is well.
 
         Raises: Retryable, Misconfigured, BadInput.
         """
@@ -212,7 +212,7 @@ class RedisSnapshots:
         return self._range(key, 0, MANIFEST_BYTES_MAX)
 
     def _range(self, key: str, start: int, stop: int) -> bytes:
-        """A piece of a string; b"" if there is none, or no string."""
+        """Read a piece of a key's string; b"": there is none, or the key holds no string."""
         try:
             told: object = self._redis.getrange(key, start, stop - 1)
         except redis.ResponseError as error:
@@ -220,7 +220,7 @@ class RedisSnapshots:
         return bytes_of(told)
 
     def _read(self, chunks: list[str]) -> Generator[bytes, int, None]:
-        """Is sent how many bytes are wanted from the start on; yields so many, or all there are."""
+        """Is sent how many bytes are wanted, counted from the start; yields so many, or all."""
         data = bytearray()
         at, left = 0, iter(chunks)
         chunk = next(left, None)
@@ -263,7 +263,7 @@ class RedisSnapshots:
         return parsed(bytes_of(before)), is_new
 
     def _enter(self, partition: int, offset: int) -> None:
-        """Put an offset into the index; a new one, where there is none of ours."""
+        """Put an offset into the index; what is there but no index of ours is replaced."""
         index = self._index(partition)
         if partition in self._spoilt:
             self._redis.unlink(index)
@@ -298,7 +298,7 @@ class RedisSnapshots:
     # -- the connection ----------------------------------------------------------------------------
 
     def _connected(self, connection: Any) -> None:
-        """Of each new connection, before its handshake: from here on its answers are measured."""
+        """Prepare a new connection before its handshake: its answers are measured from here on."""
         connection._sock = MeteredSocket(connection._sock, self._allowance)  # noqa: SLF001  # no other way in
         try:
             connection.on_connect()
@@ -308,6 +308,6 @@ class RedisSnapshots:
 
     @contextmanager
     def _asking(self, bytes_n: int, seconds: float) -> Iterator[None]:
-        """For a few commands: their answers' bytes, their time, and their errors in our words."""
+        """Bound the block's answers in bytes and time, and turn its errors into ours."""
         with translated(), self._allowance.of(bytes_n, seconds):
             yield

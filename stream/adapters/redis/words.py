@@ -35,7 +35,7 @@ _PROTOCOL_ERRORS = (ValueError, TypeError, KeyError, AttributeError, RecursionEr
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Which write's chunks a snapshot is, and what is told of it unverified."""
+    """Says which write's chunks make a snapshot, and more that is not verified."""
 
     write: Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,32}$")]
     chunks: Annotated[int, msgspec.Meta(ge=0, le=10_000)]  # 80 GB
@@ -48,7 +48,7 @@ _decode = msgspec.json.Decoder(Manifest).decode
 
 
 def parsed(raw: bytes) -> Manifest | None:
-    """A manifest; None if somebody damaged it: then the snapshot is as good as gone."""
+    """Read a manifest; None: somebody damaged it, and the snapshot is as good as gone."""
     try:
         return _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -69,7 +69,7 @@ def is_other_type(error: Exception) -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Redis-py's errors in our words."""
+    """Turn redis-py's errors into ours."""
     try:
         yield
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
@@ -108,6 +108,6 @@ def _way_out(error: Exception) -> str:
 
 
 def offsets_of(members: list[bytes]) -> list[int]:
-    """An index's offsets, the newest first, whatever their scores say."""
+    """Read an index's offsets, the newest first, whatever their scores say."""
     found = {int(member) for member in members if _OFFSET.fullmatch(member)}
     return sorted((offset for offset in found if offset <= _OFFSET_MAX), reverse=True)
