@@ -215,7 +215,7 @@ class Detectors:
     """All detectors of a pipeline; a deterministic fold that can be pickled at any point.
 
     Args:
-        specs: with different names; the alarms of one event come in their order.
+        specs: their names differ; the alarms of one event come in their order.
 
     Attributes:
         detectors: one a spec, in the order of `specs`.

@@ -29,7 +29,7 @@ class FusedForest:
 
     Args:
         model: a `forest.ARFClassifier`.
-        is_untouched: as `FusedTree` says.
+        is_untouched: see `FusedTree`.
     """
 
     path = "each tree's votes are counted once"

@@ -159,8 +159,8 @@ class _Words(dict[str, str]):
     """The columns of a feature's strings that have a weight.
 
     Args:
-        columns: as `Scaler.columns` gives them.
-        weights: by column.
+        columns: what `Scaler.columns` gives.
+        weights: the weight of each column.
     """
 
     def __init__(self, columns: tuple[dict[str, str], str | None], weights: Any) -> None:

@@ -39,7 +39,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """A quarantined record.
 
     Attributes:
-        record: as the quarantine topic holds it.
+        record: the record that the quarantine topic holds.
         reason: one of `Reason`, or of another version's.
         topic, partition, offset: where it was refused.
         timestamp_ms: the record's own, in the topic that it was refused from.

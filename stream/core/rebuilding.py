@@ -181,14 +181,14 @@ def of_array(value: np.ndarray[Any, Any]) -> Reduced | None:
 
 
 def of_scalar(value: np.generic) -> Reduced | None:
-    """As `of_array`."""
+    """Reduce as `of_array` does; None: it is not of a type that we rebuild."""
     kind = value.dtype
     # An empty text has no bytes, and says four.
     return (scalar, (kind.str, value.tobytes()[: kind.itemsize])) if is_plain(kind) else None
 
 
 def of_dtype(value: np.dtype[Any]) -> Reduced | None:
-    """As `of_array`."""
+    """Reduce as `of_array` does; None: it is not of a type that we rebuild."""
     return (dtype, (value.str,)) if is_plain(value) else None
 
 

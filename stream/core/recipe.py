@@ -44,7 +44,7 @@ class Recipe:
             are no part of what is compared.
         source: digest of the factory's module as code (comments and layout do not count), "" if
             it has no source.
-        versions: of the program and what it runs on; another one is another recipe.
+        versions: those of the program and what it runs on; another one is another recipe.
     """
 
     pipeline: str

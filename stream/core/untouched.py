@@ -186,7 +186,7 @@ class Apart:
         """Load the rest as it was, around the large parts or around stand-ins for them.
 
         Args:
-            pickled: as `dumps` gave it.
+            pickled: what `dumps` gave.
             touched: what is done to a stand-in is noted here, and raises `Touched`.
         """
         unpickler = _Unpickler(io.BytesIO(pickled))

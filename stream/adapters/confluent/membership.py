@@ -26,7 +26,7 @@ class Membership:
     The callbacks run within `poll` and `consume`, on the caller's thread.
 
     Args:
-        instance: as in `KafkaLog`.
+        instance: see `KafkaLog`.
 
     Raises: Retryable, Misconfigured.
     """

@@ -14,7 +14,7 @@ class Sorted(NamedTuple):
     """What a poll's messages hold, taken apart.
 
     Attributes:
-        records: by partition, in their order.
+        records: the records of each partition, in their order.
         ends: where partitions stand that have no more.
         trouble: an error that came along and may pass; the records are delivered all the same.
     """
@@ -49,7 +49,7 @@ def sorted_out(
     """Sort messages into records, ends and trouble.
 
     Args:
-        messages: as the client gave them.
+        messages: those that the client gave.
         connection: translates errors.
         doing: what was tried, for the errors' messages.
         starts: the partitions that are wanted, and from where. That the log does not hold what

@@ -54,7 +54,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
     them blocks.
 
     Args:
-        instance: as in `KafkaLog`.
+        instance: see `KafkaLog`.
 
     Raises: Retryable, Misconfigured.
     """

@@ -47,7 +47,7 @@ def look(
 
     Args:
         findings: where it is said.
-        records: in log order, of any partitions.
+        records: records of any partitions, in log order.
         shape: how an event looks.
         limits: how large it may be.
         kind: the model's kind; None: there is no model, so nothing is said of labels.

@@ -27,8 +27,8 @@ class Quarantine:
 
     Attributes:
         events: the topic that redriven records go to.
-        bounds: by partition, as they were at the start: what comes later is left to a later run.
-        redriven: by partition, where there is a mark.
+        bounds: each partition's at the start: what comes later is left to a later run.
+        redriven: the mark of each partition that has one.
     """
 
     pipeline: Pipeline

@@ -170,7 +170,7 @@ def refused(sample: Sample, shape: EventShape, kind: Kind) -> tuple[int, str]:
     """How many events of a sample the worker's own decoder would refuse.
 
     Args:
-        sample: as it was read.
+        sample: the sample that was read.
         shape: how an event is thought to look.
         kind: what the model does; a classifier's labels must be of one type, too.
 
