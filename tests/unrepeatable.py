@@ -118,3 +118,10 @@ class KeepsOutside(_Constant):
 
     def _p(self) -> float:
         return 1 / (1 + counted)
+
+
+class RunsOut(_Constant):
+    """Of memory, which is its process's failure."""
+
+    def _p(self) -> float:
+        raise MemoryError

@@ -39,6 +39,9 @@ slowest so many in each half."""
 DEADLINE_S = 60
 """To start an interpreter and load river takes a second, on a machine that is busy ten."""
 
+CRASHES = (MemoryError, OSError)
+"""Failures of a process and not of the model: they end it, and so nothing is known of the model."""
+
 LOOK_EVERY_S = 0.1
 _REASON = QUARANTINE_HEADERS[0]
 _SHOWN_CHARS_MAX = 60
@@ -111,6 +114,8 @@ def fold_all(job: Mapping[str, Any]) -> Answer:
         task = Task(job["recipe"], partition=_partition(records))
         found = tuple(generators.generators(task.state.model))
         return Answer(_folded(task, records, FOLD_S), found)
+    except CRASHES:
+        raise
     except StreamError as error:
         return Answer(raised=str(error))
     except Exception as error:  # noqa: BLE001  # the model's; what it was is told
@@ -135,6 +140,8 @@ def fold_in_two_halves(job: Mapping[str, Any]) -> Answer:
     _unseed()
     try:
         rest = _folded(task, records[half:], FOLD_S / 2)
+    except CRASHES:
+        raise
     except Exception as error:  # noqa: BLE001  # as above
         return replace(first, raised=f"{type(error).__name__}: {error}")
     return replace(first, outcomes=first.outcomes + rest)
@@ -149,6 +156,8 @@ def _first_half(job: Mapping[str, Any]) -> bytes:
         found = tuple(generators.generators(task.state.model))
         _unseed()
         outcomes, payload = _folded(task, half, FOLD_S / 2), task.pickled()
+    except CRASHES:
+        raise
     except StreamError as error:
         return pickle.dumps((Answer(raised=str(error)), b""))
     except Exception as error:  # noqa: BLE001  # as above

@@ -84,6 +84,12 @@ def test_a_model_that_ends_its_process_is_not_known() -> None:
         compared("os:_exit", status=3)
 
 
+def test_a_process_without_memory_says_nothing_of_the_model() -> None:
+    """One of two may run out of it: that the model does not repeat itself would be untrue."""
+    with pytest.raises(repeating.Untried, match="process"):
+        compared("tests.unrepeatable:RunsOut")
+
+
 class _Reader:
     """A log with so many events in partition 1, and what is committed of it."""
 
