@@ -99,7 +99,11 @@ def test_the_permissions_of_the_redis_user_are_the_adapters() -> None:
 
 def test_links_between_the_documents_lead_somewhere() -> None:
     """To a file that is there, and to a heading in it."""
-    pages = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *REPOSITORY.glob("docs/*.md")]
+    pages = [
+        REPOSITORY / "README.md",
+        REPOSITORY / "CHANGELOG.md",
+        *REPOSITORY.glob("docs/**/*.md"),
+    ]
     links = [
         (page, link)
         for page in pages
@@ -119,11 +123,57 @@ def _leads_somewhere(page: Path, link: str) -> bool:
     return anchor in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
-def test_files_named_in_the_security_page_exist() -> None:
-    """What holds each promise."""
-    page = (REPOSITORY / "docs" / "security.md").read_text()
-    path = r"`((?:tests|stream|docs)/[a-z_/]+\.(?:py|md))`|\((docs/[A-Za-z]+\.md)\)"
-    named = re.findall(path, page)
+FOR_DEVELOPERS = [
+    *(REPOSITORY / "docs" / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "STYLE")),
+    REPOSITORY / "docs" / "security.md",
+    *sorted((REPOSITORY / "docs" / "decisions").glob("*.md")),
+]
 
-    assert len(named) > 5
-    assert [a or b for a, b in named if not (REPOSITORY / (a or b)).is_file()] == []
+
+@pytest.mark.parametrize("page", FOR_DEVELOPERS, ids=lambda page: page.stem)
+def test_files_that_a_page_for_developers_names_exist(page: Path) -> None:
+    """A file that moved is named by its new name; of the package also without `stream/`."""
+    text = page.read_text()
+    folders = r"tests|stream|docs|scripts|adapters|config|core|models|runtime"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", text)
+
+    assert named or page.name == "README.md"
+    assert [each for each in named if not _exists(each)] == []
+
+
+def test_the_rooms_of_the_architecture_page_exist() -> None:
+    """Each line of the reading order names a file or a folder of the package."""
+    page = (REPOSITORY / "docs" / "ARCHITECTURE.md").read_text()
+    (rooms,) = re.findall(r"```\nstream/\n(.*?)```", page, re.DOTALL)
+    named = re.findall(r"^  (\S+)", rooms, re.MULTILINE)
+    beside = re.findall(r"(\w+\.py)\b", rooms)
+    names = {path.name for path in (REPOSITORY / "stream").rglob("*.py")}
+
+    assert len(named) > 30
+    assert [each for each in named if not _exists(each)] == []
+    assert [each for each in beside if each not in names] == []
+
+
+def _exists(name: str) -> bool:
+    return (REPOSITORY / name).exists() or (REPOSITORY / "stream" / name).exists()
+
+
+def test_every_decision_is_one_short_page_that_the_list_names() -> None:
+    """At most 60 lines, with the four headings; `docs/decisions/README.md` links to all."""
+    folder = REPOSITORY / "docs" / "decisions"
+    listed = (folder / "README.md").read_text()
+    pages = sorted(folder.glob("*.md"))
+
+    assert len(pages) > 10
+    for page in pages:
+        text = page.read_text()
+        assert len(text.splitlines()) <= 60, page.name
+        if page.name != "README.md":
+            assert f"({page.name})" in listed
+            headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+            assert headings == ["Context", "Decision", "Consequences", "What else there was"]
+
+
+def test_the_readme_stays_short() -> None:
+    """What does not fit belongs into a page of docs/."""
+    assert len((REPOSITORY / "README.md").read_text().splitlines()) <= 180
