@@ -299,6 +299,20 @@ class NominalCoder(base.Transformer):
                 coded[name] = value
         return coded
 
+    def learn_and_transform_one(self, x: Features) -> Features:
+        """Learn, then transform, in one pass where all names are known."""
+        if not self._names.issuperset(x):
+            self.learn_one(x)
+            return self.transform_one(x)
+        learn = self._vocabulary.learn
+        coded: Features = {}
+        for name, value in x.items():
+            if value.__class__ is str:
+                coded[name + _NOMINAL] = learn(name, value)
+            else:
+                coded[name] = value
+        return coded
+
 
 class UnitScaler(base.Transformer):
     """Numbers to [0, 1] by the range seen so far; a string to how frequent it is.

@@ -52,10 +52,14 @@ def numeric_events(count: int) -> list[dict[str, Any]]:
         MixedScaler,
         lambda: MixedScaler(categories_max=2, clip=2.0, constant=True),
         lambda: MixedScaler(nominal=True),
+        NominalCoder,
+        lambda: NominalCoder(categories_max=2, names_max=4),
     ],
-    ids=["plain", "clipped", "nominal"],
+    ids=["plain", "clipped", "nominal", "coded", "coded, few names"],
 )
-def test_learning_and_scaling_in_one_go_changes_nothing(make: Callable[[], MixedScaler]) -> None:
+def test_learning_and_transforming_in_one_go_changes_nothing(
+    make: Callable[[], MixedScaler | NominalCoder],
+) -> None:
     """Not a bit of what comes out, nor of what is kept."""
     both, one_by_one = make(), make()
     rng = random.Random(7)
