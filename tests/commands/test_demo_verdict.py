@@ -133,7 +133,7 @@ def test_another_order_is_seen(tmp_path: Path) -> None:
     assert not judged(tmp_path, [second, first, *rest]).exact
 
 
-@pytest.mark.parametrize("alarms", [(), (1,), (2, 2), (2, 3)])
+@pytest.mark.parametrize("alerts", [(), (1,), (2, 2), (2, 3)])
 def test_other_alarms_are_seen(tmp_path: Path, alerts: tuple[int, ...]) -> None:
     """None, elsewhere, twice, or one more."""
     verdict = judged(tmp_path, published(), alerts=alerts)

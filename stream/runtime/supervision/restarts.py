@@ -74,8 +74,8 @@ def final_code(codes: list[int]) -> int:
     Args:
         codes: how each ended; one that it had to kill, or that a signal ended first, as -N.
 
-    >>> final_code([0, 0]), final_code([0, 69]), final_code([-9, 0]), final_code([-15, 0])
-    (0, 69, 70, 0)
+    >>> [int(final_code(codes)) for codes in ([0, 0], [0, 69], [-9, 0], [-15, 0])]
+    [0, 69, 70, 0]
     """
     for code in codes:
         # A stop signal to the whole process group finds some before they can heed it.
