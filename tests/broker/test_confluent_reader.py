@@ -1,7 +1,7 @@
 """librdkafka's reader after a broker that was away."""
 
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import NoReturn
 
 import pytest
@@ -10,9 +10,8 @@ from confluent_kafka import KafkaError, KafkaException
 from stream.adapters import confluent
 from stream.adapters.confluent.reader import FAILED_N_MAX
 from stream.core.event import Channel
-from stream.errors import Misconfigured, Retryable
+from stream.errors import Retryable
 from stream.sandbox import LocalKafka
-from tests.broker.checks import eventually
 from tests.contract.confluent_world import ConfluentWorld
 
 pytestmark = pytest.mark.broker
@@ -62,21 +61,3 @@ def test_a_client_that_never_gets_an_answer_again_is_replaced(world: ConfluentWo
 
             assert deaf.is_closed
             assert reader.bounds(Channel.EVENTS, 0) == before
-
-
-def test_a_topic_that_is_deleted_while_it_is_read_is_told(world: ConfluentWorld) -> None:
-    """Nobody answers for it any more; a worker that waited for that would wait for ever."""
-    with closing(confluent.KafkaReader(world.confluent)) as reader:
-        assert reader.bounds(Channel.ALERTS, 0)
-        topics = confluent.KafkaTopics(world.confluent)
-        name = world.confluent.names[Channel.ALERTS]
-        topics._admin.delete_topics([name])[name].result()
-        topics.close()
-
-        def is_told() -> bool:
-            with suppress(Retryable):
-                reader.bounds(Channel.ALERTS, 0)
-            return False
-
-        with pytest.raises(Misconfigured, match=f"there is no partition 0 of {name}"):
-            eventually(is_told, "the topic is missed")

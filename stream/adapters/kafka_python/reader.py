@@ -8,7 +8,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition, errors
 from stream.adapters.kafka_python.connection import Connection, from_metadata
 from stream.adapters.kafka_python.records import converted, tolerate
 from stream.core.event import Channel, Record
-from stream.errors import Misconfigured
+from stream.errors import Misconfigured, Retryable
 from stream.ports import Bounds, Committed
 from stream.ranges import Range
 
@@ -53,9 +53,13 @@ class KafkaReader:
     def bounds(self, channel: Channel, partition: int) -> Bounds:
         """See `Reader.bounds`."""
         tp = self.partition(channel, partition)
-        with self._connection.translated(f"asking for the bounds of {tp.topic}"):
-            start = self._ask(self._consumer.beginning_offsets, tp)
-            end = self._ask(self._consumer.end_offsets, tp)
+        try:
+            with self._connection.translated(f"asking for the bounds of {tp.topic}"):
+                start = self._ask(self._consumer.beginning_offsets, tp)
+                end = self._ask(self._consumer.end_offsets, tp)
+        except Retryable:
+            self._partitions.pop(tp.topic, None)  # it may have been deleted: no answer says so
+            raise
         return Bounds(start, end)
 
     def _ask(self, offsets: Callable[..., Mapping[TopicPartition, int]], tp: TopicPartition) -> int:
