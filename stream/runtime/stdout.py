@@ -6,6 +6,8 @@ import select
 import sys
 from typing import TYPE_CHECKING
 
+from stream.errors import Retryable
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -21,10 +23,16 @@ class _Lasting(io.FileIO):
             return super().write(data)
         except BrokenPipeError:
             self.has_lost_its_reader = True
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())
-            os.close(nowhere)
+            self._write_nowhere()
             return super().write(data)
+        except OSError as error:
+            self._write_nowhere()  # so that Python's own last words do not fail, too
+            raise Retryable(f"standard output: {error.strerror}") from error
+
+    def _write_nowhere(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
 
 
 def outlive_readers() -> None:

@@ -196,6 +196,21 @@ def test_a_configuration_that_no_event_fits_is_a_problem(project: Project) -> No
     assert 'set events.extra = "ignore"' in found
 
 
+def test_labels_that_are_refused_are_not_said_to_be_missing(project: Project) -> None:
+    """0 and 1 without `positive`: what is left has no label, and yet the field is the right one."""
+    labels = ["0", "1", "null"]
+    lines = [f'{{"features": {{"x": {n}}}, "label": {labels[n % 3]}}}\n' for n in range(90)]
+    project.write("events.jsonl", "".join(lines))
+    assert project.stream("produce", "events.jsonl").code == 0
+
+    done = project.stream("check", timeout_s=180)
+
+    assert done.code == 78, done
+    assert "would be refused as bad_label" in done.err
+    assert "events.positive" in done.err
+    assert "nothing is ever learned" not in done.out + done.err
+
+
 def test_a_few_bad_records_are_a_note(project: Project) -> None:
     """Up to a tenth is what a stream brings."""
     good = '{"features": {"x": 1.5}, "label": true}\n'

@@ -115,6 +115,26 @@ def test_a_reader_that_leaves_changes_no_exit_code(
         assert (done.returncode, done.stderr) == (0, b""), end
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+@pytest.mark.parametrize("words", [("status",), ("tail", "predictions"), ("--help",)])
+def test_a_full_disk_under_stdout_is_69_in_one_line(
+    project: Project, words: tuple[str, ...]
+) -> None:
+    """`stream status > report`, on a disk that is full; no traceback, and no code of Python's."""
+    assert project.fed(5).code == 0
+    assert project.stream("run", "--until-end").code == 0
+    config = () if words == ("--help",) else ("-c", "stream.toml")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stream", *words, *config],
+            cwd=project.folder, env=project.environment({}), stdout=full, stderr=subprocess.PIPE,
+            check=False,
+        )  # fmt: skip
+
+    said = b"stream: standard output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (69, said)
+
+
 def test_a_log_that_cannot_be_opened_is_78_and_leaves_nothing(project: Project) -> None:
     """As `check` says it; no folder and no key are made for it."""
     project.configure('[kafka]\nclient = "embedded"\npath = "new/log.sqlite"\n' + MODEL)

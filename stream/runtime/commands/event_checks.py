@@ -62,7 +62,8 @@ def look(
     if events and not refused:
         findings.ok(f"events: the first {len(events)} are valid")
     if events and kind is not None and kind is not Kind.ANOMALY:
-        _say_labels(findings, events, shape)
+        is_misread = any(each.reason is Reason.BAD_LABEL for each in refused)
+        _say_labels(findings, events, shape, is_misread=is_misread)
         _say_leaks(findings, events, shape)
     return next((each for each in events if each.label is not None), events[0] if events else None)
 
@@ -137,8 +138,17 @@ def _share(count: int, n: int) -> str:
 # -- what would be learned ------------------------------------------------------------------------
 
 
-def _say_labels(findings: Findings, events: Sequence[Event], shape: EventShape) -> None:
-    """Say how many of the first events have a label; without any, nothing would be learned."""
+def _say_labels(
+    findings: Findings, events: Sequence[Event], shape: EventShape, *, is_misread: bool
+) -> None:
+    """Say how many of the first events have a label; without any, nothing would be learned.
+
+    Args:
+        findings: what is found is said there.
+        events: those that would not be refused.
+        shape: where a label lies.
+        is_misread: other events would be refused for their label; so the field is right.
+    """
     labelled_n = sum(event.label is not None for event in events)
     text = f"events: {_share(labelled_n, len(events))} of the first {len(events)} have a label"
     if labelled_n:
@@ -146,6 +156,8 @@ def _say_labels(findings: Findings, events: Sequence[Event], shape: EventShape) 
         known = {_written(event.label) for event in events if event.label is not None}
         if labelled_n >= LABELLED_N_MIN and len(known) == 1:
             findings.note(f"events: {show(shape.label)} is {known.pop()} in all of these")
+        return
+    if is_misread:
         return
     text = f"events: none of the first {len(events)} has a label in the field {show(shape.label)}"
     near = nearest(shape.label, events[0].features) if shape.flat else None
