@@ -157,7 +157,8 @@ def _look_at_topics(
             findings.ok(f"topics.{channel}: {info.name}, partitions: {info.partitions}")
     events = infos[Channel.EVENTS]
     if events is not None:
-        _look_at_partitions(findings, infos, events, settings)
+        for problem in partition_problems(infos, events):
+            findings.problem(problem)
         if events.cleanup_policy is None:
             findings.note(f"topics.events: the settings of {events.name} may not be read")
         elif events.cleanup_policy != "delete":
@@ -171,20 +172,6 @@ def _look_at_topics(
         findings.problem(problem)
     if not denied:
         findings.ok("permissions: nothing is denied")
-
-
-def _look_at_partitions(
-    findings: Findings,
-    infos: Mapping[Channel, TopicInfo | None],
-    events: TopicInfo,
-    settings: Settings,
-) -> None:
-    """Say where outputs have fewer partitions than the events, and who adds them."""
-    for problem in partition_problems(infos, events):
-        if settings.topics.create:
-            findings.note(f"{problem}; the worker adds them at its start (topics.create)")
-        else:
-            findings.problem(problem)
 
 
 def _look_at_what_they_take(
