@@ -13,17 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import datasets
 
-from stream.config import load
-from stream.core.codec import Codec
-from stream.core.event import Event, Kind
+from stream.core.event import Kind
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
 from stream.runtime.commands import init, rows, samples
 from stream.runtime.commands.guesses import guess
 from stream.runtime.commands.rows import Columns
-from stream.runtime.preparation import prepare
 from tests import data
 from tests.commands.project import REPOSITORY, Project
+from tests.commands.starting import sample_of, starts
 
 Rows = Iterable[Mapping[str, Any]]
 FLIGHTS = REPOSITORY / "stream" / "demo" / "data" / "flights.csv.gz"
@@ -67,34 +65,13 @@ def _written(tmp_path: Path, name: str, rows_: Rows, *, as_json: bool = False) -
     return path
 
 
-def _starts(path: Path, tmp_path: Path, **options: Any) -> tuple[Any, Kind, list[Event]]:
-    """Let it write a configuration. Returns: that, its model's task, the file's events."""
-    out = tmp_path / "stream.toml"
-    words: dict[str, Any] = {
-        "out": out,
-        "force": False,
-        "label": None,
-        "own_id": None,
-        "pipeline": None,
-    }
-    init.write(path, **{**words, **options})
-    settings = load(out, environ={})
-    prepared = prepare(settings)
-    shape = settings.events.core()
-    codec = Codec(shape, settings.limits.core(), prepared.kind)
-    decoded = [codec.decode(r.value) for r in rows.read(path, shape=shape, columns=Columns())]
-    events = [event for event in decoded if isinstance(event, Event)]
-    assert len(events) == len(decoded), decoded[0]
-    return settings, prepared.kind, events
-
-
 @pytest.mark.parametrize("name", STREAMS)
 def test_what_it_writes_takes_every_event_of_the_sample(tmp_path: Path, name: str) -> None:
     """Its label, its task and its positive value are found; no event would be refused."""
     stream, label, kind, positive = STREAMS[name]
     path = _written(tmp_path, name, stream())
 
-    settings, found, events = _starts(path, tmp_path)
+    settings, found, events = starts(path, tmp_path)
 
     assert (settings.events.label, found) == (label, kind)
     assert settings.events.positive == positive
@@ -109,7 +86,7 @@ def test_lines_of_json_do_too(tmp_path: Path, name: str) -> None:
     stream, label, kind, _ = STREAMS[name]
     path = _written(tmp_path, name, stream(), as_json=True)
 
-    settings, found, events = _starts(path, tmp_path, label=label)
+    settings, found, events = starts(path, tmp_path, label=label)
 
     assert (settings.events.label, found) == (label, kind)
     assert settings.events.features == "*"
@@ -122,7 +99,7 @@ def test_what_is_known_only_with_the_label_is_no_feature(tmp_path: Path) -> None
         ("airline_hflights", {"ArrDelay"}), ("bike_sharing_hour", {"casual", "registered"}),
     ):  # fmt: skip
         path = _written(tmp_path, name, STREAMS[name][0]())
-        settings, _, events = _starts(path, tmp_path, force=True)
+        settings, _, events = starts(path, tmp_path, force=True)
 
         assert leaking <= set(settings.events.ignore)
         assert not leaking & set(events[0].features)
@@ -134,7 +111,7 @@ def test_the_shape_of_the_contract_is_recognised(tmp_path: Path) -> None:
         lines = [{"id": f"a-{n}", name: {"x": n, "w": "a"}, "label": n % 2 > 0} for n in range(9)]
         path = _written(tmp_path, "contract", lines, as_json=True)
 
-        settings, kind, events = _starts(path, tmp_path, force=True)
+        settings, kind, events = starts(path, tmp_path, force=True)
 
         assert (settings.events.features, kind) == (name, Kind.BINARY)
         assert (events[3].id, events[3].features, events[3].label) == ("a-3", {"x": 3, "w": "a"}, 1)
@@ -143,12 +120,12 @@ def test_the_shape_of_the_contract_is_recognised(tmp_path: Path) -> None:
 def test_events_without_labels_get_an_anomaly_detector_or_a_question(tmp_path: Path) -> None:
     """Nothing beside the features: nothing to learn from; else the label must be named."""
     nested = [{"features": {"x": n}} for n in range(9)]
-    _, kind, _ = _starts(_written(tmp_path, "bare", nested, as_json=True), tmp_path)
+    _, kind, _ = starts(_written(tmp_path, "bare", nested, as_json=True), tmp_path)
     flat = _written(tmp_path, "flat", [{"x": n, "y2": n / 2} for n in range(9)], as_json=True)
 
     assert kind is Kind.ANOMALY
     with pytest.raises(BadInput, match=r'name it with --label: one of "x", "y2"'):
-        _starts(flat, tmp_path, force=True)
+        starts(flat, tmp_path, force=True)
 
 
 def test_a_misspelled_field_is_told_with_the_nearest(tmp_path: Path) -> None:
@@ -156,7 +133,7 @@ def test_a_misspelled_field_is_told_with_the_nearest(tmp_path: Path) -> None:
     path = _written(tmp_path, "flights", data_of_flights())
 
     with pytest.raises(BadInput, match='no field "lat" in the sample; did you mean "late"'):
-        _starts(path, tmp_path, label="lat")
+        starts(path, tmp_path, label="lat")
     assert not (tmp_path / "stream.toml").exists()
 
 
@@ -172,23 +149,17 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "stream.toml").write_text("mine")
 
     with pytest.raises(Usage, match="is there already; --force overwrites it"):
-        _starts(path, tmp_path)
+        starts(path, tmp_path)
 
     assert (tmp_path / "stream.toml").read_text() == "mine"
-
-
-def _sample(tmp_path: Path, lines: Iterable[str], name: str = "sample.jsonl") -> Path:
-    path = tmp_path / name
-    path.write_text("".join(f"{line}\n" for line in lines))
-    return path
 
 
 def test_one_nested_object_in_one_event_is_no_features_field(tmp_path: Path) -> None:
     """The other events are flat, so all of them are taken as flat, and the object is ignored."""
     lines = [json.dumps({"id": n, "y": n % 2 > 0, "a": n / 2}) for n in range(9)]
-    path = _sample(tmp_path, [*lines, '{"id": 9, "y": false, "a": 2.5, "o": {"p": 1}}'])
+    path = sample_of(tmp_path, [*lines, '{"id": 9, "y": false, "a": 2.5, "o": {"p": 1}}'])
 
-    settings, _, events = _starts(path, tmp_path)
+    settings, _, events = starts(path, tmp_path)
 
     assert (settings.events.features, settings.events.ignore) == ("*", ("o",))
     assert '"o",  # it holds objects or lists' in (tmp_path / "stream.toml").read_text()
@@ -196,26 +167,21 @@ def test_one_nested_object_in_one_event_is_no_features_field(tmp_path: Path) -> 
 
 
 def test_a_field_that_is_always_null_is_not_taken_for_the_label(tmp_path: Path) -> None:
-    """Nothing is known of it: it is neither guessed, nor taken when somebody names it."""
+    """Nothing is known of it, and its name says nothing: it is not guessed."""
     lines = [json.dumps({"outcome_x": str(n % 2), "a": n, "n": None}) for n in range(3)]
-    path = _sample(tmp_path, lines)
+    path = sample_of(tmp_path, lines)
 
     with pytest.raises(BadInput, match=r'name it with --label: one of "outcome_x", "a"$'):
-        _starts(path, tmp_path)
-    with pytest.raises(BadInput, match='"n" is no number, word or bool in any event'):
-        _starts(path, tmp_path, label="n")
-    nested = _sample(tmp_path, ['{"features": {"x": 1}, "label": null}'] * 3, "nested.jsonl")
-    settings, kind, events = _starts(nested, tmp_path, force=True)
-    assert (kind, settings.events.ignore, len(events)) == (Kind.ANOMALY, (), 3)
+        starts(path, tmp_path)
 
 
 def test_a_column_called_label_is_the_label_though_it_has_one_value(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its name says it; that the sample holds one value only is said."""
-    path = _sample(tmp_path, ["a;b;label", "1;2;x"], "d.csv")
+    path = sample_of(tmp_path, ["a;b;label", "1;2;x"], "d.csv")
 
-    settings, kind, events = _starts(path, tmp_path)
+    settings, kind, events = starts(path, tmp_path)
 
     assert (settings.events.label, kind, events[0].label) == ("label", Kind.MULTICLASS, "x")
     assert "the sample has only one value of it" in capsys.readouterr().out
@@ -229,7 +195,7 @@ def test_labels_of_several_json_types_are_told(
     lines = [json.dumps({"a": n, "label": label}) for n, label in enumerate(("1", 1, True, "b"))]
 
     init.write(
-        _sample(tmp_path, lines), out=tmp_path / "s.toml", force=False, label=None, own_id=None,
+        sample_of(tmp_path, lines), out=tmp_path / "s.toml", force=False, label=None, own_id=None,
         pipeline=None,
     )  # fmt: skip
 
@@ -247,26 +213,26 @@ def test_lines_that_are_no_event_are_skipped_and_counted(
     words: dict[str, Any] = {"force": True, "label": None, "own_id": None, "pipeline": None}
     out = tmp_path / "s.toml"
 
-    init.write(_sample(tmp_path, [*good[:2], *bad, *good[2:]]), out=out, **words)
+    init.write(sample_of(tmp_path, [*good[:2], *bad, *good[2:]]), out=out, **words)
     objects = capsys.readouterr().out
-    init.write(_sample(tmp_path, ["a,label", "1,2", "1", "3,4"], "s.csv"), out=out, **words)
+    init.write(sample_of(tmp_path, ["a,label", "1,2", "1", "3,4"], "s.csv"), out=out, **words)
     cells = capsys.readouterr().out
 
     assert "4 of 12 lines are no events and would be refused: line 3: NaN is no number" in objects
     assert "line 4: 1e400 is too large a number; line 5: is not JSON" in objects
     assert "1 of 3 lines is no event and would be refused: line 3: 1 cells, the header" in cells
     with pytest.raises(BadInput, match=r"4 of 4 lines are no events .* give a file with events"):
-        init.write(_sample(tmp_path, bad), out=out, **words)
+        init.write(sample_of(tmp_path, bad), out=out, **words)
 
 
 def test_of_a_long_file_only_the_beginning_is_read(tmp_path: Path) -> None:
     """So it is quick however long the file is: what comes after the sample is never parsed."""
     row = '{"a": 1.5, "label": true}'
     rest = ["not an event"] * 3
-    path = _sample(tmp_path, [row] * init.SAMPLE_RECORDS + rest)
+    path = sample_of(tmp_path, [row] * init.SAMPLE_RECORDS + rest)
 
     sample = samples.read(path, n=init.SAMPLE_RECORDS)
-    table = _sample(tmp_path, ["a,label", *["1,2"] * init.SAMPLE_RECORDS, *rest], "long.csv")
+    table = sample_of(tmp_path, ["a,label", *["1,2"] * init.SAMPLE_RECORDS, *rest], "long.csv")
     of_table = samples.read(table, n=init.SAMPLE_RECORDS)
 
     assert (sample.lines_n, sample.bad_n) == (init.SAMPLE_RECORDS, 0)
@@ -281,7 +247,7 @@ def test_a_configuration_that_would_refuse_much_of_its_own_sample_says_so(
     lines = [json.dumps({"a": 1e16 if n < refused_n else n, "label": n % 2 > 0}) for n in range(20)]
 
     init.write(
-        _sample(tmp_path, lines), out=tmp_path / "s.toml", force=False, label=None, own_id=None,
+        sample_of(tmp_path, lines), out=tmp_path / "s.toml", force=False, label=None, own_id=None,
         pipeline=None,
     )  # fmt: skip
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from stream.core.spec import EventShape
+from stream.core.codec import Codec
+from stream.core.event import Kind, Rejection
+from stream.core.spec import EventShape, Limits
 from stream.errors import BadInput, Usage
-from stream.runtime.commands.rows import Columns, Outgoing, event_time_ms, read, survey
+from stream.runtime.commands.rows import Columns, Outgoing, read, survey
+from stream.runtime.commands.times import event_time_ms
 
 FLAT = EventShape(id="order_id", label="is_fraud", flat=True, ignore=frozenset({"note"}))
 
@@ -162,6 +165,78 @@ def test_lines_of_json_are_sent_as_they_are(tmp_path: Path, name: str) -> None:
     assert {(r.key, r.timestamp_ms) for r in records} == {(None, None)}
 
 
+def test_a_number_of_thousands_of_digits_is_json_and_sent_as_it_is(tmp_path: Path) -> None:
+    """It is the worker that says it is out of range: the file is sound."""
+    line = f'{{"features": {{"x": {"9" * 5001}}}, "label": true}}'.encode()
+
+    (record,) = sent(tmp_path / "a.jsonl", line + b"\n")
+
+    refused = Codec(EventShape(), Limits(), Kind.BINARY).decode(record.value)
+    assert record.value == line
+    assert isinstance(refused, Rejection)
+    assert refused.reason == "out_of_range"
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "hint"),
+    [
+        ("a,b,label\n1,2\n1,2,3,4\n", None, "mend the row"),
+        ("a;b,c;label\n1;2;true\n3;4,5,6;false\n", ",", "with --delimiter ';' all rows"),
+        ("a\tb,c\n1\t2\n", ",", "with --delimiter '\\t' all rows"),
+    ],
+)
+def test_rows_of_odd_length_are_told_of_a_delimiter_only_if_one_fits(
+    tmp_path: Path, content: str, given: str | None, hint: str
+) -> None:
+    """A row with a cell too few is no matter of what divides the cells."""
+    with pytest.raises(BadInput, match=re.escape(hint)) as refused:
+        sent(tmp_path / "a.csv", content, delimiter=given)
+
+    assert ("--delimiter" in str(refused.value)) == (given is not None)
+
+
+def test_labels_that_mean_the_same_are_told_before_they_are_sent(tmp_path: Path) -> None:
+    """True, true, 1 and yes are four classes; true and TRUE alone are one."""
+    path = tmp_path / "a.csv"
+
+    def said(*labels: str) -> tuple[str, ...]:
+        path.write_text("x,label\n" + "".join(f"1,{label}\n" for label in labels))
+        return tuple(survey(path, shape=EventShape(), columns=Columns()).said)
+
+    (warning,) = said("True", "true", "1", "yes", "false", "0", "no", "")[2:]
+    assert 'the labels "True", "true", "1", "yes", "false" and 2 more differ only in' in warning
+    assert "are different classes as they stand: write each in one way" in warning
+    assert said("True", "TRUE", "false")[2:] == ()
+    assert said("UP", "DOWN", "1")[2:] == ()
+
+
+@pytest.mark.parametrize(
+    ("cells", "example"),
+    [
+        (["7", "1,5"], "1,5"),
+        (["1,234.5", "2"], "1,234.5"),
+        (["$5", "", "$1,200"], "$5"),
+        (["3 %", "12.5%"], "3 %"),
+        (["1,5", "UP"], None),
+        (["007", "012"], None),
+        (["true", "1,5"], None),
+        (["1,5", "true"], None),
+        (["1", "9" * 5000], None),
+    ],
+)
+def test_numbers_as_people_write_them_are_told_to_be_text(
+    tmp_path: Path, cells: list[str], example: str | None
+) -> None:
+    """A decimal comma, thousands, a currency, percent: each amount would be a word of its own."""
+    path = tmp_path / "a.csv"
+    path.write_text("label,x\n" + "".join(f'UP,"{cell}"\n' for cell in cells))
+
+    (_, features) = survey(path, shape=EventShape(), columns=Columns()).said
+
+    assert ("looks like numbers" in features) == (example is not None)
+    assert example is None or f'looks like numbers: "{example}"' in features
+
+
 BROKEN: list[tuple[str, str | bytes, str]] = [
     ("a.txt", "x\n1\n", "cannot tell what this is; name a file .jsonl, .jsonl.gz, .csv, .csv.gz"),
     ("a.jsonl", '{"a": 1}\n{"a": \n', "line 2: is not JSON"),
@@ -254,7 +329,7 @@ def test_what_divides_the_cells_is_found_and_said(
     ]
     assert found.said == (
         f"a.csv: 2 rows, cells divided by {name}; label label (text), id none, time none",
-        "features: x (text), day (integer, 1 missing)",
+        'features: x (text that looks like numbers: "1,5"), day (integer, 1 missing)',
     )
     given = survey(path, shape=EventShape(), columns=Columns(delimiter=delimiter))
     assert list(given.records()) == list(found.records())

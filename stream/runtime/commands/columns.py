@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 from stream.core.event import Feature
+from stream.runtime.commands.spellings import NUMBER, is_like_number
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null"})
 """In whatever case, and with spaces around: a cell that holds nothing."""
@@ -14,7 +15,6 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null"})
 DELIMITERS = (",", ";", "\t", "|")
 
 _SAMPLE_ROWS = 20
-NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _BOOLS = {"true": True, "false": False}
 _DIGITS_MAX = 400  # more are no number that anybody could mean, and slow to convert
@@ -66,11 +66,14 @@ class Column:
     Attributes:
         kind: the type of all cells so far.
         missing_n: cells that held nothing.
+        odd: of a text column a cell that people would read as a number, if all are such.
     """
 
     def __init__(self) -> None:
         self.kind = ColumnType.NOTHING
         self.missing_n = 0
+        self.odd = ""
+        self._is_like_numbers = True
 
     def look(self, text: str) -> None:
         """Take one more cell into account."""
@@ -90,6 +93,12 @@ class Column:
             )
         else:
             self.kind = kind
+        if self._is_like_numbers and kind in (ColumnType.TEXT, ColumnType.BOOL):
+            self._is_like_numbers = kind is ColumnType.TEXT and is_like_number(text)
+            if not self._is_like_numbers:
+                self.odd = ""
+            elif not self.odd and not NUMBER.fullmatch(text.strip()):
+                self.odd = text.strip()
 
     def value(self, text: str) -> Feature | None:
         """What a cell holds; None: nothing."""
@@ -125,3 +134,19 @@ def delimiter_of(lines: Sequence[str]) -> str:
         if cells_n > most and all(len(row) == cells_n for row in rows[1:-1]):
             found, most = delimiter, cells_n
     return found
+
+
+def other_delimiter(lines: Sequence[str], delimiter: str) -> str | None:
+    """What else would divide every one of these lines into as many cells; None: nothing.
+
+    >>> other_delimiter(["a;b", "1,5;2"], ","), other_delimiter(["a,b", "1,2,3"], ",")
+    (';', None)
+    """
+    for other in DELIMITERS:
+        try:
+            counts = {len(row) for row in csv.reader(lines, delimiter=other) if row}
+        except csv.Error:
+            continue
+        if other != delimiter and len(counts) == 1 and counts != {1}:
+            return other
+    return None

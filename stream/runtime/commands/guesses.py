@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from stream.config.checks import did_you_mean, show
+from stream.config.checks import did_you_mean, nearest, show
 from stream.core.event import Kind
 from stream.errors import BadInput
-from stream.runtime.commands.rows import event_time_ms
+from stream.runtime.commands.times import event_time_ms
 
 LABELS = (
     "label", "labels", "target", "class", "y", "outcome", "result", "churn", "churned", "fraud",
@@ -26,6 +26,8 @@ ALIKE_N = 20  # of each kind: with fewer, that they can be told apart says nothi
 NEARLY_ALL = 0.9  # of the events
 TIME_MS_MIN = 631_152_000_000  # 1990: a smaller number is no epoch that a file would hold
 STRING_CHARS_MAX = 256
+NO_VALUE = "; the sample has no value of it"
+SUMMED_MAX = 200  # numbers of which every two are added up
 
 Record = Mapping[str, Any]
 
@@ -44,6 +46,8 @@ class Guess:
         times: fields that say when an event happened; they are ignored too.
         names: the names of the features.
         mixed: the JSON types of the labels, if there are several; else "".
+        is_labelled: whether any event of the sample has a label.
+        features_n: how many features one event has at most.
     """
 
     features: str | None
@@ -56,10 +60,17 @@ class Guess:
     times: Sequence[str]
     names: Sequence[str]
     mixed: str
+    is_labelled: bool
+    features_n: int
 
 
 def guess(
-    records: Sequence[Record], *, label: str | None, own_id: str | None, is_csv: bool
+    records: Sequence[Record],
+    *,
+    label: str | None,
+    own_id: str | None,
+    is_csv: bool,
+    header: Sequence[str] = (),
 ) -> Guess:
     """Look at a sample.
 
@@ -68,18 +79,11 @@ def guess(
         label: the label's field, if somebody says it.
         own_id: the id's field, if somebody says it.
         is_csv: the columns have an order, in which the label is often the last.
+        header: the columns' names, of which the empty ones are in no record.
 
     Raises: BadInput: a field that is named is not there, or there is none that could be the label.
     """
-    known = list(dict.fromkeys(name for record in records for name in record))
-    for option, name in (("--label", label), ("--id", own_id)):
-        if name is not None and name not in known:
-            hint = did_you_mean(name, known)
-            raise BadInput(f"{option}: there is no field {show(name)} in the sample; {hint}")
-    if label is not None and not _values_of(record.get(label) for record in records):
-        raise BadInput(
-            f"--label: {show(label)} is no number, word or bool in any event; name another field"
-        )
+    known = _known(records, label=label, own_id=own_id, is_csv=is_csv, header=header)
     nested = _nested(records, known)
     columns = {name: [record.get(name) for record in records] for name in known if name != nested}
     id_ = own_id or _id(columns, label)
@@ -88,7 +92,10 @@ def guess(
     why = "as named"
     if label is None:
         label, why = _label(columns, usable, is_csv=is_csv)
+    elif not _is_filled(columns[label]):
+        why += NO_VALUE
     kind, positive, mixed = Kind.ANOMALY, None, ""
+    is_labelled = label is not None and _is_filled(columns[label])
     if label is not None:
         columns[label] = [value if _is_scalar(value) else None for value in columns[label]]
         kind, positive = _kind(columns[label])
@@ -112,8 +119,56 @@ def guess(
         raise BadInput("the sample has no feature: numbers, words or bools beside label and id")
     return Guess(
         features=nested, label=label, why_label=why, kind=kind, positive=positive, id=id_,
-        ignored=ignored, times=times, names=names, mixed=mixed,
+        ignored=ignored, times=times, names=names, mixed=mixed, is_labelled=is_labelled,
+        features_n=len(names) if is_csv else _most(records, nested, names),
     )  # fmt: skip
+
+
+def _known(
+    records: Sequence[Record],
+    *,
+    label: str | None,
+    own_id: str | None,
+    is_csv: bool,
+    header: Sequence[str],
+) -> list[str]:
+    """The names of all fields. A label may come later: empty, or of JSON, it may be in no record.
+
+    Raises: BadInput: a field that is named is not there, or cannot be a label.
+    """
+    known = list(dict.fromkeys(name for record in records for name in record))
+    known += [n for n in header if n not in known and (n in (label, own_id) or _plain(n) in LABELS)]
+    if label is not None and not is_csv and label not in known and nearest(label, known) is None:
+        known.append(label)
+    for option, name in (("--label", label), ("--id", own_id)):
+        if name is not None and name not in known:
+            hint = did_you_mean(name, known)
+            raise BadInput(f"{option}: there is no field {show(name)} in the sample; {hint}")
+    if label is not None:
+        values = [record.get(label) for record in records]
+        if _is_filled(values) and not _values_of(values):
+            raise BadInput(
+                f"--label: {show(label)} is no number, word or bool in any event; name another "
+                "field"
+            )
+    return known
+
+
+def _is_filled(values: Iterable[Any]) -> bool:
+    return any(value is not None for value in values)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _most(records: Sequence[Record], nested: str | None, names: Sequence[str]) -> int:
+    """How many features one event has at most."""
+    if nested is not None:
+        inner = (record.get(nested) for record in records)
+        return max((len(each) for each in inner if isinstance(each, dict)), default=0)
+    among = set(names)
+    return max((len(among & record.keys()) for record in records), default=0)
 
 
 def _nested(records: Sequence[Record], known: Sequence[str]) -> str | None:
@@ -162,24 +217,16 @@ def _label(
     columns: Mapping[str, Sequence[Any]], usable: Sequence[str], *, is_csv: bool
 ) -> tuple[str | None, str]:
     """Find the label's field, and say how it was found."""
+    named = _named(columns, usable)
+    if named is not None:
+        return named, _by_name(columns[named])
     usable = [name for name in usable if _values_of(columns[name])]
-    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(usable)}
-    plain |= {name: name for name in usable if name == "label"}
-    for word in LABELS:
-        name = plain.get(word)
-        if name is not None and (name == "label" or _is_label(columns[name])):
-            return name, _by_name(columns[name])
-    begins = [
-        n for n in usable if re.match(r"(?:is|has|was)_?[A-Z_a-z]", n) and _is_two(columns[n])
-    ]
-    if len(begins) == 1:
-        return begins[0], "by its name"
     if is_csv and usable and _is_label(columns[usable[-1]]):
         return usable[-1], "the last column"
     bools = [name for name in usable if all(isinstance(v, bool | None) for v in columns[name])]
     if len(bools) == 1:
         return bools[0], "the only field that is true or false"
-    single = [plain[word] for word in LABELS if word in plain and _is_two(columns[plain[word]])]
+    single = [name for name in _like_labels(usable) if _is_two(columns[name])]
     if single:
         return single[0], _by_name(columns[single[0]])
     if usable:
@@ -190,7 +237,34 @@ def _label(
     return None, "there is none"
 
 
+def _named(columns: Mapping[str, Sequence[Any]], usable: Sequence[str]) -> str | None:
+    """Find the field that is called `label`, or else as labels are.
+
+    One that is called `label` is it even if it is empty: labels may come later. One of another such
+    name is it if it is filled; and if it is empty, before one is guessed by its values.
+    """
+    empty = [name for name in usable if not _is_filled(columns[name])]
+    filled = [name for name in usable if _values_of(columns[name])]
+    if "label" in (*empty, *filled):
+        return "label"
+    named = [name for name in _like_labels(filled) if _is_label(columns[name])]
+    if named:
+        return named[0]
+    begins = [
+        n for n in filled if re.match(r"(?:is|has|was)_?[A-Z_a-z]", n) and _is_two(columns[n])
+    ]
+    return begins[0] if len(begins) == 1 else next(iter(_like_labels(empty)), None)
+
+
+def _like_labels(names: Sequence[str]) -> list[str]:
+    """Those that are called as labels are, the likeliest first."""
+    plain = {_plain(name): name for name in reversed(names)}
+    return [plain[word] for word in LABELS if word in plain]
+
+
 def _by_name(values: Sequence[Any]) -> str:
+    if not _is_filled(values):
+        return f"by its name{NO_VALUE}"
     is_one = len(set(map(repr, _values_of(values)))) == 1
     return "by its name" + ("; the sample has only one value of it" if is_one else "")
 
@@ -293,7 +367,7 @@ def _leaks(
         if tells:
             found[name] = "it tells the label by itself"
     if kind is Kind.REGRESSION:
-        names = list(numbers)
+        names = list(numbers)[:SUMMED_MAX]
         for i, one in enumerate(names):
             for other in names[i + 1 :]:
                 if truth.size > ALIKE_N and np.array_equal(numbers[one] + numbers[other], truth):

@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stream.config.checks import show
 from stream.core.event import Kind
-from stream.core.spec import EventShape
+from stream.core.spec import EventShape, Limits
 from stream.errors import Misconfigured, Usage
 from stream.printable import escaped
 from stream.runtime.commands import samples, screen
 from stream.runtime.commands.guesses import Guess, guess
+from stream.runtime.commands.spellings import alike, alike_said, odd_number
 
 SAMPLE_RECORDS = 5_000
 """More would tell the same, and take longer than anybody waits without a word."""
 
 REFUSED_SHARE_MAX = 0.1
+FEATURES_MAX = 100_000  # `limits.features_max` takes no more
 
 MODELS = {
     Kind.BINARY: ("logistic_regression", "true or false", "adaptive_random_forest"),
@@ -52,7 +55,9 @@ def write(
     if out.exists() and not force:
         raise Usage(f"{out}: is there already; --force overwrites it, --out names another file")
     sample = samples.read(path, n=SAMPLE_RECORDS)
-    found = guess(sample.records, label=label, own_id=own_id, is_csv=sample.is_csv)
+    found = guess(
+        sample.records, label=label, own_id=own_id, is_csv=sample.is_csv, header=sample.header
+    )
     warnings = _warnings(sample, found)
     name = _pipeline(pipeline or path.name.partition(".")[0])
     text = configuration(found, name, sample=path.name, n=len(sample.records), warnings=warnings)
@@ -60,7 +65,7 @@ def write(
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Misconfigured(f"{out}: cannot be written: {error.strerror}; name another") from None
-    _tell(found, path, out, is_csv=sample.is_csv, warnings=warnings)
+    _tell(found, path, out, sample=sample, warnings=warnings)
 
 
 def _warnings(sample: samples.Sample, found: Guess) -> list[str]:
@@ -71,16 +76,50 @@ def _warnings(sample: samples.Sample, found: Guess) -> list[str]:
             f"the labels are of several JSON types ({found.mixed}): they are learned "
             "right only if they are of one; let whoever sends them agree on it"
         )
+    if found.label is not None and not found.is_labelled:
+        said.append(
+            f"no event has the label {show(found.label)} yet, which is taken for true or false: "
+            "if it is one of two words, write true's into events.positive (0 and 1: positive = 1); "
+            "if a number or one of several classes, name another model"
+        )
+    if words := alike(record.get(found.label) for record in sample.records if found.label):
+        said.append(alike_said(words))
+    if odd := _odd_numbers(sample, found):
+        said.append(f"{odd}: looks like numbers, is text as it stands; write a number as 1234.5")
     shape = EventShape(
         id=found.id or "id", label=found.label or "label", positive=found.positive,
         flat=found.features is None, features=found.features or "features",
         ignore=frozenset((*found.ignored, *found.times)),
     )  # fmt: skip
-    refused_n, why = samples.refused(sample, shape, found.kind)
+    refused_n, why = samples.refused(sample, shape, found.kind, Limits(**_limits(found)))
     if refused_n > REFUSED_SHARE_MAX * len(sample.records):
         n = len(sample.records)
         said.append(f"{refused_n} of {n} events would be refused, most of them as {why}")
     return said
+
+
+def _odd_numbers(sample: samples.Sample, found: Guess) -> str:
+    """Name the fields that people would read as numbers, each with an example."""
+    records = sample.records
+    if found.features is not None:
+        inner = [record.get(found.features) for record in records]
+        records = [each if isinstance(each, dict) else {} for each in inner]
+    names = (*found.names, *found.ignored)
+    odd = {name: odd_number(r.get(name) for r in records) for name in names}
+    if found.label is not None:
+        odd[found.label] = odd_number(record.get(found.label) for record in sample.records)
+    told = [f"{show(name)} ({show(text)})" for name, text in odd.items() if text]
+    return ", ".join(told[:5]) + (f" and {len(told) - 5} more" if len(told) > 5 else "")  # noqa: PLR2004
+
+
+def _limits(found: Guess) -> dict[str, int]:
+    """The limits that the sample needs and that are not the defaults."""
+    default = Limits()
+    needed = {
+        "features_max": min(found.features_n, FEATURES_MAX),
+        "distinct_features_max": min(len(found.names), FEATURES_MAX),
+    }
+    return {name: n for name, n in needed.items() if n > getattr(default, name)}
 
 
 def _pipeline(text: str) -> str:
@@ -112,6 +151,7 @@ def configuration(
         "",
         *_events(found),
         "",
+        *_limited(found),
         f"# A ready model for {when}.",
         *([f"# Slower, and often better: stream.models:{stronger}"] if stronger else []),
         "# Your own: module:function of a file in this folder, which returns a river estimator.",
@@ -145,6 +185,14 @@ def _events(found: Guess) -> list[str]:
     return lines
 
 
+def _limited(found: Guess) -> list[str]:
+    """Write the section `[limits]`, if the sample needs more than the defaults."""
+    limits = [f"{name} = {n}" for name, n in _limits(found).items()]
+    if not limits:
+        return []
+    return ["# The sample's events have more than the defaults allow.", "[limits]", *limits, ""]
+
+
 def _some(names: Sequence[str]) -> str:
     """List the first names, and how many more there are."""
     shown = ", ".join(escaped(name) for name in names[:5])
@@ -159,8 +207,11 @@ def _toml(value: Any) -> str:
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
-def _tell(found: Guess, path: Path, out: Path, *, is_csv: bool, warnings: Sequence[str]) -> None:
+def _tell(
+    found: Guess, path: Path, out: Path, *, sample: samples.Sample, warnings: Sequence[str]
+) -> None:
     """Say what was found, and what to type next."""
+    is_csv = sample.is_csv
     model, *_ = MODELS[found.kind]
     label = "no label" if found.label is None else f'label "{found.label}" ({found.why_label})'
     if found.positive is not None:
@@ -175,7 +226,7 @@ def _tell(found: Guess, path: Path, out: Path, *, is_csv: bool, warnings: Sequen
     options += " --no-label" if is_csv and found.label is None else ""
     file, configured = shlex.quote(str(path)), shlex.quote(str(out))
     screen.say("")
-    screen.say("Next:")
+    screen.say(f"Next, when {path} is mended ({sample.broken}):" if sample.broken else "Next:")
     for words in ("check", "produce", "run", "tail"):
         more = {"produce": f" {file}{options}", "run": " --until-end", "tail": " predictions"}
         screen.say(f"  stream {words} -c {configured}{more.get(words, '')}")

@@ -8,10 +8,9 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
@@ -23,18 +22,22 @@ from stream.config.checks import did_you_mean, nearest, show
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
 from stream.printable import escaped
-from stream.runtime.commands.columns import NUMBER, Column, delimiter_of, is_missing
+from stream.runtime.commands.columns import (
+    Column,
+    ColumnType,
+    delimiter_of,
+    is_missing,
+    other_delimiter,
+)
+from stream.runtime.commands.spellings import alike, alike_said
+from stream.runtime.commands.times import event_time_ms
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECONDS_ABOVE = 1e11
-"""A larger epoch counts milliseconds: as seconds it would be the year 5138."""
-
-TIMESTAMP_MS_MAX = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
-
 _NAMES_MAX = 30  # of features that are said
 _SAMPLE_LINES = 40
+_LABELS_MAX = 100  # different ones that are compared
+_TYPED = {"\t": r"'\t'", ";": "';'", "|": "'|'"}  # as a shell takes them
 _DIVIDED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -118,30 +121,6 @@ def suffix_of(path: Path) -> str:
     return suffix
 
 
-def event_time_ms(text: str) -> int:
-    """Milliseconds since 1970 of an ISO 8601 time (UTC unless it says) or of an epoch.
-
-    Raises: ValueError: with what is wrong.
-
-    >>> event_time_ms("1970-01-02"), event_time_ms("1700000000"), event_time_ms("1700000000123")
-    (86400000, 1700000000000, 1700000000123)
-    """
-    if NUMBER.fullmatch(text):
-        # "1e400" is a number too, and infinite.
-        epoch = min(max(float(text), -1.0), TIMESTAMP_MS_MAX + 1.0)
-        timestamp_ms = round(epoch if epoch > MILLISECONDS_ABOVE else epoch * 1000)
-    else:
-        try:
-            time = datetime.fromisoformat(text.strip())
-        except ValueError:
-            raise ValueError(f"{show(text)} is neither an ISO 8601 time nor an epoch") from None
-        aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-        timestamp_ms = (aware - EPOCH) // timedelta(milliseconds=1)
-    if not 0 <= timestamp_ms <= TIMESTAMP_MS_MAX:
-        raise ValueError(f"{show(text)} is not between 1970 and 9999, as Kafka's timestamps are")
-    return timestamp_ms
-
-
 def lines(path: Path) -> Iterator[str]:
     """The lines with their ends, as text. Raises: BadInput: the file, or a line is no UTF-8."""
     for number, line in enumerate(raw_lines(path), 1):
@@ -183,7 +162,8 @@ def _objects(path: Path) -> Iterator[Outgoing]:
         if not text.strip():
             continue
         try:
-            document = json.loads(text, parse_constant=_no_constant)
+            # Nobody needs the numbers, and Python makes none of over 4,300 digits.
+            document = json.loads(text, parse_constant=_no_constant, parse_int=str)
         except RecursionError:
             raise BadInput(f"{path} line {number}: nested too deeply") from None
         except ValueError as error:
@@ -206,6 +186,7 @@ def _surveyed(
     _, header = next(rows)
     layout = _Layout.of(path, header, shape=shape, columns=columns)
     found = [Column() for _ in header]
+    labels: dict[str, None] = {}
     records_n = 0
     for line, row in rows:
         if stopped():
@@ -214,12 +195,14 @@ def _surveyed(
             column.look(text)
         with _at(path, line):
             layout.time_ms(row)
+        if layout.label is not None and len(labels) < _LABELS_MAX:
+            labels[row[layout.label]] = None
         records_n += 1
-    said = layout.said(header, found)
+    said = layout.said(header, found, labels)
     return Survey(
         records_n=records_n,
         said=(f"{path.name}: {records_n} rows, cells divided by {_DIVIDED[delimiter]}; {said[0]}"
-              if delimiter in _DIVIDED else f"{path.name}: {records_n} rows; {said[0]}", said[1]),
+              if delimiter in _DIVIDED else f"{path.name}: {records_n} rows; {said[0]}", *said[1:]),
         records=partial(_records, path, delimiter, layout, found),
     )  # fmt: skip
 
@@ -256,11 +239,18 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             if len(row) != len(header):
                 raise BadInput(
                     f"{path} line {reader.line_num}: {len(row)} cells, the header has "
-                    f"{len(header)}; does --delimiter say what divides them?"
+                    f"{len(header)}; {_to_mend(path, delimiter)}"
                 )
             yield reader.line_num, row
     except csv.Error as error:
         raise BadInput(f"{path} line {reader.line_num}: is not CSV: {error}") from None
+
+
+def _to_mend(path: Path, delimiter: str) -> str:
+    other = other_delimiter(list(islice(lines(path), _SAMPLE_LINES)), delimiter)
+    if other is None:
+        return "mend the row, or quote what is in its cells"
+    return f"with --delimiter {_TYPED.get(other, other)} all rows would have as many"
 
 
 def header_of(path: Path, rows: Iterator[list[str]]) -> list[str]:
@@ -332,8 +322,10 @@ class _Layout:
         key = own_id if columns.key is None else where[columns.key]
         return cls(shape=shape, label=label, id=own_id, key=key, time=time, features=features)
 
-    def said(self, header: Sequence[str], found: Sequence[Column]) -> tuple[str, str]:
-        """Say what every column was taken for, in two parts."""
+    def said(
+        self, header: Sequence[str], found: Sequence[Column], labels: Iterable[str]
+    ) -> tuple[str, ...]:
+        """Say what every column was taken for, in two parts; and a third, if labels are odd."""
         roles = [
             f"{role} {_told(header[index], found[index]) if index is not None else 'none'}"
             for role, index in (("label", self.label), ("id", self.id), ("time", self.time))
@@ -341,7 +333,10 @@ class _Layout:
         features = [_told(name, found[index]) for index, name in self.features[:_NAMES_MAX]]
         more = len(self.features) - len(features)
         features += [f"and {more} more"] if more else []
-        return ", ".join(roles), f"features: {', '.join(features) or 'none'}"
+        is_text = self.label is not None and found[self.label].kind is ColumnType.TEXT
+        words = alike(each for each in labels if not is_missing(each)) if is_text else []
+        told = (", ".join(roles), f"features: {', '.join(features) or 'none'}")
+        return (*told, f"warning: {alike_said(words)}") if words else told
 
     def time_ms(self, row: Sequence[str]) -> int | None:
         """When a row's event happened. Raises: ValueError: its cell holds no time."""
@@ -375,4 +370,5 @@ class _Layout:
 
 def _told(name: str, column: Column) -> str:
     missing = f", {column.missing_n} missing" if column.missing_n else ""
-    return f"{escaped(name)} ({column.kind}{missing})"
+    odd = f' that looks like numbers: "{escaped(column.odd)}"' if column.odd else ""
+    return f"{escaped(name)} ({column.kind}{odd}{missing})"

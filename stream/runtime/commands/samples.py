@@ -39,6 +39,8 @@ class Sample:
         bad: the lines that are no event, each with what is wrong; the first few are kept.
         bad_n: how many of these there are.
         is_csv: the fields have an order.
+        header: the names of all columns, also of those that are empty; of JSON there is none.
+        broken: the first line for which `produce` refuses the whole file; "": there is none.
     """
 
     is_csv: bool
@@ -46,10 +48,14 @@ class Sample:
     lines_n: int = 0
     bad: list[str] = field(default_factory=list)
     bad_n: int = 0
+    header: Sequence[str] = ()
+    broken: str = ""
 
-    def skip(self, line: int, why: str) -> None:
-        """Leave out a line that is no event."""
+    def skip(self, line: int, why: str, *, is_sent: bool = False) -> None:
+        """Leave out a line that is no event; `produce` may send it all the same."""
         self.bad_n += 1
+        if not is_sent and not self.broken:
+            self.broken = f"line {line}: {why}"
         if len(self.bad) < SHOWN_N:
             self.bad.append(f"line {line}: {why}")
 
@@ -58,7 +64,8 @@ class Sample:
         more = self.bad_n - len(self.bad)
         which = "; ".join(self.bad) + (f"; and {more} more" if more else "")
         are = "is no event and would be" if self.bad_n == 1 else "are no events and would be"
-        return f"{self.bad_n} of {self.lines_n} lines {are} refused: {which}"
+        whole = "; `stream produce` refuses the whole file until it is mended" * bool(self.broken)
+        return f"{self.bad_n} of {self.lines_n} lines {are} refused: {which}{whole}"
 
 
 def read(path: Path, *, n: int) -> Sample:
@@ -91,15 +98,21 @@ def _read_objects(path: Path, sample: Sample, n: int) -> None:
             sample.skip(number, "nested too deeply")
         except json.JSONDecodeError as error:
             sample.skip(number, f"is not JSON: {error.msg}")
-        except ValueError as error:
+        except _UnlikeJson as error:
             sample.skip(number, str(error))
+        except ValueError as error:
+            sample.skip(number, str(error), is_sent=True)
+
+
+class _UnlikeJson(ValueError):
+    """A line that `produce` does not send."""
 
 
 def _object(text: str) -> dict[str, Any]:
     """Parse one line as an event. Raises: ValueError: with what is wrong; RecursionError."""
     document = json.loads(text, parse_constant=_no_number, parse_float=_float, parse_int=_int)
     if not isinstance(document, dict):
-        raise ValueError("is JSON, but not an object {...}")  # noqa: TRY004  # a line, no argument
+        raise _UnlikeJson("is JSON, but not an object {...}")
     if "\\u" in text:
         try:
             json.dumps(document, ensure_ascii=False).encode()
@@ -109,7 +122,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number in JSON")
+    raise _UnlikeJson(f"{text} is no number in JSON")
 
 
 def _float(text: str) -> float:
@@ -131,6 +144,7 @@ def _read_rows(path: Path, sample: Sample, n: int) -> None:
     reader = csv.reader(rows.lines(path), strict=True, delimiter=delimiter)
     header = rows.header_of(path, reader)
     rows.check_header(path, header)
+    sample.header = header
     kept: list[list[str]] = []
     columns = [Column() for _ in header]
     for row in _rows(reader, sample, cells_n=len(header), n=n):
@@ -166,17 +180,17 @@ def _rows(reader: Any, sample: Sample, *, cells_n: int, n: int) -> Iterator[list
 # -- what a pipeline would make of it -------------------------------------------------------------
 
 
-def refused(sample: Sample, shape: EventShape, kind: Kind) -> tuple[int, str]:
+def refused(sample: Sample, shape: EventShape, kind: Kind, limits: Limits) -> tuple[int, str]:
     """How many events of a sample the worker's own decoder would refuse.
 
     Args:
         sample: the sample that was read.
         shape: how an event is thought to look.
         kind: what the model does; a classifier's labels must be of one type, too.
+        limits: what an event may be at most.
 
     Returns: their number; the most frequent reason with an example, "" if there is none.
     """
-    limits = Limits()
     codec = Codec(shape, limits, kind)
     classes: set[Any] = set()
     taken = 0
