@@ -87,6 +87,10 @@ def test_a_ragged_table_is_to_be_mended_before_it_is_produced(
     with pytest.raises(BadInput, match="line 3: 2 cells, the header has 3; mend the row"):
         list(rows.read(table, shape=load(out, environ={}).events.core(), columns=Columns()))
 
+    german = sample_of(tmp_path, ["a;b;label", "1;2", "1;2;3;4", "1,5;2;3"], "b.csv")
+    init.write(german, out=out, **words)
+    assert "(line 2: 2 cells, the header has 3):" in capsys.readouterr().out
+
     init.write(sample_of(tmp_path, ['{"a": 1, "label": true}', '{"a": 1e400}']), out=out, **words)
     told = capsys.readouterr().out
     assert "refuses the whole file" not in told

@@ -119,21 +119,26 @@ class Column:
 def delimiter_of(lines: Sequence[str]) -> str:
     """What divides the cells in a file that begins with these lines.
 
-    The one that divides most, and every row into as many; a comma, where none divides anything.
+    The one that divides most, and every row into as many; where there is none, the one that divides
+    every row somehow, so that the odd row is told; a comma, where none divides anything.
 
     >>> delimiter_of(["a;b", "1,5;2"]), delimiter_of(["x", "1"])
     (';', ',')
+    >>> delimiter_of(["a;b;c", "1;2", "1,5;2;3;4", "1;2"])
+    ';'
     """
-    found, most = ",", 1
+    best = (False, 1, ",")
     for delimiter in DELIMITERS:
         try:
             rows = [row for row in csv.reader(lines, delimiter=delimiter) if row][:_SAMPLE_ROWS]
         except csv.Error:
             continue
         cells_n = len(rows[0]) if rows else 0
-        if cells_n > most and all(len(row) == cells_n for row in rows[1:-1]):
-            found, most = delimiter, cells_n
-    return found
+        is_even = all(len(row) == cells_n for row in rows[1:-1])
+        divides = is_even or all(len(row) > 1 for row in rows[:-1])
+        if cells_n > 1 and divides and (is_even, cells_n) > best[:2]:
+            best = (is_even, cells_n, delimiter)
+    return best[2]
 
 
 def other_delimiter(lines: Sequence[str], delimiter: str) -> str | None:
