@@ -16,7 +16,10 @@ from enum import StrEnum
 from pathlib import Path
 
 PROBE_S = 1.5
-"""For one address, all of it."""
+"""For one address, all of it but one more question to what is silent."""
+
+TEXT_S = 0.5
+"""For that question: a line, which a Redis answers and no Kafka does."""
 
 ADDRESSES_MAX = 3
 
@@ -90,11 +93,17 @@ def split(server: str, *, port: int = 9092) -> tuple[str, int]:
 def probe(server: str, *, within_s: float = PROBE_S) -> Finding:
     """Look at one address."""
     deadline_s = time.monotonic() + within_s
+    is_tls = None
     try:
         is_tls = _answers_tls(_connected(server, deadline_s), deadline_s)
         seen, mechanisms = _asked(_connected(server, deadline_s), deadline_s, is_tls=is_tls)
     except OSError as error:
-        return Finding(address=server, seen=_meaning(error))
+        seen = _meaning(error)
+        if seen is Seen.SILENT and _answers_a_line(
+            server, time.monotonic() + TEXT_S, is_tls=is_tls
+        ):
+            return Finding(address=server, seen=Seen.NO_KAFKA, is_tls=bool(is_tls))
+        return Finding(address=server, seen=seen)
     return Finding(address=server, seen=seen, is_tls=is_tls, mechanisms=mechanisms)
 
 
@@ -133,10 +142,10 @@ def wrong_protocol(finding: Finding, *, protocol: str, mechanism: str | None) ->
     is_tls, has_login = protocol.endswith("SSL"), protocol.startswith("SASL")
     offered, wrong = finding.mechanisms, None
     fitting = ("SASL_" if offered else "") + ("SSL" if finding.is_tls else "PLAINTEXT")
+    if finding.seen is Seen.NO_KAFKA:
+        return f"{finding.address}: {finding.seen.value}; check kafka.bootstrap_servers"
     if finding.is_tls and not is_tls:
         wrong = "it speaks TLS, and this client does not"
-    elif finding.seen is Seen.NO_KAFKA:
-        wrong = finding.seen.value
     elif finding.is_tls is False and is_tls:
         wrong = "it speaks no TLS, and this client does"
     elif offered and not has_login:
@@ -150,8 +159,6 @@ def wrong_protocol(finding: Finding, *, protocol: str, mechanism: str | None) ->
         )
     if wrong is None:
         return None
-    if finding.seen is Seen.NO_KAFKA and finding.is_tls is not True:
-        return f"{finding.address}: {wrong}; check kafka.bootstrap_servers"
     return f'{finding.address}: {wrong}; set security_protocol = "{fitting}", or name another port'
 
 
@@ -231,6 +238,20 @@ def _answers_tls(connection: socket.socket, deadline_s: float) -> bool:
             raise
         except OSError:
             return False  # a plain broker hangs up on what it takes for a request of 369 MB
+
+
+def _answers_a_line(server: str, deadline_s: float, *, is_tls: bool | None) -> bool:
+    """Whether a line of text is answered as a Redis does, with a sign and a line.
+
+    A Redis waits for a line's end, which a TLS greeting or a request of Kafka's does not have.
+    """
+    try:
+        connection = _connected(server, deadline_s)
+        with closing(_trusting().wrap_socket(connection) if is_tls else connection) as speaking:
+            speaking.sendall(b"PING\r\n")
+            return _received(speaking, 1, deadline_s) in b"+-"
+    except OSError:
+        return False  # a Kafka takes it for a request of 1.3 GB, and hangs up
 
 
 def _asked(

@@ -14,7 +14,8 @@ from stream.core.event import Channel
 _INT64_MAX = 2**63 - 1
 """What a broker and SQLite can hold."""
 
-_SERVER = re.compile(r"([A-Z_]+://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
+_SERVER = re.compile(r"([A-Z_]+://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:.*)?")
+_PORT_MAX = 65_535
 
 
 def _joined(value: object) -> object:
@@ -24,12 +25,31 @@ def _joined(value: object) -> object:
     return value
 
 
+def _check_server(server: str, value: str) -> None:
+    """Refuse what no client could connect to. Raises: ValueError."""
+    found = _SERVER.fullmatch(server)
+    if found is None:
+        raise ValueError(f"{show(value)} is no list of servers; write host:port,host:port")
+    if not (found[3] or "").removeprefix(":"):
+        example = f"{server.removesuffix(':')}:9092"
+        raise ValueError(
+            f"{show(value)}: {server} has no port; write HOST:PORT, for example {example}"
+        )
+    port = found[3].removeprefix(":")
+    if not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= _PORT_MAX):
+        raise ValueError(
+            f"{show(value)}: the port {port} cannot be; write HOST:PORT, with a PORT from 1 to "
+            f"{_PORT_MAX}"
+        )
+
+
 class Kafka(Section):
     """Where the log is."""
 
     bootstrap_servers: Annotated[str, BeforeValidator(_joined)] = Field(
         default="localhost:9092",
-        description="Brokers to ask first: `host:port`, several with commas or as a list.",
+        description="Brokers to ask first: `host:port` (no port is assumed), several with "
+        "commas or as a list.",
     )
     client: Literal["kafka-python", "confluent", "embedded"] = Field(
         default="kafka-python",
@@ -43,7 +63,8 @@ class Kafka(Section):
     )
     path: str | None = Field(
         default=None,
-        description='The SQLite file; only with `client = "embedded"`, and needed there.',
+        description='The SQLite file; only with `client = "embedded"`, and needed there. Its '
+        "folder must be writable, even to read: SQLite makes files beside it.",
         validate_default=True,
     )
 
@@ -51,8 +72,8 @@ class Kafka(Section):
     @classmethod
     def _servers(cls, value: str) -> str:
         servers = [each.strip() for each in value.split(",")]
-        if not all(_SERVER.fullmatch(each) for each in servers):
-            raise ValueError(f"{show(value)} is no list of servers; write host:port,host:port")
+        for server in servers:
+            _check_server(server, value)
         return ",".join(servers)
 
     @field_validator("options")

@@ -47,11 +47,14 @@ def load(path: Path, *, environ: Mapping[str, str], without: Collection[str] = (
 
 
 def load_model(path: Path, *, environ: Mapping[str, str]) -> Model | None:
-    """The model's part of a configuration of which other parts may be wrong; None if it is itself.
+    """The model's part of a configuration of which other parts may be wrong.
 
-    Raises: Misconfigured: the file cannot be read.
+    Returns: None: that part is wrong itself, or the file cannot be read; `load` tells of both.
     """
-    source = _laid(path, environ)
+    try:
+        source = _laid(path, environ)
+    except Misconfigured:
+        return None
     if any(key.partition(".")[0] == "model" for key, _ in source.entries):
         return None
     try:
@@ -206,10 +209,18 @@ def _parsed(loc: tuple[str, ...], text: str, annotation: Any) -> object:
         return text
     try:
         return json.loads(text)
-    except ValueError:
+    except ValueError as error:
+        if _members(annotation) & {dict, list, tuple} and str not in _members(annotation):
+            raise RefusedError(("", _no_json(loc, error))) from None
         return text
     except RecursionError:
         raise RefusedError(("", "is nested too deeply; flatten it")) from None
+
+
+def _no_json(loc: tuple[str, ...], error: ValueError) -> str:
+    """What to say of a list or a table that is no JSON; not its text, which may be secret."""
+    example = '[{"type": "ADWIN"}]' if loc[0] == "detectors" else '["NAME"] or {"NAME": "VALUE"}'
+    return f"the variable is no JSON: {error}; write it as JSON, for example {example}"
 
 
 def _check_text(text: str) -> None:

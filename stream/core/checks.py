@@ -124,7 +124,9 @@ class Checks:
                     _refuse(Reason.UNKNOWN_FIELD, f'"{field}" at the top level')
         features = document.get(shape.features)
         if not isinstance(features, dict):
+            is_null = features is None and shape.features in document
             found = "absent" if features is None else f"a JSON {_json_type(features)}"
+            found = "null" if is_null else found
             _refuse(Reason.MISSING_FEATURES, f'"{shape.features}" is {found}, not an object')
         return features
 
@@ -143,7 +145,9 @@ class Checks:
         if value is None:
             return
         if isinstance(value, bool | float) or not isinstance(value, int | str):
-            _refuse(Reason.BAD_ID, f"{what} is a JSON {_json_type(value)}, not a string")
+            is_point = isinstance(value, float)
+            found = "number with a point or an exponent" if is_point else _json_type(value)
+            _refuse(Reason.BAD_ID, f"{what} is a JSON {found}; an id is a string or an integer")
         if isinstance(value, int):
             if not ID_MIN <= value <= ID_MAX:
                 _refuse(Reason.BAD_ID, f"{what} is an integer of more than 64 bits")

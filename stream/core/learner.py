@@ -1,9 +1,11 @@
 """A river estimator as the fold uses it: what it can do is found once, at the start."""
 
+import difflib
 import importlib
 import operator
 import pickle
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from river import active, base, model_selection
@@ -20,6 +22,9 @@ _PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "cv2": "opencv-python"
 """What is installed under another name than it is imported by."""
 
 Learn = Callable[[dict[str, Feature], Any], None]
+
+_LISTED_N = 30
+"""So many callables of a module a message names."""
 
 _TRIAL_EVENTS_N = 20
 """So many events a model may want to learn before it answers at all."""
@@ -45,9 +50,8 @@ def build(spec: ModelSpec) -> base.Estimator:
     except AttributeError:
         factory = None
     if not callable(factory):
-        known = [n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n))]
         raise Misconfigured(
-            f'model.factory: "{module_name}" has no callable "{name}"; it has {", ".join(known)}'
+            f'model.factory: "{module_name}" has no callable "{name}"; {_others(module, name)}'
         )
     try:
         model = factory(**spec.params)
@@ -61,6 +65,24 @@ def build(spec: ModelSpec) -> base.Estimator:
             f"model.factory: {spec.factory} gave a {type(model).__name__}, not a river estimator"
         )
     return model
+
+
+def _others(module: ModuleType, name: str) -> str:
+    """Which callables of a module may have been meant by one that it has not.
+
+    What a module only imports is listed nowhere, but may be the nearest name.
+    """
+    if module.__name__ == "stream.models":
+        known = own = list(module.catalogue())
+    else:
+        known = [n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n))]
+        homes = {n: str(getattr(getattr(module, n), "__module__", "")) for n in known}
+        inner = f"{module.__name__}."
+        own = [n for n in known if f"{homes[n]}.".startswith(inner)]
+    near = difflib.get_close_matches(name, known, n=1)
+    listed = ", ".join(own[:_LISTED_N]) + (", ..." if len(own) > _LISTED_N else "")
+    listed = f"it has {listed or 'none of its own'}"
+    return f'did you mean "{near[0]}"? {listed}' if near else listed
 
 
 def kind_of(model: base.Estimator) -> Kind:

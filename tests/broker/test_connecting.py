@@ -11,6 +11,7 @@ from stream.adapters import confluent, kafka_python
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable, StreamError
 from stream.sandbox import LocalKafka
+from stream.sandbox.local_redis import LocalRedis
 from stream.sandbox.ready import LOOPBACK, free_port
 from tests.broker.encrypted import EncryptedKafka
 from tests.broker.guarded_pipeline import LIBRDKAFKAS
@@ -118,6 +119,14 @@ def test_a_ca_file_that_is_not_there_is_named(
     assert isinstance(told, Misconfigured)
     assert f"{missing}: there is no such file" in str(told)
     assert "kafka.options.ssl" in str(told)
+
+
+def test_a_redis_at_kafka_s_address_is_told(client: str, redis_server: LocalRedis) -> None:
+    """The two addresses exchanged: it is silent to what a Kafka's client says, and yet no Kafka."""
+    told = _refused(client, redis_server.url.split("/")[2], {})
+
+    assert isinstance(told, Misconfigured)
+    assert "what answers there is no Kafka; check kafka.bootstrap_servers" in str(told)
 
 
 @pytest.fixture(scope="module")

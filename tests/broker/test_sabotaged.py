@@ -14,7 +14,7 @@ from kafka import KafkaAdminClient
 
 from stream.sandbox.local_kafka import LocalKafka
 from stream.sandbox.local_redis import LocalRedis
-from tests.commands.project import Done, Project
+from tests.commands.project import Done, Project, closed_port
 
 pytestmark = pytest.mark.broker
 
@@ -186,6 +186,21 @@ def test_models_that_no_fold_can_be_made_of(stage: Stage, body: str, told: str) 
 
     assert found.startswith("model.")
     assert told in found
+
+
+def test_a_redis_url_that_leads_nowhere(stage: Stage) -> None:
+    """A closed port, a database that is not there, Kafka's own port: each names the key."""
+    host = stage.redis_url.split("/")[2]
+    closed = f"{host.split(':')[0]}:{closed_port()}"
+    for place, told in (
+        (f"{closed}/0", f"Connection refused; start it, or correct redis.url ({closed}, data"),
+        (f"{host}/9999", f"names a database that it does not have ({host}, database 9999)"),
+        (f"{stage.servers}/0", f"; does a Redis answer at redis.url ({stage.servers}, data"),
+    ):
+        spoilt = replace(stage, redis_url=f"redis://{place}")
+        spoilt.configure()
+
+        assert told in spoilt.only_problem()
 
 
 def test_a_redis_that_is_read_only(stage: Stage, replica: LocalRedis) -> None:

@@ -271,3 +271,48 @@ def test_old_events_under_a_short_retention_are_a_problem(project: Project) -> N
     assert [line.split(":")[0] for line in found] == [f"topics.{channel}" for channel in Channel]
     assert all("keeps records for 1 h 0 min" in line for line in found)
     assert all("2020-01-01T00:00:00" in line for line in found)
+
+
+@pytest.mark.parametrize("content", [b"pipeline = p\n", 'pipeline = "\u00e9"\n'.encode("latin-1")])
+def test_a_file_that_cannot_be_read_is_told_once(project: Project, content: bytes) -> None:
+    """Broken TOML, or no UTF-8: one problem, one line."""
+    project.write("bad.toml", content)
+
+    (found,) = problems(project.bare("check", "-c", "bad.toml"))
+
+    assert found.startswith("bad.toml: is not ")
+
+
+def test_a_folder_as_the_log_s_file_is_called_a_folder(project: Project) -> None:
+    """Not a file that cannot be opened; by every command."""
+    (project.folder / "data").mkdir()
+    project.configure('[kafka]\nclient = "embedded"\npath = "data"\n' + MODEL)
+    told = "kafka.path: data is a folder; name a file in it"
+
+    for done in (project.stream("check"), project.stream("status"), project.stream("run")):
+        assert done.code == 78, done
+        assert told in done.err
+
+
+def test_a_typo_in_the_factory_s_name_is_told_with_the_nearest(project: Project) -> None:
+    """And what is listed beside it are models, not what their module imports."""
+    factory = "stream.models:logistic_regresion"
+    project.configure(EMBEDDED + f'[model]\nfactory = "{factory}"\n')
+
+    (found,) = problems(project.stream("check"))
+
+    assert 'did you mean "logistic_regression"? it has logistic_regression, softmax_' in found
+    assert not {"Any", "Callable", "Mapping", "catalogue"} & set(found.replace(",", "").split())
+
+
+def test_a_port_that_cannot_be_is_refused_at_once(project: Project) -> None:
+    """By the configuration; no command waits ten seconds for it."""
+    project.configure('[kafka]\nbootstrap_servers = "127.0.0.1:99999"\n' + MODEL)
+
+    for words in (("check",), ("status",), ("run",)):
+        done = project.stream(*words)
+
+        assert done.code == 78, done
+        (line,) = done.err.splitlines()
+        assert "kafka.bootstrap_servers: " in line
+        assert "the port 99999 cannot be" in line

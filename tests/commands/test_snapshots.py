@@ -190,11 +190,12 @@ def test_without_the_key_nothing_can_be_inspected(worked: Project) -> None:
     key = worked.folder / "log.sqlite.commands.key"
     key.unlink()
 
-    done = worked.stream("snapshots", "inspect")
+    for word in ("inspect", "verify"):
+        done = worked.stream("snapshots", word)
 
-    assert done.code == 78, done
-    assert "no key of its own" in done.err
-    assert not key.exists()
+        assert done.code == 78, done
+        assert "no key of its own" in done.err
+        assert not key.exists()
 
 
 def test_a_missing_offset_is_bad_input(worked: Project) -> None:
@@ -217,13 +218,16 @@ def test_wrong_words_are_a_usage_error(worked: Project, words: tuple[str, ...]) 
 
 
 def test_nothing_stored_is_nothing_wrong(project: Project) -> None:
-    """A pipeline without a snapshot verifies."""
+    """Before the first run there is no snapshot and no key: nobody misses one, or makes one."""
     assert project.fed(5).code == 0
-    project.write("log.sqlite.commands.key", "k" * 64)
 
     done = project.stream("snapshots", "verify")
+    inspected = project.stream("snapshots", "inspect")
 
-    assert (done.code, done.out) == (0, "0 snapshots verified\n"), done
+    assert (done.code, done.err) == (0, ""), done
+    assert done.out == "no snapshots: there is nothing to verify\n"
+    assert (inspected.code, inspected.out) == (0, "no snapshots\n"), inspected
+    assert not (project.folder / "log.sqlite.commands.key").exists()
 
 
 def test_a_partition_without_a_snapshot_is_told_with_what_its_next_start_costs(
@@ -241,7 +245,7 @@ def test_a_partition_without_a_snapshot_is_told_with_what_its_next_start_costs(
         0,
         [
             "partition 0: no snapshot; the next start replays 600 events from the log, from 0 on",
-            "0 snapshots verified",
+            "no snapshots: there is nothing to verify",
         ],
     ), verified
     assert document.json["snapshots"] == []

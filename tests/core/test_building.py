@@ -149,6 +149,27 @@ def test_what_cannot_be_built_names_the_key(
     assert "\n" not in str(caught.value)
 
 
+def test_a_typo_in_a_factory_lists_what_the_module_itself_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what it imports, unless that is the nearest name."""
+    (tmp_path / "typo_models.py").write_text(
+        "from collections.abc import Mapping\nfrom typing import Any\n"
+        "from river import forest\nfrom river.dummy import NoChangeClassifier\n"
+        "fast = forest.ARFClassifier\ndef make_model(): ...\nclass Mine: ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, near in (("make_modle", "make_model"), ("fsat", "fast")):
+        with pytest.raises(Misconfigured) as caught:
+            build(ModelSpec(factory=f"typo_models:{name}"))
+
+        assert str(caught.value) == (
+            f'model.factory: "typo_models" has no callable "{name}"; did you mean "{near}"? '
+            "it has Mine, make_model"
+        )
+    sys.modules.pop("typo_models")
+
+
 @pytest.mark.parametrize(
     "body",
     ["1 / 0", "def broken(:", "import no_such_thing", "raise SystemError", "raise SystemExit(0)"],

@@ -132,6 +132,20 @@ def test_what_is_wrong_is_told_by_its_reason(value: bytes | str | None, expected
     assert reason(value) is expected
 
 
+@pytest.mark.parametrize(
+    ("value", "detail"),
+    [
+        (document(id="1.0"), '"id" is a JSON number with a point or an exponent; '),
+        (document(id="true"), '"id" is a JSON boolean; an id is a string or an integer'),
+        (document("null"), '"features" is null, not an object'),
+        ('{"label": true}', '"features" is absent, not an object'),
+    ],
+)
+def test_a_sender_is_told_what_is_allowed(value: str, detail: str) -> None:
+    """1.0 is a number like the 1 that is allowed, and null is not absent."""
+    assert told(decode(value))[1].startswith(detail)
+
+
 LIMITS: list[tuple[str, str, Reason]] = [
     (document('{"a": 1e15}'), document('{"a": 1000000000000000.2}'), Reason.OUT_OF_RANGE),
     (document('{"a": -1e15}'), document('{"a": -1000000000000000.2}'), Reason.OUT_OF_RANGE),

@@ -91,6 +91,18 @@ REFUSED = [
     ("keep = 3", "keep: unknown key; did you mean snapshots.keep?"),
     ("[kafka]\nbootstrap_servers = [1]", "kafka.bootstrap_servers: must be a string"),
     ('[kafka]\nbootstrap_servers = "a b:1"', 'kafka.bootstrap_servers: "a b:1" is no list'),
+    ('[kafka]\nbootstrap_servers = "a"', 'kafka.bootstrap_servers: "a": a has no port; write HOST'),
+    (
+        '[kafka]\nbootstrap_servers = "a:"',
+        'kafka.bootstrap_servers: "a:": a: has no port; write HO',
+    ),
+    ('[kafka]\nbootstrap_servers = "[::1]"', 'kafka.bootstrap_servers: "[::1]": [::1] has no port'),
+    (
+        '[kafka]\nbootstrap_servers = "a:9092,b:99999"',
+        'kafka.bootstrap_servers: "a:9092,b:99999": the port 99999 cannot be; write HOST:PORT',
+    ),
+    ('[kafka]\nbootstrap_servers = "a:0"', 'kafka.bootstrap_servers: "a:0": the port 0 cannot be'),
+    ('[kafka]\nbootstrap_servers = "a:x"', 'kafka.bootstrap_servers: "a:x": the port x cannot be'),
     ('[kafka]\npath = "x"', 'kafka.path: only for client = "embedded"'),
     ('[kafka]\nclient = "embedded"', 'kafka.path: missing; write path = "FILE"'),
     ('[kafka.options]\ngroup_id = "x"', "kafka.options.group_id: cannot be set here: it has a key"),
@@ -205,8 +217,11 @@ def test_variables_that_cannot_be_read_are_refused(loaded: Load) -> None:
 
 def test_detectors_are_set_as_a_whole(loaded: Load) -> None:
     """A list that is no JSON, or a part of it set alone, is refused."""
-    assert problem(loaded, PLAIN, STREAM__DETECTORS="[{]") == (
-        "detectors: must be a list, not a string (STREAM__DETECTORS)"
+    found = problem(loaded, PLAIN, STREAM__DETECTORS="[{type:ADWIN}]")
+    assert found.startswith("detectors: the variable is no JSON: Expecting property name")
+    assert found.endswith('for example [{"type": "ADWIN"}] (STREAM__DETECTORS)')
+    assert "events.ignore: the variable is no JSON: " in problem(
+        loaded, PLAIN, STREAM__EVENTS__IGNORE="a, b"
     )
     assert "as JSON in STREAM__DETECTORS" in problem(
         loaded, PLAIN, STREAM__DETECTORS__0__NAME="adwin"

@@ -89,6 +89,23 @@ def test_what_is_no_kafka_is_told(text: bytes) -> None:
         assert "check kafka.bootstrap_servers" in told
 
 
+@pytest.mark.parametrize("greeting", [b"+PONG\r\n", b"-NOAUTH Authentication required.\r\n"])
+def test_what_waits_for_a_line_is_no_kafka(greeting: bytes) -> None:
+    """As a Redis does: neither a TLS greeting nor a request of Kafka's ends a line."""
+
+    def answer(connection: socket.socket) -> None:
+        while connection.recv(4096) != b"PING\r\n":
+            pass
+        connection.sendall(greeting)
+
+    with listening(answer) as address:
+        found = probe(address, within_s=WITHIN_S)
+
+    assert found.seen is Seen.NO_KAFKA
+    told = wrong_protocol(found, protocol="SASL_SSL", mechanism="PLAIN")
+    assert told == f"{address}: {Seen.NO_KAFKA}; check kafka.bootstrap_servers"
+
+
 def test_the_first_address_that_answers_tells() -> None:
     """Others may be down."""
     closed = f"127.0.0.1:{closed_port()}"

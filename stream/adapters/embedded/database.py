@@ -154,6 +154,8 @@ def translated(error: sqlite3.Error, path: Path) -> StreamError:
     # Misuse of the module has no code. The low byte of an extended code is the primary one.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     kind, meaning = _MEANINGS.get(code, (Internal, "the database failed"))
+    if path.is_dir():
+        return Misconfigured(f"kafka.path: {path} is a folder; name a file in it")
     return kind(f"{path}: {meaning} ({error})")
 
 

@@ -22,6 +22,7 @@ from stream.adapters.redis.words import (
     UNFINISHED_S,
     WORDS_BYTES,
     Manifest,
+    address,
     bytes_of,
     is_other_type,
     offsets_of,
@@ -68,6 +69,7 @@ class RedisSnapshots:
                 retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
                 redis_connect_func=self._connected,
             )
+            self._at = address(self._redis.connection_pool.connection_kwargs)
         except ValueError:
             # Not its text: that can hold a piece of the password.
             raise Misconfigured(
@@ -309,5 +311,5 @@ class RedisSnapshots:
     @contextmanager
     def _asking(self, bytes_n: int, seconds: float) -> Iterator[None]:
         """Bound the block's answers in bytes and time, and turn its errors into ours."""
-        with translated(), self._allowance.of(bytes_n, seconds):
+        with translated(self._at), self._allowance.of(bytes_n, seconds):
             yield

@@ -1,7 +1,7 @@
 """What stands in Redis, within its bounds; what redis-py makes of answers; and its errors."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -67,9 +67,24 @@ def is_other_type(error: Exception) -> bool:
     return isinstance(error, redis.ResponseError) and str(error).startswith("WRONGTYPE")
 
 
+def address(settings: Mapping[str, object]) -> str:
+    """Where a connection goes, without user and password: the host, the port and the database.
+
+    >>> address({"host": "cache", "password": "secret", "db": 2}), address({"path": "/run/r.sock"})
+    ('cache:6379, database 2', '/run/r.sock, database 0')
+    """
+    host, port = settings.get("host") or "localhost", settings.get("port") or 6379
+    place = settings.get("path") or f"{host}:{port}"
+    return f"{place}, database {settings.get('db') or 0}"
+
+
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn redis-py's errors into ours."""
+def translated(at: str) -> Iterator[None]:
+    """Turn redis-py's errors into ours.
+
+    Args:
+        at: what `redis.url` names, as an `address`.
+    """
     try:
         yield
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
@@ -77,7 +92,8 @@ def translated() -> Iterator[None]:
     except redis.exceptions.BusyLoadingError as error:
         raise NotReady(f"Redis is loading its data: {error}") from error
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        raise Retryable(f"Redis is not reachable: {error}") from error
+        told = str(error).rstrip(".")
+        raise Retryable(f"Redis is not reachable: {told}; {_unreached(error, at)}") from error
     except TooMuchError as error:
         raise BadInput(f"Redis: {error}") from error
     except redis.RedisError as error:
@@ -85,9 +101,10 @@ def translated() -> Iterator[None]:
             raise BadInput(f"Redis: {error}") from error
         # Full, read-only, loading, failing over: all of it may be over at the next try.
         refused = f"Redis refused: {type(error).__name__}: {error}"
-        raise Retryable(f"{refused}{_way_out(error)}") from error
+        raise Retryable(f"{refused}{_way_out(error, at)}") from error
     except _PROTOCOL_ERRORS as error:
-        raise Retryable(f"Redis' answer is none: {type(error).__name__}: {error}") from error
+        told = f"Redis' answer is none: {type(error).__name__}: {error}"
+        raise Retryable(f"{told}; does a Redis answer at redis.url ({at})?") from error
 
 
 _WAYS_OUT = {
@@ -100,7 +117,16 @@ _WAYS_OUT = {
 """By redis-py's class: what is to be done where a later try does not help by itself."""
 
 
-def _way_out(error: Exception) -> str:
+def _unreached(error: Exception, at: str) -> str:
+    """What to look at where no connection came about, or none lasted."""
+    if "closed by server" in str(error):
+        return f"does a Redis answer at redis.url ({at})?"
+    return f"start it, or correct redis.url ({at})"
+
+
+def _way_out(error: Exception, at: str) -> str:
+    if "DB index" in str(error):
+        return f"; redis.url names a database that it does not have ({at}); write /0"
     if "MISCONF" in str(error):
         return "; it cannot write to its disk; free some space there"
     way_out = _WAYS_OUT.get(type(error).__name__)

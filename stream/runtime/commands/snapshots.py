@@ -66,11 +66,11 @@ def inspect(
     pipeline: Pipeline, *, partition: int | None, offset: int | None, as_json: bool
 ) -> None:
     """Say what the headers say, of those whose signature fits. Raises: as `show_list`."""
-    keys = existing_keys(pipeline)
     partitions = _partitions(pipeline, partition)
     with closing(pipeline.snapshots()) as store:
         every = stored(pipeline, store, partitions, offset=offset)
-        found = [unsealed(each, store, keys)[0] for each in every]
+        # Asked for only here: before the first snapshot there may be no key yet.
+        found = [unsealed(each, store, existing_keys(pipeline))[0] for each in every]
     if as_json:
         names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "header")
         say_json(pipeline, found, names)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from stream.core.event import Channel
 from stream.core.recipe import Recipe, changes
-from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
+from stream.core.snapshot import Header, Metadata, parse_metadata
 from stream.core.task import Task
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
@@ -41,7 +41,6 @@ def verify(pipeline: Pipeline, *, partition: int | None, offset: int | None, as_
         Misconfigured: what was committed is of another recipe than this configuration's.
         Retryable: log or store is away.
     """
-    keys = existing_keys(pipeline)
     recipe = preparation.make_recipe(pipeline.settings)
     with ExitStack() as stack:
         topics = stack.enter_context(closing(pipeline.topics()))
@@ -56,7 +55,7 @@ def verify(pipeline: Pipeline, *, partition: int | None, offset: int | None, as_
         every = stored(pipeline, store, partitions, offset=offset)
         # In this order: a snapshot is only taken of what was committed before.
         committed = reader.committed()
-        verifier = _Verifier(pipeline, recipe, events, store, reader, keys)
+        verifier = _Verifier(pipeline, recipe, events, store, reader)
         total = sum(max(0, _offset(committed, f.partition) - f.next_offset) for f in every)
         found = []
         with screen.Progress("records replayed", total=total, clock=pipeline.clock()) as progress:
@@ -100,7 +99,9 @@ def _conclude(found: list[Found], *, as_json: bool) -> None:
             f"{bad} of {len(found)} snapshots do not reproduce what was committed; a worker passes "
             "over what does not fit, and replays more of the log"
         )
-    if not as_json:
+    if not found and not as_json:
+        screen.say("no snapshots: there is nothing to verify")
+    elif not as_json:
         also = f", {skipped} of other folds skipped" if skipped else ""
         n = len(found) - skipped
         screen.say(f"{n} snapshot{'' if n == 1 else 's'} verified{also}")
@@ -123,7 +124,6 @@ class _Verifier:
     events: TopicInfo
     store: SnapshotStore
     reader: Reader
-    keys: Keys
     proved: dict[int, dict[int, Metadata]] = field(default_factory=dict)
 
     def verified(
@@ -142,7 +142,8 @@ class _Verifier:
                 f"({known.fingerprint}, here it is {self.recipe.fingerprint()}); verify with the "
                 "configuration, code and versions that the workers have"
             )
-        opened, payload = unsealed(found, self.store, self.keys)
+        # Asked for only here: before the first snapshot there may be no key yet.
+        opened, payload = unsealed(found, self.store, existing_keys(self.pipeline))
         if opened.header is None:
             there = {s.next_offset for s in stored_in(self.pipeline, self.store, found.partition)}
             return opened if found.next_offset in there else None
