@@ -162,11 +162,9 @@ class Task:
         else:  # its text is somebody else's, and may be another one in a replay
             state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
             self._alerts.failure(state, record, published, learned, is_refused=False)
-        if alerts or self._admission.told_n == state.n:
-            self._alerts.alerts(
-                state, record, published, alerts, learned,
-                is_full=self._admission.told_n == state.n,
-            )  # fmt: skip
+        is_full = state.closed_n is not None and self._admission.told_n == state.n
+        if alerts or is_full:
+            self._alerts.alerts(state, record, published, alerts, learned, is_full=is_full)
         state.n += 1
         state.next_offset = record.offset + 1
         if self._way_back.remember(record):
