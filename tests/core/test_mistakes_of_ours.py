@@ -34,7 +34,8 @@ def test_a_mistake_of_ours_is_no_events_fault(place: Any, monkeypatch: pytest.Mo
     parts = recipe("tests.fragile:FragileClassifier", detectors=(ON_PREDICTION,))
     task = Task(parts, partition=PARTITION)
     fold(task, workload(Kind.BINARY, 20))
-    task._admission.told_n = task.state.n  # as if there were something to tell of the next event
+    # As if there were something to tell of the next event.
+    task.state.closed_n, task._admission.told_n = 10**9, task.state.n
     owner, name = place(task)
     monkeypatch.setattr(owner, name, typo)
 
