@@ -14,6 +14,8 @@ import sys, time
 from river import dummy
 class Endless(dummy.PriorClassifier):
     def learn_one(self, x, y):
+        if "a" in x:  # an event that was made up, to try the model before it counts
+            return
         sys.stderr.write("here for ever\\n")
         while True:
             time.sleep(1)
@@ -97,8 +99,9 @@ def test_a_second_signal_ends_all_at_once(project: Project) -> None:
     """Also a worker that would never stop by itself."""
     project.write("endless.py", ENDLESS)
     project.configure(EMBEDDED + '[model]\nfactory = "endless:Endless"\n')
-    assert project.fed(1).code == 0
     with project.running("run", "-c", "stream.toml", "--workers", "1") as supervisor:
+        supervisor.line("worker_started")
+        assert project.fed(1).code == 0
         supervisor.line("^here for ever")
         worker = _child(supervisor)
         supervisor.process.send_signal(signal.SIGTERM)
