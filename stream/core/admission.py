@@ -1,7 +1,7 @@
 """What an event brings that a partition has not seen: taken in up to the limits, or left out."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from stream.core import classes
 from stream.core.checks import one_line
@@ -9,7 +9,14 @@ from stream.core.classes import OVER
 from stream.core.event import Feature, Reason, Rejection
 from stream.core.spec import Limits
 from stream.core.state import State
-from stream.core.undo import News
+
+
+class News(NamedTuple):
+    """What the event of step `n` brought that the state did not know."""
+
+    n: int
+    names: Sequence[str] = ()
+    label: Any = None
 
 
 class Admission:

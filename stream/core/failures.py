@@ -7,6 +7,9 @@ until it is over. Nothing here is asked while a model does not fail.
 
 from typing import NamedTuple
 
+CRASHES = (MemoryError, RecursionError, OSError, KeyboardInterrupt)
+"""Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
+
 WINDOW_N = 100
 """Valid events that are looked back over."""
 

@@ -17,6 +17,7 @@ from stream.core.checks import one_line
 from stream.core.codec import Codec
 from stream.core.detectors import DetectorRaised
 from stream.core.event import Channel, Feature, Kind, Output, Reason, Record, Rejection
+from stream.core.failures import CRASHES
 from stream.core.learner import kind_of, methods_of
 from stream.core.recipe import Recipe
 from stream.core.scores import Score
@@ -25,9 +26,6 @@ from stream.core.snapshot import Header, Metadata
 from stream.core.state import State, beginning, dumps
 from stream.core.undo import CopyPoint, Counts, Undo
 from stream.core.untouched import WATCHED_N, Watch
-
-_CRASHES = (MemoryError, RecursionError, OSError, KeyboardInterrupt)
-"""Failures of the process, not of an event: they must crash, or a replay would decide otherwise."""
 
 At = Literal["asking", "teaching", "detecting"]
 
@@ -175,7 +173,7 @@ class Task:
         """Ask a model that may not be able to answer yet; once it has, nobody asks this way."""
         try:
             answer = self._answer(features)
-        except _CRASHES:
+        except CRASHES:
             raise
         except BaseException as raised:
             raise NoAnswer(outputs.text_of(raised)) from raised
@@ -202,7 +200,7 @@ class Task:
         self, record: Record, features: dict[str, Feature], raised: BaseException, *, at: At
     ) -> list[Output]:
         """Refuse an event on which the model or a detector raised, and leave no trace of it."""
-        if isinstance(raised, _CRASHES):
+        if isinstance(raised, CRASHES):
             raise raised
         if at == "asking" and self._watched().is_unchanged(features):
             self._admission.take_back()

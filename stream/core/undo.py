@@ -8,8 +8,7 @@ That copy is made elsewhere (by a forked child); when it is there, `rebase` puts
 the place of the older copy.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stream.core.event import Record
 from stream.core.failures import Failures
@@ -29,14 +28,6 @@ class Counts(NamedTuple):
     next_offset: int
     digest: int
     failures: Failures
-
-
-class News(NamedTuple):
-    """What the event of step `n` brought that the state did not know."""
-
-    n: int
-    names: Sequence[str] = ()
-    label: Any = None
 
 
 class CopyPoint(NamedTuple):

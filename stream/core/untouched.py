@@ -34,6 +34,7 @@ from river import (
 )
 
 from stream.core import fused, pickling
+from stream.core.failures import CRASHES
 
 BYTES_MAX = 32 << 10
 """Of the small parts: 0.1 ms; with more, a model goes back to its copy each time."""
@@ -155,7 +156,7 @@ class Watch:
                 copy.learn_one(features, label)
         except Touched:
             return False
-        except (MemoryError, RecursionError, OSError, KeyboardInterrupt):
+        except CRASHES:
             raise
         except BaseException:  # noqa: BLE001  # as it did
             return not touched
@@ -248,7 +249,7 @@ def _raises_early(pipeline: compose.Pipeline, features: Mapping[Any, Any]) -> bo
             return False
         try:
             transformed = step.transform_one(transformed)
-        except (MemoryError, RecursionError, OSError, KeyboardInterrupt):
+        except CRASHES:
             raise
         except BaseException:  # noqa: BLE001  # as it did
             return True

@@ -12,7 +12,7 @@ Nothing here iterates over a set: its order differs between hash seeds, and may 
 round trip through pickle too, which would make a restored model another one than the live one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from river import base
@@ -290,28 +290,25 @@ class NominalCoder(base.Transformer):
         names = self._names
         if len(names) >= self.names_max and not names.issuperset(x):
             x = {name: value for name, value in x.items() if name in names}
-        code = self._vocabulary.code
-        coded: Features = {}
-        for name, value in x.items():
-            if value.__class__ is str:
-                coded[name + _NOMINAL] = code(name, value)
-            else:
-                coded[name] = value
-        return coded
+        return _coded(x, self._vocabulary.code)
 
     def learn_and_transform_one(self, x: Features) -> Features:
         """Learn, then transform, in one pass where all names are known."""
         if not self._names.issuperset(x):
             self.learn_one(x)
             return self.transform_one(x)
-        learn = self._vocabulary.learn
-        coded: Features = {}
-        for name, value in x.items():
-            if value.__class__ is str:
-                coded[name + _NOMINAL] = learn(name, value)
-            else:
-                coded[name] = value
-        return coded
+        return _coded(x, self._vocabulary.learn)
+
+
+def _coded(x: Features, code: Callable[[str, str], int]) -> Features:
+    """The features, with what `code` gives instead of strings."""
+    coded: Features = {}
+    for name, value in x.items():
+        if value.__class__ is str:
+            coded[name + _NOMINAL] = code(name, value)
+        else:
+            coded[name] = value
+    return coded
 
 
 class UnitScaler(base.Transformer):

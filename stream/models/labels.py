@@ -42,16 +42,23 @@ class LabelCoder(base.Wrapper[base.Classifier], base.Classifier):
 
     def learn_one(self, x: dict[Any, Any], y: Any, **kwargs: Any) -> None:
         """Teach the classifier the label's number."""
-        code = self._codes.get(y)
-        if code is None:
-            code = self._codes[y] = len(self._labels)
-            self._labels.append(y)
-        self.classifier.learn_one(x, code, **kwargs)
+        self.classifier.learn_one(x, self.code(y), **kwargs)
 
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """Probability by label."""
+        return self.named(self.classifier.predict_proba_one(x, **kwargs))
+
+    def code(self, label: Any) -> int:
+        """The label's number; a new label gets the next one."""
+        code = self._codes.get(label)
+        if code is None:
+            code = self._codes[label] = len(self._labels)
+            self._labels.append(label)
+        return code
+
+    def named(self, probabilities: dict[Any, float]) -> dict[Any, float]:
+        """Probability by label, of what the classifier says of their numbers."""
         labels = self._labels
-        probabilities = self.classifier.predict_proba_one(x, **kwargs)
         return {labels[int(code)]: share for code, share in probabilities.items()}
 
     def over(self, quick: Any) -> "_Coded":
@@ -67,18 +74,14 @@ class _Coded:
     """What a fold calls of a coder, without its further arguments: see `stream.core.unrolled`."""
 
     def __init__(self, coder: LabelCoder, classifier: Any) -> None:
-        codes, labels = coder._codes, coder._labels  # noqa: SLF001  # its own
+        code, named = coder.code, coder.named
         ask, teach = classifier.predict_proba_one, classifier.learn_one
 
         def learn_one(features: dict[str, Any], label: Any) -> None:
-            code = codes.get(label)
-            if code is None:
-                code = codes[label] = len(labels)
-                labels.append(label)
-            teach(features, code)
+            teach(features, code(label))
 
         def predict_proba_one(features: dict[str, Any]) -> dict[Any, float]:
-            return {labels[int(code)]: share for code, share in ask(features).items()}
+            return named(ask(features))
 
         self.learn_one, self.predict_proba_one = learn_one, predict_proba_one
         self.path = classifier.path

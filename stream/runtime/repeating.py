@@ -114,12 +114,8 @@ def fold_all(job: Mapping[str, Any]) -> Answer:
         task = Task(job["recipe"], partition=_partition(records))
         found = tuple(generators.generators(task.state.model))
         return Answer(_folded(task, records, FOLD_S), found)
-    except CRASHES:
-        raise
-    except StreamError as error:
-        return Answer(raised=str(error))
     except Exception as error:  # noqa: BLE001  # the model's; what it was is told
-        return Answer(raised=f"{type(error).__name__}: {error}")
+        return _ended_by(error)
 
 
 def fold_in_two_halves(job: Mapping[str, Any]) -> Answer:
@@ -156,13 +152,17 @@ def _first_half(job: Mapping[str, Any]) -> bytes:
         found = tuple(generators.generators(task.state.model))
         _unseed()
         outcomes, payload = _folded(task, half, FOLD_S / 2), task.pickled()
-    except CRASHES:
-        raise
-    except StreamError as error:
-        return pickle.dumps((Answer(raised=str(error)), b""))
     except Exception as error:  # noqa: BLE001  # as above
-        return pickle.dumps((Answer(raised=f"{type(error).__name__}: {error}"), b""))
+        return pickle.dumps((_ended_by(error), b""))
     return pickle.dumps((Answer(outcomes, found, half=len(outcomes)), payload))
+
+
+def _ended_by(error: Exception) -> Answer:
+    """Answer that the model raised. Raises: the error itself, if the process failed."""
+    if isinstance(error, CRASHES):
+        raise error
+    of_ours = isinstance(error, StreamError)
+    return Answer(raised=str(error) if of_ours else f"{type(error).__name__}: {error}")
 
 
 def _unseed() -> None:

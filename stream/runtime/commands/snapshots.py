@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from functools import cache, partial
 
 import msgspec
 
@@ -69,8 +70,9 @@ def inspect(
     partitions = _partitions(pipeline, partition)
     with closing(pipeline.snapshots()) as store:
         every = stored(pipeline, store, partitions, offset=offset)
-        # Asked for only here: before the first snapshot there may be no key yet.
-        found = [unsealed(each, store, existing_keys(pipeline))[0] for each in every]
+        # Read at the first call: before the first snapshot there may be no key yet.
+        keys = cache(partial(existing_keys, pipeline))
+        found = [unsealed(each, store, keys())[0] for each in every]
     if as_json:
         names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "header")
         say_json(pipeline, found, names)

@@ -1,15 +1,16 @@
 """The command `snapshots verify`: does a replay from each snapshot give what was committed?"""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 from msgspec.structs import replace
 
 from stream.core.event import Channel
 from stream.core.recipe import Recipe, changes
-from stream.core.snapshot import Header, Metadata, parse_metadata
+from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
 from stream.core.task import Task
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
@@ -55,7 +56,8 @@ def verify(pipeline: Pipeline, *, partition: int | None, offset: int | None, as_
         every = stored(pipeline, store, partitions, offset=offset)
         # In this order: a snapshot is only taken of what was committed before.
         committed = reader.committed()
-        verifier = _Verifier(pipeline, recipe, events, store, reader)
+        keys = cache(partial(existing_keys, pipeline))
+        verifier = _Verifier(pipeline, recipe, events, store, reader, keys)
         total = sum(max(0, _offset(committed, f.partition) - f.next_offset) for f in every)
         found = []
         with screen.Progress("records replayed", total=total, clock=pipeline.clock()) as progress:
@@ -116,6 +118,7 @@ class _Verifier:
     """Replays from snapshots of one pipeline, of each partition the newest first.
 
     Attributes:
+        keys: reads them at the first call: before the first snapshot there may be no key yet.
         proved: partition -> the metadata at the offsets that replays reached and found right.
     """
 
@@ -124,6 +127,7 @@ class _Verifier:
     events: TopicInfo
     store: SnapshotStore
     reader: Reader
+    keys: Callable[[], Keys]
     proved: dict[int, dict[int, Metadata]] = field(default_factory=dict)
 
     def verified(
@@ -142,8 +146,7 @@ class _Verifier:
                 f"({known.fingerprint}, here it is {self.recipe.fingerprint()}); verify with the "
                 "configuration, code and versions that the workers have"
             )
-        # Asked for only here: before the first snapshot there may be no key yet.
-        opened, payload = unsealed(found, self.store, existing_keys(self.pipeline))
+        opened, payload = unsealed(found, self.store, self.keys())
         if opened.header is None:
             there = {s.next_offset for s in stored_in(self.pipeline, self.store, found.partition)}
             return opened if found.next_offset in there else None

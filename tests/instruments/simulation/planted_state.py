@@ -206,7 +206,7 @@ def _detector_first(patch: pytest.MonkeyPatch) -> Parts:
 
 
 def _poison_ends_it(patch: pytest.MonkeyPatch) -> Parts:
-    patch.setattr(task_module, "_CRASHES", (Exception,))
+    patch.setattr(task_module, "CRASHES", (Exception,))
     return Parts()
 
 
