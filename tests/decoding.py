@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from stream.core.codec import Codec
 from stream.core.event import Event, Kind, Reason, Rejection
+from stream.core.formats.codec import Codec
 from stream.core.spec import EventShape, Limits
 
 

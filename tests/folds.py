@@ -8,6 +8,7 @@ from typing import Any
 from river import compose, linear_model, preprocessing
 
 from stream.core.event import Channel, Kind, Output, Record
+from stream.core.formats.records import Writer
 from stream.core.learner import build, kind_of
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
@@ -35,7 +36,6 @@ def recipe(
     *,
     detectors: Sequence[DetectorSpec] = (ADWIN,),
     limits: Limits | None = None,
-    travelling: frozenset[str] = frozenset(),
 ) -> Recipe:
     """A recipe of this model."""
     return Recipe(
@@ -46,7 +46,6 @@ def recipe(
         shape=EventShape(),
         limits=limits or Limits(),
         hash_seed=1,
-        travelling=travelling,
     )
 
 
@@ -106,9 +105,14 @@ def _label(kind: Kind, amount: float) -> Any:
     return round(amount, 2) if int(10 * amount) % 3 else int(amount)
 
 
+def outputs_of(folded: Task, record: Record) -> list[Output]:
+    """Fold one record in; what is published of it."""
+    return Writer(folded.recipe).outputs([folded.step(record)])
+
+
 def fold(folded: Task, records: Iterable[Record]) -> list[list[Output]]:
     """All outputs, record by record."""
-    return [folded.step(each) for each in records]
+    return [outputs_of(folded, each) for each in records]
 
 
 def document_of(output: Output) -> Any:

@@ -12,9 +12,9 @@ from stream import models
 from stream.adapters import redis
 from stream.cli import main
 from stream.config import reference
-from stream.core import outputs
 from stream.core.event import Reason
-from stream.core.quarantine import QUARANTINE_HEADERS
+from stream.core.formats.quarantine import QUARANTINE_HEADERS
+from stream.core.result import AlertValue, PredictionValue
 from stream.core.spec import EventShape
 from stream.telemetry import LogEvent, Metric
 
@@ -67,8 +67,8 @@ def test_the_topics_page_has_every_field_reason_and_header() -> None:
     shape, told = EventShape(), set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
     assert set(event) == {shape.id, shape.label, "features"}
-    assert set(prediction) | {"score", "fault"} == set(outputs._PredictionValue.__struct_fields__)
-    assert set(alert) == set(outputs._AlertValue.__struct_fields__)
+    assert set(prediction) | {"score", "fault"} == set(PredictionValue.__struct_fields__)
+    assert set(alert) == set(AlertValue.__struct_fields__)
     assert set(Reason) <= told
     assert set(prediction) - {"v", "id", "partition"} | {"score"} <= told
     assert [name for name in QUARANTINE_HEADERS if f"`{name}`" not in page] == []

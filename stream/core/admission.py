@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from stream.core import classes
-from stream.core.checks import one_line
 from stream.core.classes import OVER
 from stream.core.event import Feature, Reason, Rejection
+from stream.core.formats.checks import one_line
 from stream.core.spec import Limits
 from stream.core.state import State
 

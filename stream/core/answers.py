@@ -22,13 +22,11 @@ class Prediction(msgspec.Struct, gc=False):
         value: `predict_one`'s answer; None before a classifier knows any class.
         probabilities: class -> probability, as the model gave it; None if it gives none.
         score: an anomaly detector's `score_one`; None for other models.
-        fault: why there is no answer, in one line; the rest is None then.
     """
 
     value: Any = None
     probabilities: dict[Any, float] | None = None
     score: float | None = None
-    fault: str | None = None
 
 
 class NoAnswer(Exception):

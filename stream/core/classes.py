@@ -7,8 +7,8 @@ every class: all their names together must fit in one, or no commit would succee
 
 import msgspec
 
-from stream.core.checks import one_line
 from stream.core.event import Reason, Rejection
+from stream.core.formats.checks import one_line
 from stream.core.spec import Limits
 
 Label = bool | int | str

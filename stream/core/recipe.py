@@ -40,8 +40,6 @@ class Recipe:
     """What a pipeline folds with. Two equal recipes give, bit for bit, equal outcomes.
 
     Attributes:
-        travelling: names of the headers that an event's prediction gets. No fold sees them, so they
-            are no part of what is compared.
         source: digest of the factory's module as code (comments and layout do not count), "" if
             it has no source.
         versions: those of the program and what it runs on; another one is another recipe.
@@ -54,7 +52,6 @@ class Recipe:
     shape: EventShape
     limits: Limits
     hash_seed: int
-    travelling: frozenset[str] = frozenset()
     source: str = ""
     versions: dict[str, str] = field(default_factory=versions)
 

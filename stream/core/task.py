@@ -9,19 +9,20 @@ from typing import Any, Literal
 
 import xxhash
 
-from stream.core import outputs
 from stream.core.admission import Admission
 from stream.core.alerts import Alerts
 from stream.core.answers import NoAnswer, Prediction, signal_of
-from stream.core.checks import one_line
-from stream.core.codec import Codec
 from stream.core.detectors import DetectorRaised
-from stream.core.event import Channel, Feature, Kind, Output, Reason, Record, Rejection
+from stream.core.event import Feature, Kind, Reason, Record, Rejection
 from stream.core.failures import CRASHES
+from stream.core.formats.canonical import results, text_of
+from stream.core.formats.checks import one_line
+from stream.core.formats.codec import Codec
+from stream.core.formats.sizes import oversize
 from stream.core.learner import kind_of, methods_of
 from stream.core.recipe import Recipe
+from stream.core.result import StepResult
 from stream.core.scores import Score
-from stream.core.sizes import oversize
 from stream.core.snapshot import Header, Metadata
 from stream.core.state import State, beginning, dumps
 from stream.core.undo import CopyPoint, Counts, Undo
@@ -30,7 +31,7 @@ from stream.core.untouched import WATCHED_N, Watch
 At = Literal["asking", "teaching", "detecting"]
 
 _hash = xxhash.xxh3_64_intdigest
-_PREDICTIONS = Channel.PREDICTIONS  # an enum's member costs ten times a name, for each event
+_NO_PREDICTION = Prediction()
 
 
 class Task:
@@ -71,11 +72,11 @@ class Task:
             state = begin.load(payload)
         self._bind(state)
         self._way_back = Undo()
+        self._remember = self._way_back.remember
         self._way_back.keep(payload, self._counts())
-        self._travelling = recipe.travelling
         self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
-        self._write = outputs.prediction_writer(recipe.events_topic, partition, self.kind)
+        self._answered, self._unanswered = results(recipe.events_topic, partition, self.kind)
 
     def _bind(self, state: State) -> None:
         """Go on with a state: look up once what each event will need of its model."""
@@ -86,6 +87,7 @@ class Task:
         # With `positive` all labels are true or false by now, as they are for models of no more.
         self._names_classes = self.kind is Kind.MULTICLASS and self.recipe.shape.positive is None
         self._admission = Admission(state, self.recipe.limits)
+        self._detect = state.detectors.update
         self._answer, self._read, self._learn, self._settle = methods_of(state.model, self.kind)
         self._predict = self._answer if state.is_ready else self._ask
         self._watch: Watch | None = None
@@ -97,15 +99,15 @@ class Task:
         """First offset not yet folded in."""
         return self.state.next_offset
 
-    def step(self, record: Record) -> list[Output]:  # noqa: C901, PLR0911, PLR0912, PLR0915
-        """Fold one record in; its outcome (one prediction or quarantined record) and its alerts.
+    def step(self, record: Record) -> StepResult:  # noqa: C901, PLR0911, PLR0912, PLR0915
+        """Fold one record in; its outcome (a prediction or a refusal) and its alerts.
 
-        An event on which the model raises is quarantined, and the state is as if it had never been.
+        An event on which the model raises is refused, and the state is as if it had never been.
         """
         state = self.state
         assert record.offset >= state.next_offset, "records come in order, each once"  # noqa: S101
-        key, headers = record.key, record.headers
-        if headers or (key is not None and len(key) > self._key_bytes_max):
+        key = record.key
+        if record.headers or (key is not None and len(key) > self._key_bytes_max):
             event = oversize(record, bytes_max=self._key_bytes_max) or self._decode(record.value)
         else:
             event = self._decode(record.value)
@@ -122,22 +124,24 @@ class Task:
             return self._refuse(record, misfit)
         if not state.names.issuperset(features) and (misfit := self._admission.misfit(features)):
             return self._refuse(record, misfit)
-        fault: str | None = None
+        prediction, fault = _NO_PREDICTION, None
         # Only calls into the model are guarded: our own mistakes end the process. Whatever a model
         # raises is about the event: river's parts in Rust panic with what is no Exception.
         try:
             answer = self._predict(features)
         except NoAnswer as gap:
-            answer, fault = None, one_line(str(gap))
+            fault = one_line(str(gap))
         except BaseException as raised:  # noqa: BLE001
             return self._fail(record, features, raised, at="asking")
         # Written before learning: a model may have given out an object that it goes on using.
-        try:
-            prediction = self._read(answer) if fault is None else Prediction(fault=fault)
-            value = self._write(record, event, prediction, learned)
-        except NoAnswer as gap:
-            prediction, fault = self._unknown(gap)
-            value = self._write(record, event, prediction, learned)
+        if fault is None:
+            try:
+                prediction = self._read(answer)
+                result = self._answered(record, event, prediction, learned)
+            except NoAnswer as gap:
+                prediction, fault = _NO_PREDICTION, one_line(str(gap))
+        if fault is not None:
+            result = self._unanswered(record, event, fault, learned)
         signal = signal_of(prediction, self.kind) if self._signals else None
         error: float | None = None
         if label is not None or self._unsupervised:
@@ -149,25 +153,22 @@ class Task:
             if not self._unsupervised:
                 error = self._score(prediction.value, label)
         try:
-            alerts = state.detectors.update(error, signal, label, features)
+            alerts = self._detect(error, signal, label, features)
         except DetectorRaised as raised:
             return self._fail(record, features, raised.error, at="detecting")
-        published = [Output(_PREDICTIONS, record.partition, record.timestamp_ms, key, value)]
-        if headers and self._travelling:
-            published[0] = outputs.with_headers(published[0], record, self._travelling)
         if fault is None:
-            state.digest = _hash(value, state.digest)
+            state.digest = _hash(result.canonical, state.digest)
         else:  # its text is somebody else's, and may be another one in a replay
             state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
-            self._alerts.failure(state, record, published, learned, is_refused=False)
+            self._alerts.failure(state, result, learned, is_refused=False)
         is_full = state.closed_n is not None and self._admission.told_n == state.n
         if alerts or is_full:
-            self._alerts.alerts(state, record, published, alerts, learned, is_full=is_full)
+            self._alerts.alerts(state, result, alerts, learned, is_full=is_full)
         state.n += 1
         state.next_offset = record.offset + 1
-        if self._way_back.remember(record):
+        if self._remember(record):
             self.keep_copy()
-        return published
+        return result
 
     def _ask(self, features: dict[str, Feature]) -> Any:
         """Ask a model that may not be able to answer yet; once it has, nobody asks this way."""
@@ -176,7 +177,7 @@ class Task:
         except CRASHES:
             raise
         except BaseException as raised:
-            raise NoAnswer(outputs.text_of(raised)) from raised
+            raise NoAnswer(text_of(raised)) from raised
         self._read(answer)
         if self.state.learned:
             self.state.is_ready = True
@@ -198,7 +199,7 @@ class Task:
 
     def _fail(
         self, record: Record, features: dict[str, Feature], raised: BaseException, *, at: At
-    ) -> list[Output]:
+    ) -> StepResult:
         """Refuse an event on which the model or a detector raised, and leave no trace of it."""
         if isinstance(raised, CRASHES):
             raise raised
@@ -206,7 +207,7 @@ class Task:
             self._admission.take_back()
         else:
             self._go_back(at)
-        return self._refuse(record, Rejection(Reason.MODEL_ERROR, outputs.text_of(raised)))
+        return self._refuse(record, Rejection(Reason.MODEL_ERROR, text_of(raised)))
 
     def _go_back(self, at: At) -> None:
         """Take an event out of the model: out of its small parts if that does, or by a copy."""
@@ -230,11 +231,6 @@ class Task:
         if self._watch is None:
             self._watch = Watch(self.state.model, self._settle)
         return self._watch
-
-    @staticmethod
-    def _unknown(gap: NoAnswer) -> tuple[Prediction, str]:
-        fault = one_line(str(gap))
-        return Prediction(fault=fault), fault
 
     def _score(self, prediction: Any, label: Any) -> float:
         """Add a labelled event to the windowed score. Returns: the error, for the detectors."""
@@ -261,28 +257,20 @@ class Task:
         if self._is_heavy and self.state.closed_n is None and self.state.names:
             self.state.closed_n = self.state.n
 
-    def _refuse(self, record: Record, rejection: Rejection) -> list[Output]:
-        """Quarantine a record and count it; the digest moves on by the reason alone."""
-        state, recipe = self.state, self.recipe
-        refused = outputs.quarantined(
-            record,
-            rejection,
-            pipeline=recipe.pipeline,
-            topic=recipe.events_topic,
-            limits=self.recipe.limits,
-        )
-        published = [refused]
-        state.digest = _hash(f"{record.offset}:{rejection.reason.value}".encode(), state.digest)
-        if rejection.reason is Reason.MODEL_ERROR:
-            self._alerts.failure(state, record, published, state.learned, is_refused=True)
+    def _refuse(self, record: Record, refusal: Rejection) -> StepResult:
+        """Refuse a record and count it; the digest moves on by the reason alone."""
+        state, result = self.state, StepResult(record, refusal=refusal)
+        state.digest = _hash(f"{record.offset}:{refusal.reason.value}".encode(), state.digest)
+        if refusal.reason is Reason.MODEL_ERROR:
+            self._alerts.failure(state, result, state.learned, is_refused=True)
         state.refused_n += 1
         state.n += 1
         state.next_offset = record.offset + 1
         if not self._way_back.since:  # nothing was learned since the copy: only the counts moved on
             self._way_back.counts = self._counts()
-        elif self._way_back.remember(record):
+        elif self._remember(record):
             self.keep_copy()
-        return published
+        return result
 
     def pickled(self) -> bytes:
         """The state, pickled: the payload of a snapshot; no step sees it, so a fork may do it.

@@ -16,6 +16,9 @@ from stream.core.failures import Failures
 BYTES_MAX = 64 << 20
 """At this much a new copy is taken at once, and the fold stands still meanwhile."""
 
+LOOK_EVERY = 64
+"""Records between two looks at how much it is; each is at most as large as the log takes."""
+
 _RECORD_BYTES = 200
 """What a record takes beside its key, value and headers."""
 
@@ -48,7 +51,7 @@ class Undo:
         since: the records folded in since, in order.
     """
 
-    __slots__ = ("_bytes_n", "_epoch", "counts", "payload", "since")
+    __slots__ = ("_bytes_n", "_epoch", "_measured_n", "counts", "payload", "since")
 
     def __init__(self) -> None:
         self._epoch = 0
@@ -58,25 +61,32 @@ class Undo:
         self.payload = payload
         self.counts = counts
         self.since: list[Record] = []
-        self._bytes_n = 0
+        self._bytes_n = self._measured_n = 0
         self._epoch += 1
 
     def remember(self, record: Record) -> bool:
         """Remember one more folded record. Returns: whether it is more than can be kept."""
-        self.since.append(record)
-        self._bytes_n += _RECORD_BYTES + len(record.value or b"") + len(record.key or b"")
-        if record.headers:
-            self._bytes_n += sum(len(name) + len(value or b"") for name, value in record.headers)
-        return self._bytes_n >= BYTES_MAX
+        since = self.since
+        since.append(record)
+        return not len(since) % LOOK_EVERY and self._measured() >= BYTES_MAX
+
+    def _measured(self) -> int:
+        """The bytes of all that is kept; to measure each record as it comes would cost more."""
+        for record in self.since[self._measured_n :]:
+            self._bytes_n += _RECORD_BYTES + len(record.value or b"") + len(record.key or b"")
+            for name, value in record.headers:
+                self._bytes_n += len(name) + len(value or b"")
+        self._measured_n = len(self.since)
+        return self._bytes_n
 
     @property
     def length(self) -> float:
         """How long the way back is: from 0 to 1, where a new copy is taken at once."""
-        return self._bytes_n / BYTES_MAX
+        return self._measured() / BYTES_MAX
 
     def copy_point(self, counts: Counts) -> CopyPoint:
         """Mark this moment, for `rebase`; `counts` are the state's."""
-        return CopyPoint(self._epoch, len(self.since), self._bytes_n, counts)
+        return CopyPoint(self._epoch, len(self.since), self._measured(), counts)
 
     def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:
         """Go back to `payload`, the state at `copy_point`, from now on.
@@ -88,7 +98,7 @@ class Undo:
         counts = (
             copy_point.counts if copy_point.since_n else self.counts
         )  # refusals moved those on since
-        later, bytes_n = self.since[copy_point.since_n :], self._bytes_n - copy_point.bytes_n
+        later, bytes_n = self.since[copy_point.since_n :], self._measured() - copy_point.bytes_n
         self.keep(payload, counts)
-        self.since, self._bytes_n = later, bytes_n
+        self.since, self._bytes_n, self._measured_n = later, bytes_n, len(later)
         return True

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from stream.core.event import Channel, Kind, Record
+from stream.core.result import AlertValue, PredictionValue
 from stream.core.scores import Score, Window
 from stream.demo.pipelines import Pipeline
 from stream.ports import Reader
@@ -14,30 +15,14 @@ PARTITION = 0
 """The demo's topics have one."""
 
 
-class _Prediction(msgspec.Struct):
-    prediction: bool | None
-    label: bool
-
-
-class Evidence(msgspec.Struct):
-    """Mean error before and after a change, as the detector saw it."""
-
-    before: float | None
-    after: float | None
-
-
-class Drift(msgspec.Struct):
-    """What the demo needs of an alert record, and on how many flights its evidence stands.
+class Drift(AlertValue):
+    """An alert, and on how many flights its evidence stands.
 
     Attributes:
         before_n: flights in `evidence.before`; 0: unknown.
         after_n: the same of `evidence.after`.
     """
 
-    kind: str
-    offset: int
-    event_time: str
-    evidence: Evidence
     before_n: int = 0
     after_n: int = 0
 
@@ -70,7 +55,7 @@ class Sample(msgspec.Struct, frozen=True):
     lag_n: int
 
 
-_decode_prediction = msgspec.json.Decoder(_Prediction).decode
+_decode_prediction = msgspec.json.Decoder(PredictionValue).decode
 _decode_drift = msgspec.json.Decoder(Drift).decode
 
 

@@ -1,17 +1,20 @@
 """Puts a worker together from ports and settings; the adapters come from the command line."""
 
 import logging
+import random
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import NamedTuple
 
 from stream.config import Settings
+from stream.core.formats.records import Writer
 from stream.core.recipe import Recipe
 from stream.core.snapshot import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
 from stream.runtime.commit_policy import MIN_GAPS_S, CommitPolicy
-from stream.runtime.forking import CAN_FORK, ForkedCopy
+from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
 from stream.runtime.restore import Sources
 from stream.runtime.room import Room
 from stream.runtime.snapshotter import Policy, Snapshotter
@@ -19,6 +22,61 @@ from stream.runtime.topics import Width
 from stream.runtime.watchdog import Watchdog
 from stream.runtime.worker import Worker
 from stream.telemetry import LogEvent, Telemetry
+
+
+class Parts(NamedTuple):
+    """The classes that a worker is made of; the simulation plants its mistakes here."""
+
+    worker: type[Worker] = Worker
+    snapshotter: type[Snapshotter] = Snapshotter
+
+
+THE_PARTS = Parts()
+
+
+def wired(
+    sources: Sources,
+    *,
+    log: Log,
+    policy: Policy,
+    commit_policy: CommitPolicy,
+    executor: Executor,
+    watchdog: Watchdog,
+    stopping: threading.Event,
+    limit: Limit,
+    headers: frozenset[str] = frozenset(),
+    room: Room | None = None,
+    fork: Fork | None = None,
+    jitter: Callable[[], float] = random.random,
+    parts: Parts = THE_PARTS,
+) -> Worker:
+    """A worker of these parts: the one place where they get to know each other.
+
+    `headers` names those of an event that its prediction gets; `executor` and `fork` are as
+    `Snapshotter` takes them, the rest as `Worker` does.
+    """
+    snapshotter = parts.snapshotter(
+        sources.store,
+        executor=executor,
+        policy=policy,
+        key=sources.keys.signing,
+        topic_id=sources.topic_id,
+        clock=sources.clock,
+        telemetry=sources.telemetry,
+        fork=fork,
+    )
+    return parts.worker(
+        log,
+        sources=sources,
+        writer=Writer(sources.recipe, headers=headers),
+        snapshotter=snapshotter,
+        commit_policy=commit_policy,
+        room=room,
+        watchdog=watchdog,
+        stopping=stopping,
+        limit=limit,
+        jitter=jitter,
+    )
 
 
 def assemble(
@@ -64,16 +122,6 @@ def assemble(
         keep=settings.snapshots.keep,
         retention_s=None if retention_ms is None or retention_ms < 0 else retention_ms / 1000,
     )
-    snapshotter = Snapshotter(
-        store,
-        executor=ThreadPoolExecutor(1, thread_name_prefix="snapshots"),
-        policy=policy,
-        key=keys.signing,
-        topic_id=events.topic_id,
-        clock=clock,
-        telemetry=telemetry,
-        fork=ForkedCopy if CAN_FORK else None,
-    )
     commit_policy = _policy(settings, until_end=until_end, is_ahead=may_repeat)
     watchdog = Watchdog(lambda why: telemetry.say(LogEvent.CALL_HUNG, level=logging.ERROR, why=why))
     room = Room(
@@ -84,17 +132,20 @@ def assemble(
         telemetry=telemetry,
         deadlined=watchdog.watch,
     )
-    return Worker(
-        log,
-        room=room,
-        sources=sources,
-        snapshotter=snapshotter,
+    return wired(
+        sources,
+        log=log,
+        policy=policy,
         commit_policy=commit_policy,
+        executor=ThreadPoolExecutor(1, thread_name_prefix="snapshots"),
         watchdog=watchdog,
         stopping=stopping,
         limit=Limit(
             window=settings.quarantine.breaker_window, share=settings.quarantine.breaker_share
         ),
+        headers=frozenset(settings.outputs.headers),
+        room=room,
+        fork=ForkedCopy if CAN_FORK else None,
     )
 
 

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stream.core.event import Channel, Output
+from stream.core.event import Channel, Rejection
 from stream.core.task import Task
 from stream.runtime.restore import Sources
 
@@ -39,11 +39,6 @@ class Limit:
 
 
 NEVER = Limit(window=1, share=1.0)
-
-
-def reason_of(refusal: Output) -> str:
-    """Why a record was refused, as its quarantine record says."""
-    return (dict(refusal.headers)["stream.reason"] or b"").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +81,10 @@ class Breaker:
         """Forget rehearsals of partitions that are live no more."""
         self._to_rehearse -= partitions
 
-    def trips(self, task: Task, refusal: Output) -> bool:
+    def trips(self, task: Task, refusal: Rejection) -> bool:
         """Count a refusal. Returns: whether it is one too many; then the task is paused now."""
         refused, n, limit = self._refused[task.partition], task.state.n, self._limit
-        refused.append((n, reason_of(refusal)))
+        refused.append((n, refusal.reason.value))
         while refused[0][0] <= n - limit.window:
             refused.popleft()
         task.is_paused = limit.is_over(len(refused), limit.window)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from stream.config import Settings
 from stream.core.event import Channel, Kind
-from stream.core.quarantine import OWN_TIMESTAMP
+from stream.core.formats.quarantine import OWN_TIMESTAMP
 from stream.ports import KAFKAS_ACCEPTS, NO_LIMIT, TopicInfo
 
 ESCAPED_BYTES = 6

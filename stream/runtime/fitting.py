@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from stream.core.event import Channel, Output
-from stream.core.quarantine import OWN_TIMESTAMP, shortened
+from stream.core.formats.quarantine import OWN_TIMESTAMP, shortened
 from stream.ports import KAFKAS_ACCEPTS, NO_LIMIT, Accepts, Clock, Committed, Log, Polled, TopicInfo
 
 SKEW_MS = 60_000

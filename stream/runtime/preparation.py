@@ -72,7 +72,6 @@ def prepare(settings: Settings) -> Prepared:
         shape=settings.events.core(),
         limits=settings.limits.core(),
         hash_seed=settings.effective_hash_seed,
-        travelling=frozenset(settings.outputs.headers),
         source=_source(spec.factory.partition(":")[0]),
         versions=versions(has_sklearn=_has_sklearn(model)),
     )

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-import msgspec
-
+from stream.core.alerts import FULL
 from stream.core.classes import OVER
 from stream.core.event import Channel, Record
-from stream.core.outputs import FULL
-from stream.core.quarantine import parse
+from stream.core.formats.quarantine import parse
+from stream.core.formats.records import alert_in, prediction_in
 from stream.ports import Bounds, Reader
 from stream.runtime import recent
 from stream.runtime.commit_policy import RECORDS_MAX
@@ -20,15 +19,6 @@ LOOKED_AT_MAX = 5_000
 """How many of the last outcomes are compared with the log, where the very last does not fit it."""
 
 _OUTCOMES = (Channel.PREDICTIONS, Channel.QUARANTINE)
-
-
-class _Prediction(msgspec.Struct):
-    offset: int
-
-
-class _Alert(msgspec.Struct):
-    offset: int
-    name: str
 
 
 def next_offset(reader: Reader, partition: int) -> int | None:
@@ -131,11 +121,8 @@ def _left_out_at(record: Record) -> int | None:
         return refused.offset if refused.detail.startswith(OVER) else None
     if FULL.encode() not in (record.value or b""):
         return None
-    try:
-        alert = msgspec.json.decode(record.value or b"", type=_Alert)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return alert.offset if alert.name == FULL else None
+    alert = alert_in(record)
+    return alert.offset if alert is not None and alert.name == FULL else None
 
 
 def event_offset(record: Record) -> int | None:
@@ -143,10 +130,8 @@ def event_offset(record: Record) -> int | None:
     refused = parse(record)  # a sender may have used our headers' names too
     if refused is not None:
         return refused.offset
-    try:
-        return msgspec.json.decode(record.value or b"", type=_Prediction).offset
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    prediction = prediction_in(record)
+    return None if prediction is None else prediction.offset
 
 
 def _offsets(reader: Reader, partition: int, start: int, stop: int) -> Iterator[int]:

@@ -21,9 +21,10 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
-from stream.core.event import Channel, Output, Record
-from stream.core.quarantine import QUARANTINE_HEADERS
+from stream.core.event import Channel, Record
+from stream.core.formats.canonical import alert
 from stream.core.recipe import Recipe
+from stream.core.result import StepResult
 from stream.core.task import Task
 from stream.errors import Retryable, StreamError
 from stream.runtime import generators
@@ -43,7 +44,6 @@ CRASHES = (MemoryError, OSError)
 """Failures of a process and not of the model: they end it, and so nothing is known of the model."""
 
 LOOK_EVERY_S = 0.1
-_REASON = QUARANTINE_HEADERS[0]
 _SHOWN_CHARS_MAX = 60
 
 Outcome = tuple[tuple[str, bytes], ...]
@@ -175,17 +175,20 @@ def _folded(task: Task, records: Sequence[Record], budget_s: float) -> tuple[Out
     # CPU, so that a busy machine does not look less closely.
     outcomes, until_s = [], time.process_time() + budget_s
     for n, record in enumerate(records, 1):
-        outcomes.append(tuple(map(_told, task.step(record))))
+        outcomes.append(_outcome(task.step(record)))
         if n >= EVENTS_MIN and time.process_time() > until_s:
             break
     return tuple(outcomes)
 
 
-def _told(output: Output) -> tuple[str, bytes]:
-    if output.channel is Channel.QUARANTINE:
-        # The detail may hold an address; the digest doesn't go over it.
-        return output.channel.value, dict(output.headers)[_REASON] or b""
-    return output.channel.value, output.value or b""
+def _outcome(result: StepResult) -> Outcome:
+    """What the digest goes over: a refusal's detail may hold an address, and is left out."""
+    refusal = result.refusal
+    if refusal is None:
+        first = Channel.PREDICTIONS.value, result.canonical
+    else:
+        first = Channel.QUARANTINE.value, refusal.reason.value.encode()
+    return (first, *((Channel.ALERTS.value, alert(each)) for each in result.alerts))
 
 
 def _partition(records: Sequence[Record]) -> int:

@@ -16,12 +16,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from stream.core.event import Channel, Output, Record
+from stream.core.event import Record
+from stream.core.formats.records import Writer
 from stream.errors import BadInput, CommitLost, Misconfigured, Retryable
 from stream.ports import Committed, Log, Polled
 from stream.runtime.backoff import BackOff
-from stream.runtime.breaker import NEVER, Breaker, Limit, reason_of
+from stream.runtime.breaker import NEVER, Breaker, Limit
 from stream.runtime.commit_policy import RECORDS_MAX, CommitPolicy, CommitSchedule
+from stream.runtime.progress import Progress
 from stream.runtime.restore import Sources
 from stream.runtime.room import Everywhere, Room
 from stream.runtime.settling import Settling
@@ -30,6 +32,7 @@ from stream.runtime.watchdog import Watchdog
 from stream.telemetry import LogEvent, Metric
 
 if TYPE_CHECKING:
+    from stream.core.result import StepResult
     from stream.core.task import Task
 
 IDLE_POLL_S = 0.25
@@ -38,7 +41,6 @@ IDLE_POLL_S = 0.25
 GAP_AFTER_S = 1.0
 """Quiet this long, a partition's offset moves past markers, so that lag reaches 0."""
 
-PROGRESS_EVERY_S = 10.0
 DRAIN_SNAPSHOT_S = 10.0
 
 GO_ON = (
@@ -47,9 +49,6 @@ GO_ON = (
     "with STREAM__QUARANTINE__BREAKER_SHARE=1; `stream quarantine redrive` sends them again"
 )
 """What a paused partition's owner has to know."""
-
-_QUARANTINE, _PREDICTIONS = Channel.QUARANTINE, Channel.PREDICTIONS
-_COUNTED = {Channel.ALERTS: Metric.ALERTS, Channel.QUARANTINE: Metric.REJECTED}
 
 
 class Worker:
@@ -67,6 +66,7 @@ class Worker:
         log: Log,
         *,
         sources: Sources,
+        writer: Writer,
         snapshotter: Snapshotter,
         commit_policy: CommitPolicy,
         room: Room | None = None,
@@ -76,6 +76,7 @@ class Worker:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._log = log
+        self._writer = writer
         self._snapshotter = snapshotter
         self._policy = commit_policy
         self._room = room or Everywhere()
@@ -91,14 +92,14 @@ class Worker:
         )
         self._breaker = Breaker(limit, sources)
         self._tripped: set[int] = set()
-        self._outputs: list[Output] = []
+        self._results: list[StepResult] = []
         self._dirty: set[int] = set()
         self._goals: dict[int, int] = {}
         self._schedule = CommitSchedule(commit_policy, self._clock)
         self._quiet_since = self._clock.monotonic()
         self._back_off = BackOff(self._clock, jitter)
         self._said_at = -SAY_EVERY_S
-        self._progress_at = self._clock.monotonic()
+        self._progress = Progress(self._clock, self._telemetry)
         self._deadlined = watchdog.watch
 
     def run(self) -> None:
@@ -130,7 +131,7 @@ class Worker:
             self._pass_gaps(polled)
             if self._dirty and (self._schedule.is_commit_due() or self._is_at_goals()):
                 self._commit()
-            elif self._outputs and self._policy.is_ahead:
+            elif self._results and self._policy.is_ahead:
                 self._send({})
             self._rehearse()
             is_delivered = False
@@ -148,7 +149,7 @@ class Worker:
             self._back_off.failed()
         if not self._dirty:
             self._snapshotter.consider(self._live.values())
-        self._say_progress()
+        self._progress.say_if_due(self._live)
 
     def _poll(self) -> Polled:
         """Poll Kafka; first rest if outputs wait for a commit, and return before it is due."""
@@ -160,7 +161,7 @@ class Worker:
             if rest_s:
                 self._clock.sleep(rest_s)
             timeout_s = min(timeout_s, schedule.left_s())
-        records_max = schedule.records_max(outputs_n=len(self._outputs))
+        records_max = schedule.records_max(outputs_n=len(self._results))
         with self._deadlined("polling Kafka", timeout_s + self._policy.call_deadline_s):
             polled = self._log.poll(timeout_s=timeout_s, records_max=records_max)
         schedule.polled(sum(map(len, polled.records.values())))
@@ -173,7 +174,7 @@ class Worker:
             return
         self._room.drop(gone)
         self._telemetry.say(LogEvent.PARTITIONS_REVOKED, partitions=gone)
-        self._outputs = [o for o in self._outputs if o.partition not in gone]
+        self._results = [r for r in self._results if r.record.partition not in gone]
         for partition in gone:
             task = self._live.pop(partition, None)
             if task is not None and partition not in self._dirty:
@@ -193,7 +194,7 @@ class Worker:
 
     def _doubt(self) -> None:
         """Let the committed offsets decide, for nobody knows what the last commit did."""
-        self._outputs.clear()
+        self._results.clear()
         self._dirty.clear()
         self._tripped.clear()
         self._breaker.drop(set(self._live))
@@ -282,7 +283,7 @@ class Worker:
                 self._seek(task)
         if not folded:
             return
-        if len(self._outputs) >= RECORDS_MAX or self._tripped:
+        if len(self._results) >= RECORDS_MAX or self._tripped:
             self._schedule.commit_now()
         self._quiet_since = now
         self._schedule.folded(folded, took_s=now - started)
@@ -298,11 +299,11 @@ class Worker:
 
     def _fold_some(self, task: "Task", records: Sequence[Record], deadline: float) -> int:
         """Step until the deadline, or until the breaker trips. Returns: how many were folded."""
-        outputs, monotonic = self._outputs, self._clock.monotonic
+        keep, monotonic = self._results.append, self._clock.monotonic
         for n, record in enumerate(records, 1):
-            published = task.step(record)
-            outputs.extend(published)
-            if published[0].channel is _QUARANTINE and self._breaker.trips(task, published[0]):
+            result = task.step(record)
+            keep(result)
+            if result.refusal is not None and self._breaker.trips(task, result.refusal):
                 self._tripped.add(task.partition)
                 return n
             if monotonic() > deadline:
@@ -339,15 +340,17 @@ class Worker:
         self._back_off.succeeded()
 
     def _send(self, offsets: Mapping[int, Committed]) -> None:
-        """Publish the outputs in hand, and commit offsets with them."""
+        """Publish the results in hand, and commit offsets with them."""
+        outputs = self._writer.outputs(self._results)
         with self._deadlined("committing", self._policy.call_deadline_s):
-            self._log.commit(self._outputs, offsets)
-        for output in self._outputs:
-            if output.channel is not _PREDICTIONS:
-                self._telemetry.count(_COUNTED[output.channel])
-                if output.channel is _QUARANTINE:
-                    self._telemetry.reasons[reason_of(output)] += 1
-        self._outputs.clear()
+            self._log.commit(outputs, offsets)
+        for result in self._results:
+            if result.refusal is not None:
+                self._telemetry.count(Metric.REJECTED)
+                self._telemetry.reasons[result.refusal.reason.value] += 1
+            if result.alerts:
+                self._telemetry.count(Metric.ALERTS, len(result.alerts))
+        self._results.clear()
 
     def _say_unreachable(self, error: Retryable) -> None:
         now = self._clock.monotonic()
@@ -382,17 +385,3 @@ class Worker:
                 self._telemetry.say(LogEvent.COMMIT_LOST, level=logging.WARNING, error=error)
                 self._doubt()
         self._snapshotter.finish(self._live.values(), timeout_s=DRAIN_SNAPSHOT_S)
-
-    def _say_progress(self) -> None:
-        """Report counts and scores of the live partitions every so often."""
-        now = self._clock.monotonic()
-        if now - self._progress_at < PROGRESS_EVERY_S:
-            return
-        self._progress_at = now
-        scores = [(p, s) for p, t in sorted(self._live.items()) if (s := t.score()) is not None]
-        self._telemetry.say(
-            LogEvent.PROGRESS,
-            **self._telemetry.counted(),
-            paused=[p for p, task in self._live.items() if task.is_paused],
-            scores=[f"{p}:{s.metric}={s.value:.4f}/{s.baseline:.4f}" for p, s in scores],
-        )

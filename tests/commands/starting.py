@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from stream.config import load
-from stream.core.codec import Codec
 from stream.core.event import Event, Kind
+from stream.core.formats.codec import Codec
 from stream.runtime.commands import init, rows
 from stream.runtime.commands.rows import Columns
 from stream.runtime.preparation import prepare

@@ -5,12 +5,15 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 
+from stream.core.alerts import detected
 from stream.core.detectors import Detector
+from stream.core.event import Record
 from stream.core.spec import DetectorSpec
 from stream.demo.chart import nice_ticks
-from stream.demo.follower import Drift, Evidence, Follower
+from stream.demo.follower import Drift, Follower
 from stream.demo.pipelines import STEADY
 from stream.demo.plots import majority
 from stream.demo.verdict import Verdict, judge
@@ -30,8 +33,8 @@ def test_a_drift_says_on_how_many_flights_it_stands_and_which_way(
         wrong = drawn.random() < (before if offset < 2_000 else after)
         follower.answers.append((not wrong, True))
         if (alarm := detector.update(float(wrong))) is not None:
-            evidence = Evidence(alarm.before, alarm.after)
-            drift = Drift("drift", offset, "2011-01-01T00:00:00.000Z", evidence)
+            alert = detected(Record(0, offset, 0, None, None), alarm, pipeline="demo", learned=0)
+            drift = Drift(**msgspec.structs.asdict(alert))
             follower._count_evidence(drift)
             follower.drifts.append(drift)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from stream.core.codec import Codec
 from stream.core.event import Kind, Rejection
+from stream.core.formats.codec import Codec
 from stream.core.spec import EventShape, Limits
 from stream.errors import BadInput, Usage
 from stream.runtime.commands.rows import Columns, Outgoing, read, survey

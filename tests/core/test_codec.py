@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.core.checks import DEPTH_MAX, Checks, one_line
-from stream.core.codec import Codec
 from stream.core.event import Event, Kind, Reason, Rejection
+from stream.core.formats.checks import DEPTH_MAX, Checks, one_line
+from stream.core.formats.codec import Codec
 from stream.core.spec import EventShape, Limits
 from tests import strategies
 from tests.decoding import accepted, decode, document, reason, told

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from stream.core.checks import is_positive
 from stream.core.event import Event, Kind, Reason, Rejection
+from stream.core.formats.checks import is_positive
 from tests.decoding import accepted, decode, document, reason
 
 

@@ -36,7 +36,7 @@ from stream.core.unrolled import settler, unrolled
 from stream.models.encoders import MixedScaler, NominalCoder, NormLimiter, UnitScaler
 from stream.models.labels import LabelCoder
 from tests.core.comparison import restored, told
-from tests.folds import event, prediction_of, task, untrained
+from tests.folds import event, outputs_of, prediction_of, task, untrained
 from tests.hostile import TRANSFORMERS, Own, log_in_place
 
 Pipeline, Union = compose.Pipeline, compose.TransformerUnion
@@ -279,7 +279,7 @@ def test_a_detector_sees_the_feature_that_came_in(
     folded = task(factory, detectors=(signal,))
     for n in range(300):
         x = {"a": rng.uniform(1, 100), "b": rng.gauss(0, 1)}
-        found = prediction_of(folded.step(event(n, x, x["a"] > 40)))
+        found = prediction_of(outputs_of(folded, event(n, x, x["a"] > 40)))
         own, label = dict(x), x["a"] > 40
         expected = {str(key).lower(): p for key, p in model.predict_proba_one(own).items()}
         model.learn_one(own, label)

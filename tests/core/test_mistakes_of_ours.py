@@ -9,7 +9,7 @@ from stream.core import task as task_module
 from stream.core.detectors import Detectors
 from stream.core.event import Kind
 from stream.core.task import Task
-from tests.folds import ON_PREDICTION, PARTITION, event, fold, recipe, workload
+from tests.folds import ON_PREDICTION, PARTITION, event, fold, outputs_of, recipe, workload
 
 
 def typo(*_: object, **__: object) -> None:
@@ -40,4 +40,4 @@ def test_a_mistake_of_ours_is_no_events_fault(place: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(owner, name, typo)
 
     with pytest.raises(NameError, match="a name of ours"):
-        task.step(event(task.next_offset, {"a": 1.0}, label=True))
+        outputs_of(task, event(task.next_offset, {"a": 1.0}, label=True))

@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from stream.core import outputs
+from stream.core.alerts import detected
 from stream.core.answers import NoAnswer, Prediction
 from stream.core.detectors import Alert, describe
 from stream.core.event import Channel, Event, Kind, Reason, Record, Rejection, iso
+from stream.core.formats import records
+from stream.core.formats.canonical import results
+from stream.core.formats.records import Writer, alert_in
+from stream.core.result import StepResult
 from stream.core.spec import DetectorSpec, Limits
+from tests.folds import recipe
 
 RECORD = Record(2, 41, 1_700_000_000_123, b"key", b"value", (("trace", b"\xff"),))
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -29,10 +35,8 @@ def written(
 ) -> dict[str, Any]:
     """The published document."""
     event = Event(features={"a": 1}, id=event_id, label=label)
-    value = outputs.prediction_writer("power.events", RECORD.partition, kind)(
-        RECORD, event, prediction, learned
-    )
-    document = json.loads(value)
+    answered, _ = results("power.events", RECORD.partition, kind)
+    document = json.loads(answered(RECORD, event, prediction, learned).canonical)
     assert isinstance(document, dict)
     return document
 
@@ -153,7 +157,11 @@ def test_iso_is_written_in_utc_with_milliseconds() -> None:
 def test_an_alert_has_the_fields_of_the_contract() -> None:
     """Its key and id say where it belongs; the record's own time is the event's."""
     alarm = Alert("drift", DetectorSpec(name="adwin", type="ADWIN"), 0.11, None)
-    output = outputs.alert(RECORD, alarm, pipeline="power", learned=40)
+    alert = detected(RECORD, alarm, pipeline="power", learned=40)
+    _, output = Writer(recipe("stream.models:logistic_regression")).outputs(
+        [StepResult(RECORD, canonical=b"{}", alerts=(alert,))]
+    )
+    assert alert_in(replace(RECORD, value=output.value)) == alert
 
     assert (output.channel, output.partition, output.key) == (Channel.ALERTS, 2, b"power/2")
     assert output.timestamp_ms == RECORD.timestamp_ms
@@ -176,7 +184,7 @@ def test_an_alert_has_the_fields_of_the_contract() -> None:
 
 def quarantined(record: Record, detail: str = "why", **limits: int) -> Any:
     """The quarantined record."""
-    return outputs.quarantined(
+    return records.quarantined(
         record,
         Rejection(Reason.BAD_LABEL, detail),
         pipeline="power",

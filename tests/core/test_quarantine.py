@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from stream.core.event import Reason, Record, Rejection
-from stream.core.outputs import quarantined
-from stream.core.quarantine import OWN_TIMESTAMP, Redriven, parse, shortened
+from stream.core.formats.quarantine import OWN_TIMESTAMP, Redriven, parse, shortened
+from stream.core.formats.records import quarantined
 from stream.core.spec import Limits
 
 HEADERS = (("trace", b"\x00\xff"), ("stream.reason", b"of another pipeline"))

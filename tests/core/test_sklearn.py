@@ -25,7 +25,7 @@ from stream.core.task import Task
 from stream.core.unpickling import Allowed
 from stream.runtime import preparation
 from tests.conftest import skip_or_fail
-from tests.folds import PARTITION, event, prediction_of, recipe
+from tests.folds import PARTITION, event, outputs_of, prediction_of, recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -90,7 +90,7 @@ def _fold(params: dict[str, Any], events: list[Any]) -> list[Any]:
     for n, (x, y) in enumerate(events):
         if n in (3, EVENTS_N // 2):  # early, and once it has all that it will have
             folded = Task(chosen, partition=PARTITION, payload=folded.keep_copy())
-        found = prediction_of(folded.step(event(n, x, y)))
+        found = prediction_of(outputs_of(folded, event(n, x, y)))
         chances = found.get("probabilities")
         said = found["prediction"], None if chances is None else list(chances.values())
         answers.append(None if "fault" in found else said)

@@ -12,6 +12,7 @@ from river.drift import binary
 from stream.core import pickling
 from stream.core.detectors import Detectors
 from stream.core.event import Channel, Kind, Reason, Record
+from stream.core.formats.records import Writer
 from stream.core.learner import kind_of
 from stream.core.spec import DetectorSpec, Limits
 from stream.core.task import Task
@@ -24,6 +25,7 @@ from tests.folds import (
     document_of,
     event,
     fold,
+    outputs_of,
     plain_loop,
     prediction_of,
     recipe,
@@ -93,12 +95,12 @@ def test_alerts_come_exactly_when_a_plain_loop_sees_drift() -> None:
 def test_the_first_prediction_is_null_and_counts_as_an_error() -> None:
     """Before a classifier knows any class there is nothing to predict."""
     folded = task("stream.models:no_change")
-    first = prediction_of(folded.step(event(0, {"a": 1}, label="x")))
+    first = prediction_of(outputs_of(folded, event(0, {"a": 1}, label="x")))
 
     assert first["prediction"] is None
     assert first["probabilities"] == {}
     assert (folded.state.labelled_n, folded.state.error_sum) == (1, 1)
-    folded.step(event(1, {"a": 1}, label="x"))
+    outputs_of(folded, event(1, {"a": 1}, label="x"))
     assert (folded.state.labelled_n, folded.state.error_sum) == (2, 1)
 
 
@@ -106,9 +108,9 @@ def test_an_unlabelled_event_is_predicted_and_not_learned() -> None:
     """A label may come late; until then the model stays as it is."""
     folded = task(MODELS["river's own"])
     answers = [
-        prediction_of(folded.step(event(i, {"a": i % 3}, label=i % 3 > 0))) for i in range(9)
+        prediction_of(outputs_of(folded, event(i, {"a": i % 3}, label=i % 3 > 0))) for i in range(9)
     ]
-    twice = [prediction_of(folded.step(event(10 + i, {"a": 2}))) for i in range(2)]
+    twice = [prediction_of(outputs_of(folded, event(10 + i, {"a": 2}))) for i in range(2)]
 
     assert [each["learned"] for each in answers] == list(range(9))
     assert twice[0]["probabilities"] == twice[1]["probabilities"]
@@ -119,8 +121,8 @@ def test_an_unlabelled_event_is_predicted_and_not_learned() -> None:
 def test_an_anomaly_detector_learns_without_labels_and_is_never_wrong() -> None:
     """It scores, and has no prediction; a label is repeated and means nothing."""
     folded = task("tests.fragile:FragileDetector", detectors=(ON_PREDICTION,))
-    first = prediction_of(folded.step(event(0, {"a": 1.0})))
-    second = prediction_of(folded.step(event(1, {"a": 1.0}, label="odd")))
+    first = prediction_of(outputs_of(folded, event(0, {"a": 1.0})))
+    second = prediction_of(outputs_of(folded, event(1, {"a": 1.0}, label="odd")))
 
     assert set(first) == {"v", "id", "partition", "offset", "score", "learned"}
     assert (second["label"], second["learned"]) == ("odd", 1)
@@ -138,7 +140,7 @@ def test_cutting_anywhere_changes_nothing(factory: str) -> None:
     stepwise = Task(parts, partition=PARTITION)
     found = []
     for each in records:
-        found.append(stepwise.step(each))
+        found.append(outputs_of(stepwise, each))
         stepwise = Task(parts, partition=PARTITION, payload=stepwise.keep_copy())
     assert found == expected
     assert stepwise.metadata() == whole.metadata()
@@ -156,7 +158,7 @@ def test_any_cuts_and_any_other_pickler_change_nothing(data: st.DataObject) -> N
     cut, found = task(factory), []
     cuts = data.draw(st.sets(st.integers(0, 79)))
     for index, each in enumerate(records):
-        found.append(cut.step(each))
+        found.append(outputs_of(cut, each))
         if index in cuts:
             payload = cut.keep_copy()
             if index % 2 == 0:
@@ -195,7 +197,7 @@ def test_the_digest_holds_reasons_offsets_and_alerts() -> None:
     digests = set()
     for value, offset in ((b"oops", 0), (b"{}", 0), (b"oops", 1)):
         folded = task(MODELS["binary"])
-        folded.step(record(offset, value))
+        outputs_of(folded, record(offset, value))
         digests.add(folded.metadata().digest)
     assert len(digests) == 3
 
@@ -212,8 +214,8 @@ def test_gaps_are_no_outcomes() -> None:
     for offset in (0, 5, 9):
         moved.advance(offset)
         assert moved.next_offset == offset
-        assert moved.step(event(offset, {"a": 1}, True)) == plain.step(
-            event(offset, {"a": 1}, True)
+        assert outputs_of(moved, event(offset, {"a": 1}, True)) == outputs_of(
+            plain, event(offset, {"a": 1}, True)
         )
     moved.advance(12)
     assert moved.next_offset == 12
@@ -221,24 +223,24 @@ def test_gaps_are_no_outcomes() -> None:
     with pytest.raises(AssertionError):
         moved.advance(11)
     with pytest.raises(AssertionError):
-        moved.step(event(11, {"a": 1}))
+        outputs_of(moved, event(11, {"a": 1}))
 
 
 def test_a_partition_has_only_so_many_feature_names() -> None:
     """At the cap new names are refused; known ones go on, and a refused event adds none."""
     limits = Limits(distinct_features_max=3, features_max=3)
     folded = task(MODELS["binary"], limits=limits)
-    folded.step(event(0, {"a": 1, "b": 1}, True))
-    beyond = folded.step(event(1, {"a": 1, "c": 1, "d": 1}, True))[0]
-    third = folded.step(event(2, {"c": 1}, True))[0]
-    fourth = folded.step(event(3, {"d": 1}, True))[0]
-    known = folded.step(event(4, {"a": 1, "b": 1, "c": 1}, True))[0]
+    outputs_of(folded, event(0, {"a": 1, "b": 1}, True))
+    beyond = outputs_of(folded, event(1, {"a": 1, "c": 1, "d": 1}, True))[0]
+    third = outputs_of(folded, event(2, {"c": 1}, True))[0]
+    fourth = outputs_of(folded, event(3, {"d": 1}, True))[0]
+    known = outputs_of(folded, event(4, {"a": 1, "b": 1, "c": 1}, True))[0]
 
     assert dict(beyond.headers)["stream.reason"] == Reason.TOO_MANY_FEATURES.encode()
     assert dict(fourth.headers)["stream.reason"] == Reason.TOO_MANY_FEATURES.encode()
     assert [third.channel, known.channel] == [Channel.PREDICTIONS] * 2
     restored = Task(folded.recipe, partition=PARTITION, payload=folded.keep_copy())
-    assert restored.step(event(5, {"d": 1}))[0].channel is Channel.QUARANTINE
+    assert outputs_of(restored, event(5, {"d": 1}))[0].channel is Channel.QUARANTINE
 
 
 def test_metadata_and_header_say_what_was_folded() -> None:
@@ -268,7 +270,7 @@ def test_signals_are_taken_before_the_model_learns() -> None:
     offsets = []
     for offset in range(300):
         label = offset > 150
-        outputs = folded.step(event(offset, {"a": 1}, label))
+        outputs = outputs_of(folded, event(offset, {"a": 1}, label))
         assert prediction_of(outputs)["probabilities"]["true"] == model.table[True]
         alerts = detectors.update(None, model.table[True], label, {"a": 1})
         assert len(outputs) == 1 + len(alerts)
@@ -282,7 +284,7 @@ def test_two_partitions_share_nothing() -> None:
     one, two = (task("tests.fragile:always_the_same") for _ in range(2))
     fold(one, [event(i, {"a": 1}, 100.0) for i in range(5)])
 
-    assert prediction_of(two.step(event(0, {"a": 1}, 1.0)))["prediction"] == 0.0
+    assert prediction_of(outputs_of(two, event(0, {"a": 1}, 1.0)))["prediction"] == 0.0
 
 
 def test_a_model_that_cannot_be_pickled_is_refused_at_once() -> None:
@@ -338,9 +340,10 @@ def test_listed_headers_travel_to_the_prediction_and_change_no_digest() -> None:
     sent = (("traceparent", b"00-1"), ("secret", b"s"), ("traceparent", None), ("tracestate", b""))
     records = [record(0, value, headers=sent), record(1, value), record(2, b"{", headers=sent)]
     plain = task(MODELS["binary"])
-    traced = task(MODELS["binary"], travelling=frozenset({"traceparent", "tracestate"}))
+    traced = task(MODELS["binary"])
+    writer = Writer(traced.recipe, headers=frozenset({"traceparent", "tracestate"}))
 
-    outcomes = fold(traced, records)
+    outcomes = [writer.outputs([traced.step(each)]) for each in records]
 
     assert [o[0].headers for o in fold(plain, records)][:2] == [(), ()]
     assert [o[0].headers for o in outcomes][:2] == [(sent[0], sent[2], sent[3]), ()]

@@ -8,7 +8,7 @@ from stream.core.event import Channel, Record
 from stream.core.snapshot import Metadata, parse_metadata
 from stream.core.spec import Limits
 from stream.core.task import Task
-from tests.folds import PARTITION, document_of, event, fold, prediction_of, recipe
+from tests.folds import PARTITION, document_of, event, fold, outputs_of, prediction_of, recipe
 
 LIMITS = Limits(state_bytes_max=1024)
 
@@ -56,7 +56,7 @@ def test_what_is_new_is_left_out_and_the_rest_is_learned() -> None:
 def test_an_event_of_which_nothing_is_known_is_refused() -> None:
     """There is nothing left to ask the model."""
     folded, _ = closed_at(15, records(20))
-    refused = folded.step(event(20, {"x": 1, "y": 2}, label=True))
+    refused = outputs_of(folded, event(20, {"x": 1, "y": 2}, label=True))
     assert dict(refused[0].headers)["stream.reason"] == b"too_many_features"
 
 
@@ -78,7 +78,7 @@ def test_a_model_that_is_too_large_untrained_learns_all_the_same() -> None:
     folded = build()
     folded.weigh(LIMITS.state_bytes_max + 1)
     folded.close_if_heavy()
-    first = folded.step(records(1)[0])
+    first = outputs_of(folded, records(1)[0])
     folded.close_if_heavy()
     assert folded.metadata().closed_n == 1
     assert first[0].channel is Channel.PREDICTIONS
@@ -106,14 +106,14 @@ def test_going_back_to_a_copy_of_before_keeps_it() -> None:
     """An event on which the model raises does not open the state again."""
     folded = build("tests.fragile:FragileRegressor")
     for i in range(6):
-        folded.step(event(i, {"a": 1.0, f"n{i}": 2.0}, 1))
+        outputs_of(folded, event(i, {"a": 1.0, f"n{i}": 2.0}, 1))
     folded._is_heavy = True
     folded.close_if_heavy()
-    folded.step(event(6, {"a": 1.0, "n7": 2.0}, 1))
-    folded.step(event(7, {"a": 1.0, "fail": "raise in learn"}, 1))
+    outputs_of(folded, event(6, {"a": 1.0, "n7": 2.0}, 1))
+    outputs_of(folded, event(7, {"a": 1.0, "fail": "raise in learn"}, 1))
     assert folded.state.closed_n == 6
     assert folded.state.closed_said_n == 6
-    folded.step(event(8, {"a": 1.0, "n8": 2.0}, 1))
+    outputs_of(folded, event(8, {"a": 1.0, "n8": 2.0}, 1))
     assert folded.state.names == {"a", *(f"n{i}" for i in range(6))}
 
 
@@ -131,12 +131,12 @@ def test_a_closed_state_takes_in_no_new_class_either() -> None:
     """A model of classes grows by each of them; the two that it can do nothing without may come."""
     folded = build()
     for i, label in enumerate(("x", "x", "y", "z", "x")):
-        outputs = folded.step(event(i, {"a": i}, label))
+        outputs = outputs_of(folded, event(i, {"a": i}, label))
         folded._is_heavy = True
         folded.close_if_heavy()
         assert (outputs[0].channel is Channel.QUARANTINE) == (label == "z")
     assert folded.state.classes == {"x", "y"}
-    refused = folded.step(event(5, {"a": 1}, "w"))
+    refused = outputs_of(folded, event(5, {"a": 1}, "w"))
     assert dict(refused[0].headers)["stream.reason"] == b"bad_label"
     assert dict(refused[0].headers)["stream.detail"] == (
         b'over limits.state_bytes_max with 2 classes; new: "w"'

@@ -8,7 +8,7 @@ from stream.core.event import Channel, Kind, Output, Reason, Record
 from stream.core.spec import Limits
 from stream.core.task import Task
 from stream.core.undo import BYTES_MAX
-from tests.folds import ON_PREDICTION, PARTITION, event, fold, recipe, record, workload
+from tests.folds import ON_PREDICTION, PARTITION, event, fold, outputs_of, recipe, record, workload
 
 FRAGILE = {
     Kind.BINARY: "tests.fragile:FragileClassifier",
@@ -103,7 +103,7 @@ def test_a_replay_from_any_earlier_state_decides_the_same(kind: Kind, fail: str)
         restored = build(kind, payload=frozen.keep_copy())
         assert fold(restored, records[index:]) == expected[index:]
         assert restored.metadata() == direct.metadata()
-        frozen.step(each)
+        outputs_of(frozen, each)
 
 
 def test_rejections_between_failures_are_counted_once() -> None:
@@ -120,7 +120,7 @@ def test_rejections_between_failures_are_counted_once() -> None:
         ]
         expected = fold(direct, records)
         for each, outputs in zip(records, expected, strict=True):
-            assert stepwise.step(each) == outputs
+            assert outputs_of(stepwise, each) == outputs
             stepwise = build(kind, payload=stepwise.keep_copy())
         assert stepwise.metadata() == direct.metadata()
         assert direct.state.n == direct.next_offset == len(pattern)
@@ -134,7 +134,7 @@ def test_a_snapshot_amid_failures_holds_them() -> None:
     for records in ([], workload(kind, 20)):
         folded = build(kind)
         fold(folded, records)
-        folded.step(poison(100, kind, "raise in learn"))
+        outputs_of(folded, poison(100, kind, "raise in learn"))
         restored = build(kind, payload=folded.keep_copy())
         assert restored.metadata() == folded.metadata()
         assert restored.next_offset == 101
@@ -145,15 +145,15 @@ def test_of_many_failures_each_costs_only_what_was_learned_before_it() -> None:
     folded = build(Kind.REGRESSION)
     fold(folded, workload(Kind.REGRESSION, 20))
     assert len(folded._way_back.since) == 20
-    folded.step(poison(100, Kind.REGRESSION, "raise in learn"))
+    outputs_of(folded, poison(100, Kind.REGRESSION, "raise in learn"))
     assert folded._way_back.since == []
-    folded.step(poison(101, Kind.REGRESSION, "raise in learn"))
+    outputs_of(folded, poison(101, Kind.REGRESSION, "raise in learn"))
     assert folded._way_back.since == []
 
 
 def test_the_reason_is_told_in_one_line() -> None:
     """The header says what the model raised."""
-    output = build(Kind.BINARY).step(poison(4, Kind.BINARY, "raise in learn"))[0]
+    output = outputs_of(build(Kind.BINARY), poison(4, Kind.BINARY, "raise in learn"))[0]
 
     assert (
         dict(output.headers)["stream.detail"]
@@ -178,14 +178,14 @@ def test_a_failure_of_the_process_is_a_crash(
     """No memory, no stack, no disk: a replay would decide otherwise, so it is no poison."""
     folded = build(Kind.REGRESSION)
     with pytest.raises(error):
-        folded.step(poison(0, Kind.REGRESSION, f"{fail} in {where}"))
+        outputs_of(folded, poison(0, Kind.REGRESSION, f"{fail} in {where}"))
 
 
 def test_a_panic_in_rivers_own_rust_quarantines() -> None:
     """ADWIN's, with a clock of 0: no `Exception`, and no failure of the process either."""
     folded = Task(recipe("tests.fragile:panicking", detectors=()), partition=PARTITION)
 
-    found = [reason_of(folded.step(each)) for each in workload(Kind.BINARY, 300)]
+    found = [reason_of(outputs_of(folded, each)) for each in workload(Kind.BINARY, 300)]
 
     assert Reason.MODEL_ERROR in found
     assert folded.state.n == 300
@@ -196,12 +196,15 @@ def test_refused_names_stay_unknown() -> None:
     limits = Limits(distinct_features_max=3, features_max=3)
     parts = recipe(FRAGILE[Kind.REGRESSION], detectors=(), limits=limits)
     folded = Task(parts, partition=PARTITION)
-    folded.step(event(0, {"a": 1.0}, 1))
-    failing = folded.step(event(1, {"b": 1, "c": 1, "fail": "raise in learn"}, 1))
+    outputs_of(folded, event(0, {"a": 1.0}, 1))
+    failing = outputs_of(folded, event(1, {"b": 1, "c": 1, "fail": "raise in learn"}, 1))
     assert reason_of(failing) == Reason.TOO_MANY_FEATURES
-    assert reason_of(folded.step(event(2, {"b": 1, "fail": "raise in learn"}, 1))) == "model_error"
-    assert reason_of(folded.step(event(3, {"x": 1, "y": 1}, 1))) is None
-    assert reason_of(folded.step(event(4, {"z": 1}, 1))) == Reason.TOO_MANY_FEATURES
+    assert (
+        reason_of(outputs_of(folded, event(2, {"b": 1, "fail": "raise in learn"}, 1)))
+        == "model_error"
+    )
+    assert reason_of(outputs_of(folded, event(3, {"x": 1, "y": 1}, 1))) is None
+    assert reason_of(outputs_of(folded, event(4, {"z": 1}, 1))) == Reason.TOO_MANY_FEATURES
 
 
 def test_what_is_kept_for_undoing_is_bounded() -> None:
@@ -213,7 +216,7 @@ def test_what_is_kept_for_undoing_is_bounded() -> None:
     key, headers = b"k" * 400_000, (("trace", b"h" * 600_000),)
     lengths, told = [], []
     for offset in range(100):
-        folded.step(record(offset, value, key=key, headers=headers))
+        outputs_of(folded, record(offset, value, key=key, headers=headers))
         lengths.append(len(folded._way_back.since))
         told.append(folded.undo_length)
     assert max(lengths) * 1_000_000 <= BYTES_MAX
@@ -237,7 +240,7 @@ def test_a_copy_that_comes_late_takes_the_place_of_the_older_one(
     def both(n: int, *, refused: int = 0) -> None:
         for value in [b"oops"] * refused + [next(good).value for _ in range(n)]:
             for each in (direct, forked):
-                each.step(Record(PARTITION, each.next_offset, 5, None, value))
+                outputs_of(each, Record(PARTITION, each.next_offset, 5, None, value))
 
     both(learned_before, refused=refused_before)
     copy_point, payload = forked.copy_point(), forked.pickled()
@@ -245,7 +248,7 @@ def test_a_copy_that_comes_late_takes_the_place_of_the_older_one(
     assert forked.rebase(copy_point, payload)
     assert not forked.rebase(copy_point, payload)  # it is no news any more
     for each in (direct, forked):
-        each.step(poison(each.next_offset, kind, "raise in learn"))
+        outputs_of(each, poison(each.next_offset, kind, "raise in learn"))
     both(5)
     assert forked.metadata() == direct.metadata()
     assert forked.state.refused_n == direct.state.refused_n

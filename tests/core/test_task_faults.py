@@ -8,8 +8,18 @@ import pytest
 
 from stream.core.event import Channel, Kind, Output, Reason
 from stream.core.learner import kind_of
+from stream.core.result import StepResult
 from stream.core.task import Task
-from tests.folds import PARTITION, document_of, event, fold, prediction_of, recipe, untrained
+from tests.folds import (
+    PARTITION,
+    document_of,
+    event,
+    fold,
+    outputs_of,
+    prediction_of,
+    recipe,
+    untrained,
+)
 from tests.gaps import ODD
 
 GAPS = {
@@ -66,7 +76,7 @@ def test_a_model_that_needs_events_before_it_answers_gets_them(factory: str) -> 
     rows = events(kind)
     folded = build(factory)
     found = [
-        prediction_of(folded.step(event(i, features, label)))
+        prediction_of(outputs_of(folded, event(i, features, label)))
         for i, (features, label) in enumerate(rows)
     ]
 
@@ -92,12 +102,12 @@ def test_a_replay_from_any_state_finds_the_same_gaps(factory: str) -> None:
         restored = build(factory, payload=frozen.keep_copy())
         assert fold(restored, records[index:]) == expected[index:]
         assert restored.metadata() == direct.metadata()
-        frozen.step(each)
+        outputs_of(frozen, each)
 
 
 def test_a_fault_is_told_in_one_line() -> None:
     """Without what differs from process to process, so that repeats are byte-identical."""
-    said = prediction_of(build("tests.gaps:Fitted").step(event(0, {"a": 1.0}, True)))
+    said = prediction_of(outputs_of(build("tests.gaps:Fitted"), event(0, {"a": 1.0}, True)))
 
     assert said["fault"] == "NotFittedError: Fitted (   least_n=1 ) at 0x… is not?fitted yet" or (
         said["fault"].startswith("NotFittedError: ") and "\n" not in said["fault"]
@@ -111,7 +121,7 @@ def test_an_unlabelled_event_that_nobody_can_answer_is_one_prediction() -> None:
     """Null, with the fault; there is nothing to learn."""
     folded = build("tests.gaps:Fitted")
     for offset in range(3):
-        (published,) = folded.step(event(offset, {"a": 1.0}))
+        (published,) = outputs_of(folded, event(offset, {"a": 1.0}))
         assert published.channel is Channel.PREDICTIONS
         assert document_of(published)["fault"].startswith("NotFittedError")
     assert folded.state.learned == 0
@@ -121,15 +131,15 @@ def test_once_a_model_has_answered_what_it_raises_is_about_the_event() -> None:
     """A raise while predicting refuses the event, as one while learning does."""
     folded = build("tests.fragile:FragileRegressor")
     for offset in range(3):
-        folded.step(event(offset, {"a": 1.0}, 2))
-    refused = folded.step(event(3, {"a": 1.0, "fail": "raise in predict"}, 2))
+        outputs_of(folded, event(offset, {"a": 1.0}, 2))
+    refused = outputs_of(folded, event(3, {"a": 1.0, "fail": "raise in predict"}, 2))
     assert dict(refused[0].headers)["stream.reason"] == Reason.MODEL_ERROR.encode()
 
 
 def test_an_event_that_cannot_be_learned_is_refused_from_the_first_on() -> None:
     """Only `learn_one` decides, while a model has not answered yet."""
     folded = build("tests.fragile:FragileRegressor")
-    refused = folded.step(event(0, {"a": 1.0, "fail": "raise in learn"}, 2))
+    refused = outputs_of(folded, event(0, {"a": 1.0, "fail": "raise in learn"}, 2))
     assert dict(refused[0].headers)["stream.reason"] == Reason.MODEL_ERROR.encode()
     assert folded.state.learned == 0
 
@@ -160,20 +170,20 @@ def test_an_answer_that_is_no_number_is_null_and_the_event_is_learned(
     kind = kind_of(untrained(factory))
     label = True if kind is Kind.BINARY else 1.5
     for offset in range(3):
-        assert "fault" not in prediction_of(folded.step(event(offset, {"a": 1.0}, label)))
-    said = prediction_of(folded.step(event(3, {"a": 1.0, "odd": odd}, label)))
+        assert "fault" not in prediction_of(outputs_of(folded, event(offset, {"a": 1.0}, label)))
+    said = prediction_of(outputs_of(folded, event(3, {"a": 1.0, "odd": odd}, label)))
     assert (said[field], said["learned"], folded.state.learned) == (None, 3, 4)
     assert said["fault"]
     assert "0x" not in said["fault"]
     assert {"probabilities", "score", "prediction"} & set(said) == {field}
-    assert "fault" not in prediction_of(folded.step(event(4, {"a": 1.0}, label)))
+    assert "fault" not in prediction_of(outputs_of(folded, event(4, {"a": 1.0}, label)))
 
 
 @pytest.mark.parametrize("odd", ["key", "no mapping"])
 def test_probabilities_that_json_cannot_hold_are_left_out(odd: str) -> None:
     """A class that is a tuple, or no classes at all."""
     folded = build("tests.gaps:OddClassifier")
-    said = prediction_of(folded.step(event(0, {"a": 1.0, "odd": odd}, label=True)))
+    said = prediction_of(outputs_of(folded, event(0, {"a": 1.0, "odd": odd}, label=True)))
     assert said["prediction"] is None
     assert "probabilities" not in said
     assert said["fault"]
@@ -182,10 +192,10 @@ def test_probabilities_that_json_cannot_hold_are_left_out(odd: str) -> None:
 def test_a_fault_counts_as_an_error() -> None:
     """As null does: wrong for a classifier, 0 for a regressor; a score has no error."""
     folded = build("tests.gaps:ranged")
-    folded.step(event(0, {"a": 1.0}, label=True))
+    outputs_of(folded, event(0, {"a": 1.0}, label=True))
     assert (folded.state.labelled_n, folded.state.error_sum) == (1, 1.0)
     folded = build("tests.gaps:OddRegressor")
-    folded.step(event(0, {"a": 1.0, "odd": "nan"}, label=-2.5))
+    outputs_of(folded, event(0, {"a": 1.0, "odd": "nan"}, label=-2.5))
     assert (folded.state.labelled_n, folded.state.error_sum) == (1, 2.5)
 
 
@@ -195,7 +205,7 @@ def failing_at(places: set[int], n: int, how: str = "nan") -> list[dict[str, Any
     found: list[Output] = []
     for i in range(n):
         features = {"a": 1.0, "fail": how if i in places else "no"}
-        found += folded.step(event(i, features, 1.0))[1:]
+        found += outputs_of(folded, event(i, features, 1.0))[1:]
     assert {each.channel for each in found} <= {Channel.ALERTS}
     return list(map(document_of, found))
 
@@ -228,7 +238,7 @@ def test_refused_records_do_not_hide_a_failing_model() -> None:
         features: dict[str, Any] = {"a": 1.0, "fail": ("nan", "raise")[i % 2]}
         junk = {"a": [1]}
         record = event(i, junk if i % 30 else features, 1.0)
-        alerts += sum(each.channel is Channel.ALERTS for each in folded.step(record))
+        alerts += sum(each.channel is Channel.ALERTS for each in outputs_of(folded, record))
     assert alerts == 1
 
 
@@ -242,30 +252,30 @@ def test_our_own_mistake_is_no_model_error(monkeypatch: pytest.MonkeyPatch) -> N
     folded = build("tests.gaps:FailsOnDemand")
     monkeypatch.setattr(folded, "_score", broken)
     with pytest.raises(KeyError):
-        folded.step(good)
+        outputs_of(folded, good)
     folded = build("tests.gaps:FailsOnDemand")
-    monkeypatch.setattr(folded, "_write", broken)
+    monkeypatch.setattr(folded, "_answered", broken)
     with pytest.raises(KeyError):
-        folded.step(good)
+        outputs_of(folded, good)
 
 
 def test_what_is_not_written_by_a_bug_of_ours_is_no_fault() -> None:
     """An id that no JSON holds cannot come from an event: the writer says so, loudly."""
     folded = build("tests.gaps:FailsOnDemand")
-    writer = folded._write
+    answered = folded._answered
 
-    def with_odd_id(record: Any, found: Any, *others: Any) -> bytes:
+    def with_odd_id(record: Any, found: Any, *others: Any) -> StepResult:
         found.id = object()
-        return writer(record, found, *others)
+        return answered(record, found, *others)
 
-    folded._write = with_odd_id
+    folded._answered = with_odd_id
     with pytest.raises(TypeError):
-        folded.step(event(0, {"a": 1.0}, 1.0))
+        outputs_of(folded, event(0, {"a": 1.0}, 1.0))
 
 
 def test_a_fault_reads_as_json() -> None:
     """NaN must not get into the record in any field."""
-    value = build("tests.gaps:ranged").step(event(0, {"a": 1.0}, label=True))[0].value
+    value = outputs_of(build("tests.gaps:ranged"), event(0, {"a": 1.0}, label=True))[0].value
     assert value is not None
     assert b"NaN" not in value
     assert json.loads(value)["fault"] == "the probability of False is nan"

@@ -18,7 +18,7 @@ from stream.core.event import Channel, Kind, Output
 from stream.core.learner import kind_of
 from stream.core.spec import ModelSpec
 from stream.core.task import Task
-from tests.folds import PARTITION, document_of, event, recipe
+from tests.folds import PARTITION, document_of, event, outputs_of, recipe
 from tests.zoo import BINARY, MULTICLASS, REGRESSION, ZOO, animal
 
 EVENTS_N = 120
@@ -165,7 +165,7 @@ def test_the_fold_gives_what_a_plain_loop_gives(name: str) -> None:
     for n, (x, label) in enumerate(_events(name)):
         if n == EVENTS_N // 2:
             folded = Task(chosen, partition=PARTITION, payload=folded.keep_copy())
-        found = _published(folded.step(event(n, x, label))[0])
+        found = _published(outputs_of(folded, event(n, x, label))[0])
         expected = plain.step(dict(x), label)
         if plain.kind is Kind.REGRESSION and isinstance(found, tuple):
             found = found[0]

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import xxhash
 
-from stream.core.event import Channel, Output, Record
-from stream.core.quarantine import QUARANTINE_HEADERS
+from stream.core.event import Channel, Record
+from stream.core.formats.quarantine import QUARANTINE_HEADERS
+from stream.core.result import StepResult
 from stream.core.task import Task
 from stream.ports import Reader
 from stream.runtime import published, recent
@@ -26,7 +27,7 @@ def first(task: Task, reader: Reader, *, stop: int) -> int | None:
     published = dict(_published(reader, task.partition, task.next_offset, stop))
     oldest = min(published, default=stop)
     for record in recent.records_in(reader, Channel.EVENTS, task.partition, task.next_offset, stop):
-        outcome = _told(task.step(record)[0])
+        outcome = _digest_of(task.step(record))
         if record.offset >= oldest and published.get(record.offset) != outcome:
             return record.offset
     return None
@@ -38,10 +39,16 @@ def _published(reader: Reader, partition: int, start: int, stop: int) -> Iterato
         for record in recent.records_in(reader, channel, partition, bounds.start, bounds.end):
             offset = published.event_offset(record)
             if offset is not None and start <= offset < stop:
-                yield offset, _told(record)
+                yield offset, _published_digest(record)
 
 
-def _told(outcome: Record | Output) -> int:
-    """A refusal's reason or a prediction's value, as a hash: memory holds many of these."""
-    reason = dict(outcome.headers).get(_REASON)
-    return _hash(outcome.value or b"" if reason is None else reason)
+def _digest_of(result: StepResult) -> int:
+    """A refusal's reason or a prediction, as a hash: memory holds many of these."""
+    refusal = result.refusal
+    return _hash(result.canonical if refusal is None else refusal.reason.value.encode())
+
+
+def _published_digest(record: Record) -> int:
+    """The same of a published record."""
+    reason = dict(record.headers).get(_REASON)
+    return _hash(record.value or b"" if reason is None else reason)

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stream.config.checks import nearest, show
-from stream.core.checks import is_positive
-from stream.core.codec import Codec
 from stream.core.event import Channel, Event, Kind, Reason, Record, Rejection
+from stream.core.formats.checks import is_positive
+from stream.core.formats.codec import Codec
 from stream.core.spec import EventShape, Limits
 from stream.ports import Reader, TopicInfo
 from stream.runtime import recent

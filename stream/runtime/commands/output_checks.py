@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-import msgspec
-
-from stream.core import quarantine
 from stream.core.event import Channel, Record
+from stream.core.formats import quarantine
+from stream.core.formats.records import alert_in, prediction_in
+from stream.core.result import PredictionValue
 from stream.ports import Committed, Reader, TopicInfo
 from stream.runtime import recent
 from stream.runtime.commands.findings import Findings
@@ -13,17 +13,6 @@ from stream.runtime.pipeline import Pipeline
 
 PARTITIONS_MAX = 16
 """How many of an output's partitions are looked at, each for its last record."""
-
-
-class _Place(msgspec.Struct):
-    """The part of a prediction or an alert that may tell whose it is."""
-
-    id: str = ""
-    partition: int = -1
-    offset: int = -1
-
-
-_decode_place = msgspec.json.Decoder(_Place, strict=False).decode
 
 
 def look(
@@ -53,16 +42,14 @@ def _whose(
     """Say what a record is if it is not this pipeline's; None: it is."""
     if channel is Channel.QUARANTINE:
         return _whose_refusal(pipeline, record)
-    try:
-        told = _decode_place(record.value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        told = _Place()
-    if told.offset < 0:
-        return f"a record that is none of our {channel}"
     if channel is Channel.ALERTS:
-        name = told.id.partition("/")[0]
-        return None if name == pipeline.settings.pipeline else f"alerts of pipeline {name}"
-    return _whose_prediction(pipeline, told, committed)
+        alert = alert_in(record)
+        if alert is not None:
+            name = alert.id.partition("/")[0]
+            return None if name == pipeline.settings.pipeline else f"alerts of pipeline {name}"
+    elif (prediction := prediction_in(record)) is not None:
+        return _whose_prediction(pipeline, prediction, committed)
+    return f"a record that is none of our {channel}"
 
 
 def _whose_refusal(pipeline: Pipeline, record: Record) -> str | None:
@@ -73,7 +60,9 @@ def _whose_refusal(pipeline: Pipeline, record: Record) -> str | None:
     return None if same else f"what pipeline {refused.pipeline} refused of {refused.topic}"
 
 
-def _whose_prediction(pipeline: Pipeline, told: _Place, committed: Committed | None) -> str | None:
+def _whose_prediction(
+    pipeline: Pipeline, told: PredictionValue, committed: Committed | None
+) -> str | None:
     """Whose prediction it is, if its id or its offset shows that it is not ours; None: ours."""
     settings = pipeline.settings
     place = f"-{told.partition}-{told.offset}"  # of an event that brought no id

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream.core.event import Channel, Record
-from stream.core.quarantine import REDRIVEN, Redriven, Refused, parse
+from stream.core.formats.quarantine import REDRIVEN, Redriven, Refused, parse
 from stream.errors import LogLost, Misconfigured
 from stream.ports import Bounds, Committed, Reader, TopicInfo
 from stream.runtime.commands import screen

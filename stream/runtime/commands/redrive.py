@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from stream.core.event import Output
-from stream.core.quarantine import Redriven, Refused
+from stream.core.formats.quarantine import Redriven, Refused
 from stream.errors import BadInput, CommitLost, Retryable
 from stream.ports import Committed, Log
 from stream.runtime.commands import screen

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from stream.core.classes import refusal, written_bytes
-from stream.core.codec import Codec
 from stream.core.event import Kind, Rejection
+from stream.core.formats.codec import Codec
 from stream.core.spec import EventShape, Limits
 from stream.errors import BadInput
 from stream.printable import escaped

@@ -8,7 +8,7 @@ import msgspec
 
 from stream.config import Settings
 from stream.core.event import Channel, Record, iso
-from stream.core.quarantine import OWN_TIMESTAMP, Refused, parse
+from stream.core.formats.quarantine import OWN_TIMESTAMP, Refused, parse
 from stream.runtime.commands import screen
 
 DETAIL_CHARS_MAX = 1_000

@@ -6,8 +6,11 @@ from functools import cache, partial
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from stream.core.event import Channel, Kind, Record
+from stream.core.formats.records import prediction_in
+from stream.core.result import PredictionValue
 from stream.core.scores import WINDOW_N, Score, score
 from stream.core.snapshot import parse_metadata
 from stream.errors import BadInput, Misconfigured, Retryable
@@ -51,25 +54,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     v: int = 1
     pipeline: str
     partitions: list[PartitionStatus]
-
-
-class _PredictionValue(msgspec.Struct):
-    offset: int
-    prediction: Any = None
-    probabilities: dict[str, float] | None = None
-    score: float | None = None
-    label: Any = None
-
-    @property
-    def kind(self) -> Kind | None:
-        """The kind of model that made it; None: numbers may be a regressor's, or classes."""
-        if self.score is not None:
-            return Kind.ANOMALY
-        is_class = self.probabilities is not None or isinstance(self.label, bool | str)
-        return Kind.MULTICLASS if is_class else None
-
-
-_prediction = msgspec.json.Decoder(_PredictionValue).decode
 
 
 def show(pipeline: Pipeline, *, as_json: bool, progress_within_s: float | None) -> None:
@@ -224,12 +208,9 @@ def _kind(pipeline: Pipeline) -> Kind | None:
         return None
 
 
-def _labelled(record: Record) -> _PredictionValue | None:
-    try:
-        value = _prediction(record.value or b"")
-    except msgspec.DecodeError:
-        return None  # another writer's
-    return None if value.label is None else value
+def _labelled(record: Record) -> PredictionValue | None:
+    value = prediction_in(record)
+    return None if value is None or value.label is UNSET else value
 
 
 def _last_alert(

@@ -35,7 +35,7 @@ class GoesOnAfterALostCommit(Worker):
     """Takes a commit whose fate is unknown for one that took effect."""
 
     def _doubt(self) -> None:
-        self._outputs.clear()
+        self._results.clear()
         self._dirty.clear()
 
 
@@ -43,9 +43,9 @@ class CommitsForRevoked(Worker):
     """Publishes the outputs of a partition that was revoked before they were committed."""
 
     def _release(self, revoked: Iterable[int]) -> None:
-        outputs = list(self._outputs)
+        results = list(self._results)
         super()._release(revoked)
-        self._outputs = outputs
+        self._results = results
 
 
 class KeepsWonBackWork(Worker):
@@ -95,9 +95,9 @@ class KeepsOutputs(Worker):
     """Sends what a lost commit held along with the next one."""
 
     def _doubt(self) -> None:
-        outputs = list(self._outputs)
+        results = list(self._results)
         super()._doubt()
-        self._outputs.extend(outputs)
+        self._results.extend(results)
 
 
 class IgnoresAFailedSeek(Worker):

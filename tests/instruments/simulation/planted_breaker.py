@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from stream.adapters.memory import MemoryLog
-from stream.core.event import Output
+from stream.core.event import Rejection
 from stream.core.snapshot import Metadata
 from stream.core.task import Task
 from stream.runtime import worker as worker_module
@@ -21,7 +21,7 @@ Plant = Callable[[pytest.MonkeyPatch], Parts]
 class NeverTrips(Breaker):
     """Counts, and lets everything pass."""
 
-    def trips(self, task: Task, refusal: Output) -> bool:
+    def trips(self, task: Task, refusal: Rejection) -> bool:
         """See `Breaker.trips`."""
         super().trips(task, refusal)
         task.is_paused = False
@@ -31,7 +31,7 @@ class NeverTrips(Breaker):
 class TripsEarly(Breaker):
     """Takes as many as are allowed for one too many."""
 
-    def trips(self, task: Task, refusal: Output) -> bool:
+    def trips(self, task: Task, refusal: Rejection) -> bool:
         """See `Breaker.trips`."""
         is_over = super().trips(task, refusal)
         n, limit = len(self._refused[task.partition]), self._limit

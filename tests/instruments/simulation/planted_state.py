@@ -11,9 +11,10 @@ import pytest
 from stream.core import failures as failures_module
 from stream.core import snapshot as snapshot_module
 from stream.core import task as task_module
-from stream.core.answers import NoAnswer, Prediction
-from stream.core.event import Channel, Output, Record
+from stream.core.answers import NoAnswer
+from stream.core.event import Channel, Record
 from stream.core.failures import Failures
+from stream.core.result import StepResult
 from stream.core.snapshot import Header, Metadata
 from stream.core.task import Task
 from stream.errors import LogLost, Retryable
@@ -35,15 +36,15 @@ Plant = Callable[[pytest.MonkeyPatch], Parts]
 class PublishesReplays(Restore):
     """Hands on what a replay gives, as if it were live."""
 
-    leaked: list[Output]
+    leaked: list[StepResult]
 
     def _slice(self, task: Task, target: int, deadline: float) -> bool:
         step = task.step
 
-        def loud(record: Record) -> list[Output]:
-            outputs = step(record)
-            self.leaked.extend(outputs)
-            return outputs
+        def loud(record: Record) -> StepResult:
+            result = step(record)
+            self.leaked.append(result)
+            return result
 
         task.step = loud  # type: ignore[method-assign]  # that is the mistake
         try:
@@ -144,11 +145,11 @@ class RemovesNothing(CachedSnapshots):
 
 
 def _replay_that_publishes(patch: pytest.MonkeyPatch) -> Parts:
-    leaked: list[Output] = []
+    leaked: list[StepResult] = []
 
     class Publishing(Worker):
         def _commit(self) -> None:
-            self._outputs.extend(o for o in leaked if o.partition in self._dirty)
+            self._results.extend(r for r in leaked if r.record.partition in self._dirty)
             leaked.clear()
             super()._commit()
 
@@ -176,10 +177,10 @@ def _gaps_refused(patch: pytest.MonkeyPatch) -> Parts:
 
 
 def _nan_refused(patch: pytest.MonkeyPatch) -> Parts:
-    def refuse(gap: NoAnswer) -> tuple[Prediction, str]:
-        raise gap
+    def refuse(gap: str) -> str:
+        raise NoAnswer(gap)
 
-    patch.setattr(Task, "_unknown", staticmethod(refuse))
+    patch.setattr(task_module, "one_line", refuse)
     return Parts()
 
 

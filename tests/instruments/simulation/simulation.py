@@ -180,7 +180,7 @@ class Simulation(Safety):
         """With nothing left to do a worker keeps its tasks, and no outputs or second states."""
         worker = process.worker
         kept = (
-            len(worker._outputs),
+            len(worker._results),
             len(worker._dirty),
             worker._live.keys() & worker._settling._held,
         )

@@ -11,7 +11,7 @@ from stream.adapters.memory import MemoryBroker, MemoryLog, MemoryReader, Memory
 from stream.adapters.memory.broker import no_faults
 from stream.config import Settings, from_mapping
 from stream.core.event import Channel, Reason, Record, Rejection
-from stream.core.outputs import quarantined
+from stream.core.formats.records import quarantined
 from stream.core.spec import Limits
 from stream.errors import Fenced, Retryable
 from stream.ports import Clock, Feed, SnapshotStore

@@ -369,7 +369,7 @@ def test_what_is_in_hand_is_bounded_however_late_a_commit_is(
     most = 0
     for _ in range(60):
         stage.turn(process)
-        most = max(most, len(process.worker._outputs))
+        most = max(most, len(process.worker._results))
     most_of_all = 50 + len(stage.published(Channel.ALERTS))
 
     assert most <= most_of_all

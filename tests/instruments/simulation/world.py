@@ -16,6 +16,8 @@ from stream.core.event import Channel
 from stream.core.recipe import Recipe
 from stream.core.snapshot import Keys
 from stream.core.spec import DetectorSpec, EventShape, ModelSpec
+from stream.runtime import assembly
+from stream.runtime.assembly import wired
 from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.commit_policy import CommitPolicy
 from stream.runtime.restore import OnChange, Sources
@@ -178,23 +180,14 @@ class World:
             telemetry=telemetry,
             may_repeat=options.may_repeat,
         )
-        snapshotter = parts.snapshotter(
-            store,
-            executor=jobs,
+        worker = wired(
+            sources,
+            log=log,
             policy=Policy(
                 replay_budget_s=options.replay_budget_s,
                 keep=options.keep,
                 retention_s=options.retention_s,
             ),
-            key=KEY,
-            topic_id=self.topic_id,
-            clock=self.clock,
-            telemetry=telemetry,
-        )
-        worker = parts.worker(
-            log,
-            sources=sources,
-            snapshotter=snapshotter,
             commit_policy=CommitPolicy(
                 commit_interval_s=options.commit_interval_s,
                 fold_s_max=options.fold_s_max,
@@ -202,10 +195,12 @@ class World:
                 min_gap_s=BREATH_S,
                 until_end=options.until_end,
             ),
+            executor=jobs,
             watchdog=deadlines,
             stopping=stopping,
             limit=options.limit,
             jitter=self._jitter,
+            parts=assembly.Parts(parts.worker, parts.snapshotter),
         )
         return Process(
             name=name, instance=instance, worker=worker, log=log, jobs=jobs,

@@ -1,7 +1,7 @@
 """The checks of an event one by one, on the standard library's parser: what is wrong, in one line.
 
-`stream.core.codec` has a faster way for plainly valid events; these checks decide the rest, and the
-two agree on every input.
+`stream.core.formats.codec` has a faster way for plainly valid events; these checks decide the rest,
+and the two agree on every input.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Bytes to an event or a rejection. Decoding *is* the validation.
 
 The fast way is one pass of msgspec over a type that states every limit. What it refuses goes to
-`stream.core.checks`, which finds the reason, or finds that nothing was wrong after all: of a
-duplicate key, for example, only the last counts.
+`stream.core.formats.checks`, which finds the reason, or finds that nothing was wrong after all: of
+a duplicate key, for example, only the last counts.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from stream.core.checks import ID_MAX, ID_MIN, Checks, is_deep
 from stream.core.event import Event, Kind, Rejection
+from stream.core.formats.checks import ID_MAX, ID_MIN, Checks, is_deep
 from stream.core.spec import EventShape, Limits
 
 _INT64_MAX = 2**63 - 1

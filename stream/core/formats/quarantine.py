@@ -7,7 +7,7 @@ from typing import Self
 import msgspec
 
 from stream.core.event import Headers, Output, Record
-from stream.core.sizes import cut, is_cut, key_and_headers_bytes
+from stream.core.formats.sizes import cut, is_cut, key_and_headers_bytes
 
 _PROGRESS = re.compile(r"v1((?:;[a-z0-9_]+=\d{1,18})*)", re.ASCII)
 

@@ -1,0 +1,1 @@
+"""The bytes that come in and go out: validation, predictions, alerts, quarantined records."""

@@ -1,0 +1,78 @@
+"""What one step gives, as values; `stream.core.formats` makes records of them."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from stream.core.event import Kind, Record, Rejection
+
+
+class PredictionValue(msgspec.Struct, gc=False):
+    """One prediction, with the fields of its record: docs/TOPICS.md tells what each means.
+
+    Attributes:
+        prediction: null where `fault` says why; absent from an anomaly detector's.
+        probabilities: class, as JSON names it -> probability.
+        learned: how many events the model had learned before.
+    """
+
+    v: int
+    id: str
+    partition: int
+    offset: int
+    prediction: Any = UNSET
+    probabilities: dict[Any, float] | UnsetType = UNSET
+    score: float | UnsetType | None = UNSET
+    label: Any = UNSET
+    learned: int = 0
+    fault: str | UnsetType = UNSET
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of model that made it; None: numbers may be a regressor's, or classes."""
+        if self.score is not UNSET:
+            return Kind.ANOMALY
+        is_class = self.probabilities is not UNSET or isinstance(self.label, bool | str)
+        return Kind.MULTICLASS if is_class else None
+
+
+class Evidence(msgspec.Struct, gc=False):
+    """The mean of a signal before and after a change, as a detector saw it; None: unknown."""
+
+    before: float | None
+    after: float | None
+
+
+class AlertValue(msgspec.Struct, gc=False, kw_only=True):
+    """One alert, with the fields of its record: docs/TOPICS.md tells what each means."""
+
+    v: int = 1
+    id: str
+    kind: str
+    detector: str
+    name: str
+    signal: str
+    partition: int
+    offset: int
+    event_time: str
+    learned: int
+    evidence: Evidence
+    message: str
+
+
+class StepResult(msgspec.Struct, gc=False):
+    """What folding one record gave: a prediction or a refusal, and alerts.
+
+    Attributes:
+        prediction: None if the record was refused.
+        canonical: the prediction's bytes in the form that the digest goes over; b"" for a refusal.
+        refusal: why the record was refused; None if it was not.
+        alerts: in the order in which they are published.
+    """
+
+    record: Record
+    prediction: PredictionValue | None = None
+    canonical: bytes = b""
+    refusal: Rejection | None = None
+    alerts: tuple[AlertValue, ...] = ()

@@ -1,0 +1,32 @@
+"""What a worker says of itself every so often: counts, and the scores of its partitions."""
+
+from collections.abc import Mapping
+
+from stream.core.task import Task
+from stream.ports import Clock
+from stream.telemetry import LogEvent, Telemetry
+
+PROGRESS_EVERY_S = 10.0
+
+
+class Progress:
+    """Reports progress, at most once in `PROGRESS_EVERY_S`."""
+
+    def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
+        self._clock = clock
+        self._telemetry = telemetry
+        self._said_at = clock.monotonic()
+
+    def say_if_due(self, live: Mapping[int, Task]) -> None:
+        """Report counts and scores of the live partitions, if the last report is old enough."""
+        now = self._clock.monotonic()
+        if now - self._said_at < PROGRESS_EVERY_S:
+            return
+        self._said_at = now
+        scores = [(p, s) for p, t in sorted(live.items()) if (s := t.score()) is not None]
+        self._telemetry.say(
+            LogEvent.PROGRESS,
+            **self._telemetry.counted(),
+            paused=[p for p, task in live.items() if task.is_paused],
+            scores=[f"{p}:{s.metric}={s.value:.4f}/{s.baseline:.4f}" for p, s in scores],
+        )
