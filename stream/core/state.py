@@ -7,9 +7,10 @@ from stream.core import pickling, unpickling
 from stream.core.detectors import Detectors
 from stream.core.failures import Failures
 from stream.core.learner import build
+from stream.core.metadata import Metadata
 from stream.core.recipe import Recipe
 from stream.core.scores import Window
-from stream.core.snapshot import Header, Metadata
+from stream.core.snapshot import Header
 from stream.errors import Misconfigured
 
 _begun: dict[str, "Beginning"] = {}

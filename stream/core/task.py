@@ -20,10 +20,11 @@ from stream.core.formats.checks import one_line
 from stream.core.formats.codec import Codec
 from stream.core.formats.sizes import oversize
 from stream.core.learner import kind_of, methods_of
+from stream.core.metadata import Metadata
 from stream.core.recipe import Recipe
 from stream.core.result import StepResult
 from stream.core.scores import Score
-from stream.core.snapshot import Header, Metadata
+from stream.core.snapshot import Header
 from stream.core.state import State, beginning, dumps
 from stream.core.undo import CopyPoint, Counts, Undo
 from stream.core.untouched import WATCHED_N, Watch

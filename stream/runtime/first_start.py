@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from stream.core.event import Channel, Kind, Record
+from stream.core.metadata import parse_metadata
 from stream.core.recipe import Recipe
-from stream.core.snapshot import parse_metadata
 from stream.core.spec import EventShape
 from stream.errors import Misconfigured
 from stream.ports import Committed, Reader, TopicInfo

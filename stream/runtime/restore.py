@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from stream.core.event import Channel, Record
+from stream.core.metadata import Metadata, parse_metadata
 from stream.core.recipe import Recipe, changes
-from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
+from stream.core.snapshot import Header, Keys
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Clock, Committed, Reader, SnapshotStore

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from stream.core.event import Channel, Record
-from stream.core.snapshot import Metadata, parse_metadata
+from stream.core.metadata import Metadata, parse_metadata
 from stream.core.spec import Limits
 from stream.core.task import Task
 from tests.folds import PARTITION, document_of, event, fold, outputs_of, prediction_of, recipe

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from river.__version__ import __version__ as river_version
 
+from stream.core.metadata import parse_metadata
 from stream.core.probe import math_digest
-from stream.core.snapshot import parse_metadata, unseal
+from stream.core.snapshot import unseal
 from stream.core.task import Task
 from tests.golden.recordings import (
     FOLDER,

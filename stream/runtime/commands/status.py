@@ -10,9 +10,9 @@ from msgspec import UNSET
 
 from stream.core.event import Channel, Kind, Record
 from stream.core.formats.records import prediction_in
+from stream.core.metadata import parse_metadata
 from stream.core.result import PredictionValue
 from stream.core.scores import WINDOW_N, Score, score
-from stream.core.snapshot import parse_metadata
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Reader, SnapshotStore, StoredSnapshot, TopicInfo, Topics
 from stream.runtime import recent

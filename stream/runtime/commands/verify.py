@@ -9,8 +9,9 @@ from functools import cache, partial
 from msgspec.structs import replace
 
 from stream.core.event import Channel
+from stream.core.metadata import Metadata, parse_metadata
 from stream.core.recipe import Recipe, changes
-from stream.core.snapshot import Header, Keys, Metadata, parse_metadata
+from stream.core.snapshot import Header, Keys
 from stream.core.task import Task
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo

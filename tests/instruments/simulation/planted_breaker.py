@@ -7,7 +7,7 @@ import pytest
 
 from stream.adapters.memory import MemoryLog
 from stream.core.event import Rejection
-from stream.core.snapshot import Metadata
+from stream.core.metadata import Metadata
 from stream.core.task import Task
 from stream.runtime import worker as worker_module
 from stream.runtime.breaker import Breaker, Verdict

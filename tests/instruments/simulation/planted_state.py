@@ -14,8 +14,9 @@ from stream.core import task as task_module
 from stream.core.answers import NoAnswer
 from stream.core.event import Channel, Record
 from stream.core.failures import Failures
+from stream.core.metadata import Metadata, parse_metadata
 from stream.core.result import StepResult
-from stream.core.snapshot import Header, Metadata
+from stream.core.snapshot import Header
 from stream.core.task import Task
 from stream.errors import LogLost, Retryable
 from stream.ports import Bounds, Committed, StoredSnapshot
@@ -271,10 +272,8 @@ def _writes_mixed(patch: pytest.MonkeyPatch) -> Parts:
 
 
 def _ceiling_forgotten(patch: pytest.MonkeyPatch) -> Parts:
-    parse = snapshot_module.parse_metadata
-
     def parsed(text: str) -> Metadata | None:
-        known = parse(text)
+        known = parse_metadata(text)
         return known and msgspec.structs.replace(known, closed_n=None)
 
     patch.setattr(restore_module, "parse_metadata", parsed)
