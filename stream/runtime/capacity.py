@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from stream.config import Settings
 from stream.core.event import Channel, Kind
 from stream.core.formats.quarantine import OWN_TIMESTAMP
-from stream.ports import KAFKAS_ACCEPTS, NO_LIMIT, TopicInfo
+from stream.ports import TopicInfo
+from stream.topic_settings import KAFKAS_ACCEPTS, NO_LIMIT
 
 ESCAPED_BYTES = 6
 """One character as JSON writes it at most."""

@@ -14,7 +14,8 @@ import msgspec
 
 from stream.core.event import Channel, Output
 from stream.core.formats.quarantine import OWN_TIMESTAMP, shortened
-from stream.ports import KAFKAS_ACCEPTS, NO_LIMIT, Accepts, Clock, Committed, Log, Polled, TopicInfo
+from stream.ports import Clock, Committed, Log, Polled, TopicInfo
+from stream.topic_settings import KAFKAS_ACCEPTS, NO_LIMIT, Accepts
 
 SKEW_MS = 60_000
 """So far a broker's clock may differ from ours."""

@@ -8,10 +8,11 @@ from stream.config import load
 from stream.core.event import Channel, Kind
 from stream.core.spec import Limits
 from stream.core.task import Task
-from stream.ports import Accepts, TopicInfo
+from stream.ports import TopicInfo
 from stream.runtime.capacity import largest_bytes, size_problems
 from stream.runtime.ceiling import NAMES_CLOSED, STILL_GROWS, Ceiling
 from stream.telemetry import LogEvent
+from stream.topic_settings import Accepts
 from tests.folds import PARTITION, event, recipe
 from tests.instruments.simulation.doubles import Diary
 

@@ -15,7 +15,8 @@ from confluent_kafka.admin import (
 from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable
-from stream.ports import ANY_TIMESTAMP, Accepts, TopicInfo
+from stream.ports import TopicInfo
+from stream.topic_settings import ANY_TIMESTAMP, Accepts
 
 CREATE_S = 15.0
 """How long a new topic may take until every broker knows it."""

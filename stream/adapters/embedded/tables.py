@@ -8,7 +8,8 @@ import msgspec
 
 from stream.core.event import Channel, Headers, Output, Record
 from stream.errors import LogLost, Misconfigured
-from stream.ports import Accepts, Committed, TopicInfo
+from stream.ports import Committed, TopicInfo
+from stream.topic_settings import Accepts
 
 OFFSET_BITS: Final = 40  # 10^12 records a partition, 2^22 partitions a file
 

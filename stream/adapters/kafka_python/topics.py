@@ -11,7 +11,8 @@ from stream.adapters.kafka_python import codecs
 from stream.adapters.kafka_python.connection import Connection, topic_is_there
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable
-from stream.ports import ACCEPTS_SETTINGS, ANY_TIMESTAMP, Accepts, TopicInfo
+from stream.ports import TopicInfo
+from stream.topic_settings import ACCEPTS_SETTINGS, ANY_TIMESTAMP, Accepts
 
 CREATE_S = 15.0
 """How long a new topic may take until every broker knows it."""

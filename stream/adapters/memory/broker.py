@@ -8,7 +8,8 @@ from stream.adapters.memory.group import Group, Member
 from stream.adapters.memory.topic import ANYTHING, Fate, Partition, Topic, Transaction
 from stream.core.event import Headers
 from stream.errors import CommitLost, Fenced, Misconfigured
-from stream.ports import Accepts, Clock, Committed, StoredSnapshot
+from stream.ports import Clock, Committed, StoredSnapshot
+from stream.topic_settings import Accepts
 
 Faults = Callable[[str], None]
 

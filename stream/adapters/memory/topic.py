@@ -6,7 +6,8 @@ from enum import Enum
 from stream.adapters.memory.group import Group
 from stream.core.event import Headers, Record
 from stream.errors import Internal
-from stream.ports import Accepts, Committed
+from stream.ports import Committed
+from stream.topic_settings import Accepts
 
 ANYTHING = Accepts()
 
