@@ -36,8 +36,6 @@ from stream.core.event import Feature
 from stream.core.spec import DetectorSpec
 from stream.errors import Misconfigured
 
-Kind = Literal["classifier", "regressor", "anomaly"]
-
 MAGNITUDE_MAX: Final = 1e100  # sums of squares stay finite; a single 1e300 would blind ADWIN
 MAGNITUDE_MIN: Final = -MAGNITUDE_MAX
 RECENT_N: Final = 100  # events in `after` where a detector does not tell when the change was
@@ -48,7 +46,7 @@ _CLASSES: Final[dict[str, Callable[..., Any]]] = {
     "DDM": binary.DDM, "EDDM": binary.EDDM, "FHDDM": binary.FHDDM,
     "HDDMA": binary.HDDMA, "HDDMW": binary.HDDMW,
 }  # fmt: skip
-_BINARY: Final = frozenset({"DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW"})
+BINARY: Final = frozenset({"DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW"})  # they read errors, 0 or 1
 _SIGNALS: Final = ("error", "prediction", "label")
 _FEATURE: Final = "feature:"
 _PLAIN_MAX: Final = 1e15  # beyond it, or its inverse, people read an exponent more easily
@@ -203,7 +201,7 @@ def build(spec: DetectorSpec) -> Detector:
     part, least, times, whole, most = _FITS.get(spec.type, ("", 0, 0, "", 0))
     try:
         fits = times * params.get(part, least) <= params.get(whole, most)
-        detector = _Binary(spec) if spec.type in _BINARY else Detector(spec)
+        detector = _Binary(spec) if spec.type in BINARY else Detector(spec)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise Misconfigured(f"{at}: params: {spec.type} refuses them: {error}") from error
     if not fits:
@@ -278,33 +276,10 @@ def _as_float(value: float) -> float:
     return float(value) if MAGNITUDE_MIN <= value <= MAGNITUDE_MAX else inf
 
 
-def default_specs(kind: Kind) -> tuple[DetectorSpec, ...]:
-    """The detectors of a configuration that names none.
-
-    ADWIN and DDM on "error". A regressor's error is no 0 or 1, so DDM cannot read it. An anomaly
-    detector has no label to be wrong about: ADWIN watches its score instead.
-    """
-    signal = "prediction" if kind == "anomaly" else "error"
-    adwin = DetectorSpec(name="adwin", type="ADWIN", signal=signal)
-    ddm = DetectorSpec(name="ddm", type="DDM", signal=signal)
-    return (adwin, ddm) if kind == "classifier" else (adwin,)
-
-
-def problems(specs: Sequence[DetectorSpec], kind: Kind) -> list[str]:
-    """Which of `specs` could never work on such a model, one line each."""
-    found = []
-    for index, spec in enumerate(specs):
-        if spec.signal == "error" and kind == "anomaly":
-            found.append(f'detectors[{index}].signal: scores have no error; write "prediction"')
-        elif spec.signal == "error" and kind == "regressor" and spec.type in _BINARY:
-            found.append(f"detectors[{index}].type: {spec.type} reads only 0 and 1; write ADWIN")
-    return found
-
-
 def describe(alarm: Alert, partition: int, offset: int) -> str:
     """One line for people.
 
-    >>> alarm = Alert("drift", default_specs("regressor")[0], 0.1128, 0.3401)
+    >>> alarm = Alert("drift", DetectorSpec(name="adwin", type="ADWIN"), 0.1128, 0.3401)
     >>> describe(alarm, 0, 1337)
     'error rose from 0.11 to 0.34 (ADWIN "adwin", partition 0, offset 1337)'
     """

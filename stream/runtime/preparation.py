@@ -2,29 +2,19 @@
 
 import pickle
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from river import base
 
 from stream.config import Settings
-from stream.core import detectors, learner, pickling, seeds, unpickling
+from stream.core import detector_choice, learner, pickling, seeds, unpickling
 from stream.core.event import Kind
 from stream.core.recipe import Recipe, source_digest, versions
 from stream.core.spec import ModelSpec
 from stream.core.state import beginning
 from stream.core.unrolled import path
 from stream.errors import Misconfigured
-
-DetectorKind = Literal["classifier", "regressor", "anomaly"]
-_DETECTOR_KINDS: Mapping[Kind, DetectorKind] = {
-    Kind.BINARY: "classifier",
-    Kind.MULTICLASS: "classifier",
-    Kind.REGRESSION: "regressor",
-    Kind.ANOMALY: "anomaly",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +49,9 @@ def prepare(settings: Settings) -> Prepared:
     model, kind, problems = _built(spec, settings.folder)
     specs = settings.detectors
     if specs is None:
-        specs = detectors.default_specs(_DETECTOR_KINDS[kind])
+        specs = detector_choice.default_specs(kind)
     else:
-        problems += detectors.problems(specs, _DETECTOR_KINDS[kind])
+        problems += detector_choice.problems(specs, kind)
     if problems:
         raise Misconfigured(*problems)
     recipe = Recipe(

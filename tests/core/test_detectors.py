@@ -10,15 +10,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from river import naive_bayes
 
+from stream.core.detector_choice import default_specs, problems
 from stream.core.detectors import (
     MAGNITUDE_MAX,
     Alert,
     Detectors,
     build,
-    default_specs,
     describe,
-    problems,
 )  # fmt: skip
+from stream.core.event import Kind
 from stream.core.spec import DetectorSpec
 from stream.errors import Misconfigured
 from tests.core.detector_reference import (
@@ -331,13 +331,14 @@ def test_what_river_could_not_run_is_refused_by_key(wrong: DetectorSpec, key: st
 
 def test_defaults_fit_their_kind_of_model() -> None:
     """The built-in detectors are never a problem, and at least one watches each kind."""
-    assert [(s.name, s.type, s.signal) for s in default_specs("classifier")] == [
-        ("adwin", "ADWIN", "error"),
-        ("ddm", "DDM", "error"),
-    ]
-    assert [(s.type, s.signal) for s in default_specs("regressor")] == [("ADWIN", "error")]
-    assert [(s.type, s.signal) for s in default_specs("anomaly")] == [("ADWIN", "prediction")]
-    for kind in ("classifier", "regressor", "anomaly"):
+    for kind in (Kind.BINARY, Kind.MULTICLASS):
+        assert [(s.name, s.type, s.signal) for s in default_specs(kind)] == [
+            ("adwin", "ADWIN", "error"),
+            ("ddm", "DDM", "error"),
+        ]
+    assert [(s.type, s.signal) for s in default_specs(Kind.REGRESSION)] == [("ADWIN", "error")]
+    assert [(s.type, s.signal) for s in default_specs(Kind.ANOMALY)] == [("ADWIN", "prediction")]
+    for kind in Kind:
         assert problems(default_specs(kind), kind) == []
 
 
@@ -345,12 +346,12 @@ def test_detectors_that_could_never_alarm_are_problems() -> None:
     """No error without a label; no 0 or 1 in a regressor's error."""
     specs = [spec("ADWIN"), spec("DDM"), spec("DDM", "prediction")]
 
-    assert problems(specs, "classifier") == []
-    assert [line.partition(":")[0] for line in problems(specs, "anomaly")] == [
+    assert problems(specs, Kind.BINARY) == problems(specs, Kind.MULTICLASS) == []
+    assert [line.partition(":")[0] for line in problems(specs, Kind.ANOMALY)] == [
         "detectors[0].signal",
         "detectors[1].signal",
     ]
-    assert [line.partition(":")[0] for line in problems(specs, "regressor")] == [
+    assert [line.partition(":")[0] for line in problems(specs, Kind.REGRESSION)] == [
         "detectors[1].type"
     ]
 
