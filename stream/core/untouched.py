@@ -2,38 +2,23 @@
 
 To go back to a copy takes half a second for a forest; user code that raises on one event in twenty
 would leave a tenth of the speed. Most often little has changed: river's larger models do not change
-when they are asked, which tests/core/test_untouched.py tries, and what raises when it is taught is
+when they are asked (see `asking`), and what raises when it is taught is
 mostly somebody's own class in front of one or around it. What is not such a large part is mostly
 small. So while events fail the small parts are pickled before each event, and put back when it
 fails, around the large ones as they are.
 """
 
 import gc
-import inspect
 import io
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
 from itertools import chain
-from types import BuiltinFunctionType, FunctionType
 from typing import Any, NoReturn
 
-from river import (
-    anomaly,
-    base,
-    compose,
-    dummy,
-    ensemble,
-    forest,
-    linear_model,
-    multiclass,
-    naive_bayes,
-    neighbors,
-    preprocessing,
-    tree,
-)
+from river import base, compose
 
-from stream.core import fused, pickling
+from stream.core import pickling
+from stream.core.asking import ATOMS, UNCHANGED, in_doubt, is_sure
 from stream.core.failures import CRASHES
 
 BYTES_MAX = 32 << 10
@@ -44,33 +29,6 @@ SMALL_BYTES = 64 << 10
 
 WATCHED_N = 1000
 """Events for which the small parts are kept, after one has failed."""
-
-UNCHANGED = frozenset({
-    anomaly.HalfSpaceTrees, compose.Discard, compose.Select, compose.SelectType,
-    dummy.NoChangeClassifier, dummy.PriorClassifier, dummy.StatisticRegressor,
-    ensemble.ADWINBaggingClassifier, ensemble.ADWINBoostingClassifier,
-    ensemble.AdaBoostClassifier, ensemble.BaggingClassifier, ensemble.BaggingRegressor,
-    ensemble.BOLEClassifier, ensemble.LeveragingBaggingClassifier, ensemble.SRPClassifier,
-    ensemble.SRPRegressor, ensemble.VotingClassifier, forest.AMFClassifier, forest.AMFRegressor,
-    forest.ARFClassifier, forest.ARFRegressor, forest.OXTRegressor,
-    linear_model.LinearRegression, linear_model.LogisticRegression, linear_model.PAClassifier,
-    linear_model.PARegressor, linear_model.Perceptron, linear_model.SoftmaxRegression,
-    multiclass.OneVsOneClassifier, multiclass.OneVsRestClassifier, naive_bayes.BernoulliNB,
-    naive_bayes.ComplementNB, naive_bayes.GaussianNB, naive_bayes.MultinomialNB,
-    neighbors.KNNClassifier, neighbors.KNNRegressor, preprocessing.Normalizer,
-    preprocessing.TargetStandardScaler,
-    tree.ExtremelyFastDecisionTreeClassifier,
-    tree.HoeffdingAdaptiveTreeClassifier, tree.HoeffdingAdaptiveTreeRegressor,
-    tree.HoeffdingTreeClassifier, tree.HoeffdingTreeRegressor, tree.SGTClassifier,
-    tree.SGTRegressor,
-})  # fmt: skip
-"""River's estimators that asking changes in nothing, whatever they are asked."""
-
-_ATOMS = (bool, int, float, str, bytes, type(None), FunctionType, BuiltinFunctionType, type)
-_MODELS = (base.Classifier, base.Regressor, base.Transformer, base.AnomalyDetector, base.Clusterer)
-"""What can be asked; a splitter, a metric or a detector is a part of what is."""
-
-_LIBRARIES = ("river.", "stream.")
 
 _INSIDES = ("river.anomaly", "river.ensemble", "river.forest", "river.neighbors", "river.tree")
 """Packages whose objects are large parts, or inside of one: what else refers to such an object must
@@ -199,7 +157,7 @@ class Apart:
     def _place(self, value: Any) -> int | None:
         """The number of a large part; None: it is not a large part."""
         place = self._places.get(id(value))
-        if place is None and type(value) in UNCHANGED and _is_sure(value):
+        if place is None and type(value) in UNCHANGED and is_sure(value):
             place = self._places[id(value)] = len(self._large)
             self._large.append(value)  # so it lives, and its id is nobody else's
         elif place is None and (
@@ -238,7 +196,7 @@ def _held(part: Any) -> Iterator[Any]:
     """What a large part holds that may change."""
     held = gc.get_referents(part)  # not `vars`: whoever asks for it makes an object slow
     values = chain.from_iterable(each.values() for each in held if type(each) is dict)
-    return (each for each in chain(held, values) if not isinstance(each, _ATOMS))
+    return (each for each in chain(held, values) if not isinstance(each, ATOMS))
 
 
 def _raises_early(pipeline: compose.Pipeline, features: Mapping[Any, Any]) -> bool:
@@ -273,48 +231,3 @@ def _stand_in(cls: type, touched: list[str]) -> Any:
 
     kind = type(cls.__name__, (cls,), {"__getattr__": touch, "__setattr__": touch})
     return object.__new__(kind)
-
-
-def in_doubt(model: Any) -> list[Any]:
-    """The parts of a model that asking it may change; of a pipeline each step by itself."""
-    if type(model) is compose.Pipeline:
-        return list(chain.from_iterable(map(in_doubt, model.steps.values())))
-    if type(model) is compose.TransformerUnion:
-        return list(chain.from_iterable(map(in_doubt, model.transformers.values())))
-    return [] if _is_sure(model) else [model]
-
-
-def _is_sure(value: Any) -> bool:
-    """Whether asking changes nothing of it, or of what it was made of: its parameters."""
-    if isinstance(value, _ATOMS):
-        return True
-    if isinstance(value, list | tuple | set | frozenset):
-        return all(map(_is_sure, value))
-    if isinstance(value, Mapping):
-        return all(map(_is_sure, value.values()))
-    if isinstance(value, partial):
-        return _is_sure([value.func, value.args, value.keywords])
-    if type(value) is compose.Pipeline:
-        return not in_doubt(value)
-    return _is_known(value) and all(map(_is_sure, _parameters(value)))
-
-
-def _is_known(value: Any) -> bool:
-    cls = type(value)
-    if not isinstance(value, _MODELS):
-        return cls.__module__.startswith(_LIBRARIES)
-    is_rivers = cls in UNCHANGED or cls is compose.FuncTransformer
-    return (is_rivers and fused.is_compared()) or fused.brings(value, "is_kept_by_asking")
-
-
-def _parameters(value: Any) -> list[Any]:
-    names = _names(type(value))  # type: ignore[arg-type]  # a class is hashable
-    return [getattr(value, name, None) for name in names]
-
-
-@cache
-def _names(cls: type) -> tuple[str, ...]:
-    try:
-        return tuple(inspect.signature(cls).parameters)
-    except ValueError:  # written in another language
-        return ()

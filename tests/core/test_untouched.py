@@ -19,9 +19,10 @@ from river import (
 )
 
 from stream.core import pickling
+from stream.core.asking import UNCHANGED, in_doubt
 from stream.core.event import Record
 from stream.core.task import Task
-from stream.core.untouched import UNCHANGED, Watch, in_doubt
+from stream.core.untouched import Watch
 from stream.models import encoders, labels
 from tests.core import raising
 from tests.core.raising import (
@@ -238,5 +239,5 @@ def test_a_part_is_in_doubt_unless_it_is_known(model: Any, in_doubt_n: int) -> N
 
 def test_another_river_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was tried holds for the river that it was tried with."""
-    monkeypatch.setattr("stream.core.untouched.fused.is_compared", lambda: False)
+    monkeypatch.setattr("stream.core.asking.fused.is_compared", lambda: False)
     assert len(in_doubt(trees())) == 1
