@@ -2,11 +2,11 @@
 
 To unpickle is to import and to call whatever the bytes name. Here they may name, exactly:
 
-- the plain types below, and the functions of `rebuilding`;
+- the plain types of `allowed_names`, and the functions of `rebuilding`;
 - what the pickle of the configured model itself names, while it is untrained; of the standard
-  library only what is listed here, and of numpy nothing;
+  library only what is listed there, and of numpy nothing;
 - classes that models come to hold while they learn: river's, of the packages that the untrained
-  model's are of (`_GROWN`); scikit-learn's, of a few modules (`_GROWN_OF_SKLEARN`); the user's, of
+  model's are of (`GROWN`); scikit-learn's, of a few modules (`GROWN_OF_SKLEARN`); the user's, of
   the modules and packages that the untrained model's classes and its factory are in.
 
 A class counts only under its own name in its own module, so nothing that a module merely imported
@@ -29,96 +29,18 @@ from types import (
 from typing import Any
 
 from stream.core import rebuilding
-
-Name = tuple[str, str]
-"""A module and a qualified name in it."""
-
-
-def _named(modules: dict[str, str]) -> frozenset[Name]:
-    return frozenset((module, name) for module, names in modules.items() for name in names.split())
-
-
-_PLAIN = _named(
-    {
-        "array": "array _array_reconstructor",
-        "builtins": "Ellipsis NotImplemented bool bytearray bytes complex dict float frozenset int "
-        "iter list object range set slice str tuple",
-        "collections": "ChainMap Counter OrderedDict UserDict UserList UserString defaultdict "
-        "deque",
-        "datetime": "date datetime time timedelta timezone",
-        "decimal": "Decimal",
-        "fractions": "Fraction",
-        "ipaddress": "IPv4Address IPv4Interface IPv4Network IPv6Address IPv6Interface IPv6Network",
-        "pathlib": "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
-        "pathlib._local": "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
-        "random": "Random",
-        "re": "_compile RegexFlag",
-        "statistics": "NormalDist",
-        "stream.core.rebuilding": "_stand_in array array_of_objects bit_generator dtype filled "
-        "generator member method numbers ones random_state scalar seed_sequence zone",
-        "types": "SimpleNamespace",
-        "uuid": "SafeUUID UUID",
-        # Functions that river's estimators come to hold only while they learn.
-        "river.naive_bayes.gaussian": "GaussianNB._make_gaussian",
-        "river.tree.splitter.ebst_splitter": "EBSTNode._update_estimator_univariate",
-        "river.tree.splitter.nominal_splitter_reg": "NominalSplitterReg._update_estimator_univariate",  # noqa: E501
-        "river.utils.math": "minkowski_distance",
-    }
+from stream.core.allowed_names import (
+    GROWN,
+    GROWN_METHODS,
+    GROWN_OF_SKLEARN,
+    IF_HELD,
+    LIBRARIES,
+    NOT_GROWN,
+    PLAIN,
+    Name,
 )
-"""To make them does nothing but make them."""
-
-_IF_HELD = {
-    "builtins": "abs all any divmod enumerate filter hash len map max min pow reversed round "
-    "sorted sum zip",
-    "copy": "copy deepcopy",
-    "cmath": "",
-    "itertools": "",
-    "math": "",
-    "operator": "abs add and_ contains eq floordiv ge gt itemgetter le lt mod mul ne neg not_ or_ "
-    "pos sub truediv",
-    "statistics": "",
-    "string": "",
-}
-"""Of the standard library, what an untrained model may hold; "": all of a module."""
-
-_GROWN = {
-    "": "stats proba sketch _river_rust",
-    "active": "tree",
-    "anomaly": "tree",
-    "bandit": "",
-    "compose": "",
-    "ensemble": "tree",
-    "feature_extraction": "tree",
-    "forest": "linear_model optim tree",
-    "rules": "tree",
-    "tree": "drift linear_model optim",
-}
-"""River's package -> of which others its models come to hold classes while they learn."""
-
-_NOT_GROWN = frozenset(
-    ("api", "bandit", "base", "checks", "compat", "compose", "datasets", "evaluate", "stream")
-)
-"""Of these only what the untrained model names: a bandit's models are given, `FuncTransformer`
-calls what it is given, others read and write files or run whole experiments."""
-
-_GROWN_OF_SKLEARN = {
-    "cluster": "cluster._birch",
-    "linear_model": "linear_model._sgd_fast _loss._loss",
-    "multiclass": "multiclass preprocessing._label",
-    "neural_network": "neural_network._stochastic_optimizers preprocessing._label",
-}
-"""Scikit-learn's package -> the modules whose classes its models come to hold while they learn:
-loss functions, which have a number or nothing, optimizers, coders of labels. Of others none."""
-
-_LIBRARIES = frozenset(("numpy", "river", "sklearn"))
 
 _REBUILDING, _METHOD = "stream.core.rebuilding", ("stream.core.rebuilding", "method")
-
-
-_GROWN_METHODS: frozenset[tuple[Name, str]] = frozenset(
-    {(("river.tree.splitter.qo_splitter", "Slot"), "_update_estimator_univariate")}
-)
-"""Bound methods that river's estimators come to hold only while they learn: regression trees'."""
 
 _METHODS = (
     FunctionType, classmethod, staticmethod, MethodDescriptorType, ClassMethodDescriptorType,
@@ -139,10 +61,10 @@ class Allowed:
     def __init__(self, untrained: bytes, *, factory: str) -> None:
         seen = _Recorder(untrained)
         seen.load()
-        held = seen.names - _PLAIN
+        held = seen.names - PLAIN
         self.refused = sorted(f"{m}.{n}" for m, n in held if not _may_be_held(m, n))
-        self._names = _PLAIN | {name for name in held if _may_be_held(*name)}
-        self._methods = _GROWN_METHODS | seen.methods
+        self._names = PLAIN | {name for name in held if _may_be_held(*name)}
+        self._methods = GROWN_METHODS | seen.methods
         modules = {factory, *(module for module, _ in held)}
         self._modules = frozenset(module for module in modules if not _is_library(module))
         # A sibling may have what a model makes only while it learns. Not of ours: of what this
@@ -151,8 +73,8 @@ class Allowed:
                     for module in self._modules if _root(module) != "stream")  # fmt: skip
         self._packages = tuple(f"{package}." for package in packages if package)
         own = {module.split(".")[1] for module, _ in held if module.startswith("river.")}
-        more = {each for package in ("", *own) for each in _GROWN.get(package, "").split()}
-        self._rivers = (own | more) - _NOT_GROWN
+        more = {each for package in ("", *own) for each in GROWN.get(package, "").split()}
+        self._rivers = (own | more) - NOT_GROWN
         self._modules |= _grown_of_sklearn(held)
 
     def find(self, module: str, name: str) -> Any:
@@ -281,8 +203,8 @@ class _Recorder(pickle.Unpickler):
 def _grown_of_sklearn(held: set[Name]) -> frozenset[str]:
     packages = {module.split(".")[1] for module, _ in held if module.startswith("sklearn.")}
     return frozenset(
-        f"sklearn.{module}" for package in packages & _GROWN_OF_SKLEARN.keys()
-        for module in _GROWN_OF_SKLEARN[package].split()
+        f"sklearn.{module}" for package in packages & GROWN_OF_SKLEARN.keys()
+        for module in GROWN_OF_SKLEARN[package].split()
     )  # fmt: skip
 
 
@@ -291,7 +213,7 @@ def _may_be_held(module: str, name: str) -> bool:
     root = _root(module)
     if root in {"stream", "river", "sklearn"} or not _is_library(module):
         return module != _REBUILDING
-    names = _IF_HELD.get(module)
+    names = IF_HELD.get(module)
     if names is not None:
         return not names or name in names.split()
     return False
@@ -335,7 +257,7 @@ def _is_package(module: str) -> bool:
 
 def _is_library(module: str) -> bool:
     """Whether what is in this module is allowed one by one only, or by a rule of its own."""
-    return _root(module) in sys.stdlib_module_names or _root(module) in _LIBRARIES
+    return _root(module) in sys.stdlib_module_names or _root(module) in LIBRARIES
 
 
-assert all(hasattr(rebuilding, n) for m, n in _PLAIN if m == _REBUILDING)  # noqa: S101  # one list
+assert all(hasattr(rebuilding, n) for m, n in PLAIN if m == _REBUILDING)  # noqa: S101  # one list

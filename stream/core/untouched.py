@@ -2,10 +2,10 @@
 
 To go back to a copy takes half a second for a forest; user code that raises on one event in twenty
 would leave a tenth of the speed. Most often little has changed: river's larger models do not change
-when they are asked (see `asking`), and what raises when it is taught is
-mostly somebody's own class in front of one or around it. What is not such a large part is mostly
-small. So while events fail the small parts are pickled before each event, and put back when it
-fails, around the large ones as they are.
+when they are asked (see `asking`), and what raises when it is taught is mostly somebody's own class
+in front of one or around it. What is not such a large part is mostly small. So while events fail
+the small parts are pickled before each event, and put back when it fails, around the large ones as
+they are.
 """
 
 import gc
