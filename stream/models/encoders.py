@@ -1,86 +1,25 @@
 """From numbers, strings and bools to what a river model can learn from.
 
-One transformer for each family of models. They share five rules. A bool is the number 0 or 1.
-A string becomes features of another name, so that a feature may be a number in one event and a
-string in the next. Only the first `categories_max` values of a feature are told apart, in the
-order they were learned; all others count as one, and so does a value met for the first time in a
-prediction. Where a model keeps statistics of every feature in many places, as trees do, only the
-first `names_max` names reach it, in the order they were learned; others are left out. And
-predicting changes nothing (`is_kept_by_asking`, see `stream.core.asking`).
+One transformer for each family of models; that of the trees is in `nominal`. They share five rules.
+A bool is the number 0 or 1. A string becomes features of another name, so that a feature may be a
+number in one event and a string in the next. Only the first `categories_max` values of a feature
+are told apart, in the order they were learned; all others count as one, and so does a value met for
+the first time in a prediction. Where a model keeps statistics of every feature in many places, as
+trees do, only the first `names_max` names reach it, in the order they were learned; others are left
+out. And predicting changes nothing (`is_kept_by_asking`, see `stream.core.asking`).
 
 Nothing here iterates over a set: its order differs between hash seeds, and may differ after a
 round trip through pickle too, which would make a restored model another one than the live one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from river import base
 
-NAMES_MAX = 2**62  # no bound but that of the partition: a linear model has one number for each
-VALUES_MAX = 10_000  # strings told apart, over all features: about 1 MiB of names
-_OTHER = 0  # the code of a value that is not told apart
-_NOMINAL = " (text)"
+from stream.models.vocabulary import NAMES_MAX, NOMINAL, Vocabulary
 
 Features = dict[Any, Any]  # river's signature; our names are strings
-
-
-class Vocabulary:
-    """Codes of string values, by feature, from 1 on in the order they were learned.
-
-    Args:
-        categories_max: values of one feature that are told apart; at least 0.
-        names_max: features.
-    """
-
-    def __init__(self, categories_max: int, names_max: int = NAMES_MAX) -> None:
-        if categories_max < 0:
-            raise ValueError(f"categories_max must be at least 0, got {categories_max}")
-        self.categories_max = categories_max
-        self.names_max = names_max
-        self._codes: dict[str, dict[str, int]] = {}
-        self._values_n = 0
-
-    def learn(self, name: str, value: str) -> int:
-        """The value's code; it is given one if there is room."""
-        codes = self._codes.get(name)
-        if codes is None:
-            if len(self._codes) >= self.names_max:
-                return _OTHER
-            codes = self._codes[name] = {}
-        code = codes.get(value, _OTHER)
-        if not code and len(codes) < self.categories_max and self._values_n < VALUES_MAX:
-            code = codes[value] = len(codes) + 1
-            self._values_n += 1
-        return code
-
-    def has_room_for(self, name: str) -> bool:
-        """Whether a feature is, or would be, one of those that have codes."""
-        return name in self._codes or len(self._codes) < self.names_max
-
-    def codes(self, name: str) -> tuple[dict[str, int], bool]:
-        """Of all values learned; and whether any other one will never get a code."""
-        codes = self._codes.get(name, {})
-        return codes, len(codes) >= self.categories_max or self._values_n >= VALUES_MAX
-
-    def code(self, name: str, value: str) -> int:
-        """The value's code; 0 if it has none."""
-        codes = self._codes.get(name)
-        return codes.get(value, _OTHER) if codes else _OTHER
-
-
-class NominalNames:
-    """Tells river's trees which features are nominal: those that we named so.
-
-    Trees take `nominal_attributes` as a list that must be complete at the start; ours is a rule.
-    """
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.endswith(_NOMINAL)
-
-    def __repr__(self) -> str:
-        # River shows a model by its parameters, and a clone must look like what it was made of.
-        return "NominalNames()"
 
 
 class MixedScaler(base.Transformer):
@@ -96,7 +35,7 @@ class MixedScaler(base.Transformer):
         clip: scaled numbers are kept within ±clip; None = as they are. A squared loss needs it:
             the first True of a rare flag lies sqrt(n) deviations off, and its gradient n times so.
         constant: add a feature that is always 1.0, for models without an intercept.
-        nominal: strings become codes, see `NominalCoder`.
+        nominal: strings become codes, see `nominal.NominalCoder`.
         names_max: numbers that are scaled, and strings that are coded, at most, by name; each.
 
     References:
@@ -215,7 +154,7 @@ class MixedScaler(base.Transformer):
         if not code and not self._vocabulary.has_room_for(name):
             return
         if self.nominal:
-            into[name + _NOMINAL] = code
+            into[name + NOMINAL] = code
         else:
             into[f"{name}={value}" if code else f"{name}≠"] = 1.0
 
@@ -253,62 +192,6 @@ class NormLimiter(base.Transformer):
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"norm_max": 7.0}
-
-
-class NominalCoder(base.Transformer):
-    """Numbers as they are; the string feature `carrier` becomes the code `carrier (text)`.
-
-    River's trees keep the values of a nominal feature in a set and take the first of equally good
-    splits: with small integers that is the same one under every hash seed, with strings it is not.
-
-    Args:
-        categories_max: values of one string feature that are told apart.
-        names_max: features that are passed on, by name.
-    """
-
-    is_kept_by_asking = True
-
-    def __init__(self, categories_max: int = 100, names_max: int = NAMES_MAX) -> None:
-        self.categories_max = categories_max
-        self.names_max = names_max
-        self._vocabulary = Vocabulary(categories_max)
-        self._names: set[str] = set()
-
-    def learn_one(self, x: Features) -> None:
-        """Take new names in while there is room, and give new strings their codes."""
-        names = self._names
-        if not names.issuperset(x):
-            for name in x:
-                if len(names) < self.names_max:
-                    names.add(name)
-        for name, value in x.items():
-            if value.__class__ is str and name in names:
-                self._vocabulary.learn(name, value)
-
-    def transform_one(self, x: Features) -> Features:
-        """The features, with codes instead of strings."""
-        names = self._names
-        if len(names) >= self.names_max and not names.issuperset(x):
-            x = {name: value for name, value in x.items() if name in names}
-        return _coded(x, self._vocabulary.code)
-
-    def learn_and_transform_one(self, x: Features) -> Features:
-        """Learn, then transform, in one pass where all names are known."""
-        if not self._names.issuperset(x):
-            self.learn_one(x)
-            return self.transform_one(x)
-        return _coded(x, self._vocabulary.learn)
-
-
-def _coded(x: Features, code: Callable[[str, str], int]) -> Features:
-    """The features, with what `code` gives instead of strings."""
-    coded: Features = {}
-    for name, value in x.items():
-        if value.__class__ is str:
-            coded[name + _NOMINAL] = code(name, value)
-        else:
-            coded[name] = value
-    return coded
 
 
 class UnitScaler(base.Transformer):
@@ -358,7 +241,7 @@ class UnitScaler(base.Transformer):
             if value.__class__ is str:
                 counts = self._counts.get(name)
                 code = self._vocabulary.code(name, value)
-                scaled[name + _NOMINAL] = counts[code] / self._totals[name] if counts else 0.0
+                scaled[name + NOMINAL] = counts[code] / self._totals[name] if counts else 0.0
                 continue
             try:
                 least, greatest = self._ranges[name]

@@ -18,9 +18,10 @@ from typing import Any
 
 from river import compose, ensemble, forest, tree
 
-from stream.models.encoders import MixedScaler, NominalCoder, NominalNames
+from stream.models.encoders import MixedScaler
 from stream.models.labels import LabelCoder
 from stream.models.linear import bounded_linear
+from stream.models.nominal import NominalCoder, NominalNames
 
 _NAMES_MAX = 1000
 """Each leaf of each tree keeps something of every name: ten thousand of them took leveraging

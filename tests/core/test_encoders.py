@@ -9,15 +9,9 @@ from typing import Any
 import pytest
 from river import preprocessing
 
-from stream.models import encoders
-from stream.models.encoders import (
-    MixedScaler,
-    NominalCoder,
-    NominalNames,
-    NormLimiter,
-    UnitScaler,
-    Vocabulary,
-)
+from stream.models.encoders import MixedScaler, NormLimiter, UnitScaler
+from stream.models.nominal import NominalCoder, NominalNames
+from stream.models.vocabulary import VALUES_MAX, Vocabulary
 
 ENCODERS: list[Any] = [
     MixedScaler(),
@@ -118,7 +112,7 @@ def test_a_vocabulary_is_bounded_over_all_features() -> None:
         for value in range(110)
     ]
 
-    assert sum(code > 0 for code in codes) == encoders.VALUES_MAX
+    assert sum(code > 0 for code in codes) == VALUES_MAX
 
 
 def test_a_negative_cap_is_refused() -> None:

@@ -33,8 +33,9 @@ from stream.core.learner import kind_of
 from stream.core.purity import OnOwnCopy, is_pure
 from stream.core.spec import DetectorSpec
 from stream.core.unrolled import settler, unrolled
-from stream.models.encoders import MixedScaler, NominalCoder, NormLimiter, UnitScaler
+from stream.models.encoders import MixedScaler, NormLimiter, UnitScaler
 from stream.models.labels import LabelCoder
+from stream.models.nominal import NominalCoder
 from tests.core.comparison import restored, told
 from tests.folds import event, outputs_of, prediction_of, task, untrained
 from tests.hostile import TRANSFORMERS, Own, log_in_place

@@ -23,7 +23,7 @@ from stream.core.asking import UNCHANGED, in_doubt
 from stream.core.event import Record
 from stream.core.task import Task
 from stream.core.untouched import Watch
-from stream.models import encoders, labels
+from stream.models import encoders, labels, nominal
 from tests.core import raising
 from tests.core.raising import (
     MODELS,
@@ -65,7 +65,7 @@ QUESTIONS: list[dict[str, Any]] = [
 OURS = (
     encoders.MixedScaler,
     encoders.NormLimiter,
-    encoders.NominalCoder,
+    nominal.NominalCoder,
     encoders.UnitScaler,
     labels.LabelCoder,
 )
