@@ -1,8 +1,8 @@
 """The program of a process that folds some events once more, in a world of its own.
 
-It is told on stdin what to fold, and answers on stdout (see `repeating`). Of what the recipe holds
-nothing is changed; everything else that a model could lean on is: the process and where its objects
-lie, the clock, and every random generator that no seed was given to.
+It reads on stdin what to fold, and answers on stdout (see `repeated_fold`). What the recipe holds
+is as in the first process. Everything else that a model could lean on is different: the process and
+where its objects lie, the clock, and every random generator that was given no seed.
 """
 
 import ctypes
@@ -41,9 +41,11 @@ def main(world: str, deadline_s: int) -> None:
         other_clock()
     job = pickle.load(sys.stdin.buffer)  # noqa: S301  # of the parent
     sys.path[:] = job.pop("path")
-    from stream.runtime import repeating  # noqa: PLC0415
+    from stream.runtime import repeated_fold  # noqa: PLC0415
 
-    answer = repeating.fold_in_two_halves(job) if world == OTHER else repeating.fold_all(job)
+    answer = (
+        repeated_fold.fold_in_two_halves(job) if world == OTHER else repeated_fold.fold_all(job)
+    )
     answers.write(pickle.dumps(answer))
     answers.flush()
     del moved

@@ -6,14 +6,15 @@ import threading
 import time
 from importlib.util import find_spec
 
-from stream.runtime.repeating import Answer, _Spawned
+from stream.runtime.repeated_fold import Answer
+from stream.runtime.repeating import _Spawned
 from tests.conftest import skip_or_fail
 
 SLOW = """
 import pickle, sys, time
 time.sleep(1.5)  # loads river, on a busy machine
 job = pickle.loads(sys.stdin.buffer.read())
-from stream.runtime.repeating import Answer
+from stream.runtime.repeated_fold import Answer
 sys.stdout.buffer.write(pickle.dumps(Answer(raised=str(len(job["records"])))))
 """
 

@@ -21,6 +21,7 @@ from stream.runtime.commands.snapshots import existing_keys
 from stream.runtime.keys import key_path
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.preparation import Prepared
+from stream.runtime.repeated_fold import Outcome
 from stream.runtime.topics import partition_problems
 
 MODEL_ERROR = Reason.MODEL_ERROR.value.encode()
@@ -209,7 +210,7 @@ def _try_model(pipeline: Pipeline, findings: Findings, built: Prepared, seen: Se
     """Fold the events there are in two processes, then try one. Raises: Misconfigured."""
     recipe, factory = built.recipe, built.recipe.model.factory
     records = seen.records or first_start.made_up(recipe.shape, built.kind)
-    outcomes: Sequence[repeating.Outcome] = ()
+    outcomes: Sequence[Outcome] = ()
     try:
         compared = repeating.compare(recipe, records, stopping=pipeline.stopping)
     except repeating.Untried as error:
@@ -230,18 +231,18 @@ def _try_model(pipeline: Pipeline, findings: Findings, built: Prepared, seen: Se
     _say_model_errors(findings, tried)
 
 
-def _say_model_errors(findings: Findings, outcomes: Sequence[repeating.Outcome]) -> None:
+def _say_model_errors(findings: Findings, outcomes: Sequence[Outcome]) -> None:
     """Say on how many of the first events the model raised, whatever the first one did."""
     raised_n = sum(map(_is_model_error, outcomes))
     if raised_n:
         event_checks.say_model_errors(findings, raised_n, n=len(outcomes))
 
 
-def _is_model_error(outcome: repeating.Outcome) -> bool:
+def _is_model_error(outcome: Outcome) -> bool:
     return (Channel.QUARANTINE, MODEL_ERROR) in outcome
 
 
-def _fault(outcome: repeating.Outcome) -> str | None:
+def _fault(outcome: Outcome) -> str | None:
     """Why an event got no answer; None: it got one, or was refused."""
     channel, value = outcome[0]
     found = json.loads(value).get("fault") if channel == Channel.PREDICTIONS else None
@@ -249,7 +250,7 @@ def _fault(outcome: repeating.Outcome) -> str | None:
 
 
 def _try_event(
-    findings: Findings, built: Prepared, event: Event | None, outcomes: Sequence[repeating.Outcome]
+    findings: Findings, built: Prepared, event: Event | None, outcomes: Sequence[Outcome]
 ) -> None:
     """Predict and learn once, on a copy. Raises: Misconfigured: not on a real event."""
     if event is not None:
