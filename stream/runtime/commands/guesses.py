@@ -2,32 +2,32 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
 
-import numpy as np
-
 from stream.config.checks import did_you_mean, nearest, show
 from stream.core.event import Kind
 from stream.errors import BadInput
+from stream.runtime.commands.label_guess import (
+    ALIKE_N,
+    NO_VALUE,
+    find_label,
+    is_filled,
+    is_named_like_a_label,
+    is_scalar,
+    kind_of,
+    mixed_types,
+    values_of,
+)
+from stream.runtime.commands.leaks import leaks
 from stream.runtime.commands.times import event_time_ms
 
-LABELS = (
-    "label", "labels", "target", "class", "y", "outcome", "result", "churn", "churned", "fraud",
-    "spam", "default", "clicked", "click", "converted", "late", "delayed", "survived", "response",
-)  # fmt: skip
-POSITIVE = ("true", "1", "yes", "y", "t", "p", "pos", "positive", "up", "fraud", "spam", "churn")
-CLASSES_MAX = 20  # whole numbers with more different values are amounts, not classes
-
 COUNTED_N = 100  # a shorter run of whole numbers may be anything
-ALIKE_N = 20  # of each kind: with fewer, that they can be told apart says nothing
 NEARLY_ALL = 0.9  # of the events
 TIME_MS_MIN = 631_152_000_000  # 1990: a smaller number is no epoch that a file would hold
 STRING_CHARS_MAX = 256
-NO_VALUE = "; the sample has no value of it"
-SUMMED_MAX = 200  # numbers of which every two are added up
 
 Record = Mapping[str, Any]
 
@@ -91,15 +91,15 @@ def guess(
     usable = [name for name in columns if name not in (id_, *times)]
     why = "as named"
     if label is None:
-        label, why = _label(columns, usable, is_csv=is_csv)
-    elif not _is_filled(columns[label]):
+        label, why = find_label(columns, usable, is_csv=is_csv)
+    elif not is_filled(columns[label]):
         why += NO_VALUE
     kind, positive, mixed = Kind.ANOMALY, None, ""
-    is_labelled = label is not None and _is_filled(columns[label])
+    is_labelled = label is not None and is_filled(columns[label])
     if label is not None:
-        columns[label] = [value if _is_scalar(value) else None for value in columns[label]]
-        kind, positive = _kind(columns[label])
-        mixed = _mixed(columns[label])
+        columns[label] = [value if is_scalar(value) else None for value in columns[label]]
+        kind, positive = kind_of(columns[label])
+        mixed = mixed_types(columns[label])
     rest = {name: columns[name] for name in usable if name != label}
     ignored = {name: reason for name in rest if (reason := _no_feature(rest[name]))}
     if nested is not None:
@@ -111,8 +111,8 @@ def guess(
     else:
         names = [name for name in rest if name not in ignored]
         if label is not None and kind in (Kind.BINARY, Kind.REGRESSION):
-            truth = _truth(columns[label], kind, positive)
-            leaking = _leaks({name: rest[name] for name in names}, truth, kind)
+            beside = {name: rest[name] for name in names}
+            leaking = leaks(beside, columns[label], kind=kind, positive=positive)
             ignored |= leaking
             names = [name for name in names if name not in leaking]
     if not names:
@@ -137,7 +137,9 @@ def _known(
     Raises: BadInput: a field that is named is not there, or cannot be a label.
     """
     known = list(dict.fromkeys(name for record in records for name in record))
-    known += [n for n in header if n not in known and (n in (label, own_id) or _plain(n) in LABELS)]
+    known += [
+        n for n in header if n not in known and (n in (label, own_id) or is_named_like_a_label(n))
+    ]
     if label is not None and not is_csv and label not in known and nearest(label, known) is None:
         known.append(label)
     for option, name in (("--label", label), ("--id", own_id)):
@@ -146,20 +148,12 @@ def _known(
             raise BadInput(f"{option}: there is no field {show(name)} in the sample; {hint}")
     if label is not None:
         values = [record.get(label) for record in records]
-        if _is_filled(values) and not _values_of(values):
+        if is_filled(values) and not values_of(values):
             raise BadInput(
                 f"--label: {show(label)} is no number, word or bool in any event; name another "
                 "field"
             )
     return known
-
-
-def _is_filled(values: Iterable[Any]) -> bool:
-    return any(value is not None for value in values)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _most(records: Sequence[Record], nested: str | None, names: Sequence[str]) -> int:
@@ -213,111 +207,6 @@ def _is_time(values: Sequence[Any]) -> bool:
         return False
 
 
-def _label(
-    columns: Mapping[str, Sequence[Any]], usable: Sequence[str], *, is_csv: bool
-) -> tuple[str | None, str]:
-    """Find the label's field, and say how it was found."""
-    named = _named(columns, usable)
-    if named is not None:
-        return named, _by_name(columns[named])
-    usable = [name for name in usable if _values_of(columns[name])]
-    if is_csv and usable and _is_label(columns[usable[-1]]):
-        return usable[-1], "the last column"
-    bools = [name for name in usable if all(isinstance(v, bool | None) for v in columns[name])]
-    if len(bools) == 1:
-        return bools[0], "the only field that is true or false"
-    single = [name for name in _like_labels(usable) if _is_two(columns[name])]
-    if single:
-        return single[0], _by_name(columns[single[0]])
-    if usable:
-        raise BadInput(
-            "no field looks like the label; name it with --label: one of "
-            + ", ".join(show(name) for name in usable[:20])
-        )
-    return None, "there is none"
-
-
-def _named(columns: Mapping[str, Sequence[Any]], usable: Sequence[str]) -> str | None:
-    """Find the field that is called `label`, or else as labels are.
-
-    One that is called `label` is it even if it is empty: labels may come later. One of another such
-    name is it if it is filled; and if it is empty, before one is guessed by its values.
-    """
-    empty = [name for name in usable if not _is_filled(columns[name])]
-    filled = [name for name in usable if _values_of(columns[name])]
-    if "label" in (*empty, *filled):
-        return "label"
-    named = [name for name in _like_labels(filled) if _is_label(columns[name])]
-    if named:
-        return named[0]
-    begins = [
-        n for n in filled if re.match(r"(?:is|has|was)_?[A-Z_a-z]", n) and _is_two(columns[n])
-    ]
-    return begins[0] if len(begins) == 1 else next(iter(_like_labels(empty)), None)
-
-
-def _like_labels(names: Sequence[str]) -> list[str]:
-    """Those that are called as labels are, the likeliest first."""
-    plain = {_plain(name): name for name in reversed(names)}
-    return [plain[word] for word in LABELS if word in plain]
-
-
-def _by_name(values: Sequence[Any]) -> str:
-    if not _is_filled(values):
-        return f"by its name{NO_VALUE}"
-    is_one = len(set(map(repr, _values_of(values)))) == 1
-    return "by its name" + ("; the sample has only one value of it" if is_one else "")
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | int | float)
-
-
-def _values_of(values: Iterable[Any]) -> list[Any]:
-    """The numbers, words and bools among what a field holds."""
-    return [value for value in values if _is_scalar(value)]
-
-
-def _mixed(values: Sequence[Any]) -> str:
-    """Name the JSON types of the labels, the most frequent first; "": all are of one type."""
-    counted = Counter(
-        "bools" if isinstance(v, bool) else "strings" if isinstance(v, str) else "numbers"
-        for v in _values_of(values)
-    )
-    return ", ".join(f"{n} {what}" for what, n in counted.most_common()) if len(counted) > 1 else ""
-
-
-def _is_two(values: Sequence[Any]) -> bool:
-    return 1 <= len({repr(v) for v in values if v is not None}) <= 2  # noqa: PLR2004  # true, false
-
-
-def _is_label(values: Sequence[Any]) -> bool:
-    """Whether values can be labels: numbers, or few different words."""
-    there = [value for value in values if value is not None]
-    if all(isinstance(value, int | float) for value in there):
-        return bool(there)
-    return bool(there) and 1 < len(set(map(repr, there))) <= max(CLASSES_MAX, len(there) // 50)
-
-
-def _kind(values: Sequence[Any]) -> tuple[Kind, Any]:
-    """Decide what a model has to do, and which of two values is true."""
-    counted = Counter(value for value in values if value is not None)
-    if all(isinstance(value, bool | None) for value in values):  # `counted` cannot tell True from 1
-        return Kind.BINARY, None
-    if set(counted) <= {0, 1}:
-        return Kind.BINARY, next((value for value in counted if value == 1), 1)
-    if len(counted) == 2:  # noqa: PLR2004
-        named = (v for word in POSITIVE for v in counted if str(v).lower() == word)
-        # The rarer one is what people look for.
-        return Kind.BINARY, next(named, min(counted, key=lambda value: counted[value]))
-    if any(isinstance(value, str) for value in counted):
-        return Kind.MULTICLASS, None
-    is_whole = all(isinstance(value, int) for value in counted)
-    if is_whole and len(counted) <= CLASSES_MAX and len(values) > ALIKE_N * len(counted):
-        return Kind.MULTICLASS, None
-    return Kind.REGRESSION, None
-
-
 def _no_feature(values: Sequence[Any]) -> str | None:
     """Say why a field is not a feature; None: it may be one."""
     there = [value for value in values if value is not None]
@@ -331,45 +220,3 @@ def _no_feature(values: Sequence[Any]) -> str | None:
     if len(words) > ALIKE_N and len(set(words)) > 0.9 * len(there):
         return "nearly every value is another one"
     return None
-
-
-def _truth(values: Sequence[Any], kind: Kind, positive: Any) -> "np.ndarray[Any, Any]":
-    """The labels as numbers; NaN where there is none."""
-    is_true: Callable[[Any], float] = (
-        float if kind is Kind.REGRESSION or positive is None else lambda v: float(v == positive)
-    )
-    return np.array([np.nan if v is None else is_true(v) for v in values])
-
-
-def _leaks(
-    columns: Mapping[str, Sequence[Any]], truth: "np.ndarray[Any, Any]", kind: Kind
-) -> dict[str, str]:
-    """Find numbers that tell the label by themselves, or two that add up to it.
-
-    They are known only with the label, so a model that learns from them has learned nothing.
-    """
-    numbers = {
-        name: np.array([np.nan if v is None else float(v) for v in values])
-        for name, values in columns.items()
-        if all(isinstance(v, int | float | None) for v in values)
-    }
-    found: dict[str, str] = {}
-    for name, values in numbers.items():
-        there = ~np.isnan(values) & ~np.isnan(truth)
-        x, y = values[there], truth[there]
-        if kind is Kind.REGRESSION:
-            equal = x.size > ALIKE_N and x.std() > 0 and y.std() > 0
-            tells = equal and abs(np.corrcoef(x, y)[0, 1]) > 0.999  # noqa: PLR2004
-        else:
-            true, false = x[y == 1], x[y == 0]
-            many = min(true.size, false.size) > ALIKE_N
-            tells = many and (true.min() > false.max() or true.max() < false.min())
-        if tells:
-            found[name] = "it tells the label by itself"
-    if kind is Kind.REGRESSION:
-        names = list(numbers)[:SUMMED_MAX]
-        for i, one in enumerate(names):
-            for other in names[i + 1 :]:
-                if truth.size > ALIKE_N and np.array_equal(numbers[one] + numbers[other], truth):
-                    found[one] = found[other] = "two fields add up to the label"
-    return found
