@@ -8,7 +8,7 @@ from stream.config import load
 from stream.core.event import Event, Kind
 from stream.core.formats.codec import Codec
 from stream.runtime.commands import init, rows
-from stream.runtime.commands.rows import Columns
+from stream.runtime.commands.layout import Columns
 from stream.runtime.preparation import prepare
 
 

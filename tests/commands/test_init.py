@@ -18,7 +18,7 @@ from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
 from stream.runtime.commands import init, rows, samples
 from stream.runtime.commands.guesses import guess
-from stream.runtime.commands.rows import Columns
+from stream.runtime.commands.layout import Columns
 from tests import data
 from tests.commands.project import REPOSITORY, Project
 from tests.commands.starting import sample_of, starts

@@ -21,6 +21,7 @@ from stream.errors import BadInput
 from stream.printable import escaped
 from stream.runtime.commands import rows
 from stream.runtime.commands.columns import Column, delimiter_of
+from stream.runtime.commands.layout import check_header
 
 SHOWN_N = 3
 """So many of the lines that are no event are named."""
@@ -143,7 +144,7 @@ def _read_rows(path: Path, sample: Sample, n: int) -> None:
     delimiter = delimiter_of(list(islice(rows.lines(path), _SAMPLE_LINES)))
     reader = csv.reader(rows.lines(path), strict=True, delimiter=delimiter)
     header = rows.header_of(path, reader)
-    rows.check_header(path, header)
+    check_header(path, header)
     sample.header = header
     kept: list[list[str]] = []
     columns = [Column() for _ in header]
