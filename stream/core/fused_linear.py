@@ -2,9 +2,9 @@
 
 Most streams do: the same names in the same order. After some such events means, variances and
 weights move from river's dictionaries into a `row`, whose arithmetic is river's, in river's order.
-Whoever wants to see the model calls `settle` first: it writes them back. Any other event (a name
-that is new or missing, a new word) writes them back too, and goes through both steps; so does each
-event of a stream that never agrees. Which way an event goes changes no bit.
+Whoever wants to see the model calls `write_back` first. Any other event (a name that is new or
+missing, a new word) writes them back too, and goes through both steps; so does each event of a
+stream that never agrees. Which way an event goes changes no bit.
 
 Measured: nine numbers, predicting and learning, 5 us an event; step by step 10, river's own 14.
 """
@@ -106,7 +106,7 @@ class FusedLinear:
             return
         self._row.descend(*self._descend(label, dot))
 
-    def settle(self) -> None:
+    def write_back(self) -> None:
         """Write what the row knows back into the model and its scaler."""
         if self._names is None:
             return
@@ -151,7 +151,7 @@ class FusedLinear:
         self._names, self._numbers = list(features), numbers
 
     def _leave(self) -> None:
-        self.settle()
+        self.write_back()
         self._names = None
 
 

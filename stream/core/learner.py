@@ -15,7 +15,7 @@ from stream.core.answers import Prediction, answering, is_of_sklearn, last_step
 from stream.core.event import Feature, Kind
 from stream.core.purity import OnOwnCopy, is_pure
 from stream.core.spec import ModelSpec
-from stream.core.unrolled import settler, unrolled
+from stream.core.unrolled import unrolled, write_back_of
 from stream.errors import Misconfigured
 
 _PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "cv2": "opencv-python"}
@@ -136,13 +136,13 @@ class Methods(NamedTuple):
         ask: asks the model, before it learns.
         read: makes of what it answers a prediction. Raises: NoAnswer.
         learn: teaches; an anomaly detector's ignores the label.
-        settle: to be called before anybody looks at the model, pickles it, or asks it himself.
+        write_back: to be called before anybody looks at the model, pickles it, or asks it himself.
     """
 
     ask: Callable[[dict[str, Feature]], Any]
     read: Callable[[Any], Prediction]
     learn: Learn
-    settle: Callable[[], None]
+    write_back: Callable[[], None]
 
     def predict(self, features: dict[str, Feature]) -> Prediction:
         """Ask, and read the answer. Raises: NoAnswer, or whatever the model raises."""
@@ -152,10 +152,10 @@ class Methods(NamedTuple):
 def methods_of(model: base.Estimator, kind: Kind) -> Methods:
     """Find a model's methods, once; they may share what they work out of an event."""
     methods = unrolled(model)
-    settle = settler(methods)
+    write_back = write_back_of(methods)
     if not is_pure(model):
         methods = OnOwnCopy(methods)
-    return Methods(*answering(model, methods, kind), _learner(methods, kind), settle)
+    return Methods(*answering(model, methods, kind), _learner(methods, kind), write_back)
 
 
 def _learner(methods: Any, kind: Kind) -> Learn:
@@ -180,7 +180,7 @@ def trial(model: base.Estimator, kind: Kind, features: dict[str, Feature], label
     for _ in range(_TRIAL_EVENTS_N):
         methods = methods_of(copy, kind)
         methods.learn(dict(features), label)
-        methods.settle()
+        methods.write_back()
         copy = pickle.loads(pickling.dumps(copy))
         failure = _failure(methods_of(copy, kind), features)
         if failure is None:

@@ -28,7 +28,7 @@ class Unrolled:
         before: see `unrolled`.
     """
 
-    __slots__ = ("learn_one", "path", "predict_one", "predict_proba_one", "score_one", "settle")
+    __slots__ = ("learn_one", "path", "predict_one", "predict_proba_one", "score_one", "write_back")
 
     def __init__(self, pipeline: compose.Pipeline, before: tuple[Any, ...] = ()) -> None:
         *first, last = pipeline.steps.values()
@@ -40,7 +40,7 @@ class Unrolled:
         self.predict_one = _after(transforms, getattr(end, "predict_one", None))
         self.predict_proba_one = _after(transforms, getattr(end, "predict_proba_one", None))
         self.score_one = _after(transforms, getattr(end, "score_one", None))
-        self.settle: Callable[[], None] = settler(end)
+        self.write_back: Callable[[], None] = write_back_of(end)
         self.path = "the pipeline's steps are called directly"
         if not isinstance(end, base.Base):
             self.path += f", {end.path}"
@@ -77,9 +77,9 @@ def path(model: Any) -> str:
     return str(methods.path)
 
 
-def settler(methods: Any) -> Callable[[], None]:
+def write_back_of(methods: Any) -> Callable[[], None]:
     """A function that writes back what the methods of `unrolled` keep outside the model."""
-    return methods.settle if isinstance(methods, Unrolled | FusedLinear) else _nothing
+    return methods.write_back if isinstance(methods, Unrolled | FusedLinear) else _nothing
 
 
 def _nothing() -> None:

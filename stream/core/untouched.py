@@ -40,12 +40,12 @@ class Watch:
 
     Args:
         model: the live one.
-        settle: to be called before anybody looks at it.
+        write_back: to be called before anybody looks at it.
     """
 
-    def __init__(self, model: Any, settle: Callable[[], None]) -> None:
+    def __init__(self, model: Any, write_back: Callable[[], None]) -> None:
         self._model = model
-        self._settle = settle
+        self._write_back = write_back
         self._apart = Apart()
         self._asked: bytes | None = None
         self._taught: bytes | None = None
@@ -66,9 +66,9 @@ class Watch:
         """Whether it takes less to keep the small parts than to go back to a pickled state."""
         return len(state) > SMALL_BYTES or any(each.encode() in state for each in _INSIDES)
 
-    def following(self, model: Any, settle: Callable[[], None]) -> "Watch":
+    def following(self, model: Any, write_back: Callable[[], None]) -> "Watch":
         """Go on with the model that `without_event` gave."""
-        self._model, self._settle, self._asked = model, settle, None
+        self._model, self._write_back, self._asked = model, write_back, None
         self._in_doubt = in_doubt(model)
         return self
 
@@ -92,7 +92,7 @@ class Watch:
         return self._apart.loads(self._asked)
 
     def _small_parts(self) -> bytes | None:
-        self._settle()
+        self._write_back()
         pickled = self._apart.dumps(self._model)
         return pickled if pickled is not None and len(pickled) <= BYTES_MAX else None
 

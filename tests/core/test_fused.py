@@ -11,7 +11,7 @@ from river import preprocessing as pre
 
 from stream.core import fused
 from stream.core.learner import kind_of
-from stream.core.unrolled import settler, unrolled
+from stream.core.unrolled import unrolled, write_back_of
 from tests.core.comparison import restored, told
 from tests.core.linear_models import SCALED, state
 
@@ -45,7 +45,7 @@ def test_every_bit_is_rivers(
     """Predictions, the state's bytes, and errors with their texts; with numbers of every size."""
     rivers, mine = make(), make()
     kind, methods = kind_of(mine), unrolled(mine)
-    learn, settle = fused.learner(methods), settler(methods)
+    learn, write_back = fused.learner(methods), write_back_of(methods)
     for features, flag, number in events:
         label = number if kind == "regression" else flag
         method = "predict_one" if kind == "regression" else "predict_proba_one"
@@ -55,7 +55,7 @@ def test_every_bit_is_rivers(
         assert told(learn, features, label) == expected
         if expected is not None:
             return  # what is left is half changed, and undone by whoever asked for it
-        settle()
+        write_back()
         assert state(mine) == state(rivers)
 
 

@@ -12,7 +12,7 @@ from river import preprocessing as pre
 from stream.core import fused, fused_linear, row
 from stream.core.fused_linear import FusedLinear, is_fused_linear
 from stream.core.learner import kind_of
-from stream.core.unrolled import settler, unrolled
+from stream.core.unrolled import unrolled, write_back_of
 from stream.models.encoders import MixedScaler
 from tests.bits import bits
 from tests.core.comparison import restored, told
@@ -103,7 +103,7 @@ class _Mine:
     def _bind(self, model: Any) -> None:
         self.model, methods = model, unrolled(model)
         self.predict = getattr(methods, self.predicts)
-        self.learn, self.settle = fused.learner(methods), settler(methods)
+        self.learn, self.write_back = fused.learner(methods), write_back_of(methods)
 
     def row_n(self) -> int:
         """Values in the row; 0: there is none."""
@@ -113,7 +113,7 @@ class _Mine:
 
     def restore(self) -> None:
         """Go on from the pickled state."""
-        self.settle()
+        self.write_back()
         self._bind(restored(self.model))
 
 
@@ -174,7 +174,7 @@ def _compare(make: Callable[[], Any], events: list[Event]) -> None:
             assert told(mine.learn, features, label) == expected
             if isinstance(expected, str):
                 return  # what is left is half changed, and undone by whoever asked for it
-        mine.settle()
+        mine.write_back()
         if what == "restore":
             mine.restore()
             rivers = restored(rivers)
@@ -197,7 +197,7 @@ def test_a_row_of_any_width(width: int, rows: list[int]) -> None:
         mine.learn(features, n % 3 == 0)
         rivers.learn_one(features, n % 3 == 0)
 
-    mine.settle()
+    mine.write_back()
     assert state(mine.model) == state(rivers)
     assert set(rows) == ({width} if width <= row.WIDTH_MAX else set())
 

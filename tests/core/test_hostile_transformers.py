@@ -32,7 +32,7 @@ from stream.core.detectors import Detectors
 from stream.core.learner import kind_of
 from stream.core.purity import OnOwnCopy, is_pure
 from stream.core.spec import DetectorSpec
-from stream.core.unrolled import settler, unrolled
+from stream.core.unrolled import unrolled, write_back_of
 from stream.models.encoders import MixedScaler, NormLimiter, UnitScaler
 from stream.models.labels import LabelCoder
 from stream.models.nominal import NominalCoder
@@ -213,12 +213,12 @@ class _Mine:
 
     def __init__(self, model: Any) -> None:
         methods: Any = unrolled(model)
-        self.model, self.settle = model, settler(methods)
+        self.model, self.write_back = model, write_back_of(methods)
         self.methods = methods if is_pure(model) else OnOwnCopy(methods)
         self.learn = fused.learner(self.methods)
 
     def restored(self) -> "_Mine":
-        self.settle()
+        self.write_back()
         return _Mine(restored(self.model))
 
 

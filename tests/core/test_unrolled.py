@@ -13,7 +13,7 @@ from river import preprocessing as pre
 
 from stream.core import pickling
 from stream.core.learner import kind_of, methods_of
-from stream.core.unrolled import Unrolled, is_plain, settler, unrolled
+from stream.core.unrolled import Unrolled, is_plain, unrolled, write_back_of
 from tests.core.comparison import told
 from tests.core.linear_models import state
 
@@ -150,7 +150,7 @@ def _by_river(model: Any) -> list[Any]:
 
 def _by_us(model: Any) -> list[Any]:
     kind = kind_of(model)
-    _, _, learn, settle = methods = methods_of(model, kind)
+    _, _, learn, write_back = methods = methods_of(model, kind)
     predict = methods.predict
     found: list[Any] = []
     for x, y in _events():
@@ -162,7 +162,7 @@ def _by_us(model: Any) -> list[Any]:
         else:
             found.append((prediction.value, prediction.probabilities))
         learn(x, float(y) if kind == "regression" else y)
-    settle()
+    write_back()
     return found
 
 
@@ -206,7 +206,7 @@ def test_a_union_does_as_rivers_does(
         assert told(methods.learn_one, features, label) == expected
         if expected is not None:
             return  # what is left is half changed, and undone by whoever asked for it
-        settler(methods)()
+        write_back_of(methods)()
         assert state(mine) == state(rivers)
 
 
