@@ -174,10 +174,10 @@ def advertised(brokers: Iterable[tuple[str, int]], servers: str) -> str | None:
         brokers: host and port of each, as a client was told.
         servers: `kafka.bootstrap_servers`, one of which has just answered.
     """
-    told = {f"{host}:{port}" for host, port in brokers}
-    if not told or told & {server.strip() for server in servers.split(",")}:
+    addresses = {f"{host}:{port}" for host, port in brokers}
+    if not addresses or addresses & {server.strip() for server in servers.split(",")}:
         return None  # it did answer
-    why = unreachable(sorted(told))
+    why = unreachable(sorted(addresses))
     if why is None:
         return None
     return (

@@ -121,7 +121,7 @@ class Model(Section):
         return spec.ModelSpec(factory=self.factory, params=dict(self.params))
 
 
-class Limits(Section):
+class LimitsSection(Section):
     """What an event may be at most; anything beyond is quarantined."""
 
     value_bytes_max: int = Field(

@@ -13,7 +13,7 @@ from stream.config.checks import Entry, Section, matching
 from stream.config.detectors import Detectors
 from stream.config.operation import Delivery, Outputs, Quarantine, Snapshots, Worker
 from stream.config.places import FOLDER
-from stream.config.recipe import Events, Limits, Model
+from stream.config.recipe import Events, LimitsSection, Model
 from stream.config.secrets import check_redis_url, is_local, option_secrets, url_secrets
 from stream.config.servers import Kafka, Redis, Topics
 from stream.config.timings import SESSION_MS_MIN, Timings
@@ -49,7 +49,7 @@ class Settings(Section):
     quarantine: Quarantine
     snapshots: Snapshots
     detectors: Detectors = None
-    limits: Limits
+    limits: LimitsSection
     _folder: Path = PrivateAttr(default_factory=Path)
 
     @property

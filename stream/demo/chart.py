@@ -97,8 +97,8 @@ class Chart:
             f'height="{self._floor - _TOP}" fill="{colour}" opacity="0.12"/>'
         )
 
-    def mark(self, x: float, text: str, colour: str) -> None:
-        """A line from top to bottom, and its name above."""
+    def moment(self, x: float, text: str, colour: str) -> None:
+        """Draw a line from top to bottom, and write above it what happened then."""
         at = self._at_x(x)
         self._line((at, _TOP), (at, self._floor), colour, 1.6)
         self._text(at, _TOP - 5, text, anchor="middle", colour=colour, bold=True)

@@ -49,7 +49,7 @@ def score(stage: Stage) -> str:
                 at = max(x[0], _day(follower, drift.offset))
                 chart.triangle(at, row, colour, up=drift.worse)
         if stage.crash is not None:
-            chart.mark(_day(followers[1], stage.crash.published_n), "SIGKILL", _KILL)
+            chart.moment(_day(followers[1], stage.crash.published_n), "SIGKILL", _KILL)
 
     return _both(draw, x=x, y=y, below=32)
 
@@ -151,7 +151,7 @@ def _by_time(
             chart.band(crash.at_s, crash.back_s, _KILL)
         lines(chart)
         if crash is not None:
-            chart.mark(crash.at_s, "SIGKILL", _KILL)
+            chart.moment(crash.at_s, "SIGKILL", _KILL)
 
     return _both(draw, x=x, y=y)
 

@@ -35,7 +35,7 @@ class Patience:
         self._say = say
         self._wait_s = wait_s
         self._since_s: float | None = None
-        self._is_told = self._is_over = self.is_waiting = False
+        self._has_said = self._is_over = self.is_waiting = False
 
     def end(self) -> None:
         """From now on nothing is waited for: a worker has a loop, and deadlines, of its own."""
@@ -56,8 +56,8 @@ class Patience:
                 waited_s = now - self._since_s
                 if self._is_over or waited_s >= self._wait_s:
                     raise
-                if waited_s >= SILENT_S and not self._is_told:
-                    self._is_told = True
+                if waited_s >= SILENT_S and not self._has_said:
+                    self._has_said = True
                     self._say(f"waiting up to {self._wait_s:.0f} s: {error}")
             self.is_waiting = True
             time.sleep(EVERY_S)

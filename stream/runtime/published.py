@@ -102,7 +102,7 @@ def first_left_out(reader: Reader, partition: int, start: int, stop: int) -> int
 
     Raises: Retryable, Misconfigured, LogLost: as `Reader.read`.
     """
-    told = [
+    left_out = [
         offset
         for channel in (Channel.ALERTS, Channel.QUARANTINE)
         for offset in recent.last(
@@ -111,7 +111,7 @@ def first_left_out(reader: Reader, partition: int, start: int, stop: int) -> int
         )
         if start <= offset < stop
     ]  # fmt: skip
-    return min(told, default=None)
+    return min(left_out, default=None)
 
 
 def _left_out_at(record: Record) -> int | None:

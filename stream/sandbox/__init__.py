@@ -30,7 +30,7 @@ from stream.sandbox.server import Servers
 
 __all__ = ["LocalKafka", "LocalRedis", "NotReady", "Sandbox", "Unavailable", "serve", "start"]
 
-Kind = Literal["docker", "jvm", "embedded"]
+SandboxKind = Literal["docker", "jvm", "embedded"]
 Say = Callable[[str], None]
 
 SERVERS_LOOKED_AT_EVERY_S = 1.0
@@ -47,7 +47,9 @@ class Sandbox:
         log_path: the SQLite file to use if embedded (it does not exist yet); else None.
     """
 
-    def __init__(self, *, kind: Kind, reason: str, servers: Servers, stack: ExitStack) -> None:
+    def __init__(
+        self, *, kind: SandboxKind, reason: str, servers: Servers, stack: ExitStack
+    ) -> None:
         self.kind = kind
         self.reason = reason
         self.bootstrap_servers = servers.bootstrap_servers
@@ -111,7 +113,7 @@ def start(
     if kafka != "auto":
         return begin(kafka, reason="as asked")
     refused: list[str] = []
-    kinds: tuple[Kind, ...] = ("docker", "jvm")
+    kinds: tuple[SandboxKind, ...] = ("docker", "jvm")
     for kind in kinds:
         try:
             reason = "; ".join(refused) or "a Docker engine answers"
@@ -145,7 +147,7 @@ def serve(
 
 
 def _start(
-    kind: Kind,
+    kind: SandboxKind,
     *,
     reason: str,
     say: Say,

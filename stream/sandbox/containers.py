@@ -171,12 +171,12 @@ def _plainly(error: BaseException) -> str:
         if any(isinstance(cause, kind) for cause in causes):
             return words
     # The engine's own words, without the HTTP around them.
-    told = next((it for each in causes if (it := getattr(each, "explanation", None))), None)
-    if told is None:
-        told = (
+    explanation = next((it for each in causes if (it := getattr(each, "explanation", None))), None)
+    if explanation is None:
+        explanation = (
             "what DOCKER_HOST and its kin name cannot be asked" if _host_is_set() else "it breaks"
         )
-    return " ".join(str(told).split())
+    return " ".join(str(explanation).split())
 
 
 def _host_is_set() -> bool:

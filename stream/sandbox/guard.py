@@ -17,7 +17,8 @@ from uuid import uuid4
 from stream.errors import Internal
 from stream.sandbox import reaper
 
-Kind = Literal["process", "containers", "folder"]
+Leftover = Literal["process", "containers", "folder"]
+"""What a process that is gone can leave behind."""
 
 ANSWER_WITHIN_S = 20.0  # a Python start on a busy machine
 CLEANED_WITHIN_S = 60.0
@@ -39,11 +40,11 @@ class Guard:
             start_new_session=True,  # Ctrl-C in a terminal must not reach it
         )
 
-    def add(self, kind: Kind, name: str) -> None:
+    def add(self, kind: Leftover, name: str) -> None:
         """List a thing; on return it cannot outlive us. Raises: Internal."""
         self._tell("add", kind, name)
 
-    def remove(self, kind: Kind, name: str) -> None:
+    def remove(self, kind: Leftover, name: str) -> None:
         """Strike a thing that is gone already. Raises: Internal."""
         self._tell("remove", kind, name)
 
@@ -70,7 +71,7 @@ class Guard:
     ) -> None:
         self.close()
 
-    def _tell(self, verb: str, kind: Kind, name: str) -> None:
+    def _tell(self, verb: str, kind: Leftover, name: str) -> None:
         """Send one line to the reaper process, and wait for its answer. Raises: Internal."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None  # noqa: S101  # we asked for both pipes

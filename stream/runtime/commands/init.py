@@ -108,8 +108,8 @@ def _odd_numbers(sample: samples.Sample, found: Guess) -> str:
     odd = {name: odd_number(r.get(name) for r in records) for name in names}
     if found.label is not None:
         odd[found.label] = odd_number(record.get(found.label) for record in sample.records)
-    told = [f"{show(name)} ({show(text)})" for name, text in odd.items() if text]
-    return ", ".join(told[:5]) + (f" and {len(told) - 5} more" if len(told) > 5 else "")  # noqa: PLR2004
+    shown = [f"{show(name)} ({show(text)})" for name, text in odd.items() if text]
+    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")  # noqa: PLR2004
 
 
 def _limits(found: Guess) -> dict[str, int]:

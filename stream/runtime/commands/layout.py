@@ -109,8 +109,8 @@ class Layout:
         features += [f"and {more} more"] if more else []
         is_text = self.label is not None and found[self.label].kind is ColumnType.TEXT
         words = alike(each for each in labels if not is_missing(each)) if is_text else []
-        told = (", ".join(roles), f"features: {', '.join(features) or 'none'}")
-        return (*told, f"warning: {alike_said(words)}") if words else told
+        said = (", ".join(roles), f"features: {', '.join(features) or 'none'}")
+        return (*said, f"warning: {alike_said(words)}") if words else said
 
     def time_ms(self, row: Sequence[str]) -> int | None:
         """When a row's event happened. Raises: ValueError: its cell holds no time."""

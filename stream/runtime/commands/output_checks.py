@@ -61,21 +61,21 @@ def _whose_refusal(pipeline: Pipeline, record: Record) -> str | None:
 
 
 def _whose_prediction(
-    pipeline: Pipeline, told: PredictionValue, committed: Committed | None
+    pipeline: Pipeline, prediction: PredictionValue, committed: Committed | None
 ) -> str | None:
     """Whose prediction it is, if its id or its offset shows that it is not ours; None: ours."""
     settings = pipeline.settings
-    place = f"-{told.partition}-{told.offset}"  # of an event that brought no id
-    if told.id.endswith(place) and told.id != f"{settings.topics.events}{place}":
-        return f"predictions for events of {told.id.removesuffix(place)}"
+    place = f"-{prediction.partition}-{prediction.offset}"  # of an event that brought no id
+    if prediction.id.endswith(place) and prediction.id != f"{settings.topics.events}{place}":
+        return f"predictions for events of {prediction.id.removesuffix(place)}"
     if committed is None:
         return (
             "predictions, and this pipeline has committed nothing: they are another one's, or its "
             "offsets were deleted"
         )
-    if told.offset >= committed.offset and settings.delivery.guarantee == "exactly-once":
+    if prediction.offset >= committed.offset and settings.delivery.guarantee == "exactly-once":
         return (
-            f"a prediction for offset {told.offset}, and this pipeline has come to "
+            f"a prediction for offset {prediction.offset}, and this pipeline has come to "
             f"{committed.offset}: another one's, or its offset was set back"
         )
     return None

@@ -21,12 +21,12 @@ class Goals:
     """Which partitions are not yet where they ended at start.
 
     A paused one counts as far as it will come once a worker of ours said, since it got it, that it
-    stays paused: a mark from before may be lifted yet. Of another's nobody tells us; then the mark
-    must have stood for a while.
+    stays paused: a pause from before may be lifted yet. Another's worker says nothing to us; its
+    pause must have lasted for a while.
 
     Args:
         ends: the goals, by partition; None: nothing is ever reached.
-        patience_s: how long the mark of another's must stand.
+        patience_s: how long a pause must last in a partition of another's.
     """
 
     def __init__(self, ends: Mapping[int, int] | None, *, patience_s: float) -> None:
@@ -35,7 +35,7 @@ class Goals:
         self._said: set[int] = set()
         self._waiting: set[int] = set()
         self._ours: set[int] = set()
-        self._marked_s: dict[int, float] = {}
+        self._paused_since_s: dict[int, float] = {}
         self._missing: set[int] = set(ends or ())
         self._paused: dict[int, Paused] = {}
         self._has_looked = False
@@ -66,7 +66,7 @@ class Goals:
                 at.is_paused and self._stays_paused(partition, now_s)
             )
             if not at.is_paused:
-                self._marked_s.pop(partition, None)
+                self._paused_since_s.pop(partition, None)
             self._paused.pop(partition, None)
             if offset < end and is_final and partition not in self._waiting:
                 self._paused[partition] = Paused(partition, offset)
@@ -91,7 +91,7 @@ class Goals:
         return sorted(self._waiting & (self._ends or {}).keys())
 
     def _stays_paused(self, partition: int, now_s: float) -> bool:
-        since_s = self._marked_s.setdefault(partition, now_s)
+        since_s = self._paused_since_s.setdefault(partition, now_s)
         if partition in self._ours:
             return partition in self._said
         return now_s - since_s >= self._patience_s
