@@ -2,8 +2,8 @@
 
 Adapters implement these ports; the contract suite holds them to it.
 
-Two words in every docstring: `Retryable` means the world failed and the same call may work later;
-`Misconfigured` means that it never will (permissions, unknown topic, wrong version).
+Two errors are in every docstring. `Retryable`: something outside of this process failed, and the
+same call may work later. `Misconfigured`: it never will (permissions, unknown topic, old version).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,14 +16,19 @@ from stream.topic_settings import Accepts
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """A committed offset: the first one not yet folded in, and what we wrote beside it."""
+    """A committed offset: that of the next record to fold, and the line that we wrote beside it."""
 
     offset: int
     metadata: str
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """`start`: first offset the log still holds; `end`: the one after the last stable record."""
+    """The range of a partition that can be read.
+
+    Attributes:
+        start: the first offset that the log still holds.
+        end: the offset after the last stable record.
+    """
 
     start: int
     end: int
@@ -33,12 +38,13 @@ class Polled(msgspec.Struct, frozen=True):
     """What one poll gave.
 
     Attributes:
-        records: by partition, in offset order; only of partitions that were told to `seek`.
+        records: the new ones by partition, in the order of their offsets; a partition has none
+            before `seek` was called on it.
         revoked: partitions lost since the last poll; apply these before `assigned`.
-        assigned: partitions gained. None of their records comes before `seek` was called on them.
-            A partition in both was lost and won back: its uncommitted work must be dropped.
-        positions: after a poll without records: where each assigned partition stands, if the log
-            knows; offsets below hold no record that was not delivered (they may be markers).
+        assigned: partitions gained. One that is in both was lost and won back: its uncommitted
+            work must be dropped.
+        positions: after a poll without records: the next offset of each assigned partition, if the
+            log knows it. Every record below was delivered; transaction markers never are.
     """
 
     records: Mapping[int, Sequence[Record]]
@@ -48,21 +54,23 @@ class Polled(msgspec.Struct, frozen=True):
 
 
 class Log(Protocol):
-    """The group member and its writer: how a worker reads events and makes its outcome durable."""
+    """A member of the group: how a worker reads events, and makes their outcomes durable."""
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         """Wait for records or for a change of assignment; the only call in which one can happen.
 
-        Raises: Retryable: nothing is lost by it, neither records nor what a rebalance did: they
-            come with the next poll; Misconfigured; Fenced: another process took our instance
-            name; LogLost: the log no longer holds the offset that a partition stands at.
+        Raises:
+            Retryable: nothing is lost, records and rebalance come with the next poll.
+            Misconfigured: it will never work.
+            Fenced: another process took our instance name.
+            LogLost: the log no longer holds the next offset of a partition.
         """
         ...
 
     def seek(self, partition: int, offset: int) -> None:
         """Deliver an assigned partition from `offset` on.
 
-        Raises: Retryable: it goes on from where it stood, which may be behind `offset`.
+        Raises: Retryable: the partition goes on from where it was, which may be behind `offset`.
         """
         ...
 
@@ -76,14 +84,14 @@ class Log(Protocol):
         With at-least-once the outputs are durable before the offsets move. On return both are.
 
         Raises:
-            CommitLost: nobody knows if it took effect: ask `committed`, drop what is ahead of it.
+            CommitLost: nobody knows if it took effect. Ask `committed`; drop what is ahead of it.
             Fenced: another process took our instance name; stop.
             Misconfigured: not permitted, topic missing.
         """
         ...
 
     def committed(self, partitions: Collection[int]) -> dict[int, Committed]:
-        """The committed offsets, after any unfinished transaction of ours was ended.
+        """The committed offsets; first any unfinished transaction of ours is ended.
 
         Partitions without one are left out. Raises: Retryable, Fenced, Misconfigured.
         """
@@ -104,9 +112,10 @@ class Reader(Protocol):
     def read(
         self, channel: Channel, partition: int, start: int, stop: int
     ) -> Iterator[Sequence[Record]]:
-        """Committed records with start <= offset < stop, in batches; ends at `stop` over any gap.
+        """Committed records with start <= offset < stop, in batches.
 
-        Each batch comes within seconds or raises; an empty batch means: still waiting.
+        It ends at `stop`, even if no record has that offset. Each batch comes within seconds, or
+        the call raises; an empty batch says that it still waits.
 
         Raises: LogLost: `start` lies before the log's start; Retryable, Misconfigured.
         """
@@ -143,7 +152,10 @@ class Topics(Protocol):
     """The pipeline's topics as an administrator sees them."""
 
     def describe(self) -> dict[Channel, TopicInfo | None]:
-        """All four; None for a missing one. Raises: Retryable, Misconfigured."""
+        """What the broker says of each of the four topics; None: it is missing.
+
+        Raises: Retryable, Misconfigured.
+        """
         ...
 
     def create(
@@ -154,11 +166,11 @@ class Topics(Protocol):
         retention_ms: int,
         record_bytes_max: int | None = None,
     ) -> None:
-        """Make a topic that takes any timestamp; fine if it is there.
+        """Make a topic that takes any timestamp; does nothing if it is there.
 
         Args:
-            channel: whose topic.
-            partitions: how many.
+            channel: which of the four topics.
+            partitions: how many it has.
             retention_ms: -1 = for ever.
             record_bytes_max: how large its records can be; None: the broker's own limit.
 
@@ -167,16 +179,16 @@ class Topics(Protocol):
         ...
 
     def widen(self, channel: Channel, *, partitions: int) -> None:
-        """Give a topic so many partitions; fine if it has as many, or more.
+        """Give a topic so many partitions; does nothing if it has as many, or more.
 
         Raises: Retryable, Misconfigured.
         """
         ...
 
     def denied(self) -> list[str]:
-        """What this user, or this client here, may not do of what a worker must, one line each.
+        """What a worker must do, and this user or this client may not; one line each.
 
-        [] = nothing stands in a worker's way.
+        []: nothing keeps a worker from its work.
         """
         ...
 
@@ -195,8 +207,9 @@ class Feed(Protocol):
         ...
 
     def flush(self, *, timeout_s: float) -> int:
-        """Wait until every queued event is acknowledged; how many were since the start.
+        """Wait until every queued event is acknowledged.
 
+        Returns: how many were acknowledged since this feed was made.
         Raises: Retryable: some were not; Misconfigured.
         """
         ...
@@ -212,13 +225,13 @@ TopicId = Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class StoredSnapshot(msgspec.Struct, frozen=True):
-    """One entry of the index: complete, though not yet verified.
+    """What the store says of a snapshot: it is complete, and nobody has verified it yet.
 
-    Whoever can write to the store may have written it, so each number has a bound, and nothing is
-    decided by any of it but in which order snapshots are tried and removed.
+    Whoever can write to the store may have written this. So each number has a bound, and decides
+    only in which order snapshots are tried and removed.
 
     Attributes:
-        topic_id: of the events topic that it is of; "" where that is not known.
+        topic_id: the id of the events topic whose state it holds; "" where that is not known.
     """
 
     next_offset: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -228,39 +241,42 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
 
 
 Measure = Callable[[bytes], int]
-"""Gets the first `START_BYTES_MAX` bytes of what is stored as a snapshot, or all of it; says how
-long the whole is, or raises: then no more of it is read, and what it raised goes through."""
+"""Says how long a stored snapshot is, by its first `START_BYTES_MAX` bytes, or by all of it.
+Where it raises, no more is read, and `load` raises the same."""
 
 
 class SnapshotStore(Protocol):
-    """Sealed snapshots of one pipeline, by partition and offset: a cache, it may forget any.
+    """Sealed snapshots of one pipeline, by partition and offset: a cache, it may lose any of them.
 
-    What stands in it may be anybody's: whatever is wrong of it is as good as gone. `BadInput` says
-    that more than one snapshot is; the caller goes on without them.
+    Anybody may have written to it: a snapshot that is not as it should be counts as lost.
+    `BadInput` says that more than one snapshot is; the caller goes on without them.
     """
 
     def stored(self, partition: int) -> list[StoredSnapshot]:
-        """The complete ones, newest offset first. Raises: Retryable, Misconfigured, BadInput."""
+        """The complete snapshots, newest offset first.
+
+        Raises: Retryable, Misconfigured, BadInput.
+        """
         ...
 
     def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
-        """The sealed bytes, as many as `measure` says; None if any of them is gone.
+        """The sealed bytes, as many as `measure` says; None: some of them are lost.
 
-        Takes seconds, and as many more as a slow network needs for so many bytes.
+        Takes seconds, and longer where a slow network needs longer for so many bytes.
 
         Raises: what `measure` raises; Retryable, Misconfigured, BadInput.
         """
         ...
 
     def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
-        """Store; visible in `stored` only when whole.
+        """Store a snapshot; `stored` shows it only when it is complete.
 
         Raises: Retryable, Misconfigured, BadInput.
         """
         ...
 
     def remove(self, partition: int, next_offset: int) -> None:
-        """Forget one; fine if it is gone. Raises: Retryable, Misconfigured, BadInput."""
+        """Remove a snapshot, if it is there. Raises: Retryable, Misconfigured, BadInput."""
         ...
 
     def close(self) -> None:
@@ -272,11 +288,11 @@ class Clock(Protocol):
     """Time, so that the simulation can own it."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back; for intervals and deadlines."""
+        """Seconds that never go back, for intervals and deadlines."""
         ...
 
     def now_ms(self) -> int:
-        """Wall clock, milliseconds since 1970; for people, never for a decision in the fold."""
+        """Milliseconds since 1970, for people; nothing in the fold is decided by them."""
         ...
 
     def sleep(self, seconds: float) -> None:

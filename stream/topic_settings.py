@@ -12,7 +12,7 @@ class Accepts(msgspec.Struct, frozen=True):
     """Which records a topic takes.
 
     Attributes:
-        bytes_max: of a batch, and so of a record.
+        bytes_max: how large a batch may be, and so a record.
         after_ms, before_ms: how far a timestamp may lie from the broker's clock.
         own_timestamps: False: the broker writes its own time over the record's.
     """
@@ -24,7 +24,7 @@ class Accepts(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Self | None:
-        """As a topic's settings say it; None: they may not be read.
+        """Read it from a topic's settings. Returns: None: they may not be read.
 
         Before version 3.6 Kafka has one setting for both sides of the clock, from 4.0 on two.
         """
@@ -40,7 +40,7 @@ class Accepts(msgspec.Struct, frozen=True):
 
 
 KAFKAS_ACCEPTS = Accepts(bytes_max=1_048_588, after_ms=3_600_000)
-"""What a topic takes that nobody has configured."""
+"""What a topic takes if nobody has configured it."""
 
 ANY_TIMESTAMP: Mapping[str, str] = {
     "message.timestamp.type": "CreateTime",

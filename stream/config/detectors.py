@@ -47,7 +47,7 @@ class Detector(Section):
     )
 
     def core(self) -> DetectorSpec:
-        """For the task, with the name filled in."""
+        """The same, as the task wants it; with a name, if none was written."""
         name = self.name or self.type.lower()
         return DetectorSpec(name=name, type=self.type, signal=self.signal, params=dict(self.params))
 

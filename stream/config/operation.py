@@ -81,7 +81,7 @@ class KeyFile:
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """Read it; a line's end after the key is no part of it, if the rest is long enough.
+        """Read a key's file, without a line's end after the key if the rest is long enough.
 
         (A binary key may end with the byte of a line feed by chance.)
 
@@ -124,7 +124,7 @@ _KeyFile = Annotated[KeyFile, BeforeValidator(_key_file)]
 
 
 class Snapshots(Section):
-    """How fast a crash must be over, and how the stored states are kept and signed."""
+    """How fast a worker must be back after a crash, and how stored states are kept and signed."""
 
     recovery_time_s: float = Field(
         default=10.0,
@@ -165,7 +165,7 @@ class Snapshots(Section):
         return value
 
     def shown(self) -> dict[str, Any]:
-        """As every section; the key masked."""
+        """See `Section.shown`; the key is masked."""
         return super().shown() | {
             "signing_key": MASK if self.signing_key else None,
             "signing_key_file": self.signing_key_file.path if self.signing_key_file else None,

@@ -23,14 +23,14 @@ def placed(path: str, info: ValidationInfo) -> str:
 
 
 def placed_url(url: str, info: ValidationInfo) -> str:
-    """A URL of Redis; the files that its options name, by their places."""
+    """A URL of Redis, with the paths of files that its options name as they are to be opened."""
     return _URL_FILE.sub(
         lambda found: f"{found[1]}={quote(placed(unquote(found[2]), info), safe='/')}", url
     )
 
 
 def placed_options(options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    """A Kafka client's options; those that name a file, by its place."""
+    """A Kafka client's options, with the paths of files as they are to be opened."""
     return {
         name: placed(value, info)
         if isinstance(value, str) and value not in _NO_FILES and _FILE_OPTION.search(name)

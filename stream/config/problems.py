@@ -75,7 +75,7 @@ def field_at(root: type[BaseModel], loc: _Loc) -> tuple[type[BaseModel], FieldIn
 
 
 def unknown(loc: _Loc, root: type[BaseModel]) -> str:
-    """What to say of a key that does not exist: where it belongs, or what was meant."""
+    """Say of a key that does not exist where it belongs, or what was meant."""
     table, _ = field_at(root, loc)
     word = str(loc[-1])
     for section, info in root.model_fields.items():

@@ -56,7 +56,7 @@ class Events(Section):
         return value
 
     def core(self) -> spec.EventShape:
-        """For the codec."""
+        """The same, as the codec wants it."""
         flat = self.features == "*"
         return spec.EventShape(
             id=self.id,
@@ -117,7 +117,7 @@ class Model(Section):
         return _factory(value)
 
     def core(self) -> spec.ModelSpec:
-        """For the learner."""
+        """The same, as the learner wants it."""
         return spec.ModelSpec(factory=self.factory, params=dict(self.params))
 
 
@@ -185,5 +185,5 @@ class LimitsSection(Section):
         return value
 
     def core(self) -> spec.Limits:
-        """For the codec and the task."""
+        """The same, as the codec and the task want it."""
         return spec.Limits(**self.model_dump())

@@ -1,4 +1,4 @@
-"""What must never be read in a log or a message: finding it, and showing the rest."""
+"""Finds what must never be read in a log or a message, and shows the rest."""
 
 import ipaddress
 import re

@@ -108,7 +108,7 @@ class Kafka(Section):
         return client_options.for_kafka_python(self.options)
 
     def shown(self) -> dict[str, Any]:
-        """As every section; secret options are masked."""
+        """See `Section.shown`; secret options are masked."""
         return super().shown() | {"options": mask_options(self.options)}
 
 
@@ -187,5 +187,5 @@ class Redis(Section):
         return SecretStr(placed_url(value.get_secret_value(), info))
 
     def shown(self) -> dict[str, Any]:
-        """As every section; the URL without user and password."""
+        """See `Section.shown`; the URL is without user and password."""
         return {"url": mask_url(self.url.get_secret_value())}

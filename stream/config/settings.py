@@ -54,7 +54,7 @@ class Settings(Section):
 
     @property
     def folder(self) -> Path:
-        """Where the configuration lies: its paths begin there, and its model's module is there."""
+        """The configuration's folder: its paths begin there, and its model's module is there."""
         return self._folder
 
     @property
@@ -73,7 +73,7 @@ class Settings(Section):
         return int.from_bytes(hashlib.sha256(self.pipeline.encode()).digest()[:4], "big")
 
     def signing_key_bytes(self) -> bytes | None:
-        """What signs the snapshots, at least 32 bytes; None: this machine's own key does."""
+        """The key that signs snapshots, at least 32 bytes; None: this machine's own key does."""
         if self.snapshots.signing_key is not None:
             return self.snapshots.signing_key.get_secret_value().encode()
         if self.snapshots.signing_key_file is not None:
@@ -81,7 +81,7 @@ class Settings(Section):
         return None
 
     def older_keys_bytes(self) -> tuple[bytes, ...]:
-        """What verifies the snapshots that an earlier key signed."""
+        """The earlier keys: they verify the snapshots that they have signed."""
         return tuple(file.content for file in self.snapshots.older_key_files)
 
     def secrets(self) -> frozenset[str]:
@@ -111,7 +111,7 @@ def checked(
     """The settings, or every problem as (key, text).
 
     Args:
-        tree: as TOML would give it.
+        tree: what TOML would give.
         folder: where its paths begin; None: in the current one.
     """
     folder = folder or Path()
@@ -126,7 +126,7 @@ def checked(
 
 
 def _filled(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """With every table there, and the topics' names that follow from the pipeline's."""
+    """Add the tables that are missing, and the topics' names that follow from the pipeline's."""
     sections: dict[str, Any] = {
         name: {}
         for name, info in Settings.model_fields.items()
@@ -143,7 +143,10 @@ def _filled(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _across(tree: dict[str, Any]) -> list[Entry]:
-    """What only two tables together show; looks at raw values, so that it needs no valid rest."""
+    """The problems that only two tables together show.
+
+    It looks at values as they were written, for the rest of a table need not be valid.
+    """
 
     def value(section: str, key: str) -> Any:
         table = tree[section]

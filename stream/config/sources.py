@@ -125,7 +125,7 @@ class _Source:
             self.entries.append((key, f"{name} gives it too; keep one of the two"))
 
     def line(self, key: str, text: str) -> str:
-        """One problem as it is reported; what came from a file stays out of it."""
+        """One problem as it is reported; without what came from a file, which may be secret."""
         for each, name in self.origins.items():
             if key == each or key.startswith((f"{each}.", f"{each}[")):
                 content = self.contents.get(each)
@@ -136,7 +136,7 @@ class _Source:
         return f"{key}: {text}"
 
     def _is_key(self, loc: tuple[str, ...]) -> bool:
-        """In a free table (options, params) a name is a key if the file has it."""
+        """Whether a name is a key of a free table (options, params): the file must have it."""
         annotation = _annotation(loc)
         if annotation is not Any:
             return annotation is not None
@@ -218,7 +218,7 @@ def _parsed(loc: tuple[str, ...], text: str, annotation: Any) -> object:
 
 
 def _no_json(loc: tuple[str, ...], error: ValueError) -> str:
-    """What to say of a list or a table that is no JSON; not its text, which may be secret."""
+    """Say that a list or a table is no JSON, without its text, which may be secret."""
     example = '[{"type": "ADWIN"}]' if loc[0] == "detectors" else '["NAME"] or {"NAME": "VALUE"}'
     return f"the variable is no JSON: {error}; write it as JSON, for example {example}"
 

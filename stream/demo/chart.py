@@ -1,4 +1,4 @@
-"""One chart as SVG that takes its colours from the page: lines, areas, marks, and its axes.
+"""One chart as SVG that takes its colours from the page: lines, areas, moments, and its axes.
 
 Written by hand: a plotting library would be a third of what the demo has to install.
 """
@@ -34,8 +34,8 @@ class Chart:
     """A drawing area with scales; what is drawn later lies on top.
 
     Args:
-        width: in the units of its `viewBox`, as wide as the page shows it.
-        x, y: what the area shows.
+        width: the width of its `viewBox`, in pixels as wide as the page shows it.
+        x, y: the least and the greatest value that the area shows.
         below: room between the area and the labels of its x axis.
     """
 
@@ -54,7 +54,7 @@ class Chart:
         x_label: Callable[[float], str],
         y_label: Callable[[float], str],
     ) -> None:
-        """A faint line for each tick of y, and the labels of both."""
+        """Draw a faint line for each tick of y, and the labels of both axes."""
         right = self._width - _RIGHT
         for y in y_ticks:
             at = self._at_y(y)
@@ -70,7 +70,7 @@ class Chart:
         self, xs: Sequence[float], ys: Sequence[float], colour: str, *, width: float = 1.8,
         dashes: str = "",
     ) -> None:  # fmt: skip
-        """Through all points."""
+        """Draw a line through all points."""
         dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
         self._parts.append(
             f'<polyline points="{self._points(xs, ys)}" fill="none" stroke="{colour}" '
@@ -78,19 +78,19 @@ class Chart:
         )
 
     def stairs(self, edges: Sequence[float], values: Sequence[float], colour: str) -> None:
-        """One level from each edge to the next."""
+        """Draw one level from each edge to the next."""
         xs = [edge for pair in pairwise(edges) for edge in pair]
         self.line(xs, [value for value in values for _ in (0, 1)], colour)
 
     def area(self, xs: Sequence[float], ys: Sequence[float], colour: str) -> None:
-        """Below all points, down to the lowest value that is shown."""
+        """Fill the area below all points, down to the lowest value that is shown."""
         closed = [xs[0], *xs, xs[-1]], [self._y[0], *ys, self._y[0]]
         self._parts.append(
             f'<polygon points="{self._points(*closed)}" fill="{colour}" opacity="0.14"/>'
         )
 
     def band(self, start: float, end: float, colour: str) -> None:
-        """A stretch of x."""
+        """Colour the whole height over a stretch of x."""
         left, right = self._at_x(start), self._at_x(end)
         self._parts.append(
             f'<rect x="{left:.1f}" y="{_TOP}" width="{right - left:.1f}" '
@@ -104,7 +104,7 @@ class Chart:
         self._text(at, _TOP - 5, text, anchor="middle", colour=colour, bold=True)
 
     def triangle(self, x: float, row: int, colour: str, *, up: bool) -> None:
-        """Below the area, in a row: filled and pointing up, or hollow and pointing down."""
+        """Draw a triangle in a row below the area: filled and up, or hollow and down."""
         at, middle = self._at_x(x), self._floor + 12 + 13 * row
         tip, base = (middle - 5, middle + 5) if up else (middle + 5, middle - 5)
         points = f"{at - 5:.1f},{base} {at + 5:.1f},{base} {at:.1f},{tip}"

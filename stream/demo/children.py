@@ -34,8 +34,8 @@ class Child:
     """One command; it may be started again after it ended.
 
     Args:
-        name: for people; with hyphens for spaces the name of its log file.
-        arguments: of `python`.
+        name: what people read; its log file has this name, with hyphens for spaces.
+        arguments: what `python` is called with.
         folder: where it runs and writes.
         hash_seed: its PYTHONHASHSEED; None: Python's own choice.
     """
@@ -64,7 +64,7 @@ class Child:
         self._process.kill()
 
     def log_text(self) -> str:
-        """All that it wrote since its first start."""
+        """Everything that it wrote since its first start."""
         return self._process.log_text()
 
     def ended(self) -> bool:
@@ -92,7 +92,7 @@ class Child:
 
 
 def _environment(folder: Path, hash_seed: int | None) -> list[str]:
-    """For `env`, on top of ours: so that it finds the program, and leaves nothing behind."""
+    """Our environment, changed so that a child finds the program and leaves nothing behind."""
     path = [str(_IMPORTED_FROM), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     settings = [f"PYTHONPATH={os.pathsep.join(filter(None, path))}"]
     settings.append(f"XDG_STATE_HOME={folder}")  # where a worker keeps the key of its snapshots

@@ -16,11 +16,11 @@ PARTITION = 0
 
 
 class Drift(AlertValue):
-    """An alert, and on how many flights its evidence stands.
+    """An alert, and how many flights are its evidence.
 
     Attributes:
-        before_n: flights in `evidence.before`; 0: unknown.
-        after_n: the same of `evidence.after`.
+        before_n: how many flights `evidence.before` is the mean of; 0: unknown.
+        after_n: how many `evidence.after` is the mean of.
     """
 
     before_n: int = 0
@@ -32,7 +32,7 @@ class Drift(AlertValue):
         return (self.evidence.after or 0.0) > (self.evidence.before or 0.0)
 
     def text(self) -> str:
-        """For people: the day of the flight, and what changed."""
+        """What people read: the day of the flight, and what changed."""
         before = _share(self.evidence.before, self.before_n)
         after = _share(self.evidence.after, self.after_n)
         return f"{self.event_time[:10]}: error {'up' if self.worse else 'down'} {before} -> {after}"
@@ -65,9 +65,9 @@ class Follower:
 
     Attributes:
         predictions: the records, as they were published.
-        answers: of each of them: what was predicted, and what came.
+        answers: for each prediction what was predicted, and what came.
         drifts: what the detector found, for the worse or the better.
-        samples: one for each look.
+        samples: how far it was at each look.
     """
 
     pipeline: Pipeline
@@ -81,12 +81,12 @@ class Follower:
 
     @property
     def published_n(self) -> int:
-        """Predictions so far."""
+        """How many predictions there are so far."""
         return len(self.predictions)
 
     @property
     def alarms_n(self) -> int:
-        """Drifts for the worse so far."""
+        """How many drifts for the worse there are so far."""
         return sum(drift.worse for drift in self.drifts)
 
     def look(self, at_s: float) -> list[Drift]:
@@ -125,7 +125,7 @@ class Follower:
                 return
 
     def score(self) -> Score | None:
-        """Over the window of the last events; None before there are two."""
+        """The score over the window of the last events; None before there are two."""
         return self._window.score(Kind.BINARY)
 
     def per_s(self, over_s: float) -> float:

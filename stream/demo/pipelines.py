@@ -9,7 +9,7 @@ from stream.sandbox import Sandbox
 
 EVENTS_TOPIC = "flights.events"
 HASH_SEED = 1
-"""Of the workers and of the plain loop; the two models do not depend on it."""
+"""The hash seed of the workers and of the plain loop; the two models do not depend on it."""
 
 ADWIN_DELTA = 1e-5
 """One day of flights is unlike the next: river's default of 0.002 would alarm every other day."""
@@ -23,8 +23,8 @@ class Pipeline:
     """One model on the stream of flights.
 
     Attributes:
-        name: of the pipeline, and of its consumer group.
-        title: for people.
+        name: what the pipeline and its consumer group are called.
+        title: what people read instead of the name.
         how: one sentence about the model, for people.
     """
 

@@ -129,7 +129,7 @@ def _working(follower: Follower) -> Sequence[Sample]:
 
 
 def _padded(values: Iterable[float]) -> Span:
-    """From the least to the greatest, and a little room for the lines' width."""
+    """The range of the values, and a little room for the lines' width."""
     all_of_them = [*values]
     room = 0.04 * (max(all_of_them) - min(all_of_them)) or 0.01
     return min(all_of_them) - room, max(all_of_them) + room

@@ -41,14 +41,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Screen(Protocol):
-    """Where the demo speaks."""
+    """Shows how the demo goes, and says what happens."""
 
     def say(self, line: str, style: str = "") -> None:
         """Tell something that happened, once. `style`: rich's words, only for a terminal."""
         ...
 
     def show(self, at_s: float, rows: Sequence[Row]) -> None:
-        """Show how it goes; again and again."""
+        """Show how each pipeline is doing; called again and again."""
         ...
 
     def note(self, text: str) -> None:
@@ -56,13 +56,13 @@ class Screen(Protocol):
         ...
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write a table, for good."""
+        """Write a table that stays."""
         ...
 
 
 @contextmanager
 def open_screen() -> Iterator[Screen]:
-    """The screen that fits where stdout leads to."""
+    """The screen for stdout: a table on a terminal, else lines."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         yield Lines()
@@ -144,11 +144,11 @@ _STYLES = {"killed": "bold red", "restoring": "yellow", "done": "green"}
 
 _COLUMNS = ("pipeline", "", "flights", "per s", "lag", "accuracy", "alarms", "worker")
 _DISPENSABLE = ("", "alarms", "per s", "lag", "flights")
-"""On a narrow terminal these are left out, one after the other, rather than any word cut."""
+"""A narrow terminal shows the table without these, as many as must go, so that no word is cut."""
 
 
 def _live_table(at_s: float, rows: Sequence[Row], console: Console) -> Table:
-    """All columns that the terminal has room for."""
+    """The table, with all columns that the terminal has room for."""
     unbounded = console.options.update(max_width=1_000)
     for n in range(len(_DISPENSABLE) + 1):
         columns = [name for name in _COLUMNS if name not in _DISPENSABLE[:n]]

@@ -57,7 +57,7 @@ class Actor:
 
 @dataclass(slots=True)
 class Stage:
-    """All that takes part.
+    """Everything that takes part in the demo.
 
     Attributes:
         events_n: events in the feed's file.
@@ -73,7 +73,7 @@ class Stage:
     _began_s: float = field(default_factory=time.monotonic)
 
     def perform(self) -> None:
-        """Until every event has its prediction, and both workers have ended well.
+        """Run until every event has its prediction, and both workers have ended well.
 
         Raises: Failed: a command ended otherwise. Internal: it does not go on.
         """
@@ -95,7 +95,7 @@ class Stage:
             actor.follower.look(self._at_s())
 
     def _ready(self) -> bool:
-        """Whether both fold: each has committed where its fold begins."""
+        """Whether both workers fold: each has committed where its fold begins."""
         self._check()
         return all(actor.follower.reader.committed() for actor in self.actors)
 
@@ -188,7 +188,7 @@ class Stage:
     def _wait_until(
         self, holds: Callable[[], bool], within_s: float, problem: str, *, doing: str = ""
     ) -> None:
-        """Servers that have just come up, or are busy, may fail a question: it is asked again.
+        """Ask until the answer is yes; a server that is busy, or has just come up, is asked again.
 
         Meanwhile it is said every few seconds what is being done, if that is given.
 

@@ -15,8 +15,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         expected_n: events, and so predictions of the plain loop.
         missing_n: events without a prediction.
         repeated_n: predictions beyond the first of an event.
-        different_n: that are not, bit for bit, the plain loop's, or stand in the wrong place.
-        alarms_n: of the plain loop's detector.
+        different_n: predictions that are not, bit for bit, the plain loop's, or in the wrong place.
+        alarms_n: how often the plain loop's detector alarmed.
         alarms_equal: whether exactly those were published, at the same events.
         committed: the group's offset: events that a restart would not read again.
     """
@@ -40,7 +40,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def judge(
     published: Sequence[bytes], alerts: Sequence[int], *, committed: int, expected: Path
 ) -> Verdict:
-    """Compare.
+    """Compare what was published with the plain loop.
 
     Args:
         published: the values of the prediction records, as they were read.

@@ -1,4 +1,4 @@
-"""From numbers, strings and bools to what a river model can learn from.
+"""Makes of numbers, strings and bools what a river model can learn from.
 
 One transformer for each family of models; that of the trees is in `nominal`. They share five rules.
 A bool is the number 0 or 1. A string becomes features of another name, so that a feature may be a
@@ -23,7 +23,7 @@ Features = dict[Any, Any]  # river's signature; our names are strings
 
 
 class MixedScaler(base.Transformer):
-    """Numbers to mean 0 and variance 1; strings to one-hot columns, or to codes for trees.
+    """Scales numbers to mean 0 and variance 1; makes strings one-hot columns, or codes for trees.
 
     On numbers it gives river's `StandardScaler` bit for bit (the tests hold it to that). It is not
     that class with a look for strings before it, because the look alone costs 12 % of a logistic
@@ -36,7 +36,7 @@ class MixedScaler(base.Transformer):
             the first True of a rare flag lies sqrt(n) deviations off, and its gradient n times so.
         constant: add a feature that is always 1.0, for models without an intercept.
         nominal: strings become codes, see `nominal.NominalCoder`.
-        names_max: numbers that are scaled, and strings that are coded, at most, by name; each.
+        names_max: how many features may be numbers that are scaled, and as many may be strings.
 
     References:
         Welford, 1962. Note on a method for calculating corrected sums of squares and products.
@@ -134,11 +134,11 @@ class MixedScaler(base.Transformer):
         return n, mean, variance
 
     def keep_moments(self, name: str, n: int, mean: float, variance: float) -> None:
-        """Go on from these."""
+        """Go on from these numbers."""
         self._moments[name][:] = n, mean, variance
 
     def columns(self, name: str) -> tuple[dict[str, str], str | None]:
-        """The column of each string learned; that of any other, None: it would be a new one."""
+        """The column of each string learned, and that of all others; None: each gets its own."""
         codes, is_full = self._vocabulary.codes(name)
         return {value: f"{name}={value}" for value in codes}, f"{name}≠" if is_full else None
 
@@ -182,7 +182,7 @@ class NormLimiter(base.Transformer):
         self.norm_max = norm_max
 
     def transform_one(self, x: Features) -> Features:
-        """The vector, or a shorter copy."""
+        """The vector, or a shortened copy."""
         norm: float = sum(value * value for value in x.values()) ** 0.5
         if norm <= self.norm_max:
             return x
@@ -195,7 +195,7 @@ class NormLimiter(base.Transformer):
 
 
 class UnitScaler(base.Transformer):
-    """Numbers to [0, 1] by the range seen so far; a string to how frequent it is.
+    """Scales numbers to [0, 1] by the range seen so far; makes of a string how frequent it is.
 
     A number beyond the range seen lies outside of [0, 1], which is what makes it an anomaly. The
     relative frequency of a string's value, as `carrier (text)`, lets the rare one stand out.

@@ -57,12 +57,12 @@ class LabelCoder(base.Wrapper[base.Classifier], base.Classifier):
         return code
 
     def named(self, probabilities: dict[Any, float]) -> dict[Any, float]:
-        """Probability by label, of what the classifier says of their numbers."""
+        """Probability by label, where the classifier gave it by the labels' numbers."""
         labels = self._labels
         return {labels[int(code)]: share for code, share in probabilities.items()}
 
     def over(self, quick: Any) -> "_Coded":
-        """This coder's methods, over what does as its classifier does, in less time."""
+        """This coder's methods, around quicker methods that do what its classifier does."""
         return _Coded(self, quick)
 
     @classmethod
@@ -71,7 +71,7 @@ class LabelCoder(base.Wrapper[base.Classifier], base.Classifier):
 
 
 class _Coded:
-    """What a fold calls of a coder, without its further arguments: see `stream.core.unrolled`."""
+    """The methods of a coder that a fold calls, see `stream.core.unrolled`."""
 
     def __init__(self, coder: LabelCoder, classifier: Any) -> None:
         code, named = coder.code, coder.named

@@ -23,7 +23,7 @@ class NominalNames:
 
 
 class NominalCoder(base.Transformer):
-    """Numbers as they are; the string feature `carrier` becomes the code `carrier (text)`.
+    """Leaves numbers as they are; the string feature `carrier` becomes the code `carrier (text)`.
 
     River's trees keep the values of a nominal feature in a set and take the first of equally good
     splits: with small integers that is the same one under every hash seed, with strings it is not.

@@ -50,10 +50,10 @@ def half_space_trees(
 
     Args:
         n_models: trees; time and state grow with it.
-        height: of each tree; a tree has 2^(height + 1) - 1 nodes.
+        height: the height of each tree, which has 2^(height + 1) - 1 nodes.
         window_size: events from which the reference masses are taken.
         categories_max: values of one string feature that are counted apart, first come.
-        seed: of the choice of features and thresholds.
+        seed: seeds the choice of features and thresholds.
 
     References:
         Tan, Ting, Liu, 2011. Fast anomaly detection for streaming data. IJCAI.

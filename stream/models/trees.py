@@ -113,7 +113,7 @@ def hoeffding_adaptive_tree(
         max_depth: at most 2^max_depth leaves, and as many in branches on trial.
         categories_max: values of one string feature that are told apart, first come.
         names_max: features that it learns from, by name, first come; any others are left out.
-        seed: of the bootstrap sampling.
+        seed: seeds the bootstrap sampling.
 
     References:
         Bifet, Gavaldà, 2009. Adaptive learning from evolving data streams. IDA.
@@ -147,7 +147,7 @@ def adaptive_random_forest(
         max_depth: at most 2^max_depth leaves a tree, and as many in a tree on trial.
         categories_max: values of one string feature that are told apart, first come.
         names_max: features that it learns from, by name, first come; any others are left out.
-        seed: of the bootstrap sampling and the choice of features.
+        seed: seeds the bootstrap sampling and the choice of features.
 
     References:
         Gomes et al., 2017. Adaptive random forests for evolving data stream classification.
@@ -183,7 +183,7 @@ def leveraging_bagging(
         max_depth: at most 2^max_depth leaves a tree.
         categories_max: values of one string feature that are told apart, first come.
         names_max: features that it learns from, by name, first come; any others are left out.
-        seed: of the bootstrap sampling.
+        seed: seeds the bootstrap sampling.
 
     References:
         Bifet, Holmes, Pfahringer, 2010. Leveraging bagging for evolving data streams. ECML PKDD.
@@ -218,7 +218,7 @@ def hoeffding_tree_regressor(
         grace_period: events that a leaf sees between two attempts to split.
         delta: chance of a wrong split; smaller waits longer.
         max_depth: at most 2^max_depth leaves.
-        learning_rate: of the linear models in the leaves.
+        learning_rate: the step of the linear models in the leaves.
         categories_max: values of one string feature that are told apart, first come.
         names_max: features that it learns from, by name, first come; any others are left out.
 
@@ -258,10 +258,10 @@ def adaptive_random_forest_regressor(
         n_models: trees; time and state grow with it.
         grace_period: events that a leaf sees between two attempts to split.
         max_depth: at most 2^max_depth leaves a tree, and as many in a tree on trial.
-        learning_rate: of the linear models in the leaves.
+        learning_rate: the step of the linear models in the leaves.
         categories_max: values of one string feature that are told apart, first come.
         names_max: features that it learns from, by name, first come; any others are left out.
-        seed: of the bootstrap sampling and the choice of features.
+        seed: seeds the bootstrap sampling and the choice of features.
 
     References:
         Gomes, Barddal, Boiko Ferreira, Bifet, 2018. Adaptive random forests for data stream

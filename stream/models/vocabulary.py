@@ -11,7 +11,7 @@ class Vocabulary:
 
     Args:
         categories_max: values of one feature that are told apart; at least 0.
-        names_max: features.
+        names_max: features that have codes.
     """
 
     def __init__(self, categories_max: int, names_max: int = NAMES_MAX) -> None:

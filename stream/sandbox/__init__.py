@@ -40,7 +40,7 @@ class Sandbox:
     """What `start` brought up; a context manager. `close` removes all of it.
 
     Attributes:
-        kind: how it runs.
+        kind: what it runs on.
         reason: why it is this kind, in one line.
         bootstrap_servers: Kafka's address; None if embedded.
         redis_url: Redis' address; None if embedded.
@@ -105,7 +105,7 @@ def start(
         kafka: the kind; "auto": Docker, else a local JVM, else embedded.
         folder: where to put the sandbox's own folder; None: the system's temporary folder.
         jvm: the options of Kafka's Java.
-        properties: of the broker, on top of ours.
+        properties: settings of the broker, which override ours.
 
     Raises: Unavailable, NotReady: the kind that was asked for cannot be had (never with "auto").
     """

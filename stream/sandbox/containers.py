@@ -65,9 +65,9 @@ def servers(
     """A Kafka and a Redis; both are removed at the end.
 
     Args:
-        say: told when an image has to be pulled first.
+        say: says to people that an image has to be pulled first.
         jvm: the options of Kafka's Java.
-        properties: of the broker, on top of ours.
+        properties: settings of the broker, which override ours.
 
     Raises: Unavailable: the engine does not run the images. NotReady: one did not come up.
     """
@@ -192,7 +192,7 @@ _PLAIN_WORDS = {
     ssl.SSLError: "its certificate is not trusted",
     ConnectionError: "it broke the connection",
 }
-"""The most telling kind first."""
+"""Error and what it means here; the one that says most comes first."""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,4 +1,4 @@
-"""What can keep a sandbox from coming up; `start` falls to its next choice on either."""
+"""The errors of a sandbox that does not come up; after either, `start` tries its next choice."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ class NotReady(Retryable):
     """A server was started, but did not answer in time, or ended by itself.
 
     Args:
-        problem: one line: which server, and what it did not do.
+        problem: which server it was, and what it did not do, in one line.
         log_tail: the last lines of its log; a traceback shows them as a note.
     """
 

@@ -1,4 +1,4 @@
-"""What a throw-away broker is told: one node, KRaft, no internal topic that waits for others."""
+"""The settings of a throw-away broker: one node, KRaft, no internal topic that waits for others."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,7 +80,7 @@ def container_variables(
     Args:
         port: the host's port that is bound to the container's 9092.
         jvm: Java's options, in place of the image's.
-        properties: on top of ours.
+        properties: settings that override ours.
     """
     # The broker asks itself about each transaction whose offsets it is to commit, at the address
     # that it tells to brokers. The host's port leads nowhere in here: it would answer
@@ -100,15 +100,15 @@ def container_variables(
 
 
 def secured(port: int, controller_port: int, passwords: Mapping[str, str]) -> dict[str, str]:
-    """What a broker needs on top so that everyone logs in, and only `admin` may do all.
+    """The further settings of a broker where everyone logs in, and only `admin` may do all.
 
     The controller's listener asks for a password too: StandardAuthorizer looks at requests between
     broker and controller as well, and without one they would come from User:ANONYMOUS.
 
     Args:
-        port: of the broker, as in `server_properties`.
-        controller_port: the same.
-        passwords: by user; `admin` must be among them.
+        port: where the broker listens, as in `server_properties`.
+        controller_port: where its controller listens.
+        passwords: the password of each user; `admin` must be one of them.
     """
     users = " ".join(f'user_{user}="{password}"' for user, password in passwords.items())
     login = (

@@ -13,17 +13,17 @@ from stream.sandbox.server import LocalServer
 
 
 def ignore(_line: str) -> None:
-    """Say it to nobody."""
+    """Say a line to nobody."""
 
 
 class LocalKafka(LocalServer):
     """One broker: KRaft, no topic made by itself, data kept over restarts.
 
     Args:
-        folder: for its data, settings and log; made if missing.
-        properties: lines of server.properties on top of ours.
+        folder: where its data, settings and log are; made if missing.
+        properties: lines of server.properties, which override ours.
         port: where it listens, over every restart; None: a free one.
-        say: told when the jars have to be fetched first.
+        say: says to people that the jars have to be fetched first.
         jvm: Java's options.
     """
 
@@ -73,7 +73,7 @@ class LocalKafka(LocalServer):
         return self.address
 
     def client_options(self, user: str = "admin") -> dict[str, Any]:
-        """What `user` adds to the bootstrap servers, in kafka-python's words; {} if not secured."""
+        """The options with which `user` logs in, in kafka-python's words; {} if not secured."""
         if not self._passwords:
             return {}
         return {

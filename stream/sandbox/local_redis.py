@@ -41,8 +41,8 @@ class LocalRedis(LocalServer):
     ("--appendonly", "yes", "--appendfsync", "always").
 
     Args:
-        folder: for its log, and for its data if it keeps any; made if missing.
-        arguments: of redis-server, on top of ours.
+        folder: where its log is, and its data if it keeps any; made if missing.
+        arguments: what redis-server is called with, after our arguments.
         port: where it listens, over every restart; None: a free one.
     """
 

@@ -114,7 +114,7 @@ class ServerProcess:
             os.killpg(self._process.pid, number)
 
     def _forget(self) -> None:
-        """Reap the ended process, and let its guard go."""
+        """Collect the exit status of the ended process, and let its guard go."""
         if self._process is None or self._guard is None:
             return
         self._process.wait()

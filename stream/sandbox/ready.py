@@ -1,4 +1,4 @@
-"""When a server counts as up: it answers what a worker will ask of it, not only its port."""
+"""When a server counts as up: it answers what a worker will ask, and not only takes connections."""
 
 import secrets
 import socket
@@ -64,7 +64,7 @@ def kafka_problem(port: int, options: Mapping[str, Any]) -> str | None:
     """What still keeps a transactional producer from working; None: nothing.
 
     Args:
-        port: of the broker, on the loopback interface.
+        port: where the broker listens on the loopback interface.
         options: security settings in kafka-python's words.
     """
     # First by hand: kafka-python logs every refused connection, and the port of a container is

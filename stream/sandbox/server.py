@@ -1,4 +1,4 @@
-"""What a local Kafka and a local Redis have in common: how they are started, stopped, tormented."""
+"""What a local Kafka and a local Redis have in common: starting, stopping, pausing, killing."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from stream.sandbox.ready import LOOPBACK, READY_WITHIN_S, free_port, wait_until
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """What one kind of sandbox gives.
+    """Where the servers of one kind of sandbox are.
 
     Attributes:
         bootstrap_servers: Kafka's address; None if embedded.
@@ -35,7 +35,7 @@ class LocalServer(ABC):
     any time, unless it says otherwise.
 
     Args:
-        folder: for its data, settings and log; made if missing.
+        folder: where its data, settings and log are; made if missing.
         port: where it listens, over every restart; None: a free one.
     """
 
@@ -115,7 +115,7 @@ class LocalServer(ABC):
         self.start()
 
     def log_text(self) -> str:
-        """All that it logged, over all starts."""
+        """Everything that it logged, over all starts."""
         return "" if self._process is None else self._process.log_text()
 
     def __enter__(self) -> Self:
