@@ -6,6 +6,7 @@ The rest goes to the client as it is written.
 from typing import Any
 
 from stream.config.checks import Entry, RefusedError, quoted, show
+from stream.config.clients import CLIENTS
 from stream.config.secrets import is_secret_option
 from stream.errors import Misconfigured
 
@@ -116,7 +117,7 @@ def check(options: dict[str, Any], *, client: str) -> None:
             entries.append((key, "must be a string; write it in quotes"))
         elif name.replace(".", "_") in _COMPRESSION and value not in _CODECS:
             entries.append((key, f"{show(value)} is no codec; write one of {quoted(_CODECS)}"))
-    if entries and client != "embedded":
+    if entries and CLIENTS[client].has_servers:
         raise RefusedError(*entries)
 
 

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 
 from stream.config import client_options
 from stream.config.checks import Section, matching, show
+from stream.config.clients import CLIENTS, Traits
 from stream.config.places import placed_options, placed_url
 from stream.config.secrets import check_redis_url, mask_options, mask_url
 from stream.core.event import Channel
@@ -86,11 +87,11 @@ class Kafka(Section):
 
     @field_validator("path")
     @classmethod
-    def _path_if_embedded(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _path_without_servers(cls, value: str | None, info: ValidationInfo) -> str | None:
         """Require a file for the embedded client, and refuse one for every other client."""
         if "client" not in info.data:
             return value
-        if info.data["client"] == "embedded":
+        if not CLIENTS[info.data["client"]].has_servers:
             if not value:
                 raise ValueError(
                     'missing; write path = "FILE" (client = "embedded" keeps all in it)'
@@ -100,6 +101,11 @@ class Kafka(Section):
         elif value is not None:
             raise ValueError('only for client = "embedded"; remove it, or write that client')
         return value
+
+    @property
+    def traits(self) -> Traits:
+        """What sets the chosen client apart."""
+        return CLIENTS[self.client]
 
     def for_kafka_python(self) -> dict[str, Any]:
         """The options in kafka-python's words. Raises: Misconfigured: it has none for one."""

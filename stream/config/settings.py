@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from stream.config import problems
 from stream.config.checks import Entry, Section, matching
+from stream.config.clients import CLIENTS
 from stream.config.detectors import Detectors
 from stream.config.operation import Delivery, Outputs, Quarantine, Snapshots, Worker
 from stream.config.places import FOLDER
@@ -152,7 +153,8 @@ def _across(tree: dict[str, Any]) -> list[Entry]:
         table = tree[section]
         return table.get(key) if isinstance(table, dict) else None
 
-    if value("kafka", "client") == "embedded":
+    traits = CLIENTS.get(str(value("kafka", "client")))
+    if traits is not None and not traits.has_servers:
         return []
     entries: list[Entry] = []
     recovery_s = value("snapshots", "recovery_time_s")

@@ -43,7 +43,7 @@ def demo(
     for name in [name for name in os.environ if name.startswith("STREAM__")]:
         del os.environ[name]
     run(
-        open_reader=lambda path: open_pipeline(path).reader(),
+        open_reader=lambda path: open_pipeline(path).backend.reader(),
         kafka=kafka,
         report=report,
         events_n=events,

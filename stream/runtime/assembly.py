@@ -13,7 +13,7 @@ from stream.core.recipe import Recipe
 from stream.core.snapshot import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
-from stream.runtime.commit_policy import MIN_GAPS_S, CommitPolicy
+from stream.runtime.commit_policy import CommitPolicy
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
 from stream.runtime.restore import Sources
 from stream.runtime.room import Room
@@ -101,8 +101,7 @@ def assemble(
     outputs; `look_for_room` looks again, and makes more if it may.
     """
     may_repeat = (
-        settings.delivery.guarantee == "at-least-once"
-        and settings.kafka.client != "embedded"  # there every commit is one, whatever is asked
+        settings.delivery.guarantee == "at-least-once" and not settings.kafka.traits.always_exact
     )
     sources = Sources(
         recipe=recipe,
@@ -157,7 +156,7 @@ def _policy(settings: Settings, *, until_end: bool, is_ahead: bool) -> CommitPol
         # A quarter: a batch whose cost was misjudged still commits within the timeout.
         fold_s_max=timings.transaction_timeout_ms / 4000,
         call_deadline_s=timings.call_deadline_s,
-        min_gap_s=MIN_GAPS_S[settings.kafka.client],
+        min_gap_s=settings.kafka.traits.min_gap_s,
         until_end=until_end,
         is_ahead=is_ahead,
     )
@@ -165,6 +164,5 @@ def _policy(settings: Settings, *, until_end: bool, is_ahead: bool) -> CommitPol
 
 def _session_s(settings: Settings) -> float | None:
     """How long a group waits for a dead member; None: there is no group."""
-    if settings.kafka.client == "embedded":
-        return None
-    return settings.timings.session_timeout_ms / 1000
+    has_group = settings.kafka.traits.has_group
+    return settings.timings.session_timeout_ms / 1000 if has_group else None

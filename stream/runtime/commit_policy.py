@@ -1,18 +1,11 @@
 """When a worker polls, for how much, and when it commits."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.ports import Clock
 
 RECORDS_MAX = 10_000
 """Most records in one poll, and most outputs in hand before a commit is due anyway: about 5 MB."""
-
-MIN_GAPS_S: Mapping[str, float] = {"confluent": 0.005, "kafka-python": 0.001, "embedded": 0.001}
-"""Between two commits, by client: while the broker still writes the marks of one transaction it
-sends the next one away, to come again later. With librdkafka that is after 20 ms. With kafka-python
-it is after 2 (`IN_TRANSACTION_BACKOFF_MS`), and to wait in each case costs more: at an interval of
-5 ms, when it was after 5, p99 25 to 42 ms instead of 19 to 22, in turn on one machine."""
 
 EARLY_SHARE_MAX = 0.25
 """Of an interval, that a commit may begin early for it to end in time."""

@@ -55,7 +55,7 @@ def _signing_key(settings: Settings, environ: Mapping[str, str], telemetry: Tele
 
 def key_path(settings: Settings, environ: Mapping[str, str]) -> Path:
     """Where this machine's own key is kept: beside the state, never in the store."""
-    if settings.kafka.client == "embedded":
+    if not settings.kafka.traits.has_servers:
         return settings.folder / f"{settings.kafka.path}.{settings.pipeline}.key"
     state = environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
     return Path(state) / "streamfold" / f"{settings.pipeline}.key"

@@ -1,4 +1,4 @@
-"""What a command gets from the command line: a pipeline's settings, and makers of its adapters."""
+"""What a command gets from the command line: a pipeline's settings, and who serves it."""
 
 import threading
 from collections.abc import Mapping
@@ -9,34 +9,13 @@ from stream.ports import Clock, Feed, Log, Reader, SnapshotStore, Topics
 from stream.telemetry import Telemetry
 
 
-class Pipeline(Protocol):
-    """One pipeline. Whoever makes an adapter closes it. All raise Retryable, Misconfigured."""
+class Backend(Protocol):
+    """Opens what serves a pipeline's ports; whoever opens closes.
 
-    @property
-    def settings(self) -> Settings:
-        """The configuration, checked."""
-        ...
+    All raise Retryable, Misconfigured.
+    """
 
-    @property
-    def environ(self) -> Mapping[str, str]:
-        """The process's environment."""
-        ...
-
-    @property
-    def telemetry(self) -> Telemetry:
-        """What this process says of itself."""
-        ...
-
-    @property
-    def stopping(self) -> threading.Event:
-        """Set by a stop signal, where the command listens to them."""
-        ...
-
-    def is_idle(self) -> bool:
-        """Whether it only waits for Kafka, and nobody has joined the group yet."""
-        ...
-
-    def backwards(self) -> "Pipeline":
+    def backwards(self) -> "Backend":
         """The same pipeline as the quarantine's redrive sees it, in a group of its own.
 
         Its events are the quarantine, and its quarantine is the events topic.
@@ -67,8 +46,41 @@ class Pipeline(Protocol):
         """Reach the snapshots' store; what an operator should know of it, None if all is well."""
         ...
 
+    def is_idle(self) -> bool:
+        """Whether it only waits for a server, and nobody has joined the group yet."""
+        ...
+
     def end_patience(self) -> None:
         """From now on no call waits for a server that has just started (see `patience`)."""
+        ...
+
+
+class Pipeline(Protocol):
+    """One pipeline."""
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration, checked."""
+        ...
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The process's environment."""
+        ...
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What this process says of itself."""
+        ...
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set by a stop signal, where the command listens to them."""
+        ...
+
+    @property
+    def backend(self) -> Backend:
+        """Opens its log, its topics and its snapshots."""
         ...
 
     def clock(self) -> Clock:

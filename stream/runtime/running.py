@@ -28,16 +28,16 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
     prepared = preparation.prepare(settings)
     recipe = prepared.recipe
     with ExitStack() as stack:
-        with closing(pipeline.topics()) as topics:
+        with closing(pipeline.backend.topics()) as topics:
             infos, width = ready_topics(topics, settings, telemetry, kind=prepared.kind)
-        reader = stack.enter_context(closing(pipeline.reader()))
+        reader = stack.enter_context(closing(pipeline.backend.reader()))
         first_start.try_model(
             recipe, prepared.kind, events=infos[Channel.EVENTS], reader=reader, telemetry=telemetry,
             stopping=pipeline.stopping,
         )  # fmt: skip
         # Not before: what is refused leaves no key behind.
         keys = snapshot_keys(settings, pipeline.environ, telemetry)
-        store = stack.enter_context(closing(pipeline.snapshots()))
+        store = stack.enter_context(closing(pipeline.backend.snapshots()))
         log = stack.enter_context(closing(_fitted_log(pipeline, infos)))
         worker = assemble(
             settings, recipe=recipe, keys=keys, events=infos[Channel.EVENTS], width=width,
@@ -53,7 +53,7 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
             fingerprint=recipe.fingerprint(),
             path=prepared.path,
         )
-        pipeline.end_patience()
+        pipeline.backend.end_patience()
         process.collect_rarely()
         garbage.watch()
         worker.run()
@@ -79,7 +79,7 @@ def say_if_mostly_refused(telemetry: Telemetry) -> None:
 
 def _look_for_room(pipeline: Pipeline) -> Width:
     """How many partitions the outputs have a place for by now, with a client of its own."""
-    with closing(pipeline.topics()) as topics:
+    with closing(pipeline.backend.topics()) as topics:
         return widened(topics, pipeline.settings, pipeline.telemetry)
 
 
@@ -90,7 +90,7 @@ def _fitted_log(pipeline: Pipeline, infos: Mapping[Channel, TopicInfo]) -> Log:
     }
     known = [info.accepts.bytes_max for info in outputs.values() if info.accepts is not None]
     return fitted(
-        pipeline.log(record_bytes_max=min(known, default=None)),
+        pipeline.backend.log(record_bytes_max=min(known, default=None)),
         outputs,
         clock=pipeline.clock(),
         record_bytes_max=record_bytes_max(Channel.QUARANTINE, pipeline.settings),

@@ -53,7 +53,7 @@ class Lying:
 
 try:
     run(
-        open_reader=lambda path: Lying(Pipeline.of(path).reader()),
+        open_reader=lambda path: Lying(Pipeline.of(path).backend.reader()),
         kafka="embedded",
         report=Path("demo-report.html"),
         events_n=int(sys.argv[1]),

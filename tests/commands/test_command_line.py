@@ -85,6 +85,18 @@ def test_what_needs_no_model_does_not_load_river(project: Project, words: tuple[
     assert "river.base" not in done.err
 
 
+def test_only_the_chosen_client_is_loaded(project: Project) -> None:
+    """A pipeline in one file needs no server's client, not even to import it."""
+    assert project.fed(5).code == 0
+
+    done = project.stream("run", "--until-end", PYTHONPROFILEIMPORTTIME="1")
+
+    assert done.code == 0, done
+    loaded = {line.rpartition("|")[2].strip() for line in done.err.splitlines()}
+    assert "stream.adapters.embedded" in loaded
+    assert not loaded & {"kafka", "confluent_kafka", "redis"}
+
+
 def test_a_worker_with_detectors_loads_river_once(project: Project) -> None:
     """It starts again with the hash seed of its own before that, not after: a recovery waits."""
     project.configure(EMBEDDED + MODEL + '[[detectors]]\ntype = "ADWIN"\n')

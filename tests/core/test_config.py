@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from stream.config import Settings, from_mapping, load, reference
+from stream.config.clients import CLIENTS
 from stream.config.reference import keys
+from stream.config.servers import Kafka
 from stream.core.event import Channel
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 from stream.errors import Misconfigured
@@ -33,6 +35,11 @@ def loaded(tmp_path: Path) -> Load:
         return load(path, environ=environ)
 
     return load_text
+
+
+def test_of_every_client_it_is_known_what_sets_it_apart() -> None:
+    """A client that is new in the configuration must say how soon it can commit again."""
+    assert set(get_args(Kafka.model_fields["client"].annotation)) == CLIENTS.keys()
 
 
 def test_a_pipeline_and_a_factory_are_enough(loaded: Load) -> None:

@@ -1,13 +1,9 @@
 """When a worker polls, and when it commits: on a clock that only the test moves."""
 
-from typing import get_args
-
 import pytest
 
-from stream.config.servers import Kafka
 from stream.runtime.commit_policy import (
     FEW_N,
-    MIN_GAPS_S,
     RECORDS_MAX,
     CommitPolicy,
     CommitSchedule,
@@ -103,8 +99,3 @@ def test_as_much_is_polled_as_can_be_folded_and_held() -> None:
     for _ in range(20):
         schedule.folded(10, took_s=20.0)
     assert schedule.records_max(outputs_n=0) == 1
-
-
-def test_every_client_has_its_breath() -> None:
-    """A client that is new in the configuration must say how soon it can commit again."""
-    assert set(get_args(Kafka.model_fields["client"].annotation)) == MIN_GAPS_S.keys()

@@ -62,12 +62,17 @@ class Stage:
         """It is its own."""
         return self
 
+    @property
+    def backend(self) -> "Stage":
+        """It opens its adapters itself."""
+        return self
+
     def reader(self) -> MemoryReader:
-        """See `Pipeline.reader`."""
+        """See `Backend.reader`."""
         return MemoryReader(self.broker, names=NAMES, group="stage", batch_records_max=3)
 
     def topics(self) -> MemoryTopics:
-        """See `Pipeline.topics`."""
+        """See `Backend.topics`."""
         return MemoryTopics(self.broker, names=NAMES)
 
     def _fault(self, step: str) -> None:

@@ -105,7 +105,7 @@ def _ask_snapshots(pipeline: Pipeline, findings: Findings) -> None:
     if key_path(pipeline.settings, pipeline.environ).exists():
         # Read now what a worker would refuse; a missing one is made by the first worker.
         existing_keys(pipeline)
-    note = pipeline.ask_snapshots()
+    note = pipeline.backend.ask_snapshots()
     if note is None:
         findings.ok("snapshots: the store answers")
     else:
@@ -115,14 +115,14 @@ def _ask_snapshots(pipeline: Pipeline, findings: Findings) -> None:
 def _look_at_kafka(pipeline: Pipeline, findings: Findings, built: Prepared | None) -> Seen:
     """Check the topics, then what is in the log."""
     with ExitStack() as stack:
-        topics = stack.enter_context(closing(pipeline.topics()))
+        topics = stack.enter_context(closing(pipeline.backend.topics()))
         infos = topics.describe()
         findings.ok(f"log: {pipeline.settings.kafka.client} reaches it")
         with findings.step():
             _look_at_topics(
                 pipeline, findings, topics, infos, None if built is None else built.kind
             )
-        reader = stack.enter_context(closing(pipeline.reader()))
+        reader = stack.enter_context(closing(pipeline.backend.reader()))
         with findings.step():
             output_checks.look(pipeline, findings, reader, infos)
         events = infos[Channel.EVENTS]

@@ -123,7 +123,7 @@ class LogChecks:
         pipeline = self._pipeline
         try:
             keys = existing_keys(pipeline)
-            with closing(pipeline.snapshots()) as store:
+            with closing(pipeline.backend.snapshots()) as store:
                 found = [
                     unsealed(each, store, keys)[0]
                     for each in stored(pipeline, store, [partition], offset=None)

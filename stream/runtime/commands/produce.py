@@ -47,14 +47,14 @@ def produce(pipeline: Pipeline, path: Path, *, columns: Columns, rate: str | Non
     survey = rows.survey(path, shape=shape, columns=columns, stopped=pipeline.stopping.is_set)
     for line in survey.said:
         say(line, error=True)
-    with closing(pipeline.topics()) as topics:
+    with closing(pipeline.backend.topics()) as topics:
         # An upstream needs this one only; where it is there, the outputs are the worker's business.
         if topics.describe()[Channel.EVENTS] is None:
             ready_topics(topics, settings, pipeline.telemetry)
     outgoing = _until_stopped(pipeline, survey.records())
     started_s = clock.monotonic()
     with (
-        closing(pipeline.feed()) as feed,
+        closing(pipeline.backend.feed()) as feed,
         Progress("events sent", total=survey.records_n, clock=clock) as shown,
     ):
         for record in outgoing if per_s is None else _paced(feed, outgoing, per_s, clock=clock):

@@ -40,7 +40,7 @@ class Quarantine:
     @classmethod
     def open(cls, pipeline: Pipeline, stack: ExitStack) -> "Quarantine":
         """Look at the topics. Raises: Misconfigured: one is missing; Retryable."""
-        with closing(pipeline.topics()) as topics:
+        with closing(pipeline.backend.topics()) as topics:
             infos = topics.describe()
         for channel, info in infos.items():
             if info is None and channel in (Channel.EVENTS, Channel.QUARANTINE):
@@ -49,7 +49,7 @@ class Quarantine:
         quarantine, events = infos[Channel.QUARANTINE], infos[Channel.EVENTS]
         assert quarantine is not None  # noqa: S101  # looked at just before
         assert events is not None  # noqa: S101
-        reader = stack.enter_context(closing(pipeline.backwards().reader()))
+        reader = stack.enter_context(closing(pipeline.backend.backwards().reader()))
         partitions = range(quarantine.partitions)
         found = cls(
             pipeline,

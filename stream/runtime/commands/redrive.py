@@ -77,7 +77,7 @@ def redrive(pipeline: Pipeline, *, reason: str | None, dry_run: bool) -> None:
                     _outputs(quarantine, done, batch, reason=reason, tally=tally)
             screen.say(f"{tally} would be sent to {events}")
         else:
-            log = stack.enter_context(closing(pipeline.backwards().log()))
+            log = stack.enter_context(closing(pipeline.backend.backwards().log()))
             log = fitted(log, {TO: quarantine.events}, clock=pipeline.clock(), cuttable=())
             try:
                 Redrive(quarantine, log, reason=reason, tally=tally).run()

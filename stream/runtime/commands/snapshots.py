@@ -46,7 +46,7 @@ def show_list(
 ) -> None:
     """Say what is stored. Raises: Retryable, Misconfigured; BadInput: nothing at `offset`."""
     partitions = _partitions(pipeline, partition)
-    with closing(pipeline.snapshots()) as store:
+    with closing(pipeline.backend.snapshots()) as store:
         found = stored(pipeline, store, partitions, offset=offset)
     if as_json:
         say_json(pipeline, found, ("partition", "next_offset", "size_bytes", "age_s"))
@@ -68,7 +68,7 @@ def inspect(
 ) -> None:
     """Say what the headers say, of those whose signature fits. Raises: as `show_list`."""
     partitions = _partitions(pipeline, partition)
-    with closing(pipeline.snapshots()) as store:
+    with closing(pipeline.backend.snapshots()) as store:
         every = stored(pipeline, store, partitions, offset=offset)
         # Read at the first call: before the first snapshot there may be no key yet.
         keys = cache(partial(existing_keys, pipeline))
@@ -180,5 +180,5 @@ def _partitions(pipeline: Pipeline, partition: int | None) -> range:
     """The partition that is asked for, else all; only for all the log is asked."""
     if partition is not None:
         return range(partition, partition + 1)
-    with closing(pipeline.topics()) as topics:
+    with closing(pipeline.backend.topics()) as topics:
         return partitions_of(topics, pipeline)

@@ -69,10 +69,10 @@ def show(pipeline: Pipeline, *, as_json: bool, progress_within_s: float | None) 
         Misconfigured: there is no events topic.
     """
     with ExitStack() as stack:
-        topics = stack.enter_context(closing(pipeline.topics()))
+        topics = stack.enter_context(closing(pipeline.backend.topics()))
         infos = topics.describe()
         events = events_topic(infos, pipeline)
-        reader = stack.enter_context(closing(pipeline.reader()))
+        reader = stack.enter_context(closing(pipeline.backend.reader()))
         if progress_within_s is not None:
             # What has no place in the outputs waits for one, and no restart would help it.
             placed = msgspec.structs.replace(events, partitions=width(infos))
@@ -149,7 +149,7 @@ def _newest_snapshots(pipeline: Pipeline, partitions: int) -> dict[int, StoredSn
     """The newest snapshot of each partition; {} with a line on stderr if the store is away."""
     found = {}
     try:
-        with closing(pipeline.snapshots()) as store:
+        with closing(pipeline.backend.snapshots()) as store:
             for partition in range(partitions):
                 stored = stored_in(pipeline, store, partition)
                 if stored:

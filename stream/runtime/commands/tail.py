@@ -111,7 +111,7 @@ def show(pipeline: Pipeline, channel: Channel, *, last: int, follow: bool, as_js
     """
     name = pipeline.settings.topics.name(channel)
     with ExitStack() as stack:
-        topics = stack.enter_context(closing(pipeline.topics()))
+        topics = stack.enter_context(closing(pipeline.backend.topics()))
         partitions = _partitions(topics, channel)
         if not partitions and not follow:
             raise Misconfigured(
@@ -126,7 +126,7 @@ def show(pipeline: Pipeline, channel: Channel, *, last: int, follow: bool, as_js
                 return
             partitions = _partitions(topics, channel)
             last = ALL  # nothing was there when it began: all there is has come since
-        reader = stack.enter_context(closing(pipeline.reader()))
+        reader = stack.enter_context(closing(pipeline.backend.reader()))
         showing = _Showing(pipeline, reader, channel, as_json=as_json)
         if last != ALL and not showing.show_last(partitions, last) and last:
             _tell(f"nothing in {name} yet")

@@ -45,15 +45,15 @@ def verify(pipeline: Pipeline, *, partition: int | None, offset: int | None, as_
     """
     recipe = preparation.make_recipe(pipeline.settings)
     with ExitStack() as stack:
-        topics = stack.enter_context(closing(pipeline.topics()))
+        topics = stack.enter_context(closing(pipeline.backend.topics()))
         events = events_topic(topics.describe(), pipeline)
         partitions = range(events.partitions)
         if partition is not None:
             if partition not in partitions:
                 raise Usage(f"--partition {partition}: {events.name} has {events.partitions}")
             partitions = range(partition, partition + 1)
-        store = stack.enter_context(closing(pipeline.snapshots()))
-        reader = stack.enter_context(closing(pipeline.reader()))
+        store = stack.enter_context(closing(pipeline.backend.snapshots()))
+        reader = stack.enter_context(closing(pipeline.backend.reader()))
         every = stored(pipeline, store, partitions, offset=offset)
         # In this order: a snapshot is only taken of what was committed before.
         committed = reader.committed()

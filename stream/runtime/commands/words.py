@@ -63,7 +63,7 @@ def run(
         supervising.supervise(open_pipeline(path), workers=asked, until_end=until_end)
         return
     pipeline = process.opened_in_its_environment(open_pipeline, path)
-    signals.listen(pipeline.stopping, is_idle=pipeline.is_idle)
+    signals.listen(pipeline.stopping, is_idle=pipeline.backend.is_idle)
     if supervised is not None:
         from stream.runtime.supervision import worker_link  # noqa: PLC0415
 

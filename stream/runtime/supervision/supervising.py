@@ -54,16 +54,16 @@ def supervise(pipeline: Pipeline, *, workers: int | None, until_end: bool) -> No
     Raises: StreamError: the process must end with its exit code; nothing is left running.
     """
     settings = pipeline.settings
-    if settings.kafka.client == "embedded":
+    if not settings.kafka.traits.has_group:
         workers = workers or 1
         if workers > 1:
             raise Usage(
-                f'--workers {workers}: kafka.client = "embedded" is one process with one file; '
-                "leave --workers out, or use a Kafka"
+                f'--workers {workers}: kafka.client = "{settings.kafka.client}" is one process '
+                "with one file; leave --workers out, or use a Kafka"
             )
     signals.listen(pipeline.stopping)
     ends = _ends(pipeline)
-    pipeline.end_patience()
+    pipeline.backend.end_patience()
     partitions = max(1, len(ends))  # a topic that a worker still has to make gets one
     cpus = sizing.usable_cpus()
     size = sizing.size(workers, partitions=partitions, cpus=cpus)
@@ -73,7 +73,7 @@ def supervise(pipeline: Pipeline, *, workers: int | None, until_end: bool) -> No
     goals = Goals(ends if until_end else None, patience_s=after_s)
     look_s = LOOK_FOR_END_EVERY_S if until_end else LOOK_EVERY_S
     lookout = ReaderLookout(
-        pipeline.reader, partitions=partitions, start=settings.topics.start, every_s=look_s
+        pipeline.backend.reader, partitions=partitions, start=settings.topics.start, every_s=look_s
     )
     with closing(lookout):
         code = _work(pipeline, names, lookout=lookout, goals=goals, stuck_s=after_s)
@@ -150,9 +150,9 @@ def _say_started(
 
 def _ends(pipeline: Pipeline) -> dict[int, int]:
     """Where each partition of the events ends; {}: there is no such topic yet."""
-    with closing(pipeline.topics()) as topics:
+    with closing(pipeline.backend.topics()) as topics:
         events = topics.describe()[Channel.EVENTS]
     if events is None:
         return {}
-    with closing(pipeline.reader()) as reader:
+    with closing(pipeline.backend.reader()) as reader:
         return {p: reader.bounds(Channel.EVENTS, p).end for p in range(events.partitions)}

@@ -98,9 +98,9 @@ class Stage:
     def fill_embedded(self, config: Path, values: Iterable[bytes]) -> None:
         """Write events into the SQLite file of a configuration. Raises: StreamError."""
         pipeline = Pipeline.of(config)
-        with closing(pipeline.topics()) as topics:
+        with closing(pipeline.backend.topics()) as topics:
             ready_topics(topics, pipeline.settings, pipeline.telemetry)
-        with closing(pipeline.feed()) as feed:
+        with closing(pipeline.backend.feed()) as feed:
             for value in values:
                 feed.send(value, key=KEY, timestamp_ms=None)
             feed.flush(timeout_s=RUN_WITHIN_S)
@@ -219,7 +219,7 @@ class Stage:
             assert self.topics is not None
             yield from self.topics.read(name if config is None else f"{name}.predictions")
             return
-        with closing(Pipeline.of(Path(config)).reader()) as reader:
+        with closing(Pipeline.of(Path(config)).backend.reader()) as reader:
             bounds = reader.bounds(Channel.PREDICTIONS, 0)
             for batch in reader.read(Channel.PREDICTIONS, 0, bounds.start, bounds.end):
                 yield from (record.value or b"" for record in batch)

@@ -47,12 +47,17 @@ class Rooms:
         """Nothing."""
         return {}
 
+    @property
+    def backend(self) -> "Rooms":
+        """It opens its adapters itself."""
+        return self
+
     def is_idle(self) -> bool:
         """There is nothing to wait for."""
         return False
 
     def backwards(self) -> "Rooms":
-        """See `Pipeline.backwards`."""
+        """See `Backend.backwards`."""
         return replace(self, is_backwards=True)
 
     def _names(self) -> dict[Channel, str]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ from stream.cli import Pipeline
 from stream.core.event import Output
 from stream.ports import Committed, Log, Polled
 from stream.runtime import running
+from stream.runtime.pipeline import Backend
 from stream.telemetry import Metric, Telemetry
 from tests.instruments.bench.meter import Meter, Spec, Stopwatch, serve
 
@@ -81,22 +82,27 @@ class _WatchedTelemetry(Telemetry):
             self._watch.on_commit()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _WatchedHouse(Pipeline):
-    """The composition root's adapters, the log among them watched."""
+class _WatchedBackend:
+    """A backend whose log is watched; in everything else it is the backend."""
 
-    watch: Watch
+    def __init__(self, backend: Backend, watch: Watch) -> None:
+        self._backend = backend
+        self._watch = watch
 
     def log(self, *, record_bytes_max: int | None = None) -> Log:
-        return cast("Log", _WatchedLog(super().log(record_bytes_max=record_bytes_max), self.watch))
+        log = self._backend.log(record_bytes_max=record_bytes_max)
+        return cast("Log", _WatchedLog(log, self._watch))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
 
 
 def work(config: Path, watch: Watch) -> Telemetry:
     """Run a worker until the end of its events. Returns: its counters."""
     plain = Pipeline.of(config)
     telemetry = _WatchedTelemetry(watch)
-    pipeline = _WatchedHouse(plain.settings, telemetry, plain.stopping, watch=watch)
-    running.work(pipeline, until_end=True)
+    backend = cast("Backend", _WatchedBackend(plain.backend, watch))
+    running.work(replace(plain, telemetry=telemetry, backend=backend), until_end=True)
     return telemetry
 
 
