@@ -20,7 +20,7 @@ from stream.adapters.kafka_python import (
     KafkaTopics,
     end_abandoned,
 )
-from stream.adapters.kafka_python.producing import NullHeaders, to_client
+from stream.adapters.kafka_python.nulls import NullHeaders, to_client
 from stream.config.timings import Timings
 from stream.core.event import Channel
 from stream.errors import Retryable

@@ -5,16 +5,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream import probing
-from stream.core.event import Channel
-from stream.errors import Fenced, LogLost, Misconfigured, NotReady, Retryable, StreamError
-from stream.probing import Connecting
+from stream.adapters.confluent.meanings import CONFIGURATION, meaning_of
+from stream.adapters.kafka.cluster import Cluster
+from stream.adapters.kafka.meaning import our_error
+from stream.errors import Misconfigured, Retryable, StreamError
+from stream.ports import Committed
 
 RECONNECT_BACKOFF_MS_MAX = 1_000
 """librdkafka's own is 10 s, and so would be its recovery from a broker's restart."""
@@ -35,87 +36,13 @@ METADATA_MAX_AGE_MS = 5_000
 Client = TypeVar("Client")
 Result = TypeVar("Result")
 
-_CONFIGURATION = frozenset({
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.UNSUPPORTED_SASL_MECHANISM,
-    KafkaError.ILLEGAL_SASL_STATE,
-    KafkaError.UNSUPPORTED_VERSION,
-    KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
-    KafkaError.INVALID_TRANSACTION_TIMEOUT,
-    KafkaError.INVALID_SESSION_TIMEOUT,
-    KafkaError.INVALID_PARTITIONS,
-    KafkaError.INVALID_REPLICATION_FACTOR,
-    KafkaError.INVALID_CONFIG,
-    KafkaError.INCONSISTENT_GROUP_PROTOCOL,
-    KafkaError.POLICY_VIOLATION,
-    KafkaError.TOPIC_EXCEPTION,
-    KafkaError._AUTHENTICATION,
-    KafkaError._SSL,
-    KafkaError._INVALID_ARG,
-    KafkaError._NOT_IMPLEMENTED,
-    KafkaError._UNSUPPORTED_FEATURE,
-})  # fmt: skip
-_REFUSED = frozenset({
-    KafkaError.MSG_SIZE_TOO_LARGE,
-    KafkaError.RECORD_LIST_TOO_LARGE,
-    KafkaError.INVALID_TIMESTAMP,
-    KafkaError.INVALID_RECORD,
-})  # fmt: skip
-_LOST = frozenset({
-    KafkaError.OFFSET_OUT_OF_RANGE,
-    KafkaError._AUTO_OFFSET_RESET,
-    KafkaError._LOG_TRUNCATION,
-    KafkaError._NO_OFFSET,
-})  # fmt: skip
-_UNREACHABLE = frozenset({
-    KafkaError._TRANSPORT,
-    KafkaError._TIMED_OUT,
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._RESOLVE,
-})  # fmt: skip
-_NOT_READY = frozenset({
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.NOT_CONTROLLER,
-    KafkaError.BROKER_NOT_AVAILABLE,
-    KafkaError.REPLICA_NOT_AVAILABLE,
-    KafkaError.KAFKA_STORAGE_ERROR,
-    KafkaError._WAIT_COORD,
-})  # fmt: skip
-"""What brokers answer that have just started, or while one of them goes."""
-
-_NO_BROKER_YET = "brokers: 0"
-"""In what a new cluster answers to whoever wants a topic: nobody is registered to hold it."""
-
-_FENCED_MEMBER = "fenced by other consumer with same group.instance.id"
 CLIENT_LOG = logging.getLogger("confluent_kafka")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """How to reach the cluster, and the pipeline's names on it.
+class Connection(Cluster):
+    """See `Cluster`; options are in librdkafka's own words, and go to every client."""
 
-    Attributes:
-        options: security and the like, in librdkafka's own words; go to every client.
-        names: the topic of each channel.
-        group: the consumer group's id, and the beginning of transactional ids.
-        bootstrap_timeout_ms: a broker that does not answer within this is not reachable.
-        connecting: called while a broker is waited for.
-    """
-
-    bootstrap_servers: str
-    names: Mapping[Channel, str]
-    group: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    bootstrap_timeout_ms: int = 10_000
-    connecting: Connecting = field(default_factory=Connecting)
+    __slots__ = ()
 
     def make(
         self, client: Callable[[dict[str, Any]], Client], doing: str, settings: Mapping[str, Any]
@@ -129,9 +56,7 @@ class Connection:
 
         Raises: Retryable, Misconfigured.
         """
-        useless = probing.useless_file(self.options, _FILES)
-        if useless is not None:
-            raise Misconfigured(f"kafka.options.{useless}")
+        self.check_files(_FILES)
         heard: deque[KafkaError] = deque(maxlen=HEARD_N)  # a client may hear of trouble for years
         configured: dict[str, Any] = {
             "bootstrap.servers": self.bootstrap_servers,
@@ -162,7 +87,7 @@ class Connection:
                 found = client.list_topics("", timeout=min(1.0, self.bootstrap_timeout_ms / 1000))
             except KafkaException as error:
                 client.poll(0)
-                wrong = next((e for e in heard if e.code() in _CONFIGURATION), None)
+                wrong = next((e for e in heard if e.code() in CONFIGURATION), None)
                 if wrong is not None:
                     raise self.translate(wrong, doing) from error
                 if why is None:
@@ -186,17 +111,9 @@ class Connection:
         protocol = str(options.get("security.protocol") or "PLAINTEXT").upper()
         mechanism = options.get("sasl.mechanism") or options.get("sasl.mechanisms")
         login = str(mechanism or "GSSAPI") if protocol.startswith("SASL") else None
-        found = probing.best(self.bootstrap_servers.split(","))
-        wrong = probing.wrong_protocol(found, protocol=protocol, mechanism=login)
-        if wrong is not None:
-            told = wrong.replace("security_protocol", "security.protocol")
-            told = told.replace("sasl_mechanism", "sasl.mechanism")
-            return Misconfigured(f"kafka.options: {doing}: {told}")
-        if found.seen is not probing.Seen.KAFKA:
-            return Retryable(
-                f"{doing}: is Kafka reachable at {self.bootstrap_servers}? {found.address}: "
-                f"{found.seen.value}"
-            )
+        obstacle = self.obstacle(doing, protocol=protocol, login=login, worded=_dotted)
+        if obstacle is not None:
+            return obstacle
         transport = next((e for e in heard if e.code() == KafkaError._TRANSPORT), None)
         return self.translate(transport or error, doing)
 
@@ -206,11 +123,7 @@ class Connection:
 
     @contextmanager
     def translated(self, doing: str) -> Iterator[None]:
-        """Turn whatever librdkafka raises inside into one of ours.
-
-        Args:
-            doing: what was tried, for the message: "reading the committed offsets".
-        """
+        """See `Cluster.translated`."""
         try:
             yield
         except KafkaException as error:
@@ -219,26 +132,7 @@ class Connection:
     def translate(self, error: KafkaError, doing: str) -> StreamError:
         """The error of ours that a client's error means."""
         said = f"{doing}: {error.name()} ({' '.join(error.str().split())[:200]})"
-        code = error.code()
-        # A member that polls is told _FATAL, and why only in the text.
-        if code == KafkaError.FENCED_INSTANCE_ID or _FENCED_MEMBER in said:
-            return Fenced(
-                f"{said}: a newer worker took over this one's name; give each worker its own "
-                "worker.instance"
-            )
-        is_early = code in _NOT_READY or _NO_BROKER_YET in said
-        if code in _CONFIGURATION and not is_early:
-            return Misconfigured(f"kafka: {said}; check kafka.options and the permissions")
-        if code in _REFUSED:
-            return Misconfigured(
-                f"kafka: {said}; the topic's settings refuse this record: raise max.message.bytes "
-                "or message.timestamp.after.max.ms, or lower [limits]"
-            )
-        if code in _LOST:
-            return LogLost(f"{said}; the log does not hold that offset")
-        if code in _UNREACHABLE:
-            return Retryable(f"{said}; is Kafka at {self.bootstrap_servers} reachable?")
-        return NotReady(said) if is_early else Retryable(said)
+        return our_error(said, meaning_of(error, said), servers=self.bootstrap_servers)
 
 
 def partitions(client: Any, topic: str, connection: Connection) -> int:
@@ -255,12 +149,31 @@ def partitions(client: Any, topic: str, connection: Connection) -> int:
     return len(found.partitions)
 
 
+def positions_of(
+    found: Iterable[TopicPartition], connection: Connection, doing: str
+) -> dict[int, Committed]:
+    """What a group committed, of the client's answer. Raises: what one says instead."""
+    positions = {}
+    for each in found:
+        if each.error is not None:
+            raise connection.translate(each.error, doing)
+        if each.offset >= 0:
+            positions[each.partition] = Committed(each.offset, each.metadata or "")
+    return positions
+
+
 def unreadable(group: str) -> str:
     """The error for metadata that has no NUL at its end: this client would read past it."""
     return (
         f"kafka.client: what another tool wrote beside the offsets of group {group} cannot be read "
         'with "confluent"; let a worker with client = "kafka-python" commit once'
     )
+
+
+def _dotted(text: str) -> str:
+    """A text about kafka-python's options, in librdkafka's words."""
+    dotted = text.replace("security_protocol", "security.protocol")
+    return dotted.replace("sasl_mechanism", "sasl.mechanism")
 
 
 def _reason(error: BaseException) -> str:

@@ -3,8 +3,9 @@
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream.adapters.confluent.connection import Connection, partitions
+from stream.adapters.kafka.meaning import no_topic
 from stream.core.event import Channel, Headers
-from stream.errors import Misconfigured, Retryable
+from stream.errors import Retryable
 
 BUFFERED_MAX = 50_000
 DELIVERY_TIMEOUT_MS = 30_000
@@ -75,7 +76,7 @@ class KafkaFeed:
         if failure.code() in unknown and not partitions(
             self._producer, self._topic, self._connection
         ):
-            raise Misconfigured(f"topics.events: {self._topic} does not exist; create it")
+            raise no_topic(Channel.EVENTS, self._topic)
         raise self._connection.translate(failure, f"sending to {self._topic}")
 
     def flush(self, *, timeout_s: float) -> int:

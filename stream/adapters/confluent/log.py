@@ -17,9 +17,8 @@ so much of what the kafka-python adapter has to mend is right here. What remains
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -27,24 +26,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from stream.adapters.confluent import producing
 from stream.adapters.confluent.calls import Calls
-from stream.adapters.confluent.connection import Connection, partitions, unreadable
+from stream.adapters.confluent.connection import Connection, partitions, positions_of, unreadable
 from stream.adapters.confluent.membership import Membership
 from stream.adapters.confluent.records import polled, sorted_out
-from stream.config.timings import Timings
+from stream.adapters.kafka.log import COMMITTED_TIMEOUT_S, MemberLog
+from stream.adapters.kafka.meaning import no_topic
 from stream.core.event import Channel, Output, Record
-from stream.errors import (
-    CommitLost,
-    Fenced,
-    Internal,
-    Misconfigured,
-    Retryable,
-    StreamError,
-    forget_frames,
-)
+from stream.errors import Fenced, Internal, Misconfigured, Retryable, StreamError
 from stream.ports import Committed, Polled
-from stream.transactional_ids import transactional_id
 
-COMMITTED_TIMEOUT_S = 5.0
 SEEK_S = 5.0
 COMMIT_S_MIN = 0.1
 MISSING_S = 2.0
@@ -59,63 +49,31 @@ _FENCING = frozenset({
 })  # fmt: skip
 
 
-class KafkaLog:
-    """See `stream.ports.Log`.
+class KafkaLog(MemberLog[producing.Deliveries, Membership]):
+    """See `stream.ports.Log`, and `MemberLog` for its arguments.
 
-    Args:
-        instance: stable name of this process: static membership and a stable transactional id.
-        exactly_once: False = at-least-once: an idempotent producer, offsets committed after it.
-        end_abandoned: given our transactional id, ends what the group's dead nameless workers left
-            open. Called by a nameless worker that takes partitions over; those with a name need not
-            pay for another client. None: the broker does it, up to ten seconds later.
-        record_bytes_max: some topic takes no larger batch; None: all take usual ones. librdkafka
-            cuts none up that a topic refused.
-
-    Raises: Retryable, Misconfigured.
+    What dead workers left open only a nameless one ends: those with a name need not pay for another
+    client.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        timings: Timings,
-        instance: str | None = None,
-        exactly_once: bool = True,
-        end_abandoned: Callable[[str], object] | None = None,
-        record_bytes_max: int | None = None,
-    ) -> None:
-        self._connection = connection
-        self._timings = timings
-        self._instance = instance
-        self._exactly_once = exactly_once
-        self._events = connection.names[Channel.EVENTS]
-        self._transactional_id = transactional_id(connection.group, instance)
-        self._end_abandoned = end_abandoned
-        self._batch_bytes = min(producing.BATCH_BYTES, record_bytes_max or producing.BATCH_BYTES)
-        self._takes_over = False
-        self._fenced = False
+    _connection: Connection
+
+    def _begin(self) -> None:
+        """See `MemberLog`."""
+        self._consumer: Consumer = self._membership.consumer
+        self._metadata: Any = None
         self._trouble: Retryable | None = None
         self._begun_s = 0.0
         self._listen_until_s = 0.0
         self._seen_at = time.monotonic()
-        self._producer: producing.Deliveries | None = None
-        if exactly_once:
-            # Fencing first: it ends what a dead predecessor of this name left open, at once.
-            self._ready_producer()
-        try:
-            self._membership = Membership(connection, timings=timings, instance=instance)
-        except StreamError:
-            self._discard_producer()
-            raise
-        self._consumer: Consumer = self._membership.consumer
-        self._metadata: Any = None
         self._ends: dict[int, int] = {}
         self._calls = Calls()
 
-    def _ready_producer(self) -> producing.Deliveries:
-        """The producer in hand, or a new one that has taken the transactional id already."""
-        if self._producer is not None:
-            return self._producer
+    def _joined(self) -> Membership:
+        return Membership(self._connection, timings=self._timings, instance=self._instance)
+
+    def _made(self, doing: str) -> producing.Deliveries:
+        """See `MemberLog`; librdkafka cuts no batch up that a topic refused."""
         timings = self._timings
         settings: dict[str, Any] = {"batch.size": self._batch_bytes}
         if self._exactly_once:
@@ -123,24 +81,16 @@ class KafkaLog:
                 "transactional.id": self._transactional_id,
                 "transaction.timeout.ms": timings.transaction_timeout_ms,
             }
-        doing = "taking the transactional id"
-        producer = producing.make(
+        return producing.make(
             self._connection, doing, delivery_timeout_ms=timings.delivery_timeout_ms,
             request_timeout_ms=timings.request_timeout_ms, settings=settings,
         )  # fmt: skip
-        if self._exactly_once:
-            try:
-                with self._connection.translated(doing):
-                    producer.client.init_transactions(self._transaction_timeout_s)
-            except BaseException:
-                producer.discard()
-                raise
-        self._producer = producer
-        return producer
 
-    @property
-    def _transaction_timeout_s(self) -> float:
-        return self._timings.transaction_timeout_ms / 1000
+    def _take_id(self, producer: producing.Deliveries) -> None:
+        producer.client.init_transactions(self._transaction_timeout_s)
+
+    def _end(self, producer: producing.Deliveries) -> None:
+        producer.discard()
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         """See `Log.poll`."""
@@ -201,25 +151,19 @@ class KafkaLog:
             self._seen_at = now
         elif now - self._seen_at > MISSING_S:
             if not partitions(self._consumer, self._events, self._connection):
-                raise Misconfigured(f"topics.events: {self._events} does not exist; create it")
+                raise no_topic(Channel.EVENTS, self._events)
             self._seen_at = now
-
-    def _stop_if_fenced(self) -> None:
-        if self._fenced:
-            raise Fenced.by_twin(self._instance)
 
     def seek(self, partition: int, offset: int) -> None:
         """See `Log.seek`."""
-        if partition not in self._membership.owned:
-            raise Internal(f"seek in partition {partition}, which is not assigned to this worker")
+        self._check_own("seek in", partition, self._membership.owned)
         self._ends.pop(partition, None)
         with self._connection.translated(f"seeking to {offset} in partition {partition}"):
             self._membership.flow(partition, offset)
 
     def pause(self, partition: int) -> None:
         """See `Log.pause`; polling goes on, and so does the membership."""
-        if partition not in self._membership.owned:
-            raise Internal(f"pause of partition {partition}, which is not assigned to this worker")
+        self._check_own("pause of", partition, self._membership.owned)
         try:
             self._membership.hold(partition)
         except KafkaException as error:
@@ -231,9 +175,7 @@ class KafkaLog:
         self._calls.check()
         if not outputs and not offsets:
             return
-        if self._metadata is None:
-            # Kafka would accept such a commit unfenced, and the group's offset could go back.
-            raise CommitLost("this worker is not a member of the group any more")
+        self._check_member(is_member=self._metadata is not None)
         positions = [
             TopicPartition(self._events, p, c.offset, c.metadata) for p, c in offsets.items()
         ]
@@ -249,13 +191,6 @@ class KafkaLog:
                     self._consumer.commit(offsets=positions, asynchronous=False)
         except (StreamError, KafkaException) as error:
             raise self._given_up(error) from error
-
-    def _given_up(self, error: StreamError | KafkaException) -> StreamError:
-        """Throw a failed commit's producer away. Returns: the error that the commit ends with."""
-        meaning = self._meaning(error)
-        self._discard_producer()
-        forget_frames(error, meaning=meaning)
-        return meaning
 
     def _commit_transaction(
         self,
@@ -278,12 +213,14 @@ class KafkaLog:
 
     def _meaning(self, error: StreamError | KafkaException) -> StreamError:
         """What an error in the middle of a commit says about this worker."""
-        producer, first = self._producer, error
+        producer = self._producer
         # A delivery may have heard of it before a call did.
         codes = {None if producer is None else producer.failed_with()}
         if isinstance(error, KafkaException):
             codes.add(error.args[0].code())
             first = self._connection.translate(error.args[0], "committing")
+        else:
+            first = error
         is_fenced = self._instance is not None and bool(codes & _FENCING)
         if is_fenced and self._may_have_timed_out(codes):
             # A twin would be in the group by now, or soon; a new producer would fence the twin.
@@ -294,11 +231,7 @@ class KafkaLog:
             first = Fenced.by_twin(self._instance)
         elif producer is not None:
             first = producer.failure() or first
-        if isinstance(first, Fenced):
-            self._fenced = True
-        if isinstance(first, CommitLost | Fenced | Misconfigured):
-            return first
-        return CommitLost(f"{first}; the committed offsets decide")
+        return self._lost(first)
 
     def _may_have_timed_out(self, codes: AbstractSet[int | None]) -> bool:
         """Whether a time-out explains this fencing, without another worker of our name.
@@ -320,10 +253,8 @@ class KafkaLog:
             if time.monotonic() < self._listen_until_s:
                 raise Retryable(f'is there another worker as instance "{self._instance}"? wait')
             self._ready_producer()
-            if self._takes_over and self._instance is None and self._end_abandoned is not None:
-                # Where that cannot be done the broker does it, later: the look-up waits for it.
-                with suppress(Retryable, Misconfigured):
-                    self._end_abandoned(self._transactional_id)
+            if self._instance is None:
+                self._end_what_others_left()
         wanted = [TopicPartition(self._events, partition) for partition in partitions]
         if not wanted:
             return {}
@@ -333,22 +264,11 @@ class KafkaLog:
                 found = self._consumer.committed(wanted, timeout=COMMITTED_TIMEOUT_S)
             except UnicodeDecodeError as error:
                 raise Misconfigured(unreadable(self._connection.group)) from error
-        for each in found:
-            if each.error is not None:
-                raise self._connection.translate(each.error, doing)
+        positions = positions_of(found, self._connection, doing)
         self._takes_over = False
-        return {
-            each.partition: Committed(each.offset, each.metadata or "")
-            for each in found
-            if each.offset >= 0
-        }
+        return positions
 
     def close(self) -> None:
         """See `Log.close`."""
         self._discard_producer()
         self._consumer.close()
-
-    def _discard_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.discard()

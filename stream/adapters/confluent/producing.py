@@ -14,12 +14,10 @@ from stream.adapters.confluent.connection import (
     Connection,
     partitions,
 )
+from stream.adapters.kafka.log import RECORD_BYTES_MAX
+from stream.adapters.kafka.meaning import no_place
 from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
-
-BATCH_BYTES = 512 << 10
-MESSAGE_BYTES_MAX = 32 << 20
-"""The largest record: a refused value of `limits.value_bytes_max`, at its largest, and its key."""
 
 QUEUED_MAX = 500_000
 IN_TRANSACTION_BACKOFF_MS = 5
@@ -59,7 +57,7 @@ def make(
             "enable.idempotence": True,
             "linger.ms": 5,
             "retry.backoff.ms": IN_TRANSACTION_BACKOFF_MS,
-            "message.max.bytes": MESSAGE_BYTES_MAX,
+            "message.max.bytes": RECORD_BYTES_MAX,
             "queue.buffering.max.messages": QUEUED_MAX,
             "message.timeout.ms": delivery_timeout_ms,
             "request.timeout.ms": request_timeout_ms,
@@ -174,14 +172,7 @@ class Deliveries:
             there = partitions(self.client, topic, self._connection)
         except (Retryable, Misconfigured) as error:
             return error
-        if not there:
-            return Misconfigured(f"topics.{channel}: {topic} does not exist; create it")
-        if there <= partition:
-            return Misconfigured(
-                f"topics.{channel}: {topic} has {there} partitions and needs {partition + 1}: an "
-                "output goes to the partition of its event; add partitions"
-            )
-        return None
+        return no_place(channel, topic, there=there, partition=partition)
 
     def discard(self) -> None:
         """End the producer for good, whatever the brokers do; nothing more of it is sent."""

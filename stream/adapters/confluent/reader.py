@@ -1,6 +1,6 @@
 """The pipeline's topics as any consumer with read_committed sees them, outside the group."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -10,16 +10,15 @@ from stream.adapters.confluent.connection import (
     ADMIN_TIMEOUT_S,
     Connection,
     partitions,
+    positions_of,
     unreadable,
 )
 from stream.adapters.confluent.records import polled, sorted_out
+from stream.adapters.kafka.ranges import Range
+from stream.adapters.kafka.reader import POLL_S, RECORDS_MAX, RangeReader
 from stream.core.event import Channel, Record
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Bounds, Committed
-from stream.ranges import Range
-
-POLL_S = 0.5
-"""How long a batch is waited for before an empty one says so."""
 
 BOUNDS_TIMEOUT_S = 5.0
 
@@ -27,8 +26,6 @@ FAILED_N_MAX = 3
 """After so many questions in a row without an answer a new client asks. Seen once in four runs
 after a broker that hung for 30 s: it was back for 80 s, another client read from it, and this one's
 still said that all brokers were down."""
-
-_RECORDS_MAX = 2_000
 
 _ASKING: dict[str, Any] = {
     # Whoever only looks does not wait for offsets that an open transaction holds.
@@ -38,14 +35,14 @@ _ASKING: dict[str, Any] = {
 """Of the client that asks for the group's offsets; it never joins either."""
 
 
-class KafkaReader:
+class KafkaReader(RangeReader):
     """See `stream.ports.Reader`. Raises: Retryable, Misconfigured."""
 
+    _connection: Connection
+
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._partitions: dict[str, int] = {}
+        super().__init__(connection)
         self._asking: Consumer | None = None
-        self._reading: Range | None = None
         self._failed_n = 0
         self._consumer = self._made()
 
@@ -88,54 +85,38 @@ class KafkaReader:
 
     def bounds(self, channel: Channel, partition: int) -> Bounds:
         """See `Reader.bounds`."""
-        tp = self.partition(channel, partition)
-        doing = f"asking for the bounds of {tp.topic}"
+        topic = self._topic(channel, partition)
+        doing = f"asking for the bounds of {topic}"
         with self._asked(doing) as consumer:
+            tp = TopicPartition(topic, partition)
             found = consumer.get_watermark_offsets(tp, timeout=BOUNDS_TIMEOUT_S)
             if found is None:
                 raise Retryable(f"{doing}: no answer")
         return Bounds(*found)
 
-    def partition(self, channel: Channel, partition: int) -> TopicPartition:
-        """Make sure that a partition exists, for the client looks long for a missing one."""
-        name = self._connection.names[channel]
-        if self._partitions.get(name, 0) <= partition:
-            with self._asked(f"describing {name}") as consumer:
-                self._partitions[name] = partitions(consumer, name, self._connection)
-        if self._partitions[name] <= partition:
-            raise Misconfigured(
-                f"topics.{channel}: there is no partition {partition} of {name}; create it"
-            )
-        return TopicPartition(name, partition)
-
-    def read(
-        self, channel: Channel, partition: int, start: int, stop: int
-    ) -> Iterator[Sequence[Record]]:
-        """See `Reader.read`. A range that raised Retryable may be asked again: it goes on."""
-        topic = self._connection.names[channel]
-        return Range(
-            self, topic=topic, channel=channel, partition=partition, position=start, stop=stop
-        )
+    def _count(self, name: str) -> int:
+        with self._asked(f"describing {name}") as consumer:
+            return partitions(consumer, name, self._connection)
 
     def next_batch(self, wanted: Range) -> list[Record]:
-        """The next records of a range; moves its position. Raises: as `Reader.read`."""
-        tp = self.partition(wanted.channel, wanted.partition)
-        doing = f"reading {tp.topic}"
+        """See `RangeReader.next_batch`."""
+        topic = self._topic(wanted.channel, wanted.partition)
+        doing = f"reading {topic}"
         consumer = self._consumer
         with self._connection.translated(doing):
             is_going_on = self._reading is wanted
             self._reading = None  # after a failure it begins again where this range stands
             if not is_going_on:  # at first, and after another range was read
-                consumer.assign([TopicPartition(tp.topic, tp.partition, wanted.position)])
-            messages = polled(consumer, timeout_s=POLL_S, records_max=_RECORDS_MAX)
+                consumer.assign([TopicPartition(topic, wanted.partition, wanted.position)])
+            messages = polled(consumer, timeout_s=POLL_S, records_max=RECORDS_MAX)
         records, ends, trouble = sorted_out(messages, self._connection, doing)
         if trouble is not None:
             self._failed_n += isinstance(trouble, Retryable)
             raise trouble
         self._reading = wanted
-        batch = records.get(tp.partition, [])
+        batch = records.get(wanted.partition, [])
         reached = batch[-1].offset + 1 if batch else wanted.position
-        wanted.position = max(wanted.position, reached, ends.get(tp.partition, 0))
+        wanted.position = max(wanted.position, reached, ends.get(wanted.partition, 0))
         return [record for record in batch if record.offset < wanted.stop]
 
     def committed(self) -> dict[int, Committed]:
@@ -146,9 +127,7 @@ class KafkaReader:
         """
         connection, doing = self._connection, "reading the group's committed offsets"
         events = connection.names[Channel.EVENTS]
-        with self._asked(f"describing {events}") as consumer:
-            partitions_n = partitions(consumer, events, connection)
-        wanted = [TopicPartition(events, partition) for partition in range(partitions_n)]
+        wanted = [TopicPartition(events, partition) for partition in range(self._count(events))]
         if not wanted:
             return {}
         with self._asked(doing):
@@ -159,14 +138,7 @@ class KafkaReader:
                 found = self._asking.committed(wanted, timeout=ADMIN_TIMEOUT_S)
             except UnicodeDecodeError as error:
                 raise Misconfigured(unreadable(connection.group)) from error
-        for each in found:
-            if each.error is not None:
-                raise connection.translate(each.error, doing)
-        return {
-            each.partition: Committed(each.offset, each.metadata or "")
-            for each in found
-            if each.offset >= 0
-        }
+        return positions_of(found, connection, doing)
 
     def close(self) -> None:
         """See `Reader.close`."""

@@ -1,6 +1,6 @@
 """The pipeline's topics as an administrator sees them."""
 
-import time
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,33 +13,31 @@ from confluent_kafka.admin import (
 )
 
 from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection
+from stream.adapters.kafka.topics import OUTPUTS, Administrator, info
 from stream.core.event import Channel
-from stream.errors import Misconfigured, Retryable
+from stream.errors import Misconfigured
 from stream.ports import TopicInfo
-from stream.topic_settings import ANY_TIMESTAMP, Accepts
-
-CREATE_S = 15.0
-"""How long a new topic may take until every broker knows it."""
 
 _UNKNOWN_SETTING = (
     KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_REQUEST,
 )  # fmt: skip
-_OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
 
 
-class KafkaTopics:
+class KafkaTopics(Administrator):
     """See `stream.ports.Topics`. Raises: Retryable, Misconfigured."""
 
+    _connection: Connection
+
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._admin = connection.admin()
 
     def describe(self) -> dict[Channel, TopicInfo | None]:
         """See `Topics.describe`."""
-        return {channel: self._described(channel) for channel in self._connection.names}
+        return {channel: self._look(channel) for channel in self._connection.names}
 
-    def _described(self, channel: Channel) -> TopicInfo | None:
-        """Ask the brokers for one topic and its settings; None: the topic does not exist."""
+    def _look(self, channel: Channel) -> TopicInfo | None:
+        """See `Administrator`."""
         name = self._connection.names[channel]
         with self._connection.translated(f"describing {name} (topics.{channel})"):
             try:
@@ -48,15 +46,11 @@ class KafkaTopics:
                 if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     return None
                 raise
-        configs = self._configs(name)
-        retention = configs.get("retention.ms")
-        return TopicInfo(
-            name=name,
+        return info(
+            name,
             topic_id=_as_every_client_writes_it(topic.topic_id),
             partitions=len(topic.partitions),
-            retention_ms=None if retention is None else int(retention),
-            cleanup_policy=configs.get("cleanup.policy"),
-            accepts=Accepts.of(configs),
+            configs=self._configs(name),
         )
 
     def _ask(self, name: str, *, permissions: bool = False) -> Any:
@@ -80,36 +74,25 @@ class KafkaTopics:
             return {}
         return {key: entry.value for key, entry in settings.items() if entry.value is not None}
 
-    def create(
-        self,
-        channel: Channel,
-        *,
-        partitions: int,
-        retention_ms: int,
-        record_bytes_max: int | None = None,
-    ) -> None:
-        """See `Topics.create`."""
-        name = self._connection.names[channel]
-        configs = {"retention.ms": str(retention_ms), "cleanup.policy": "delete"}
-        if record_bytes_max is not None:
-            configs["max.message.bytes"] = str(record_bytes_max)
+    def _is_unknown_setting(self, error: BaseException | None) -> bool:
+        return isinstance(error, KafkaException) and error.args[0].code() in _UNKNOWN_SETTING
+
+    def _make(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
+        """See `Administrator`."""
+        # -1: the cluster's default
+        topic = NewTopic(name, partitions, -1, config=dict(configs))
         with self._connection.translated(f"creating {name}"):
             try:
-                self._create(name, partitions, {**configs, **ANY_TIMESTAMP})
+                (answer,) = self._admin.create_topics(
+                    [topic], request_timeout=ADMIN_TIMEOUT_S
+                ).values()
+                answer.result()
             except KafkaException as error:
-                if error.args[0].code() not in _UNKNOWN_SETTING:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
-                # An older broker, or one that lets nobody set these: outputs are fitted to it.
-                self._create(name, partitions, configs)
-        deadline_s = time.monotonic() + CREATE_S
-        while self._described(channel) is None:
-            if time.monotonic() > deadline_s:
-                raise Retryable(f"{name} was created, but the brokers do not show it yet")
-            time.sleep(0.05)
 
-    def widen(self, channel: Channel, *, partitions: int) -> None:
-        """See `Topics.widen`."""
-        name = self._connection.names[channel]
+    def _add(self, name: str, partitions: int) -> None:
+        """See `Administrator`."""
         with self._connection.translated(f"adding partitions to {name}"):
             try:
                 (answer,) = self._admin.create_partitions(
@@ -120,20 +103,6 @@ class KafkaTopics:
                 # Another worker was quicker, or it always had more.
                 if error.args[0].code() != KafkaError.INVALID_PARTITIONS:
                     raise
-        deadline_s = time.monotonic() + CREATE_S
-        while (info := self._described(channel)) is None or info.partitions < partitions:
-            if time.monotonic() > deadline_s:
-                raise Retryable(f"{name} got partitions, but the brokers do not show them yet")
-            time.sleep(0.05)
-
-    def _create(self, name: str, partitions: int, configs: dict[str, str]) -> None:
-        topic = NewTopic(name, partitions, -1, config=configs)  # -1: the cluster's default
-        try:
-            (answer,) = self._admin.create_topics([topic], request_timeout=ADMIN_TIMEOUT_S).values()
-            answer.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
 
     def denied(self) -> list[str]:
         """See `Topics.denied`; on a cluster without an authorizer everything is permitted.
@@ -144,10 +113,10 @@ class KafkaTopics:
         names = self._connection.names
         wanted = [
             (Channel.EVENTS, AclOperation.READ),
-            *((channel, AclOperation.WRITE) for channel in _OUTPUTS),
+            *((channel, AclOperation.WRITE) for channel in OUTPUTS),
         ]
         denied = [
-            f"topics.{channel}: not permitted to {operation.name} {names[channel]}"
+            self._refusal(channel, operation.name)
             for channel, operation in wanted
             if not self._may(operation, names[channel])
         ]
@@ -182,7 +151,7 @@ class KafkaTopics:
             else:
                 if not allowed or AclOperation.READ in allowed:
                     return []
-        return [f"pipeline: not permitted to READ the consumer group {group}"]
+        return [self._refusal_of_group()]
 
     def close(self) -> None:
         """See `Topics.close`; librdkafka frees it with the object."""

@@ -9,10 +9,10 @@ reads on. The broker ends it after the transaction's timeout, and looks only eve
 
 from typing import TYPE_CHECKING
 
+from stream.adapters.kafka.transactional_ids import is_nameless
 from stream.adapters.kafka_python import producing
 from stream.adapters.kafka_python.connection import ADMIN_TIMEOUT_MS, Connection
 from stream.config.timings import Timings
-from stream.transactional_ids import is_nameless
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaProducer

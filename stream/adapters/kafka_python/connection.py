@@ -1,20 +1,19 @@
 """What every client is made with, and the one place where its errors become ours."""
 
-import ssl
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, errors
 from kafka.net.compat import KafkaNetClient
 
 from stream import probing
+from stream.adapters.kafka.cluster import Cluster
+from stream.adapters.kafka.meaning import CHECK_OPTIONS, our_error
 from stream.adapters.kafka_python import codecs
-from stream.core.event import Channel
-from stream.errors import Fenced, LogLost, Misconfigured, NotReady, Retryable, StreamError
-from stream.probing import Connecting
+from stream.adapters.kafka_python.meanings import COORDINATOR, meaning_of
+from stream.errors import Misconfigured, NotReady, Retryable, StreamError
 
 RECONNECT_BACKOFF_MS_MAX = 1_000
 """Kafka's own default; kafka-python's is 30 s, and so is its recovery from a broker's restart."""
@@ -38,70 +37,14 @@ _KNOWN = frozenset().union(
     *(client.DEFAULT_CONFIG for client in (KafkaAdminClient, KafkaConsumer, KafkaProducer))
 )
 
-_CONFIGURATION = (
-    errors.AuthorizationError,
-    errors.SaslAuthenticationFailedError,
-    errors.UnsupportedSaslMechanismError,
-    errors.IllegalSaslStateError,
-    errors.KafkaConfigurationError,
-    errors.UnsupportedVersionError,
-    errors.InvalidTransactionTimeoutError,
-    errors.InvalidSessionTimeoutError,
-    errors.InvalidTopicError,
-    errors.InvalidPartitionsError,
-    errors.InvalidReplicationFactorError,
-    errors.PolicyViolationError,
-    errors.UnsupportedCodecError,
-    errors.UnsupportedCompressionTypeError,
-    errors.InconsistentGroupProtocolError,
-)
-_REFUSED = (
-    errors.MessageSizeTooLargeError,
-    errors.RecordListTooLargeError,
-    errors.InvalidTimestampError,
-    errors.InvalidRecordError,
-)
-_COORDINATOR = (
-    errors.CoordinatorNotAvailableError,
-    errors.CoordinatorLoadInProgressError,
-    errors.NotCoordinatorError,
-)
-_NOT_READY = (
-    *_COORDINATOR,
-    errors.LeaderNotAvailableError,
-    errors.NotLeaderForPartitionError,
-    errors.NotControllerError,
-    errors.BrokerNotAvailableError,
-    errors.ReplicaNotAvailableError,
-    errors.KafkaStorageError,
-)
-"""What brokers answer that have just started, or while one of them goes."""
 
-_NO_BROKER_YET = "brokers: 0"
-"""In what a new cluster answers to whoever wants a topic: nobody is registered to hold it."""
+class Connection(Cluster):
+    """See `Cluster`; options are in kafka-python's own words.
 
-_LOST = (errors.OffsetOutOfRangeError, errors.LogTruncationError, errors.NoOffsetForPartitionError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """How to reach the cluster, and the pipeline's names on it.
-
-    Attributes:
-        options: security and the like, in kafka-python's own words; each goes to the clients that
-            know it: `compression_type` to producers only.
-        names: the topic of each channel.
-        group: the consumer group's id, and the beginning of transactional ids.
-        bootstrap_timeout_ms: a broker that does not answer within this is not reachable.
-        connecting: called while a broker is waited for.
+    Each goes to the clients that know it: `compression_type` to producers only.
     """
 
-    bootstrap_servers: str
-    names: Mapping[Channel, str]
-    group: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    bootstrap_timeout_ms: int = 10_000
-    connecting: Connecting = field(default_factory=Connecting)
+    __slots__ = ()
 
     def make(self, client: Callable[..., Client], doing: str, **settings: Any) -> Client:
         """A client with our settings and the operator's options.
@@ -116,9 +59,7 @@ class Connection:
 
         Raises: Retryable, Misconfigured.
         """
-        useless = probing.useless_file(self.options, _FILES)
-        if useless is not None:
-            raise Misconfigured(f"kafka.options.{useless}")
+        self.check_files(_FILES)
         settings = {"bootstrap_timeout_ms": self.bootstrap_timeout_ms, **settings}
         whole_ms = {**settings, **self.options}["bootstrap_timeout_ms"]
         deadline_s = time.monotonic() + whole_ms / 1000
@@ -191,15 +132,9 @@ class Connection:
         """Find out why no broker was reached: of a wrong password the client says "timed out"."""
         protocol = str(configured.get("security_protocol") or "PLAINTEXT")
         login = configured.get("sasl_mechanism") if protocol.startswith("SASL") else None
-        found = probing.best(self.bootstrap_servers.split(","))
-        wrong = probing.wrong_protocol(found, protocol=protocol, mechanism=login)
-        if wrong is not None:
-            return Misconfigured(f"kafka.options: {doing}: {wrong}")
-        if found.seen is not probing.Seen.KAFKA:
-            return Retryable(
-                f"{doing}: is Kafka reachable at {self.bootstrap_servers}? {found.address}: "
-                f"{found.seen.value}"
-            )
+        obstacle = self.obstacle(doing, protocol=protocol, login=login)
+        if obstacle is not None:
+            return obstacle
         error = self._told_by_a_connection(configured, login)
         return timed_out if error is None else self.translate(error, doing)
 
@@ -262,17 +197,13 @@ class Connection:
                 with self.translated(doing):
                     return call(self.group)
             except Retryable as error:
-                if not isinstance(error.__cause__, _COORDINATOR) or time.monotonic() > deadline_s:
+                if not isinstance(error.__cause__, COORDINATOR) or time.monotonic() > deadline_s:
                     raise
             time.sleep(0.05)
 
     @contextmanager
     def translated(self, doing: str) -> Iterator[None]:
-        """Turn whatever kafka-python raises inside into one of ours.
-
-        Args:
-            doing: what was tried, for the message: "reading the committed offsets".
-        """
+        """See `Cluster.translated`."""
         try:
             yield
         except StreamError:
@@ -283,25 +214,8 @@ class Connection:
     def translate(self, error: BaseException, doing: str) -> StreamError:
         """The error of ours that a client's error means."""
         said = f"{doing}: {type(error).__name__}{_text(error)}"
-        if isinstance(error, errors.FencedInstanceIdError):
-            return Fenced(
-                f"{said}: a newer worker took over this one's name; give each worker its own "
-                "worker.instance"
-            )
-        is_early = isinstance(error, _NOT_READY) or _NO_BROKER_YET in said
-        if (isinstance(error, _CONFIGURATION) and not is_early) or _is_tls(error):
-            advice = codecs.advice(said) or "check kafka.options and the permissions"
-            return Misconfigured(f"kafka: {said}; {advice}")
-        if isinstance(error, _REFUSED):
-            return Misconfigured(
-                f"kafka: {said}; the topic's settings refuse this record: raise max.message.bytes "
-                "or message.timestamp.after.max.ms, or lower [limits]"
-            )
-        if isinstance(error, _LOST):
-            return LogLost(f"{said}; the log does not hold that offset")
-        if isinstance(error, errors.KafkaTimeoutError | errors.KafkaConnectionError):
-            return Retryable(f"{said}; is Kafka at {self.bootstrap_servers} reachable?")
-        return NotReady(said) if is_early else Retryable(said)
+        advice = codecs.advice(said) or CHECK_OPTIONS
+        return our_error(said, meaning_of(error), servers=self.bootstrap_servers, advice=advice)
 
 
 def to_metadata(text: str) -> str:
@@ -326,12 +240,6 @@ def topic_is_there(topic: Mapping[str, Any]) -> bool:
     if error is not errors.NoError:
         raise error(topic["name"])
     return True
-
-
-def _is_tls(error: BaseException) -> bool:
-    """Whether an error is about TLS: a wrong certificate or key, or a peer without TLS."""
-    named = isinstance(error, errors.KafkaConnectionError) and "[SSL" in str(error)
-    return named or isinstance(error, ssl.SSLError | FileNotFoundError | PermissionError)
 
 
 def _text(error: BaseException) -> str:

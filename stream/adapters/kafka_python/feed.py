@@ -2,8 +2,10 @@
 
 from kafka import errors
 
+from stream.adapters.kafka.meaning import no_topic
 from stream.adapters.kafka_python import producing
 from stream.adapters.kafka_python.connection import Connection
+from stream.adapters.kafka_python.nulls import to_client
 from stream.core.event import Channel, Headers
 from stream.errors import Misconfigured
 
@@ -42,7 +44,7 @@ class KafkaFeed:
         with self._connection.translated(f"sending to {self._topic}"):
             try:
                 future = self._producer.send(
-                    self._topic, value, key, producing.to_client(headers),
+                    self._topic, value, key, to_client(headers),
                     timestamp_ms=timestamp_ms,
                 )  # fmt: skip
             except errors.KafkaTimeoutError as error:
@@ -57,7 +59,7 @@ class KafkaFeed:
         """Ask whether the topic is missing: the client looks long for one, and does not say so."""
         if self._connection.partitions([self._topic]):
             return None
-        return Misconfigured(f"topics.events: {self._topic} does not exist; create it")
+        return no_topic(Channel.EVENTS, self._topic)
 
     def _on_success(self, _metadata: object) -> None:
         self._acknowledged += 1

@@ -21,94 +21,48 @@ Each rule below stands for a proven trap of kafka-python 3.0 (tests/broker/test_
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition, errors
 
+from stream.adapters.kafka.log import (
+    COMMITTED_TIMEOUT_S,
+    RECORD_BYTES_MAX,
+    MemberLog,
+)
 from stream.adapters.kafka_python import producing
 from stream.adapters.kafka_python.connection import Connection, from_metadata, to_metadata
 from stream.adapters.kafka_python.membership import Membership
 from stream.adapters.kafka_python.records import converted
-from stream.config.timings import Timings
-from stream.core.event import Channel, Output
-from stream.errors import (
-    CommitLost,
-    Fenced,
-    Internal,
-    Misconfigured,
-    Retryable,
-    StreamError,
-    forget_frames,
-)
+from stream.adapters.kafka_python.watch import Watch
+from stream.core.event import Output
+from stream.errors import Fenced, Misconfigured, StreamError
 from stream.ports import Committed, Polled
-from stream.transactional_ids import transactional_id
 
-BATCH_BYTES = 512 << 10
-REQUEST_BYTES_MAX = 32 << 20
-"""The largest record: a refused value of `limits.value_bytes_max`, at its largest, and its key."""
-
-COMMITTED_TIMEOUT_MS = 5_000
 LEAVE_MS = 2_000
 
 
-class KafkaLog:
-    """See `stream.ports.Log`.
+class KafkaLog(MemberLog[KafkaProducer, Membership]):
+    """See `stream.ports.Log`, and `MemberLog` for its arguments."""
 
-    Args:
-        instance: stable name of this process: static membership and a stable transactional id.
-        exactly_once: False = at-least-once: an idempotent producer, offsets committed after it.
-        end_abandoned: given our transactional id, ends what the group's dead nameless workers left
-            open. Called when partitions are taken over. None: the broker does it, up to ten seconds
-            later.
-        record_bytes_max: some topic takes no larger batch; None: all take usual ones.
+    _connection: Connection
+    _watch: Watch  # over a transactional producer that is there
 
-    Raises: Retryable, Misconfigured.
-    """
+    def _joined(self) -> Membership:
+        return Membership(self._connection, timings=self._timings, instance=self._instance)
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        timings: Timings,
-        instance: str | None = None,
-        exactly_once: bool = True,
-        end_abandoned: Callable[[str], object] | None = None,
-        record_bytes_max: int | None = None,
-    ) -> None:
-        self._connection = connection
-        self._timings = timings
-        self._instance = instance
-        self._exactly_once = exactly_once
-        self._events = connection.names[Channel.EVENTS]
-        self._transactional_id = transactional_id(connection.group, instance)
-        self._end_abandoned = end_abandoned
-        self._batch_bytes = min(BATCH_BYTES, record_bytes_max or BATCH_BYTES)
-        self._fenced = False
-        self._takes_over = False
-        self._producer: KafkaProducer | None = None
-        self._watch: producing.Watch  # over the producer that is there
-        if exactly_once:
-            # Fencing first: it ends what a dead predecessor of this name left open, at once.
-            self._ready_producer()
-        try:
-            self._membership = Membership(connection, timings=timings, instance=instance)
-        except StreamError:
-            self._discard_producer()
-            raise
+    def _begin(self) -> None:
         self._consumer = self._membership.consumer
         self._metadata = self._consumer.group_metadata()
 
-    def _ready_producer(self) -> KafkaProducer:
-        """The producer in hand, or a new one that has taken the transactional id already."""
-        if self._producer is not None:
-            return self._producer
+    def _made(self, doing: str) -> KafkaProducer:
+        """See `MemberLog`; each of its calls ends in time for the broker's own time-out."""
         timings = self._timings
         settings: dict[str, Any] = {
             "linger_ms": 5,
             "batch_size": self._batch_bytes,
-            "max_request_size": REQUEST_BYTES_MAX,
+            "max_request_size": RECORD_BYTES_MAX,
             "delivery_timeout_ms": timings.delivery_timeout_ms,
             "request_timeout_ms": timings.request_timeout_ms,
             "max_block_ms": timings.transaction_timeout_ms,
@@ -119,17 +73,14 @@ class KafkaLog:
                 "transaction_timeout_ms": timings.transaction_timeout_ms,
                 "retry_backoff_ms": producing.IN_TRANSACTION_BACKOFF_MS,
             }
-        doing = "taking the transactional id"
-        producer = producing.make(self._connection, doing, **settings)
-        if self._exactly_once:
-            try:
-                with self._connection.translated(doing):
-                    producer.init_transactions()
-            except BaseException:
-                producing.discard(producer)
-                raise
-        self._producer, self._watch = producer, producing.Watch(producer)
-        return producer
+        return producing.make(self._connection, doing, **settings)
+
+    def _take_id(self, producer: KafkaProducer) -> None:
+        producer.init_transactions()
+        self._watch = Watch(producer)
+
+    def _end(self, producer: KafkaProducer) -> None:
+        producing.discard(producer)
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         """See `Log.poll`."""
@@ -167,23 +118,23 @@ class KafkaLog:
 
     def _stop_if_fenced(self) -> None:
         self._fenced = self._fenced or self._membership.fenced()
-        if self._fenced:
-            raise Fenced.by_twin(self._instance)
+        super()._stop_if_fenced()
 
     def seek(self, partition: int, offset: int) -> None:
         """See `Log.seek`."""
         tp = TopicPartition(self._events, partition)
-        if tp not in self._consumer.assignment():
-            raise Internal(f"seek in partition {partition}, which is not assigned to this worker")
+        self._check_own("seek in", partition, self._mine())
         with self._connection.translated(f"seeking to {offset} in partition {partition}"):
             self._consumer.seek(tp, offset)
             self._consumer.resume(tp)
 
+    def _mine(self) -> set[int]:
+        return {tp.partition for tp in self._consumer.assignment()}
+
     def pause(self, partition: int) -> None:
         """See `Log.pause`; polling goes on, and so does the membership."""
         tp = TopicPartition(self._events, partition)
-        if tp not in self._consumer.assignment():
-            raise Internal(f"pause of partition {partition}, which is not assigned to this worker")
+        self._check_own("pause of", partition, self._mine())
         self._consumer.pause(tp)
 
     def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
@@ -195,9 +146,8 @@ class KafkaLog:
         self._stop_if_fenced()
         if not outputs and not offsets:
             return
-        if self._metadata.generation_id < 0 or not self._metadata.member_id:
-            # Kafka would accept such a commit unfenced, and the group's offset could go back.
-            raise CommitLost("this worker is not a member of the group any more")
+        metadata = self._metadata
+        self._check_member(is_member=metadata.generation_id >= 0 and bool(metadata.member_id))
         positions = {
             TopicPartition(self._events, p): OffsetAndMetadata(
                 c.offset, to_metadata(c.metadata), -1
@@ -213,13 +163,6 @@ class KafkaLog:
                     self._commit_offsets(positions)
         except (StreamError, errors.KafkaError, OSError) as error:
             raise self._given_up(error) from error
-
-    def _given_up(self, error: StreamError | errors.KafkaError | OSError) -> StreamError:
-        """Throw a failed commit's producer away. Returns: the error that the commit ends with."""
-        meaning = self._meaning(error)
-        self._discard_producer()
-        forget_frames(error, meaning=meaning)
-        return meaning
 
     def _meaning(self, error: StreamError | errors.KafkaError | OSError) -> StreamError:
         """What an error in the middle of a commit says about this worker."""
@@ -237,11 +180,7 @@ class KafkaLog:
         meant = first
         if not isinstance(meant, StreamError):
             meant = self._connection.translate(meant, "committing")
-        if isinstance(meant, Fenced):
-            self._fenced = True
-        if isinstance(meant, CommitLost | Fenced | Misconfigured):
-            return meant
-        return CommitLost(f"{meant}; the committed offsets decide")
+        return self._lost(meant)
 
     def _commit_transaction(
         self, outputs: Sequence[Output], positions: Mapping[TopicPartition, OffsetAndMetadata]
@@ -252,7 +191,7 @@ class KafkaLog:
         lost_n = watch.lost_n
         producer.begin_transaction()
         # Later than this the broker has aborted it.
-        watch.deadline_s = time.monotonic() + self._timings.transaction_timeout_ms / 1000
+        watch.deadline_s = time.monotonic() + self._transaction_timeout_s
         self._deliver(producer, outputs)
         if positions:
             producer.send_offsets_to_transaction(positions, self._metadata)
@@ -262,7 +201,7 @@ class KafkaLog:
 
     def _deliver(self, producer: KafkaProducer, outputs: Sequence[Output]) -> None:
         # Longer than the client tries, so that it says itself what failed.
-        timeout_s = self._timings.transaction_timeout_ms / 1000
+        timeout_s = self._transaction_timeout_s
         producing.deliver(producer, self._connection, outputs, timeout_s=timeout_s)
 
     def _commit_offsets(self, positions: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
@@ -277,10 +216,7 @@ class KafkaLog:
         self._stop_if_fenced()  # or a fenced worker's new producer would fence its younger twin
         if self._exactly_once:
             self._ready_producer()
-            if self._takes_over and self._end_abandoned is not None:
-                # Where that cannot be done the broker does it, later: the look-up waits for it.
-                with suppress(Retryable, Misconfigured):
-                    self._end_abandoned(self._transactional_id)
+            self._end_what_others_left()
         found = {}
         # The client hands out the answer to a look-up that timed out to the next one that asks for
         # the same partition, however much later.
@@ -290,7 +226,7 @@ class KafkaLog:
                 offset = self._consumer.committed(
                     TopicPartition(self._events, partition),
                     metadata=True,
-                    timeout_ms=COMMITTED_TIMEOUT_MS,
+                    timeout_ms=round(1000 * COMMITTED_TIMEOUT_S),
                 )
                 if offset is not None:
                     found[partition] = Committed(offset.offset, from_metadata(offset.metadata))
@@ -307,8 +243,3 @@ class KafkaLog:
             return
         finally:
             self._consumer._client.close()  # noqa: SLF001  # left open when leaving failed
-
-    def _discard_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producing.discard(producer)

@@ -12,11 +12,11 @@ from kafka import (
 )
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
+from stream.adapters.kafka.meaning import no_topic
 from stream.adapters.kafka_python.connection import Connection
 from stream.adapters.kafka_python.records import tolerate
 from stream.config.timings import Timings
 from stream.core.event import Channel
-from stream.errors import Misconfigured
 
 FETCH_BYTES_MAX = 4 << 20
 """Of one partition: large fetches amortise kafka-python's cost a request."""
@@ -252,5 +252,5 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # untyped; t
         self.consumer._cluster.request_update()  # noqa: SLF001
         if now - self._seen_at > MISSING_S:
             if not self._connection.partitions([self._topic]):
-                raise Misconfigured(f"topics.events: {self._topic} does not exist; create it")
+                raise no_topic(Channel.EVENTS, self._topic)
             self._seen_at = now

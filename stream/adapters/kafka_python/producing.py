@@ -1,18 +1,17 @@
 """The client's producer, held to what it should do: every delivery looked at, its end an end."""
 
-import math
 import threading
 import time
-import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaProducer, errors
-from kafka.serializer import Serializer
 
+from stream.adapters.kafka.meaning import no_place
 from stream.adapters.kafka_python.connection import Connection
-from stream.core.event import Channel, Headers, Output
+from stream.adapters.kafka_python.nulls import NULL, Nulls, to_client
+from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Misconfigured, Retryable, StreamError
 
 END_S = 2.0
@@ -36,59 +35,6 @@ TELLING_S = 0.5
 """So long after a producer's state has changed its deliveries say why."""
 
 
-class _Null:
-    """Stands for a value that is null."""
-
-
-NULL = _Null()
-
-
-class NullHeaders(list[tuple[str, bytes | None]]):
-    """Headers some of which are null: the client writes them, and fails only at what it asks first.
-
-    It wants every value to be of type bytes, so they are empty until it has looked; and where there
-    are any headers, it adds up the lengths of their values.
-    """
-
-    def __init__(self, headers: Headers) -> None:
-        super().__init__((name, b"" if value is None else value) for name, value in headers)
-        self._nulls = [i for i, (_, value) in enumerate(headers) if value is None]
-
-    def __bool__(self) -> bool:
-        return False
-
-    def reveal(self) -> None:
-        """Set those headers to null that are null."""
-        for i in self._nulls:
-            self[i] = (self[i][0], None)
-
-
-class _Nulls(Serializer):  # type: ignore[misc]  # untyped; the client demands the class
-    """Lets nulls pass that Kafka accepts and the client refuses.
-
-    A record with neither key nor value, and a header whose value is null.
-    """
-
-    def serialize(
-        self,
-        topic: str,  # noqa: ARG002
-        headers: list[tuple[str, bytes | None]],
-        data: bytes | _Null,
-    ) -> bytes | None:
-        """The client's hook, after it has looked at the headers."""
-        if type(headers) is NullHeaders:
-            headers.reveal()
-        return None if isinstance(data, _Null) else data
-
-
-def to_client(headers: Headers) -> list[tuple[str, bytes | None]] | None:
-    """Turn headers into the form that the client takes."""
-    if not headers:
-        return None
-    has_nulls = any(value is None for _, value in headers)
-    return NullHeaders(headers) if has_nulls else list(headers)
-
-
 def make(connection: Connection, doing: str, **settings: Any) -> KafkaProducer:
     """A producer that waits for all replicas, never repeats a record and makes no topic.
 
@@ -100,7 +46,7 @@ def make(connection: Connection, doing: str, **settings: Any) -> KafkaProducer:
         acks="all",
         enable_idempotence=True,
         allow_auto_create_topics=False,
-        value_serializer=_Nulls(),
+        value_serializer=Nulls(),
         metrics_enabled=False,
         **settings,
     )
@@ -211,83 +157,12 @@ def missing(connection: Connection, outputs: Collection[Output]) -> StreamError 
         there = connection.partitions([connection.names[channel] for channel in wanted])
     except (Retryable, Misconfigured) as error:
         return error
-    return next(
-        (
-            _no_place(f"topics.{channel}", connection.names[channel], partition, there)
-            for channel, partition in wanted.items()
-            if there.get(connection.names[channel], 0) <= partition
-        ),
-        None,
+    places = (
+        no_place(channel, name, there=there.get(name, 0), partition=partition)
+        for channel, partition in wanted.items()
+        for name in [connection.names[channel]]
     )
-
-
-def _no_place(key: str, name: str, partition: int, there: Mapping[str, int]) -> Misconfigured:
-    if name not in there:
-        return Misconfigured(f"{key}: {name} does not exist; create it")
-    return Misconfigured(
-        f"{key}: {name} has {there[name]} partitions and needs {partition + 1}: an output goes to "
-        "the partition of its event; add partitions"
-    )
-
-
-class Watch:
-    """Adds what the client lacks in a transaction: an end to waiting, and news of broken lines.
-
-    It repeats the requests that end a transaction for as long as a broker is away or says that it
-    is loading, and its calls take no timeout. A lost connection it mends and keeps to itself.
-
-    Args:
-        producer: it is watched from now on.
-
-    Attributes:
-        deadline_s: on the monotonic clock; the calls that end a transaction then raise
-            `errors.KafkaTimeoutError`, and nobody knows how it ended.
-        lost_n: how many connections it has lost.
-    """
-
-    def __init__(self, producer: KafkaProducer) -> None:
-        self.deadline_s = math.inf
-        self.lost_n = 0
-        transactions: Any = producer._transaction_manager  # noqa: SLF001  # nothing public for either
-        if transactions is not None:
-            for call in ("begin_commit", "send_offsets_to_transaction"):
-                setattr(transactions, call, self._in_time(getattr(transactions, call)))
-        connections: Any = producer._sender._client._manager  # noqa: SLF001
-        self._connect = connections.get_connection
-        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
-        connections.get_connection = self._get_connection
-        for connection in list(connections._conns.values()):  # noqa: SLF001
-            self._watch(connection)
-
-    def _in_time(self, call: Callable[..., Any]) -> Callable[..., "_InTime"]:
-        return lambda *arguments: _InTime(call(*arguments), self.deadline_s)
-
-    def _get_connection(self, *arguments: Any, **settings: Any) -> Any:
-        connection = self._connect(*arguments, **settings)
-        self._watch(connection)
-        return connection
-
-    def _watch(self, connection: Any) -> None:
-        if connection not in self._watched:
-            self._watched.add(connection)
-            connection.close_future.add_both(self._lost)
-
-    def _lost(self, _result: object) -> None:
-        self.lost_n += 1
-
-
-class _InTime:
-    """Puts a deadline on a call to the coordinator, for the client waits without a timeout."""
-
-    def __init__(self, outcome: Any, deadline_s: float) -> None:
-        self._outcome = outcome
-        self._deadline_s = deadline_s
-
-    def wait(self) -> None:
-        """Wait for the outcome, up to the deadline. Raises: errors.KafkaError."""
-        remaining_s = max(0.0, self._deadline_s - time.monotonic())
-        if not self._outcome.wait(timeout_ms=min(remaining_s, threading.TIMEOUT_MAX) * 1000):
-            raise errors.KafkaTimeoutError("the transaction was not ended in time")
+    return next(filter(None, places), None)
 
 
 def cause(producer: KafkaProducer, error: BaseException) -> BaseException:

@@ -1,19 +1,17 @@
 """The pipeline's topics as any consumer with read_committed sees them, outside the group."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition, errors
 
+from stream.adapters.kafka.ranges import Range
+from stream.adapters.kafka.reader import POLL_S, RECORDS_MAX, RangeReader
 from stream.adapters.kafka_python.connection import Connection, from_metadata
 from stream.adapters.kafka_python.records import converted, tolerate
 from stream.core.event import Channel, Record
-from stream.errors import Misconfigured, Retryable
+from stream.errors import Retryable
 from stream.ports import Bounds, Committed
-from stream.ranges import Range
-
-POLL_MS = 500
-"""How long a batch is waited for before an empty one says so."""
 
 BOUNDS_TIMEOUT_MS = 5_000
 ASK_TIMEOUT_MS = 500
@@ -25,17 +23,16 @@ for good: after replays with 4 MiB a process kept 20 MB, with 1 MiB 6 MB, at nin
 speed of reading."""
 
 CLOSE_MS = 2_000
-_RECORDS_MAX = 2_000
 
 
-class KafkaReader:
+class KafkaReader(RangeReader):
     """See `stream.ports.Reader`. Raises: Retryable, Misconfigured."""
 
+    _connection: Connection
+
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._partitions: dict[str, int] = {}
+        super().__init__(connection)
         self._admin: KafkaAdminClient | None = None
-        self._reading: Range | None = None
         self._consumer: KafkaConsumer = connection.make(
             KafkaConsumer,
             "connecting",
@@ -52,7 +49,7 @@ class KafkaReader:
 
     def bounds(self, channel: Channel, partition: int) -> Bounds:
         """See `Reader.bounds`."""
-        tp = self.partition(channel, partition)
+        tp = TopicPartition(self._topic(channel, partition), partition)
         try:
             with self._connection.translated(f"asking for the bounds of {tp.topic}"):
                 start = self._ask(self._consumer.beginning_offsets, tp)
@@ -77,36 +74,20 @@ class KafkaReader:
                     raise
                 self._consumer._cluster.request_update()  # noqa: SLF001  # no public way
 
-    def partition(self, channel: Channel, partition: int) -> TopicPartition:
-        """Make sure that a partition exists, for the client looks long for a missing one."""
-        name = self._connection.names[channel]
-        if self._partitions.get(name, 0) <= partition:
-            self._partitions |= self._connection.partitions([name])
-        if self._partitions.get(name, 0) <= partition:
-            raise Misconfigured(
-                f"topics.{channel}: there is no partition {partition} of {name}; create it"
-            )
-        return TopicPartition(name, partition)
-
-    def read(
-        self, channel: Channel, partition: int, start: int, stop: int
-    ) -> Iterator[Sequence[Record]]:
-        """See `Reader.read`. A range that raised Retryable may be asked again: it goes on."""
-        topic = self._connection.names[channel]
-        return Range(
-            self, topic=topic, channel=channel, partition=partition, position=start, stop=stop
-        )
+    def _count(self, name: str) -> int:
+        return self._connection.partitions([name]).get(name, 0)
 
     def next_batch(self, wanted: Range) -> list[Record]:
-        """The next records of a range; moves its position. Raises: as `Reader.read`."""
-        consumer, tp = self._consumer, self.partition(wanted.channel, wanted.partition)
+        """See `RangeReader.next_batch`."""
+        consumer = self._consumer
+        tp = TopicPartition(self._topic(wanted.channel, wanted.partition), wanted.partition)
         with self._connection.translated(f"reading {tp.topic}"):
             if self._reading is not wanted:  # at first, and after another range was read
                 self._reading = None
                 consumer.assign([tp])
                 consumer.seek(tp, wanted.position)
                 self._reading = wanted
-            polled = consumer.poll(POLL_MS, max_records=_RECORDS_MAX)
+            polled = consumer.poll(round(1000 * POLL_S), max_records=RECORDS_MAX)
             reached = consumer.position(tp, timeout_ms=BOUNDS_TIMEOUT_MS)
         if reached is not None:
             wanted.position = reached

@@ -1,33 +1,31 @@
 """The pipeline's topics as an administrator sees them."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from kafka import errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from stream.adapters.kafka.topics import OUTPUTS, Administrator, info
 from stream.adapters.kafka_python import codecs
 from stream.adapters.kafka_python.connection import Connection, topic_is_there
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable
 from stream.ports import TopicInfo
-from stream.topic_settings import ACCEPTS_SETTINGS, ANY_TIMESTAMP, Accepts
-
-CREATE_S = 15.0
-"""How long a new topic may take until every broker knows it."""
+from stream.topic_settings import ACCEPTS_SETTINGS
 
 _UNKNOWN_SETTING = (
     errors.InvalidConfigurationError, errors.PolicyViolationError, errors.InvalidRequestError,
 )  # fmt: skip
-_OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
 
 
-class KafkaTopics:
+class KafkaTopics(Administrator):
     """See `stream.ports.Topics`. Raises: Retryable, Misconfigured."""
 
+    _connection: Connection
+
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._admin = connection.admin()
 
     def describe(self) -> dict[Channel, TopicInfo | None]:
@@ -41,6 +39,9 @@ class KafkaTopics:
             found[channel] = self._info(name, topic) if there and topic is not None else None
         return found
 
+    def _look(self, channel: Channel) -> TopicInfo | None:
+        return self.describe()[channel]
+
     def _described(self) -> dict[str, dict[str, Any]]:
         names = list(self._connection.names.values())
         with self._connection.translated("describing the topics"):
@@ -49,15 +50,11 @@ class KafkaTopics:
     def _info(self, name: str, topic: Mapping[str, Any]) -> TopicInfo:
         """Turn the client's description of a topic into ours, and ask for the topic's settings."""
         topic_id = topic.get("topic_id")
-        configs = self._configs(name)
-        retention = configs.get("retention.ms")
-        return TopicInfo(
-            name=name,
+        return info(
+            name,
             topic_id="" if topic_id is None else str(topic_id),
             partitions=len(topic["partitions"]),
-            retention_ms=None if retention is None else int(retention),
-            cleanup_policy=configs.get("cleanup.policy"),
-            accepts=Accepts.of(configs),
+            configs=self._configs(name),
         )
 
     def _configs(self, name: str) -> dict[str, str]:
@@ -72,34 +69,11 @@ class KafkaTopics:
         settings = answer.get("topic", {}).get(name, {})
         return {k: v["value"] for k, v in settings.items() if isinstance(v, dict) and "value" in v}
 
-    def create(
-        self,
-        channel: Channel,
-        *,
-        partitions: int,
-        retention_ms: int,
-        record_bytes_max: int | None = None,
-    ) -> None:
-        """See `Topics.create`."""
-        name = self._connection.names[channel]
-        configs = {"retention.ms": str(retention_ms), "cleanup.policy": "delete"}
-        if record_bytes_max is not None:
-            configs["max.message.bytes"] = str(record_bytes_max)
-        try:
-            self._create(name, partitions, {**configs, **ANY_TIMESTAMP})
-        except (Retryable, Misconfigured) as error:
-            if not isinstance(error.__cause__, _UNKNOWN_SETTING):
-                raise
-            # An older broker, or one that lets nobody set these: outputs are fitted to it.
-            self._create(name, partitions, configs)
-        deadline = time.monotonic() + CREATE_S
-        while self.describe()[channel] is None:
-            if time.monotonic() > deadline:
-                raise Retryable(f"{name} was created, but the brokers do not show it yet")
-            time.sleep(0.05)
+    def _is_unknown_setting(self, error: BaseException | None) -> bool:
+        return isinstance(error, _UNKNOWN_SETTING)
 
-    def _create(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
-        """Ask the brokers to make a topic; it is fine if another process was quicker."""
+    def _make(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
+        """See `Administrator`."""
         topic = {
             "num_partitions": partitions,
             "replication_factor": -1,  # the cluster's default
@@ -112,9 +86,7 @@ class KafkaTopics:
             if not isinstance(error.__cause__, errors.TopicAlreadyExistsError):
                 raise
 
-    def widen(self, channel: Channel, *, partitions: int) -> None:
-        """See `Topics.widen`."""
-        name = self._connection.names[channel]
+    def _add(self, name: str, partitions: int) -> None:
         try:
             with self._connection.translated(f"adding partitions to {name}"):
                 self._admin.create_partitions({name: partitions})
@@ -122,38 +94,28 @@ class KafkaTopics:
             if not isinstance(error.__cause__, errors.InvalidPartitionsError):
                 raise
             # Another worker was quicker, or it always had more.
-        self._wait(channel, partitions)
-
-    def _wait(self, channel: Channel, partitions: int) -> None:
-        """Wait until the brokers show so many partitions."""
-        deadline_s = time.monotonic() + CREATE_S
-        while (info := self.describe()[channel]) is None or info.partitions < partitions:
-            if time.monotonic() > deadline_s:
-                name = self._connection.names[channel]
-                raise Retryable(f"{name} got partitions, but the brokers do not show them yet")
-            time.sleep(0.05)
 
     def denied(self) -> list[str]:
         """See `Topics.denied`; on a cluster without an authorizer everything is permitted."""
         names, described = self._connection.names, self._described()
-        wanted = [(Channel.EVENTS, "READ"), *((channel, "WRITE") for channel in _OUTPUTS)]
+        wanted = [(Channel.EVENTS, "READ"), *((channel, "WRITE") for channel in OUTPUTS)]
         denied = []
         for channel, operation in wanted:
             topic = described.get(names[channel], {})
             if topic.get("error_code") == errors.TopicAuthorizationFailedError.errno:
-                denied.append(f"topics.{channel}: not permitted to {operation} {names[channel]}")
+                denied.append(self._refusal(channel, operation))
                 continue
             # Absent on brokers before 2.3, and for a topic that does not exist.
             allowed = topic.get("authorized_operations")
             if allowed and operation not in allowed:
-                denied.append(f"topics.{channel}: not permitted to {operation} {names[channel]}")
+                denied.append(self._refusal(channel, operation))
         return [
             *denied, *self._denied_of_group(), *self._denied_of_transactions(), *codecs.missing(),
         ]  # fmt: skip
 
     def _denied_of_group(self) -> list[str]:
         """Report the missing READ permission on the consumer group; []: it is permitted."""
-        group, doing = self._connection.group, "asking for the permissions on the group"
+        doing = "asking for the permissions on the group"
         try:
             described = self._connection.of_group(
                 doing, lambda group: self._admin.describe_groups([group])
@@ -162,10 +124,10 @@ class KafkaTopics:
             if not isinstance(error.__cause__, errors.GroupAuthorizationFailedError):
                 raise
         else:
-            allowed = described[group].get("authorized_operations")
+            allowed = described[self._connection.group].get("authorized_operations")
             if not allowed or "READ" in allowed:
                 return []
-        return [f"pipeline: not permitted to READ the consumer group {group}"]
+        return [self._refusal_of_group()]
 
     def _denied_of_transactions(self) -> list[str]:
         """Ask for an id that nobody has: the kind of refusal tells whether we may use such ids."""
