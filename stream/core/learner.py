@@ -43,7 +43,7 @@ def build(spec: ModelSpec) -> base.Estimator:
     except BaseException as error:  # a user's module may raise anything, and call `sys.exit`
         way_out = _way_out(error, spec)
         raise Misconfigured(
-            f'model.factory: cannot import "{module_name}": {_told(error)}; {way_out}'
+            f'model.factory: cannot import "{module_name}": {_in_words(error)}; {way_out}'
         ) from error
     try:
         factory = operator.attrgetter(name)(module)
@@ -59,7 +59,7 @@ def build(spec: ModelSpec) -> base.Estimator:
         raise
     except BaseException as error:  # whatever else a factory raises, the configuration is wrong
         call = f"model.factory: {spec.factory}({_arguments(spec.params)})"
-        raise Misconfigured(f"{call} raised {_told(error)}; {_way_out(error, spec)}") from error
+        raise Misconfigured(f"{call} raised {_in_words(error)}; {_way_out(error, spec)}") from error
     if not isinstance(model, base.Estimator):
         raise Misconfigured(
             f"model.factory: {spec.factory} gave a {type(model).__name__}, not a river estimator"
@@ -228,6 +228,6 @@ def _arguments(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{k}={v!r}" for k, v in params.items())
 
 
-def _told(error: BaseException) -> str:
+def _in_words(error: BaseException) -> str:
     """Write an exception on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
