@@ -219,6 +219,8 @@ class Feed(Protocol):
         ...
 
 
+POSITION_MAX = 2**63 - 1
+Position = Annotated[int, msgspec.Meta(ge=0, le=POSITION_MAX)]
 SizeBytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 SavedAtMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # the year 9999
 TopicId = Annotated[str, msgspec.Meta(max_length=64)]
@@ -231,10 +233,13 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
     only in which order snapshots are tried and removed.
 
     Attributes:
+        n: the step of its fold, by which it is known: an offset comes again in a topic made again.
+        next_offset: first offset not yet folded in.
         topic_id: the id of the events topic whose state it holds; "" where that is not known.
     """
 
-    next_offset: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    n: Position
+    next_offset: Position
     size_bytes: SizeBytes
     saved_at_ms: SavedAtMs
     topic_id: TopicId = ""
@@ -246,20 +251,20 @@ Where it raises, no more is read, and `load` raises the same."""
 
 
 class SnapshotStore(Protocol):
-    """Sealed snapshots of one pipeline, by partition and offset: a cache, it may lose any of them.
+    """Sealed snapshots of one pipeline, by partition and step: a cache, it may lose any of them.
 
     Anybody may have written to it: a snapshot that is not as it should be counts as lost.
     `BadInput` says that more than one snapshot is; the caller goes on without them.
     """
 
     def stored(self, partition: int) -> list[StoredSnapshot]:
-        """The complete snapshots, newest offset first.
+        """The complete snapshots, the highest n first.
 
         Raises: Retryable, Misconfigured, BadInput.
         """
         ...
 
-    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
+    def load(self, partition: int, n: int, measure: Measure) -> bytes | None:
         """The sealed bytes, as many as `measure` says; None: some of them are lost.
 
         Takes seconds, and longer where a slow network needs longer for so many bytes.
@@ -268,14 +273,16 @@ class SnapshotStore(Protocol):
         """
         ...
 
-    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
+    def save(
+        self, partition: int, n: int, sealed: bytes, *, next_offset: int, topic_id: str = ""
+    ) -> None:
         """Store a snapshot; `stored` shows it only when it is complete.
 
         Raises: Retryable, Misconfigured, BadInput.
         """
         ...
 
-    def remove(self, partition: int, next_offset: int) -> None:
+    def remove(self, partition: int, n: int) -> None:
         """Remove a snapshot, if it is there. Raises: Retryable, Misconfigured, BadInput."""
         ...
 

@@ -16,8 +16,9 @@ from stream.runtime.breaker import Limit
 from stream.runtime.commit_policy import CommitPolicy
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
 from stream.runtime.restore import Sources
+from stream.runtime.retention import Policy
 from stream.runtime.room import Room
-from stream.runtime.snapshotter import Policy, Snapshotter
+from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.topics import Width
 from stream.runtime.watchdog import Watchdog
 from stream.runtime.worker import Worker

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from stream.core.snapshot import GONE, Header, SnapshotRejected, opened, unseal
 from stream.errors import BadInput, Retryable, StreamError
 from stream.ports import StoredSnapshot
+from stream.runtime.identity import Identity, Place, is_within
 from stream.telemetry import LogEvent, Metric
 
 if TYPE_CHECKING:
@@ -36,17 +37,22 @@ class Candidates:
         self._sources = sources
         self._partition = partition
         self._deadlined = deadlined
+        self._identity = Identity.of(sources.recipe, sources.topic_id)
 
-    def up_to(self, offset: int) -> Iterator[tuple[Header, bytes]]:
-        """Verified snapshots of this very partition at or before `offset`, newest first.
+    def up_to(self, offset: int, n: int | None) -> Iterator[tuple[Header, bytes]]:
+        """Verified snapshots of this very partition at or before a position, newest first.
+
+        Args:
+            offset: that of the position.
+            n: its step; None where nobody knows.
 
         Raises: Retryable: the store failed, and none came that the caller could use.
         """
         sources, away = self._sources, None
         deadline_s = sources.clock.monotonic() + IN_VAIN_S_MAX
-        for n, stored in enumerate(self._stored(offset)):
-            if n >= IN_VAIN_N_MAX or sources.clock.monotonic() > deadline_s:
-                self.reject(stored.next_offset, "too much was looked at in vain")
+        for tried_n, stored in enumerate(self._stored(offset, n)):
+            if tried_n >= IN_VAIN_N_MAX or sources.clock.monotonic() > deadline_s:
+                self.reject(stored, "too much was looked at in vain")
                 break
             try:
                 found = self._loaded(stored)
@@ -58,13 +64,13 @@ class Candidates:
                 away = error
                 continue
             except BadInput as error:
-                self.reject(stored.next_offset, str(error))
+                self.reject(stored, str(error))
                 continue
             yield found
         if away is not None:
             raise away
 
-    def _stored(self, offset: int) -> list[StoredSnapshot]:
+    def _stored(self, offset: int, n: int | None) -> list[StoredSnapshot]:
         """The snapshots that the store lists, those of the present topic first."""
         try:
             every = self._sources.store.stored(self._partition)
@@ -73,33 +79,26 @@ class Candidates:
             return []
         topic_ids = "", self._sources.topic_id
         return sorted(
-            (stored for stored in every if stored.next_offset <= offset),
-            key=lambda stored: (stored.topic_id not in topic_ids, -stored.next_offset),
+            (stored for stored in every if is_within(stored, offset, n)),
+            key=lambda stored: (stored.topic_id not in topic_ids, -stored.n),
         )
 
     def _loaded(self, stored: StoredSnapshot) -> tuple[Header, bytes]:
         """Load and verify one snapshot. Raises: BadInput: it is none; Retryable, Misconfigured."""
-        sources, at = self._sources, stored.next_offset
+        sources = self._sources
 
         def measure(start: bytes) -> int:
             found = opened(start, sources.keys)
-            if self._identity(found.header) != self._identity(None, at):
-                raise SnapshotRejected("it is a snapshot of something else")
+            problem = self._identity.problem(found.header, self._partition, stored)
+            if problem is not None:
+                raise SnapshotRejected(problem)
             return found.sealed_bytes
 
         with self.taking_in("loading a snapshot", stored.size_bytes):
-            sealed = sources.store.load(self._partition, at, measure)
+            sealed = sources.store.load(self._partition, stored.n, measure)
         if sealed is None:
             raise SnapshotRejected(GONE)
         return unseal(sealed, sources.keys)
-
-    def _identity(self, header: Header | None, next_offset: int = 0) -> tuple[object, ...]:
-        if header is None:
-            recipe, topic_id = self._sources.recipe, self._sources.topic_id
-            return (recipe.pipeline, recipe.events_topic, topic_id, self._partition, next_offset)
-        return (
-            header.pipeline, header.topic, header.topic_id, header.partition, header.next_offset,
-        )  # fmt: skip
 
     def taking_in(
         self, what: str, size_bytes: int, *, more_s: float = 0.0
@@ -107,14 +106,15 @@ class Candidates:
         """Put a deadline on the block that grows with the size of what is taken in."""
         return self._deadlined(what, TAKE_IN_S_MIN + size_bytes / TAKE_IN_BYTES_S + more_s)
 
-    def reject(self, next_offset: int, why: str) -> None:
+    def reject(self, which: Place, why: str) -> None:
         """Count a snapshot that is passed over, and say why."""
         self._sources.telemetry.count(Metric.SNAPSHOTS_REJECTED)
         self._sources.telemetry.say(
             LogEvent.SNAPSHOT_REJECTED,
             level=logging.WARNING,
             partition=self._partition,
-            next_offset=next_offset,
+            n=which.n,
+            next_offset=which.next_offset,
             why=why,
         )
 

@@ -263,7 +263,7 @@ class Restore:
             return "the committed offset carries no metadata of ours; another tool set it"
         ours = self._sources.recipe
         try:
-            for header, _ in self._candidates.up_to(self._committed_offset()):
+            for header, _ in self._candidates.up_to(self._committed_offset(), known.n):
                 if header.fingerprint == known.fingerprint:
                     return "; ".join(changes(header.recipe, ours.parts()))
         except (Retryable, Misconfigured) as error:
@@ -283,7 +283,7 @@ class Restore:
     def _from_store(self, committed: Committed, known: Metadata, log_start: int) -> Task:
         """Load the newest usable snapshot; without one, replay from the untrained model."""
         try:
-            for header, payload in self._candidates.up_to(committed.offset):
+            for header, payload in self._candidates.up_to(committed.offset, known.n):
                 if header.fingerprint != known.fingerprint or header.genesis != known.genesis:
                     continue  # of an earlier recipe, or of an earlier "fresh" start
                 task = self._unpickled(header, payload)
@@ -306,7 +306,7 @@ class Restore:
             ):
                 task = Task(self._sources.recipe, partition=self.partition, payload=payload)
         except pickle.UnpicklingError as error:
-            self._candidates.reject(header.next_offset, f"it does not unpickle: {error}")
+            self._candidates.reject(header, f"it does not unpickle: {error}")
             return None
         task.weigh(len(payload))
         self._copies.took(len(payload) / PICKLED_BYTES_S)

@@ -23,10 +23,11 @@ from stream.core.snapshot import Header, seal
 from stream.core.task import Task
 from stream.core.undo import CopyPoint
 from stream.errors import BadInput, Misconfigured, Retryable
-from stream.ports import Clock, SnapshotStore, StoredSnapshot
+from stream.ports import Clock, SnapshotStore
 from stream.runtime.ceiling import Ceiling
 from stream.runtime.copies import CopyPace
 from stream.runtime.forking import Copy, Fork
+from stream.runtime.retention import Policy, superfluous
 from stream.telemetry import LogEvent, Metric, Telemetry
 
 AGE_S_MAX = 600.0
@@ -41,46 +42,6 @@ UNDO_TOO_LONG = 0.2
 """From here on a copy for undoing is taken whatever it costs (before that: `CopyPace`).
 
 The rest is for what is folded while a child makes the copy: 100,000 small events."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How often, and how many.
-
-    Attributes:
-        replay_budget_s: for all partitions of a worker together; more would make a recovery late.
-        keep: how many of the newest are kept for each partition.
-        retention_s: how long the events topic keeps records; None = for ever.
-    """
-
-    replay_budget_s: float
-    keep: int
-    retention_s: float | None = None
-
-
-def superfluous(
-    stored: Iterable[StoredSnapshot],
-    *,
-    topic_id: str,
-    keep: int,
-    now_ms: int,
-    retention_s: float | None,
-) -> list[int]:
-    """Next offsets of those to remove: all but the newest `keep`, and one of half the retention.
-
-    The old one is what a rollback or a verification can begin from while the log reaches back.
-    A topic that was made again counts from 0: the snapshots of the one before it are at higher
-    offsets, and are good for nothing. They go first.
-    """
-    ids = "", topic_id
-    ranked = sorted(stored, key=lambda s: (s.topic_id not in ids, -s.next_offset))
-    newest, older = ranked[:keep], ranked[keep:]
-    if retention_s is not None:
-        half_ms = retention_s * 500
-        aged = [s for s in older if now_ms - s.saved_at_ms >= half_ms]
-        if aged and not any(now_ms - s.saved_at_ms >= half_ms for s in newest):
-            older = [s for s in older if s is not aged[0]]
-    return [s.next_offset for s in older]
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,25 +278,33 @@ class Snapshotter:
         partition = header.partition
         try:
             sealed = seal(header, payload, self._key)
-            self._store.save(partition, header.next_offset, sealed, topic_id=header.topic_id)
+            self._store.save(
+                partition,
+                header.n,
+                sealed,
+                next_offset=header.next_offset,
+                topic_id=header.topic_id,
+            )
             self._telemetry.count(Metric.SNAPSHOTS)
             self._telemetry.say(
                 LogEvent.SNAPSHOT_SAVED,
                 partition=partition,
+                n=header.n,
                 next_offset=header.next_offset,
                 size_bytes=len(sealed),
                 how=how.name,
                 took_ms=how.took_s * 1000,
                 stalled_ms=how.stalled_s * 1000,
             )
-            for offset in superfluous(
+            for n in superfluous(
                 self._store.stored(partition),
+                saved_n=header.n,
                 topic_id=header.topic_id,
                 keep=self._policy.keep,
                 now_ms=self._clock.now_ms(),
                 retention_s=self._policy.retention_s,
             ):
-                self._store.remove(partition, offset)
+                self._store.remove(partition, n)
         except (Retryable, Misconfigured, BadInput) as error:
             # A cache that is away, full or spoilt: the log holds everything: go on and try again.
             self._telemetry.count(Metric.SNAPSHOTS_FAILED)

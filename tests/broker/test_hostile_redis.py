@@ -4,13 +4,8 @@ On a real Redis that holds anything under our keys, and on servers that answer a
 """
 
 import json
-import random
-import socket
-import threading
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,22 +16,15 @@ from redis import Redis
 
 from stream.adapters.redis import RedisSnapshots
 from stream.cli import Pipeline
-from stream.errors import BadInput, Misconfigured, Retryable, StreamError
-from stream.runtime.clock import SystemClock
+from stream.errors import BadInput
 from stream.runtime.commands import snapshots
 from stream.sandbox import LocalRedis
+from tests.broker.redis_hands import MIB, SEALED, opened, peak_below
 from tests.patience import HANGS_AFTER_S, HELD_UP_S
 
 pytestmark = pytest.mark.broker
 
-SEALED = b"0123456789abcdef" * 64
 BASE = "streamfold:{p}:0"
-MIB = 1 << 20
-
-
-def opened(url: str, *, call_timeout_s: float = 5.0) -> RedisSnapshots:
-    """A store as a worker opens it."""
-    return RedisSnapshots(url, pipeline="p", clock=SystemClock(), call_timeout_s=call_timeout_s)
 
 
 @pytest.fixture
@@ -48,49 +36,47 @@ def raw(own_redis: LocalRedis) -> Iterator[Redis]:
 
 def manifest(**changes: object) -> bytes:
     """As ours look, with something else in it."""
-    told = {"write": "w", "chunks": 1, "size_bytes": len(SEALED), "saved_at_ms": 1, "topic_id": ""}
+    told = {
+        "write": "w", "chunks": 1, "next_offset": 7, "size_bytes": len(SEALED), "saved_at_ms": 1,
+        "topic_id": "",
+    }  # fmt: skip
     return json.dumps(told | changes).encode()
 
 
 def told(store: RedisSnapshots) -> list[int]:
-    """Which offsets are listed; [] where the store says that there is nothing to be had."""
+    """Which steps are listed; [] where the store says that there is nothing to be had."""
     try:
-        return [entry.next_offset for entry in store.stored(0)]
+        return [entry.n for entry in store.stored(0)]
     except BadInput:
         return []
 
 
-def loaded(store: RedisSnapshots, offset: int) -> bytes | None:
+def loaded(store: RedisSnapshots, n: int) -> bytes | None:
     """By a reader who knows how long it is."""
-    return store.load(0, offset, lambda _: len(SEALED))
-
-
-@contextmanager
-def peak_below(mib: int) -> Iterator[None]:
-    """What the block holds at a time."""
-    tracemalloc.start()
-    try:
-        yield
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < mib * MIB
+    return store.load(0, n, lambda _: len(SEALED))
 
 
 NUMBERS = [10**300, 2**63, 2**64, -1, -(10**300), 1e300, "1", None, True, [1], 2**61]
 
 
-@pytest.mark.parametrize("field", ["size_bytes", "chunks", "saved_at_ms"])
-@pytest.mark.parametrize("number", NUMBERS, ids=str)
+UNBOUNDED = [
+    (field, number)
+    for field in ("size_bytes", "chunks", "saved_at_ms", "next_offset")
+    for number in NUMBERS
+    if (field, number) != ("next_offset", 2**61)  # that is an offset
+]
+
+
+@pytest.mark.parametrize(("field", "number"), UNBOUNDED, ids=str)
 def test_a_number_without_bounds_costs_its_snapshot_alone(
     own_redis: LocalRedis, raw: Redis, field: str, number: object
 ) -> None:
     """It used to end every start with 70, or to hang a load until the watchdog ended it."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
-    raw.zadd(f"{BASE}:index", {"2": 2})
-    raw.set(f"{BASE}:2", manifest(**{field: number}))
-    raw.set(f"{BASE}:2:w:0", SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
+    raw.zadd(f"{BASE}:index", {"n2": 2})
+    raw.set(f"{BASE}:n2", manifest(**{field: number}))
+    raw.set(f"{BASE}:n2:w:0", SEALED)
 
     began_s = time.monotonic()
     assert told(store) == [1]
@@ -106,9 +92,9 @@ def test_of_a_forged_chunk_no_more_is_read_than_was_signed(
     """Its start is looked at; what is not signed is not read on, however long it claims to be."""
     store = opened(own_redis.url)
     size_bytes = 400 * MIB
-    raw.zadd(f"{BASE}:index", {"2": 2})
-    raw.set(f"{BASE}:2", manifest(size_bytes=size_bytes))
-    raw.setrange(f"{BASE}:2:w:0", size_bytes - 1, b"x")
+    raw.zadd(f"{BASE}:index", {"n2": 2})
+    raw.set(f"{BASE}:n2", manifest(size_bytes=size_bytes))
+    raw.setrange(f"{BASE}:n2:w:0", size_bytes - 1, b"x")
 
     def refuse(start: bytes) -> int:
         assert len(start) == MIB
@@ -123,8 +109,8 @@ def test_of_a_forged_chunk_no_more_is_read_than_was_signed(
 def test_a_chunk_that_is_longer_than_its_snapshot_is_cut(own_redis: LocalRedis, raw: Redis) -> None:
     """What was appended to it is never fetched."""
     store = opened(own_redis.url)
-    store.save(0, 2, SEALED)
-    (chunk,) = cast("list[bytes]", raw.keys(f"{BASE}:2:*:0"))
+    store.save(0, 2, SEALED, next_offset=2)
+    (chunk,) = cast("list[bytes]", raw.keys(f"{BASE}:n2:*:0"))
     raw.setrange(chunk, 200 * MIB, b"x")
 
     with peak_below(8):
@@ -143,15 +129,15 @@ WRONG_TYPES: dict[str, Callable[[Redis, str], object]] = {
 
 
 @pytest.mark.parametrize("make", WRONG_TYPES.values(), ids=WRONG_TYPES)
-@pytest.mark.parametrize("part", ["index", "2", "chunk"])
+@pytest.mark.parametrize("part", ["index", "n2", "chunk"])
 def test_a_key_of_another_type_costs_what_it_was(
     own_redis: LocalRedis, raw: Redis, part: str, make: Callable[[Redis, str], object]
 ) -> None:
     """No WRONGTYPE ends or stops anybody, and the next save is whole again."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
-    store.save(0, 2, SEALED)
-    (chunk,) = cast("list[bytes]", raw.keys(f"{BASE}:2:*:0"))
+    store.save(0, 1, SEALED, next_offset=1)
+    store.save(0, 2, SEALED, next_offset=2)
+    (chunk,) = cast("list[bytes]", raw.keys(f"{BASE}:n2:*:0"))
     key = str(chunk, "ascii") if part == "chunk" else f"{BASE}:{part}"
     raw.unlink(key)
     make(raw, key)
@@ -159,8 +145,8 @@ def test_a_key_of_another_type_costs_what_it_was(
     seen = told(store)
     assert 1 in seen or part == "index"
     assert loaded(store, 2) in (None, SEALED)
-    store.save(0, 2, SEALED)
-    store.save(0, 3, SEALED)
+    store.save(0, 2, SEALED, next_offset=2)
+    store.save(0, 3, SEALED, next_offset=3)
 
     assert told(store)[:2] == [3, 2]
     assert loaded(store, 2) == loaded(store, 3) == SEALED
@@ -171,14 +157,14 @@ def test_an_index_of_a_hundred_thousand_hides_ours_and_is_cleared(
 ) -> None:
     """No look takes long, and what is saved is found again after as many saves as it takes."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
     for start in range(0, 100_000, 10_000):
         raw.zadd(f"{BASE}:index", {f"rubbish {n}": 1e18 for n in range(start, start + 10_000)})
     began_s = time.monotonic()
 
     assert told(store) == []
     for _ in range(120):
-        store.save(0, 2, SEALED)
+        store.save(0, 2, SEALED, next_offset=2)
         if told(store) == [2, 1]:
             break
 
@@ -189,34 +175,48 @@ def test_an_index_of_a_hundred_thousand_hides_ours_and_is_cleared(
 def test_an_index_with_a_member_of_megabytes_is_not_read(own_redis: LocalRedis, raw: Redis) -> None:
     """It is told of, and the next save begins a new one."""
     store = opened(own_redis.url)
-    raw.zadd(f"{BASE}:index", {b"x" * (64 * MIB): 5, b"1": float("inf"), b"2": float("-inf")})
+    raw.zadd(f"{BASE}:index", {b"x" * (64 * MIB): 5, b"n1": float("inf"), b"n2": float("-inf")})
 
     with peak_below(8), pytest.raises(BadInput, match="is no index of ours"):
         store.stored(0)
-    store.save(0, 3, SEALED)
+    store.save(0, 3, SEALED, next_offset=3)
     assert told(store) == [3]
 
 
 def test_a_manifest_of_megabytes_is_not_read(own_redis: LocalRedis, raw: Redis) -> None:
     """Neither by a look, nor by who saves over it."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
-    raw.zadd(f"{BASE}:index", {"2": 2})
-    raw.set(f"{BASE}:2", b"{" * (64 * MIB))
+    store.save(0, 1, SEALED, next_offset=1)
+    raw.zadd(f"{BASE}:index", {"n2": 2})
+    raw.set(f"{BASE}:n2", b"{" * (64 * MIB))
 
     with peak_below(8):
         assert told(store) == [1]
-        store.save(0, 2, SEALED)
+        store.save(0, 2, SEALED, next_offset=2)
     assert loaded(store, 2) == SEALED
 
 
 # -- anything at all -------------------------------------------------------------------------------
 
 NAMES = st.sampled_from(
-    ["index", "1", "2", "3", "2:w:0", "2:w:1", "3:spoilt:0", "007", "-1", str(2**63)]
+    ["index", "n1", "n2", "n3", "n2:w:0", "n2:w:1", "n3:spoilt:0", "2", "n007", "n-1", f"n{2**63}"]
 )
 MEMBERS = st.one_of(
-    st.sampled_from(["1", "2", "3", "007", "-1", "2.5", str(2**63), str(2**64), "9" * 400, ""]),
+    st.sampled_from(
+        [
+            "n1",
+            "n2",
+            "n3",
+            "2",
+            "n007",
+            "n-1",
+            "n2.5",
+            f"n{2**63}",
+            f"n{2**64}",
+            "n" + "9" * 400,
+            "",
+        ]
+    ),
     st.text(max_size=8),
 )
 SCORES = st.one_of(st.floats(allow_nan=False), st.integers(-(2**70), 2**70))
@@ -225,6 +225,7 @@ JSONS = st.fixed_dictionaries(
     optional={
         "write": st.one_of(st.sampled_from(["w", "spoilt", "", "a:b", "W"]), st.integers()),
         "chunks": st.one_of(st.integers(), st.sampled_from([0, 1, 2, 10**4, 10**300, None])),
+        "next_offset": st.one_of(st.integers(), st.sampled_from([0, 2, 2**63, 10**300, None])),
         "size_bytes": st.one_of(st.integers(), st.sampled_from([0, 3, len(SEALED), 10**300])),
         "saved_at_ms": st.one_of(st.integers(), st.floats(), st.text(max_size=3)),
         "topic_id": st.one_of(st.text(max_size=80), st.none()),
@@ -259,19 +260,19 @@ def test_whatever_stands_in_redis_is_survived(
     raw.flushall()
     pipeline = house_of(own_redis, tmp_path)
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
     for how, name, value in writes:
         attack(raw, how, name, value)
 
-    for offset in told(store):
-        loaded(store, offset)
+    for n in told(store):
+        loaded(store, n)
     for command in (snapshots.show_list, snapshots.inspect):
         command(pipeline, partition=0, offset=None, as_json=True)
-    store.save(0, 4, SEALED)
+    store.save(0, 4, SEALED, next_offset=4)
     assert loaded(store, 4) == SEALED
     assert 4 in told(store)
-    for offset in told(store):
-        store.remove(0, offset)
+    for n in told(store):
+        store.remove(0, n)
     assert told(store) == []
     store.close()
 
@@ -284,115 +285,3 @@ def house_of(server: LocalRedis, folder: Path) -> Pipeline:
         f'redis.url = "{server.url}"\nsnapshots.signing_key = "{"k" * 32}"\n'
     )
     return Pipeline.of(path)
-
-
-# -- servers that are none -------------------------------------------------------------------------
-
-
-@contextmanager
-def answering(say: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that answers each connection by `say`; its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=talk, args=(connection,), daemon=True).start()
-
-    def talk(connection: socket.socket) -> None:
-        try:
-            with connection:
-                say(connection)
-        except OSError:
-            return
-
-    threading.Thread(target=serve, daemon=True).start()
-    try:
-        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-
-
-def trickle(connection: socket.socket) -> None:
-    """Says all day long the length of what it never gives."""
-    while True:
-        connection.sendall(b"*")
-        for _ in range(10_000):
-            connection.sendall(b"1")
-            time.sleep(0.05)
-
-
-def flood(connection: socket.socket) -> None:
-    """Sends without end what nobody asked for."""
-    while True:
-        connection.sendall(b"$1000000000\r\n" + b"x" * MIB)
-
-
-def nest(connection: socket.socket) -> None:
-    """Answers within answers."""
-    while True:
-        connection.sendall(b"*1\r\n" * 10_000)
-
-
-def silence(connection: socket.socket) -> None:
-    """Takes what is said, and says nothing."""
-    while connection.recv(1024):
-        pass
-
-
-@pytest.mark.parametrize("say", [trickle, flood, nest, silence])
-def test_a_server_that_never_comes_to_an_end_is_left_in_time(
-    say: Callable[[socket.socket], None],
-) -> None:
-    """However slowly or much it sends: one of the port's errors, within the call's time."""
-    with answering(say) as url, peak_below(80):
-        store = opened(url, call_timeout_s=0.5)
-        calls: list[Callable[[], object]] = [
-            lambda: store.stored(0),
-            lambda: store.load(0, 1, len),
-            lambda: store.save(0, 1, SEALED),
-            lambda: store.remove(0, 1),
-            store.ping,
-        ]
-        for call in calls:
-            began_s = time.monotonic()
-            with pytest.raises((Retryable, BadInput)):
-                call()
-            assert time.monotonic() - began_s < 8.0 + HELD_UP_S
-
-
-def test_a_server_that_answers_anything_is_survived() -> None:
-    """Answers of any form, true to the protocol and not: errors or values of the port."""
-    words = [
-        b"+OK", b"$-1", b"$3\r\nabc", b":7", b"*0", b"*-1", b"_", b",nan", b"-ERR no", b"", b"#t",
-        b"-WRONGTYPE x", b"-NOAUTH x", b"(12345678901234567890", b"%1\r\n+a\r\n*0", b"$-7",
-        b"~1\r\n+a", b">1\r\n+x", b":" + b"9" * 5_000, b"*2\r\n$1\r\n1\r\n$1\r\n2", b"?\xff",
-        b"=7\r\ntxt:abc", b"%1\r\n*0\r\n+a",
-    ]  # fmt: skip
-
-    def babble(connection: socket.socket) -> None:
-        rng = random.Random(next(seeds))  # no secret
-        while connection.recv(65_536):
-            connection.sendall(
-                b"".join(b"%b\r\n" % w for w in rng.choices(words, k=rng.randint(1, 6)))
-            )
-
-    seeds = iter(range(10**9))
-    with answering(babble) as url:
-        for _ in range(150):
-            store = opened(url, call_timeout_s=0.3)
-            calls: list[Callable[[], object]] = [
-                lambda store=store: store.stored(0),  # type: ignore[misc]
-                lambda store=store: store.load(0, 1, len),  # type: ignore[misc]
-                lambda store=store: store.save(0, 1, SEALED),  # type: ignore[misc]
-                lambda store=store: store.remove(0, 1),  # type: ignore[misc]
-            ]
-            for call in calls:
-                try:
-                    call()
-                except StreamError as error:
-                    assert isinstance(error, Retryable | BadInput | Misconfigured)  # noqa: PT017

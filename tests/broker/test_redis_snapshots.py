@@ -38,9 +38,9 @@ def keys(client: Redis) -> set[str]:
     return {key.decode() for key in client.scan_iter()}
 
 
-def offsets(store: RedisSnapshots) -> list[int]:
+def steps(store: RedisSnapshots) -> list[int]:
     """What the index of partition 0 shows."""
-    return [entry.next_offset for entry in store.stored(0)]
+    return [entry.n for entry in store.stored(0)]
 
 
 @pytest.fixture
@@ -53,21 +53,21 @@ def raw(own_redis: LocalRedis) -> Iterator[Redis]:
 def test_a_full_redis_is_retryable_and_keeps_no_halves(own_redis: LocalRedis, raw: Redis) -> None:
     """Out of memory: the older snapshots stay, the failed one leaves nothing, later it works."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
     before = keys(raw)
     used = int(raw.info("memory")["used_memory"])
     raw.config_set("maxmemory", used + CHUNK_BYTES + (1 << 20))
     raw.config_set("maxmemory-policy", "noeviction")
 
     with pytest.raises(Retryable, match="OutOfMemory"):
-        store.save(0, 2, TWO_CHUNKS * 2)
+        store.save(0, 2, TWO_CHUNKS * 2, next_offset=2)
 
     assert keys(raw) == before
-    assert offsets(store) == [1]
+    assert steps(store) == [1]
     assert loaded(store, 0, 1) == SEALED
     raw.config_set("maxmemory", 0)
-    store.save(0, 2, TWO_CHUNKS * 2)
-    assert offsets(store) == [2, 1]
+    store.save(0, 2, TWO_CHUNKS * 2, next_offset=2)
+    assert steps(store) == [2, 1]
 
 
 def test_a_redis_that_may_evict_is_told_of(own_redis: LocalRedis, raw: Redis) -> None:
@@ -84,24 +84,24 @@ def test_a_redis_that_may_evict_is_told_of(own_redis: LocalRedis, raw: Redis) ->
 def test_a_read_only_replica_is_retryable(own_redis: LocalRedis, raw: Redis) -> None:
     """After a fail-over the old master refuses to write; reading goes on."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
     raw.replicaof("127.0.0.1", "1")
 
     with pytest.raises(Retryable, match="ReadOnly"):
-        store.save(0, 2, SEALED)
+        store.save(0, 2, SEALED, next_offset=2)
     with pytest.raises(Retryable, match="ReadOnly"):
         store.remove(0, 1)
 
     assert loaded(store, 0, 1) == SEALED
     raw.replicaof("NO", "ONE")
-    store.save(0, 2, SEALED)
-    assert offsets(store) == [2, 1]
+    store.save(0, 2, SEALED, next_offset=2)
+    assert steps(store) == [2, 1]
 
 
 def test_a_hung_redis_is_retryable_within_the_timeout(own_redis: LocalRedis) -> None:
     """No call waits longer than its timeout, on an old connection or a new one; later it works."""
     old = opened(own_redis.url, call_timeout_s=0.5)
-    old.save(0, 1, SEALED)
+    old.save(0, 1, SEALED, next_offset=1)
     own_redis.pause()
 
     for store in (old, opened(own_redis.url, call_timeout_s=0.5)):
@@ -109,17 +109,17 @@ def test_a_hung_redis_is_retryable_within_the_timeout(own_redis: LocalRedis) -> 
         with pytest.raises(Retryable):
             store.stored(0)
         with pytest.raises(Retryable):
-            store.save(0, 2, SEALED)
+            store.save(0, 2, SEALED, next_offset=2)
         assert time.monotonic() - began_s < 2 * 0.5 + HELD_UP_S
 
     own_redis.resume()
-    eventually(lambda: offsets(old)[-1] == 1, "an answer")
+    eventually(lambda: steps(old)[-1] == 1, "an answer")
 
 
 def test_a_paused_client_is_retryable(own_redis: LocalRedis, raw: Redis) -> None:
     """CLIENT PAUSE, as in a fail-over by hand: the real timeout ends the call."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
     raw.client_pause(30_000)
 
     began_s = time.monotonic()
@@ -132,7 +132,7 @@ def test_a_paused_client_is_retryable(own_redis: LocalRedis, raw: Redis) -> None
 def test_a_redis_that_is_away_is_retryable_and_comes_back(own_redis: LocalRedis) -> None:
     """Nobody has to make a new client when Redis was restarted, empty as it is then."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
     own_redis.kill()
     with pytest.raises(Retryable, match="not reachable"):
         loaded(store, 0, 1)
@@ -140,14 +140,14 @@ def test_a_redis_that_is_away_is_retryable_and_comes_back(own_redis: LocalRedis)
     own_redis.start()
 
     assert loaded(store, 0, 1) is None
-    store.save(0, 2, SEALED)
-    assert offsets(store) == [2]
+    store.save(0, 2, SEALED, next_offset=2)
+    assert steps(store) == [2]
 
 
 def test_a_dropped_connection_is_not_even_noticed(own_redis: LocalRedis, raw: Redis) -> None:
     """A server that closed an idle connection costs one silent second try."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
 
     raw.client_kill_filter(_type="normal", skipme=True)
 
@@ -164,8 +164,8 @@ def test_a_wrong_or_missing_password_is_misconfigured(own_redis: LocalRedis, raw
         assert "wrong-8c2e" not in str(failure.value)
 
     store = opened(f"redis://:right-5d1f@{own_redis.address}/0")
-    store.save(0, 1, SEALED)
-    assert offsets(store) == [1]
+    store.save(0, 1, SEALED, next_offset=1)
+    assert steps(store) == [1]
 
 
 def test_a_broken_url_is_misconfigured_and_not_shown() -> None:
@@ -188,17 +188,17 @@ def test_the_documented_user_may_do_all_a_worker_does_and_no_more(
     url = f"redis://streamfold:pw@{own_redis.address}/0"
     store = opened(url, "mine")
 
-    store.save(0, 41, TWO_CHUNKS)
-    store.save(0, 41, TWO_CHUNKS)
-    store.save(0, 42, SEALED)
-    assert offsets(store) == [42, 41]
+    store.save(0, 41, TWO_CHUNKS, next_offset=41)
+    store.save(0, 41, TWO_CHUNKS, next_offset=41)
+    store.save(0, 42, SEALED, next_offset=42)
+    assert steps(store) == [42, 41]
     assert loaded(store, 0, 41) == TWO_CHUNKS
     store.remove(0, 41)
     assert store.ping() is None
 
-    assert offsets(store) == [42]
+    assert steps(store) == [42]
     with pytest.raises(Misconfigured, match="ACL"):
-        opened(url, "other").save(0, 1, SEALED)
+        opened(url, "other").save(0, 1, SEALED, next_offset=1)
     with pytest.raises(Misconfigured, match="ACL"):
         opened(url, "mine-too").stored(0)
 
@@ -206,26 +206,26 @@ def test_the_documented_user_may_do_all_a_worker_does_and_no_more(
 def test_a_lost_chunk_is_a_lost_snapshot(own_redis: LocalRedis, raw: Redis) -> None:
     """Whatever part is evicted, `load` says None, and the older snapshot is there."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
-    store.save(0, 2, TWO_CHUNKS)
+    store.save(0, 1, SEALED, next_offset=1)
+    store.save(0, 2, TWO_CHUNKS, next_offset=2)
     for n in "10":
-        raw.unlink(*(key for key in keys(raw) if re.search(rf":0:2:.*:{n}$", key)))
+        raw.unlink(*(key for key in keys(raw) if re.search(rf":0:n2:.*:{n}$", key)))
         assert loaded(store, 0, 2) is None
     # A start that is not there is shown to nobody: it would look damaged.
     assert store.load(0, 2, lambda start: pytest.fail(str(start))) is None
-    assert offsets(store) == [2, 1]
+    assert steps(store) == [2, 1]
     assert loaded(store, 0, 1) == SEALED
 
 
 def test_a_lost_manifest_hides_its_snapshot(own_redis: LocalRedis, raw: Redis) -> None:
     """An entry of the index without its manifest is not listed."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
-    store.save(0, 2, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
+    store.save(0, 2, SEALED, next_offset=2)
 
-    raw.unlink("streamfold:{p}:0:2")
+    raw.unlink("streamfold:{p}:0:n2")
 
-    assert offsets(store) == [1]
+    assert steps(store) == [1]
     assert loaded(store, 0, 2) is None
     store.remove(0, 2)
 
@@ -233,27 +233,27 @@ def test_a_lost_manifest_hides_its_snapshot(own_redis: LocalRedis, raw: Redis) -
 def test_a_lost_index_is_an_empty_store(own_redis: LocalRedis, raw: Redis) -> None:
     """Without the index nothing is listed, and what is saved next is."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
 
     raw.unlink("streamfold:{p}:0:index")
 
-    assert offsets(store) == []
-    store.save(0, 2, SEALED)
-    assert offsets(store) == [2]
+    assert steps(store) == []
+    store.save(0, 2, SEALED, next_offset=2)
+    assert steps(store) == [2]
 
 
 def test_a_flushed_redis_is_an_empty_store(own_redis: LocalRedis, raw: Redis) -> None:
     """A flush in the middle of the work is no error."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
 
     raw.flushall()
 
-    assert offsets(store) == []
+    assert steps(store) == []
     assert loaded(store, 0, 1) is None
     store.remove(0, 1)
-    store.save(0, 2, SEALED)
-    assert offsets(store) == [2]
+    store.save(0, 2, SEALED, next_offset=2)
+    assert steps(store) == [2]
 
 
 @pytest.mark.parametrize(
@@ -263,9 +263,9 @@ def test_a_flushed_redis_is_an_empty_store(own_redis: LocalRedis, raw: Redis) ->
         b"\x00\xff",
         b"{}",
         b"[1, 2]",
-        b'{"write": "w", "chunks": 1, "size_bytes": "many", "saved_at_ms": 0}',
-        b'{"write": "w", "chunks": 1000000000, "size_bytes": 7, "saved_at_ms": 0}',
-        b'{"write": "w", "chunks": -1, "size_bytes": 7, "saved_at_ms": 0}',
+        b'{"write": "w", "chunks": 1, "next_offset": 2, "size_bytes": "many", "saved_at_ms": 0}',
+        b'{"write": "w", "chunks": 100000000, "next_offset": 2, "size_bytes": 7, "saved_at_ms": 0}',
+        b'{"write": "w", "chunks": -1, "next_offset": 2, "size_bytes": 7, "saved_at_ms": 0}',
     ],
 )
 def test_a_damaged_manifest_is_a_lost_snapshot(
@@ -273,42 +273,42 @@ def test_a_damaged_manifest_is_a_lost_snapshot(
 ) -> None:
     """Nothing that stands there is an error, takes long, or keeps from saving it again."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
-    store.save(0, 2, SEALED)
+    store.save(0, 1, SEALED, next_offset=1)
+    store.save(0, 2, SEALED, next_offset=2)
 
-    raw.set("streamfold:{p}:0:2", damage)
+    raw.set("streamfold:{p}:0:n2", damage)
 
     assert loaded(store, 0, 2) is None
-    assert offsets(store)[-1] == 1
-    store.save(0, 2, SEALED)
+    assert steps(store)[-1] == 1
+    store.save(0, 2, SEALED, next_offset=2)
     assert loaded(store, 0, 2) == SEALED
     store.remove(0, 2)
-    assert offsets(store) == [1]
+    assert steps(store) == [1]
 
 
 def test_a_damaged_index_shows_what_is_right_in_it(own_redis: LocalRedis, raw: Redis) -> None:
     """Foreign members are passed over; one that is no index is told of, and made anew."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
-    raw.zadd("streamfold:{p}:0:index", {"oops": 5, "-3": 6, "1.5": 7, "\u0663": 8, "": 9})
-    assert offsets(store) == [1]
-    raw.zadd("streamfold:{p}:0:index", {"9" * 5_000: 10, "8" * 20: 11, "7" * 19: 12})
-    assert offsets(store) == [1]
+    store.save(0, 1, SEALED, next_offset=1)
+    raw.zadd("streamfold:{p}:0:index", {"oops": 5, "n-3": 6, "n1.5": 7, "n\u0663": 8, "n": 9})
+    assert steps(store) == [1]
+    raw.zadd("streamfold:{p}:0:index", {"n" + "9" * 5_000: 10, f"n{2**63}": 11, "n007": 12})
+    assert steps(store) == [1]
 
     raw.set("streamfold:{p}:0:index", "no index")
 
     with pytest.raises(BadInput, match=r"0:index in Redis is no index of ours"):
         store.stored(0)
     assert store.load(0, 1, lambda _: len(SEALED)) == SEALED
-    store.save(0, 2, SEALED)
-    assert offsets(store) == [2]
+    store.save(0, 2, SEALED, next_offset=2)
+    assert steps(store) == [2]
 
 
 def test_a_cut_chunk_is_a_lost_snapshot(own_redis: LocalRedis, raw: Redis) -> None:
     """Bytes that do not have the manifest's size are not handed out."""
     store = opened(own_redis.url)
-    store.save(0, 1, SEALED)
-    (chunk,) = (key for key in keys(raw) if re.search(r":0:1:.*:0$", key))
+    store.save(0, 1, SEALED, next_offset=1)
+    (chunk,) = (key for key in keys(raw) if re.search(r":0:n1:.*:0$", key))
 
     raw.set(chunk, SEALED[:-1])
 
@@ -343,12 +343,12 @@ def test_a_writer_that_dies_leaves_nothing_for_ever(
     store._redis = dying
 
     with pytest.raises(Killed):
-        store.save(0, 1, TWO_CHUNKS)
+        store.save(0, 1, TWO_CHUNKS, next_offset=1)
 
     survivor = opened(own_redis.url)
     # Two chunks, a look for an older manifest, the manifest, the index; then they are made to stay.
     is_indexed = commands >= 5
-    assert offsets(survivor) == ([1] if is_indexed else [])
+    assert steps(survivor) == ([1] if is_indexed else [])
     assert loaded(survivor, 0, 1, size_bytes=len(TWO_CHUNKS)) == (
         TWO_CHUNKS if commands >= 4 else None
     )
@@ -364,7 +364,7 @@ def test_a_removal_that_dies_leaves_nothing_but_a_name(
     own_redis: LocalRedis, raw: Redis, commands: int
 ) -> None:
     """The bytes go at once; what the index may name in vain is told by nobody as a snapshot."""
-    opened(own_redis.url).save(0, 1, TWO_CHUNKS)
+    opened(own_redis.url).save(0, 1, TWO_CHUNKS, next_offset=1)
     dying = Dying(port=own_redis.port)
     dying.commands_left = commands
     store = opened(own_redis.url)
@@ -373,14 +373,14 @@ def test_a_removal_that_dies_leaves_nothing_but_a_name(
     with pytest.raises(Killed):
         store.remove(0, 1)
 
-    assert offsets(opened(own_redis.url)) == ([1] if commands == 1 else [])
+    assert steps(opened(own_redis.url)) == ([1] if commands == 1 else [])
     assert len(keys(raw)) == (4 if commands == 1 else 1)
 
 
 def test_saving_again_leaves_no_old_chunks(own_redis: LocalRedis, raw: Redis) -> None:
-    """One offset saved by several writers keeps the chunks of one of them, for good."""
+    """One step saved by several writers keeps the chunks of one of them, for good."""
     for _ in range(3):
-        opened(own_redis.url).save(0, 1, TWO_CHUNKS)
+        opened(own_redis.url).save(0, 1, TWO_CHUNKS, next_offset=1)
 
     chunks = [key for key in keys(raw) if key.count(":") == 5]
     assert len(chunks) == 2
@@ -395,6 +395,6 @@ def test_a_unix_socket_will_do(own_redis: LocalRedis, tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     with LocalRedis(folder=tmp_path / "own", arguments=("--unixsocket", str(path))):
         store = opened(f"unix://{path}")
-        store.save(0, 1, SEALED)
+        store.save(0, 1, SEALED, next_offset=1)
 
         assert loaded(store, 0, 1) == SEALED

@@ -64,7 +64,7 @@ def test_a_key_that_is_withdrawn_opens_nothing(rotating: Project) -> None:
     keyed(rotating, "new")
 
     said = worked_on(rotating)
-    assert "snapshot_rejected partition=0 next_offset=100" in said
+    assert "snapshot_rejected partition=0 n=100 next_offset=100" in said
     assert f"another key than {key_id(NEW)}" in said
     assert "snapshots_rejected_total=1" in said
     assert 'origin="untrained model at 0"' in said

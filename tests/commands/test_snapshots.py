@@ -11,10 +11,12 @@ def test_list_says_what_is_stored(worked: Project) -> None:
     document = worked.bare("snapshots", "list", "--json", "-c", "stream.toml")
 
     assert table.code == document.code == 0, (table, document)
-    assert [line.split()[:2] for line in table.out.splitlines()[1:]] == [["0", "600"], ["0", "300"]]
-    assert [s["next_offset"] for s in document.json["snapshots"]] == [600, 300]
+    rows = [line.split()[:3] for line in table.out.splitlines()[1:]]
+    assert rows == [["0", "600", "600"], ["0", "300", "300"]]
+    told = [(s["n"], s["next_offset"]) for s in document.json["snapshots"]]
+    assert told == [(600, 600), (300, 300)]
     assert set(document.json["snapshots"][0]) == {
-        "partition", "next_offset", "size_bytes", "age_s",
+        "partition", "n", "next_offset", "size_bytes", "age_s",
     }  # fmt: skip
 
 
@@ -77,14 +79,19 @@ def test_a_damaged_snapshot_is_told(worked: Project) -> None:
     assert "1 of 2 snapshots do not reproduce" in verified.err
 
 
-def test_a_snapshot_under_another_offset_is_told(worked: Project) -> None:
-    """Well signed, but not what its place says."""
-    assert worked.sql("UPDATE snapshots SET next_offset = 299 WHERE next_offset = 300") == 1
+@pytest.mark.parametrize("name", ["n", "next_offset"])
+def test_a_snapshot_in_another_place_is_told(worked: Project, name: str) -> None:
+    """Well signed, but not what its place says: to whoever verifies and to whoever inspects."""
+    assert worked.sql(f"UPDATE snapshots SET {name} = 299 WHERE {name} = 300") == 1  # noqa: S608
 
-    done = worked.stream("snapshots", "verify")
+    verified = worked.stream("snapshots", "verify")
+    inspected = worked.stream("snapshots", "inspect", "--json")
 
-    assert done.code == 65, done
-    assert "it is a snapshot of something else: next_offset is 300, not 299" in done.out
+    problem = f"it is a snapshot of something else: {name} is 300, not 299"
+    assert verified.code == 65, verified
+    assert problem in verified.out
+    assert [s["problem"] for s in inspected.json["snapshots"]] == [None, problem]
+    assert inspected.json["snapshots"][1]["header"][name] == 300
 
 
 def test_a_changed_log_is_told(worked: Project) -> None:

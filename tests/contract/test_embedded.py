@@ -274,48 +274,57 @@ def test_a_damaged_file_is_bad_input(embedded: EmbeddedWorld) -> None:
 @pytest.mark.parametrize(
     "spoil",
     [
-        "UPDATE snapshots SET size_bytes = -1 WHERE next_offset = 2",
-        "UPDATE snapshots SET size_bytes = 1e300 WHERE next_offset = 2",
-        "UPDATE snapshots SET saved_at_ms = 'text' WHERE next_offset = 2",
-        "UPDATE snapshots SET saved_at_ms = 9e18 WHERE next_offset = 2",
-        "UPDATE snapshots SET sealed = 'text' WHERE next_offset = 2",
-        "UPDATE snapshots SET sealed = 7 WHERE next_offset = 2",
-        "UPDATE snapshots SET next_offset = 'text' WHERE next_offset = 2",
-        "UPDATE snapshots SET next_offset = -2 WHERE next_offset = 2",
-        "UPDATE snapshots SET topic_id = printf('%5000c', 'x') WHERE next_offset = 2",
+        "UPDATE snapshots SET size_bytes = -1 WHERE n = 2",
+        "UPDATE snapshots SET size_bytes = 1e300 WHERE n = 2",
+        "UPDATE snapshots SET saved_at_ms = 'text' WHERE n = 2",
+        "UPDATE snapshots SET saved_at_ms = 9e18 WHERE n = 2",
+        "UPDATE snapshots SET sealed = 'text' WHERE n = 2",
+        "UPDATE snapshots SET sealed = 7 WHERE n = 2",
+        "UPDATE snapshots SET next_offset = 'text' WHERE n = 2",
+        "UPDATE snapshots SET next_offset = -2 WHERE n = 2",
+        "UPDATE snapshots SET topic_id = printf('%5000c', 'x') WHERE n = 2",
+        "UPDATE snapshots SET n = 'text' WHERE n = 2",
+        "UPDATE snapshots SET n = -2 WHERE n = 2",
     ],
 )
 def test_a_row_that_is_no_snapshot_is_passed_over(tmp_path: Path, spoil: str) -> None:
     """SQLite holds any type in any column: what is not ours costs that one snapshot."""
     path = tmp_path / "log.sqlite"
     store = EmbeddedSnapshots(path, pipeline=GROUP, clock=SystemClock())
-    store.save(0, 1, b"one")
-    store.save(0, 2, b"two")
+    store.save(0, 1, b"one", next_offset=1)
+    store.save(0, 2, b"two", next_offset=2)
     with sqlite3.connect(path) as operator:
         operator.execute(spoil)
     operator.close()
 
-    assert [s.next_offset for s in store.stored(0) if s.next_offset != 2] == [1]
+    assert [s.n for s in store.stored(0) if s.n != 2] == [1]
     assert store.load(0, 2, len) in (None, b"two")
     assert store.load(0, 1, len) == b"one"
-    store.save(0, 2, b"again")
+    store.save(0, 2, b"again", next_offset=2)
     assert store.load(0, 2, len) == b"again"
 
 
-def test_a_file_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
-    """Its snapshots stay; of which topic they are nobody knows."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path, version: int) -> None:
+    """Its snapshots told no step, and are gone; its log stays."""
     path = tmp_path / "log.sqlite"
-    EmbeddedSnapshots(path, pipeline=GROUP, clock=SystemClock()).save(0, 1, b"one")
+    EmbeddedTopics(path, names=NAMES).create(Channel.EVENTS, partitions=1, retention_ms=-1)
     with sqlite3.connect(path) as operator:
-        operator.execute("ALTER TABLE snapshots DROP COLUMN topic_id")
-        operator.execute("PRAGMA user_version = 1")
+        operator.execute("DROP TABLE snapshots")
+        operator.execute(
+            "CREATE TABLE snapshots (pipeline TEXT, partition INTEGER, next_offset INTEGER,"
+            " saved_at_ms INTEGER, size_bytes INTEGER, sealed BLOB)"
+        )
+        operator.execute("INSERT INTO snapshots VALUES (?, 0, 1, 0, 3, X'00')", (GROUP,))
+        operator.execute(f"PRAGMA user_version = {version}")
     operator.close()
 
     store = EmbeddedSnapshots(path, pipeline=GROUP, clock=SystemClock())
-    store.save(0, 2, b"two", topic_id="t")
+    assert store.stored(0) == []
+    store.save(0, 2, b"two", next_offset=7, topic_id="t")
 
-    assert [(s.next_offset, s.topic_id) for s in store.stored(0)] == [(2, "t"), (1, "")]
-    assert store.load(0, 1, len) == b"one"
+    assert [(s.n, s.next_offset, s.topic_id) for s in store.stored(0)] == [(2, 7, "t")]
+    assert EmbeddedTopics(path, names=NAMES).describe()[Channel.EVENTS] is not None
 
 
 def test_retention_drops_the_old_prefix(tmp_path: Path) -> None:

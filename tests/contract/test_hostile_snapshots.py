@@ -133,7 +133,7 @@ def scene(store_world: StoreWorld, tmp_path: Path) -> Scene:
         states[task.next_offset] = header, task.keep_copy()
     store = store_world.store(PIPELINE)
     older = seal(*states[HONEST], KEY)
-    store.save(0, HONEST, older)
+    store.save(0, HONEST, older, next_offset=HONEST)
     telemetry = Diary("w", lambda _: None)
     sources = Sources(
         recipe=RECIPE,
@@ -184,7 +184,15 @@ FORGERIES: dict[str, tuple[Callable[[Scene], bytes], str]] = {
     "another pipeline's": (lambda s: s.sealed(pipeline="other"), "something else"),
     "another topic's": (lambda s: s.sealed(topic="other.events"), "something else"),
     "of the topic before it was made again": (lambda s: s.sealed(topic_id="t"), "something else"),
-    "replayed from another offset": (lambda s: s.older, "something else"),
+    "an older one of ours": (lambda s: s.older, "something else: n is"),
+    "of another step at the same offset": (
+        lambda s: s.sealed(n=NEWEST - 1),
+        "something else: n is",
+    ),
+    "of the same step at another offset": (
+        lambda s: s.sealed(next_offset=NEWEST - 1),
+        "something else: next_offset is",
+    ),
     "zip bomb, hidden": (lambda s: _zip_bomb(s, 1_000), "the header says 1000"),
     "zip bomb under a foreign key": (
         lambda s: signed(s.header, zstandard.compress(bytes(1 << 28)), FOREIGN),
@@ -208,7 +216,7 @@ def test_forgeries_are_refused_counted_and_said(
 ) -> None:
     """Nothing of them runs; the restored state is the one that was committed."""
     make, why = forge
-    scene.store.save(0, NEWEST, make(scene))
+    scene.store.save(0, NEWEST, make(scene), next_offset=NEWEST)
 
     task = scene.restored()
 
@@ -224,7 +232,7 @@ def test_forgeries_are_refused_counted_and_said(
 @pytest.mark.parametrize("key", [KEY, OLDER])
 def test_what_we_signed_is_used(scene: Scene, key: bytes) -> None:
     """Also under a key that only verifies by now: a rotation costs no replay."""
-    scene.store.save(0, NEWEST, scene.sealed(scene.payload, key))
+    scene.store.save(0, NEWEST, scene.sealed(scene.payload, key), next_offset=NEWEST)
 
     task = scene.restored()
 
@@ -235,7 +243,7 @@ def test_what_we_signed_is_used(scene: Scene, key: bytes) -> None:
 
 def test_after_a_rotation_without_the_older_key_the_log_is_replayed(scene: Scene) -> None:
     """Slow, said, and right: each snapshot under the key that is gone is passed over."""
-    scene.store.save(0, NEWEST, scene.sealed(scene.payload, OLDER))
+    scene.store.save(0, NEWEST, scene.sealed(scene.payload, OLDER), next_offset=NEWEST)
     changed = replace(scene, sources=replace(scene.sources, keys=Keys(FOREIGN)))
 
     task = changed.restored()
@@ -256,7 +264,7 @@ class Spoilt:
     """A store of which some calls raise.
 
     Attributes:
-        raising: the call's name, or the offset that is loaded -> what it raises.
+        raising: the call's name, or the step that is loaded -> what it raises.
     """
 
     def __init__(self, inner: SnapshotStore, raising: dict[str | int, Exception]) -> None:
@@ -269,15 +277,15 @@ class Spoilt:
         if "stored" in self.raising:
             raise self.raising["stored"]
         every = self._inner.stored(partition)
-        rubbish = [StoredSnapshot(o, 1, 0) for o in self.raising if isinstance(o, int)]
-        return sorted([*every, *rubbish], key=lambda s: -s.next_offset)
+        rubbish = [StoredSnapshot(n, n, 1, 0) for n in self.raising if isinstance(n, int)]
+        return sorted([*every, *rubbish], key=lambda s: -s.n)
 
-    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
+    def load(self, partition: int, n: int, measure: Measure) -> bytes | None:
         """See `SnapshotStore.load`."""
         self.loads_n += 1
-        if next_offset in self.raising:
-            raise self.raising[next_offset]
-        return self._inner.load(partition, next_offset, measure)
+        if n in self.raising:
+            raise self.raising[n]
+        return self._inner.load(partition, n, measure)
 
 
 @pytest.mark.parametrize(

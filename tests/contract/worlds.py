@@ -303,9 +303,9 @@ def working(world: World, *, instance: str | None = None, exactly_once: bool = T
 
 
 def loaded(
-    store: SnapshotStore, partition: int, next_offset: int, *, size_bytes: int | None = None
+    store: SnapshotStore, partition: int, n: int, *, size_bytes: int | None = None
 ) -> bytes | None:
     """What is stored, of any bytes; as long as the store says, unless it is known better."""
-    told = {s.next_offset: s.size_bytes for s in store.stored(partition)}.get(next_offset)
+    told = {s.n: s.size_bytes for s in store.stored(partition)}.get(n)
     size = told if size_bytes is None else size_bytes
-    return store.load(partition, next_offset, lambda start: len(start) if size is None else size)
+    return store.load(partition, n, lambda start: len(start) if size is None else size)

@@ -29,7 +29,8 @@ from stream.core.task import Task
 from stream.errors import Misconfigured
 from stream.runtime.clock import SystemClock
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
-from stream.runtime.snapshotter import Policy, Snapshotter
+from stream.runtime.retention import Policy
+from stream.runtime.snapshotter import Snapshotter
 from stream.telemetry import LogEvent, Metric
 from tests.folds import event
 from tests.instruments.simulation.doubles import Diary
@@ -216,7 +217,7 @@ def test_what_becomes_unreadable_is_said_counted_and_not_stored(
         snapshotter.consider([task])
     snapshotter.consider([])
 
-    assert [entry.next_offset for entry in store.stored(0)] == [1]
+    assert [(entry.n, entry.next_offset) for entry in store.stored(0)] == [(1, 1)]
     sealed = store.load(0, 1, len)
     assert sealed is not None
     _, payload = snapshot.unseal(sealed, snapshot.Keys(KEY))

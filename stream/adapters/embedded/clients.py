@@ -182,8 +182,8 @@ class EmbeddedSnapshots:
         """See `SnapshotStore.stored`."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT next_offset, size_bytes, saved_at_ms, topic_id FROM snapshots"
-                " WHERE pipeline = ? AND partition = ? ORDER BY next_offset DESC",
+                "SELECT n, next_offset, size_bytes, saved_at_ms, topic_id FROM snapshots"
+                " WHERE pipeline = ? AND partition = ? ORDER BY n DESC",
                 (self._pipeline, partition),
             )
             found = []
@@ -193,47 +193,49 @@ class EmbeddedSnapshots:
                     found.append(msgspec.convert(told, StoredSnapshot))
             return found
 
-    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
+    def load(self, partition: int, n: int, measure: Measure) -> bytes | None:
         """See `SnapshotStore.load`."""
-        start = self._piece(partition, next_offset, START_BYTES_MAX)
+        start = self._piece(partition, n, START_BYTES_MAX)
         if start is None:
             return None
         size_bytes = measure(start)
-        sealed = self._piece(partition, next_offset, max(0, size_bytes + 1))
+        sealed = self._piece(partition, n, max(0, size_bytes + 1))
         return sealed if sealed is not None and len(sealed) == size_bytes else None
 
-    def _piece(self, partition: int, next_offset: int, size_bytes: int) -> bytes | None:
+    def _piece(self, partition: int, n: int, size_bytes: int) -> bytes | None:
         """The first bytes of a snapshot, at most so many."""
         with self._database.reading() as connection:
             row = connection.execute(
                 "SELECT substr(sealed, 1, ?) FROM snapshots WHERE typeof(sealed) = 'blob'"
-                " AND pipeline = ? AND partition = ? AND next_offset = ?",
-                (min(size_bytes, SNAPSHOT_BYTES_MAX), self._pipeline, partition, next_offset),
+                " AND pipeline = ? AND partition = ? AND n = ?",
+                (min(size_bytes, SNAPSHOT_BYTES_MAX), self._pipeline, partition, n),
             ).fetchone()
         return None if row is None else bytes(row[0] or b"")
 
-    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
+    def save(
+        self, partition: int, n: int, sealed: bytes, *, next_offset: int, topic_id: str = ""
+    ) -> None:
         """See `SnapshotStore.save`."""
         if len(sealed) > SNAPSHOT_BYTES_MAX:
             raise Misconfigured(
                 f"kafka.path: a snapshot of {len(sealed)} bytes is over SQLite's"
                 f" {SNAPSHOT_BYTES_MAX}; a model of that size needs kafka and redis"
             )
-        key = (self._pipeline, partition, next_offset)
+        key = (self._pipeline, partition, n)
         with self._database.writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO snapshots"
-                " (pipeline, partition, next_offset, saved_at_ms, size_bytes, sealed, topic_id)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*key, self._clock.now_ms(), len(sealed), sealed, topic_id),
+                " (pipeline, partition, n, next_offset, saved_at_ms, size_bytes, sealed, topic_id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*key, next_offset, self._clock.now_ms(), len(sealed), sealed, topic_id),
             )
 
-    def remove(self, partition: int, next_offset: int) -> None:
+    def remove(self, partition: int, n: int) -> None:
         """See `SnapshotStore.remove`."""
         with self._database.writing() as connection:
             connection.execute(
-                "DELETE FROM snapshots WHERE pipeline = ? AND partition = ? AND next_offset = ?",
-                (self._pipeline, partition, next_offset),
+                "DELETE FROM snapshots WHERE pipeline = ? AND partition = ? AND n = ?",
+                (self._pipeline, partition, n),
             )
 
     def close(self) -> None:

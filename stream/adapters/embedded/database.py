@@ -9,11 +9,25 @@ from typing import Final
 from stream.errors import BadInput, Internal, Misconfigured, Retryable, StreamError
 
 APPLICATION_ID: Final = 0x7374_666C  # "stfl" in the file's header: `file` and we know our own
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 _NOWHERE: Final = Path(":memory:")
 BUSY_TIMEOUT_S: Final = 5.0  # a writer holds the file for milliseconds; a stopped one for longer
 PAGE_BYTES: Final = 16_384  # events of 200 bytes: fewer pages to journal than with 4096
 WAL_PAGES: Final = 2_000  # 32 MiB between two checkpoints: each costs an fsync more
+
+_SNAPSHOTS: Final = """
+CREATE TABLE snapshots (
+    pipeline TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    saved_at_ms INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    topic_id TEXT NOT NULL,
+    PRIMARY KEY (pipeline, partition, n)
+);
+"""
 
 SCHEMA: Final = f"""
 CREATE TABLE topics (
@@ -48,28 +62,20 @@ CREATE TABLE committed (
     PRIMARY KEY (pipeline, partition)
 ) WITHOUT ROWID;
 
-CREATE TABLE snapshots (
-    pipeline TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    next_offset INTEGER NOT NULL,
-    saved_at_ms INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    sealed BLOB NOT NULL,
-    topic_id TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (pipeline, partition, next_offset)
-);
+{_SNAPSHOTS}
 
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 
-MIGRATIONS: Final = {
-    1: f"""
-ALTER TABLE snapshots ADD COLUMN topic_id TEXT NOT NULL DEFAULT '';
+_UNKNOWN_STEPS: Final = f"""
+DROP TABLE snapshots;
+{_SNAPSHOTS}
 PRAGMA user_version = {SCHEMA_VERSION};
-""",
-}
-"""What brings the file of an older version up to date."""
+"""
+
+MIGRATIONS: Final = {1: _UNKNOWN_STEPS, 2: _UNKNOWN_STEPS}
+"""What brings the file of an older version up to date: its snapshots did not tell their step."""
 
 # By SQLite's primary result code: who must act, and what to do. Anything else is our own failure.
 _MEANINGS: Final[dict[int, tuple[type[StreamError], str]]] = {

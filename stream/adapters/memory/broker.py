@@ -54,7 +54,7 @@ class MemoryBroker:
             `feed`. A `Retryable` is a failure of the world; any foreign exception is a crash of
             the worker.
         topics, groups: all topics and groups, by name.
-        snapshots: (pipeline, partition) -> the index entry and the sealed bytes by next offset.
+        snapshots: (pipeline, partition) -> the index entry and the sealed bytes by n.
         changes_n: how often something that a reader may see has changed.
     """
 

@@ -163,27 +163,30 @@ class MemorySnapshots:
         """See `SnapshotStore.stored`."""
         self._broker.faults("stored")
         held = self._held(partition)
-        return [held[next_offset][0] for next_offset in sorted(held, reverse=True)]
+        return [held[n][0] for n in sorted(held, reverse=True)]
 
-    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
+    def load(self, partition: int, n: int, measure: Measure) -> bytes | None:
         """See `SnapshotStore.load`."""
         self._broker.faults("load")
-        entry = self._held(partition).get(next_offset)
+        entry = self._held(partition).get(n)
         if entry is None:
             return None
         sealed = entry[1]
         return sealed if len(sealed) == measure(sealed[:START_BYTES_MAX]) else None
 
-    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
+    def save(
+        self, partition: int, n: int, sealed: bytes, *, next_offset: int, topic_id: str = ""
+    ) -> None:
         """See `SnapshotStore.save`."""
-        entry = StoredSnapshot(next_offset, len(sealed), self._broker.clock.now_ms(), topic_id)
+        now_ms = self._broker.clock.now_ms()
+        entry = StoredSnapshot(n, next_offset, len(sealed), now_ms, topic_id)
         with self._broker.step("save"):
-            self._held(partition)[next_offset] = entry, bytes(sealed)
+            self._held(partition)[n] = entry, bytes(sealed)
 
-    def remove(self, partition: int, next_offset: int) -> None:
+    def remove(self, partition: int, n: int) -> None:
         """See `SnapshotStore.remove`."""
         with self._broker.step("remove"):
-            self._held(partition).pop(next_offset, None)
+            self._held(partition).pop(n, None)
 
     def close(self) -> None:
         """Do nothing: this client holds nothing."""

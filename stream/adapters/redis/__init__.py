@@ -2,12 +2,14 @@
 
 Keys, all under `streamfold:{PIPELINE}:`; the braces put them into one slot of a cluster::
 
-    P:OFFSET:WRITE:N      chunk N, at most 8 MiB
-    P:OFFSET              the manifest: which write's chunks, how many, size, when, of which topic
-    P:index               sorted set of offsets, scored by offset; the last to come and to go
+    P:nSTEP:WRITE:PIECE   a chunk, at most 8 MiB
+    P:nSTEP               the manifest: which write's chunks, how many, offset, size, when, topic
+    P:index               sorted set of nSTEP, scored by STEP; the last to come and to go
 
-Two writes of one offset do not mix: each has its own chunks, and the manifest names one of them.
-Until a snapshot is whole its chunks expire: those of a writer that died must not fill the memory.
+A snapshot is known by its step, the `n` of its header: an offset comes again where a topic is made
+again. Two writes of one step do not mix: each has its own chunks, and the manifest names one of
+them. Until a snapshot is whole its chunks expire: those of a writer that died must not fill the
+memory. Keys without the letter `n` are of an earlier layout; they are neither read nor removed.
 
 Whoever can write to Redis may have written any of it. So of a key no more is read than what we
 write is long, every number has a bound, a call has an end whatever comes (`metered.py`), and what

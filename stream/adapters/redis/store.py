@@ -3,30 +3,27 @@
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from stream.adapters.redis.metered import Allowance, MeteredSocket
+from stream.adapters.redis.connection import connected
+from stream.adapters.redis.metered import Allowance
 from stream.adapters.redis.words import (
     BYTES_S,
     CALL_TIMEOUT_S,
     CHUNK_BYTES,
-    CONNECT_TIMEOUT_S,
     INDEX_MAX,
     LOOK_BYTES_MAX,
     MANIFEST_BYTES_MAX,
     UNFINISHED_S,
     WORDS_BYTES,
     Manifest,
-    address,
     bytes_of,
     is_other_type,
-    offsets_of,
+    member,
     parsed,
+    steps_of,
     translated,
 )
 from stream.core.snapshot import START_BYTES_MAX
@@ -59,22 +56,9 @@ class RedisSnapshots:
         self._allowance = Allowance(clock)
         self._spoilt: set[int] = set()
         self._crowded: set[int] = set()
-        try:
-            self._redis = redis.Redis.from_url(
-                url,
-                socket_connect_timeout=CONNECT_TIMEOUT_S,
-                socket_timeout=call_timeout_s,
-                # By default a silent server is asked ten times. Once more is for a connection that
-                # was idle for so long that the server or something in between dropped it.
-                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-                redis_connect_func=self._connected,
-            )
-            self._at = address(self._redis.connection_pool.connection_kwargs)
-        except ValueError:
-            # Not its text: that can hold a piece of the password.
-            raise Misconfigured(
-                "redis.url: write redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix://PATH"
-            ) from None
+        self._redis, self._at = connected(
+            url, call_timeout_s=call_timeout_s, allowance=self._allowance
+        )
 
     def ping(self) -> str | None:
         """Try a write. Returns: what an operator should know of the store; None: all is well.
@@ -99,8 +83,8 @@ class RedisSnapshots:
         """See `SnapshotStore.stored`; entries without a manifest of ours are left out."""
         try:
             with self._asking(LOOK_BYTES_MAX, self._call_timeout_s):
-                offsets = offsets_of(self._members(partition))
-                manifests = self._manifests(partition, offsets)
+                steps = steps_of(self._members(partition))
+                manifests = self._manifests(partition, steps)
         except BadInput as error:
             self._spoilt.add(partition)
             raise BadInput(
@@ -108,18 +92,20 @@ class RedisSnapshots:
                 "snapshot begins a new one"
             ) from error
         return [
-            StoredSnapshot(offset, found.size_bytes, found.saved_at_ms, found.topic_id)
-            for offset, found in zip(offsets, manifests, strict=True)
+            StoredSnapshot(
+                n, found.next_offset, found.size_bytes, found.saved_at_ms, found.topic_id
+            )
+            for n, found in zip(steps, manifests, strict=True)
             if found is not None
         ]
 
-    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
+    def load(self, partition: int, n: int, measure: Measure) -> bytes | None:
         """See `SnapshotStore.load`."""
         with self._asking(START_BYTES_MAX + WORDS_BYTES * 16, self._call_timeout_s):
-            manifest = parsed(self._start_of(self._manifest(partition, next_offset)))
+            manifest = parsed(self._start_of(self._manifest(partition, n)))
             if manifest is None:
                 return None
-            parts = self._read(self._chunks(partition, next_offset, manifest))
+            parts = self._read(self._chunks(partition, n, manifest))
             next(parts)
             wanted = min(START_BYTES_MAX, manifest.size_bytes)
             start = parts.send(wanted)
@@ -136,44 +122,51 @@ class RedisSnapshots:
             sealed = parts.send(size_bytes)
         return sealed if len(sealed) == size_bytes else None
 
-    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
+    def save(
+        self, partition: int, n: int, sealed: bytes, *, next_offset: int, topic_id: str = ""
+    ) -> None:
         """See `SnapshotStore.save`."""
         size = self._chunk_bytes
         pieces = [sealed[i : i + size] for i in range(0, len(sealed), size)]
         manifest = Manifest(
-            self._name_of_write(), len(pieces), len(sealed), self._clock.now_ms(), topic_id
+            write=self._name_of_write(),
+            chunks=len(pieces),
+            next_offset=next_offset,
+            size_bytes=len(sealed),
+            saved_at_ms=self._clock.now_ms(),
+            topic_id=topic_id,
         )
-        chunks = self._chunks(partition, next_offset, manifest)
+        chunks = self._chunks(partition, n, manifest)
         is_told = False
         with self._asking(LOOK_BYTES_MAX, self._call_timeout_s * 4 + len(sealed) / BYTES_S):
             try:
                 for chunk, piece in zip(chunks, pieces, strict=True):
                     self._redis.set(chunk, piece, ex=UNFINISHED_S)
-                before, is_new = self._tell(partition, next_offset, manifest, chunks)
+                before, is_new = self._tell(partition, n, manifest, chunks)
                 is_told = True
-                self._enter(partition, next_offset)
+                self._enter(partition, n)
                 if is_new:
-                    self._persist(self._manifest(partition, next_offset), *chunks)
+                    self._persist(self._manifest(partition, n), *chunks)
             except redis.ResponseError:
                 # A full Redis must not stay full of halves. (Out of reach, they expire.)
                 if chunks and not is_told:
                     with suppress(redis.RedisError):
                         self._redis.unlink(*chunks)
                 raise
-            if before is not None and (theirs := self._chunks(partition, next_offset, before)):
+            if before is not None and (theirs := self._chunks(partition, n, before)):
                 self._redis.unlink(*theirs)
 
-    def remove(self, partition: int, next_offset: int) -> None:
+    def remove(self, partition: int, n: int) -> None:
         """See `SnapshotStore.remove`: index last, so that what is left of it can be found."""
-        whole = self._manifest(partition, next_offset)
+        whole = self._manifest(partition, n)
         with self._asking(LOOK_BYTES_MAX, self._call_timeout_s * 4):
             raw = self._start_of(whole)
             if raw:
                 manifest = parsed(raw)
-                chunks = [] if manifest is None else self._chunks(partition, next_offset, manifest)
+                chunks = [] if manifest is None else self._chunks(partition, n, manifest)
                 # One command: nobody sees a half, and no half is left.
                 self._redis.unlink(whole, *chunks)
-            self._redis.zrem(self._index(partition), str(next_offset))
+            self._redis.zrem(self._index(partition), member(n))
 
     def close(self) -> None:
         """See `SnapshotStore.close`."""
@@ -184,12 +177,12 @@ class RedisSnapshots:
     def _index(self, partition: int) -> str:
         return f"{self._prefix}{partition}:index"
 
-    def _manifest(self, partition: int, offset: int) -> str:
-        return f"{self._prefix}{partition}:{offset}"
+    def _manifest(self, partition: int, n: int) -> str:
+        return f"{self._prefix}{partition}:{member(n)}"
 
-    def _chunks(self, partition: int, offset: int, manifest: Manifest) -> list[str]:
-        whole = self._manifest(partition, offset)
-        return [f"{whole}:{manifest.write}:{n}" for n in range(manifest.chunks)]
+    def _chunks(self, partition: int, n: int, manifest: Manifest) -> list[str]:
+        whole = self._manifest(partition, n)
+        return [f"{whole}:{manifest.write}:{piece}" for piece in range(manifest.chunks)]
 
     def _name_of_write(self) -> str:
         return uuid.uuid4().hex[:12]
@@ -200,14 +193,14 @@ class RedisSnapshots:
         members = self._redis.zrevrange(self._index(partition), 0, INDEX_MAX)
         if len(members) > INDEX_MAX:
             self._crowded.add(partition)
-        return [member for member in members if isinstance(member, bytes)]
+        return [each for each in members if isinstance(each, bytes)]
 
-    def _manifests(self, partition: int, offsets: list[int]) -> list[Manifest | None]:
-        if not offsets:
+    def _manifests(self, partition: int, steps: list[int]) -> list[Manifest | None]:
+        if not steps:
             return []
         asked = self._redis.pipeline(transaction=False)
-        for offset in offsets:
-            asked.getrange(self._manifest(partition, offset), 0, MANIFEST_BYTES_MAX - 1)
+        for n in steps:
+            asked.getrange(self._manifest(partition, n), 0, MANIFEST_BYTES_MAX - 1)
         return [parsed(bytes_of(told)) for told in asked.execute(raise_on_error=False)]
 
     def _start_of(self, key: str) -> bytes:
@@ -241,10 +234,10 @@ class RedisSnapshots:
     # -- writing -----------------------------------------------------------------------------------
 
     def _tell(
-        self, partition: int, offset: int, manifest: Manifest, chunks: list[str]
+        self, partition: int, n: int, manifest: Manifest, chunks: list[str]
     ) -> tuple[Manifest | None, bool]:
         """Write the manifest. Returns: what stood there, and whether it was nothing of ours."""
-        whole, value = self._manifest(partition, offset), msgspec.json.encode(manifest)
+        whole, value = self._manifest(partition, n), msgspec.json.encode(manifest)
         raw = self._start_of(whole)
         if len(raw) >= MANIFEST_BYTES_MAX:
             self._redis.unlink(whole)  # never written by us, and too long to be read
@@ -264,8 +257,8 @@ class RedisSnapshots:
             before = self._redis.set(whole, value, get=True, ex=ex)
         return parsed(bytes_of(before)), is_new
 
-    def _enter(self, partition: int, offset: int) -> None:
-        """Put an offset into the index; what is there but no index of ours is replaced."""
+    def _enter(self, partition: int, n: int) -> None:
+        """Put a snapshot into the index; what is there but no index of ours is replaced."""
         index = self._index(partition)
         if partition in self._spoilt:
             self._redis.unlink(index)
@@ -274,20 +267,20 @@ class RedisSnapshots:
             self._sweep(partition)
             self._crowded.discard(partition)
         try:
-            self._redis.zadd(index, {str(offset): offset})
+            self._redis.zadd(index, {member(n): n})
         except redis.ResponseError as error:
             if not is_other_type(error):
                 raise
             self._redis.unlink(index)
-            self._redis.zadd(index, {str(offset): offset})
+            self._redis.zadd(index, {member(n): n})
 
     def _sweep(self, partition: int) -> None:
         """Make room in an index that is longer than we look; ours has `snapshots.keep` entries."""
         members = self._members(partition)
-        offsets = offsets_of(members)
-        told = zip(offsets, self._manifests(partition, offsets), strict=True)
-        ours = {b"%d" % offset for offset, manifest in told if manifest is not None}
-        foreign = [member for member in members if member not in ours]
+        steps = steps_of(members)
+        told = zip(steps, self._manifests(partition, steps), strict=True)
+        ours = {member(n).encode() for n, manifest in told if manifest is not None}
+        foreign = [each for each in members if each not in ours]
         if foreign:
             self._redis.zrem(self._index(partition), *foreign)
         else:
@@ -296,17 +289,6 @@ class RedisSnapshots:
     def _persist(self, *keys: str) -> None:
         for key in keys:
             self._redis.persist(key)
-
-    # -- the connection ----------------------------------------------------------------------------
-
-    def _connected(self, connection: Any) -> None:
-        """Prepare a new connection before its handshake: its answers are measured from here on."""
-        connection._sock = MeteredSocket(connection._sock, self._allowance)  # noqa: SLF001  # no other way in
-        try:
-            connection.on_connect()
-        except BaseException:
-            connection.disconnect()  # redis-py would take it for ready
-            raise
 
     @contextmanager
     def _asking(self, bytes_n: int, seconds: float) -> Iterator[None]:

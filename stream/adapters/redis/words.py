@@ -10,7 +10,7 @@ import redis
 
 from stream.adapters.redis.metered import TooMuchError
 from stream.errors import BadInput, Misconfigured, NotReady, Retryable
-from stream.ports import SavedAtMs, SizeBytes, TopicId
+from stream.ports import POSITION_MAX, Position, SavedAtMs, SizeBytes, TopicId
 
 CHUNK_BYTES = 8 << 20
 """One command blocks Redis for all others; 512 MB is its limit for a value."""
@@ -28,8 +28,9 @@ INDEX_MAX = 1_000
 MANIFEST_BYTES_MAX = 1_024
 LOOK_BYTES_MAX = 2 << 20  # of an index and all its manifests
 WORDS_BYTES = 4_096  # of what stands around an answer, and of a handshake
-_OFFSET = re.compile(rb"0|[1-9][0-9]{0,18}")
-_OFFSET_MAX = 2**63 - 1
+_MEMBER = re.compile(rb"n(0|[1-9][0-9]{0,18})")
+"""Of an index; one without the letter was an offset, once."""
+
 _PROTOCOL_ERRORS = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What redis-py's parser raises on an answer that is none."""
 
@@ -39,6 +40,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     write: Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{1,32}$")]
     chunks: Annotated[int, msgspec.Meta(ge=0, le=10_000)]  # 80 GB
+    next_offset: Position
     size_bytes: SizeBytes
     saved_at_ms: SavedAtMs
     topic_id: TopicId = ""
@@ -133,7 +135,16 @@ def _way_out(error: Exception, at: str) -> str:
     return f"; {way_out}" if way_out else ""
 
 
-def offsets_of(members: list[bytes]) -> list[int]:
-    """Read an index's offsets, the newest first, whatever their scores say."""
-    found = {int(member) for member in members if _OFFSET.fullmatch(member)}
-    return sorted((offset for offset in found if offset <= _OFFSET_MAX), reverse=True)
+def member(n: int) -> str:
+    """A snapshot in an index and in its keys.
+
+    >>> member(41), steps_of([b"n41", b"41", b"n041", b"n9"])
+    ('n41', [41, 9])
+    """
+    return f"n{n}"
+
+
+def steps_of(members: list[bytes]) -> list[int]:
+    """Read the steps of an index's snapshots, the newest first, whatever their scores say."""
+    found = {int(match[1]) for each in members if (match := _MEMBER.fullmatch(each))}
+    return sorted((n for n in found if n <= POSITION_MAX), reverse=True)

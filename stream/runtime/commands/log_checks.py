@@ -12,7 +12,8 @@ from stream.ports import Bounds, Committed, Reader, TopicInfo
 from stream.runtime import recent
 from stream.runtime.commands import screen
 from stream.runtime.commands.findings import Findings
-from stream.runtime.commands.snapshots import existing_keys, identity_problem, stored, unsealed
+from stream.runtime.commands.snapshots import existing_keys, stored, unsealed
+from stream.runtime.identity import Identity, is_within
 from stream.runtime.pipeline import Pipeline
 
 
@@ -62,7 +63,9 @@ class LogChecks:
             )
             return False
         known = parse_metadata(at.metadata)
-        headers = [] if known is None else self._headers(recipe, events, partition, at.offset)
+        headers = (
+            [] if known is None else self._headers(recipe, events, partition, at.offset, known.n)
+        )
         if known is None or known.fingerprint != recipe.fingerprint():
             return self._changed(where, recipe, known, headers, bounds)
         if known.genesis >= bounds.start:
@@ -115,36 +118,24 @@ class LogChecks:
         return False
 
     def _headers(
-        self, recipe: Recipe, events: TopicInfo, partition: int, offset: int
+        self, recipe: Recipe, events: TopicInfo, partition: int, offset: int, n: int
     ) -> list[Header]:
-        """Headers of this partition's snapshots up to `offset` that verify, newest first."""
+        """Headers of this partition's snapshots up to a position that verify, newest first."""
         if self._unknown_store is not None:
             return []
-        pipeline = self._pipeline
+        pipeline, identity = self._pipeline, Identity.of(recipe, events.topic_id)
         try:
             keys = existing_keys(pipeline)
             with closing(pipeline.backend.snapshots()) as store:
                 found = [
-                    unsealed(each, store, keys)[0]
+                    unsealed(each, store, keys, identity)[0]
                     for each in stored(pipeline, store, [partition], offset=None)
-                    if each.next_offset <= offset
+                    if is_within(each, offset, n)
                 ]
         except (Retryable, Misconfigured, BadInput) as error:
             self._unknown_store = str(error)
             return []
-        return [
-            each.header
-            for each in found
-            if each.header is not None
-            and identity_problem(
-                each.header,
-                recipe=recipe,
-                topic_id=events.topic_id,
-                partition=partition,
-                next_offset=each.next_offset,
-            )
-            is None
-        ]
+        return [each.header for each in found if each.header is not None and each.problem is None]
 
     def _why_no_snapshots(self) -> str:
         return "" if self._unknown_store is None else f" ({self._unknown_store})"

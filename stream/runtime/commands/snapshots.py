@@ -6,12 +6,12 @@ from functools import cache, partial
 
 import msgspec
 
-from stream.core.recipe import Recipe
 from stream.core.snapshot import GONE, Header, Keys, SnapshotRejected, opened, unseal
 from stream.errors import BadInput, Misconfigured
 from stream.ports import SnapshotStore
 from stream.runtime.commands import screen
 from stream.runtime.commands.status import partitions_of, stored_in
+from stream.runtime.identity import Identity
 from stream.runtime.keys import key_path, snapshot_keys
 from stream.runtime.pipeline import Pipeline
 
@@ -31,6 +31,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     partition: int
+    n: int
     next_offset: int
     size_bytes: int
     age_s: float
@@ -49,15 +50,19 @@ def show_list(
     with closing(pipeline.backend.snapshots()) as store:
         found = stored(pipeline, store, partitions, offset=offset)
     if as_json:
-        say_json(pipeline, found, ("partition", "next_offset", "size_bytes", "age_s"))
+        say_json(pipeline, found, ("partition", "n", "next_offset", "size_bytes", "age_s"))
         return
     if not found:
         screen.say(NOTHING)
         return
     screen.table(
-        ("partition", "next offset", "age", "size"),
+        ("partition", "n", "next offset", "age", "size"),
         [
-            (str(f.partition), str(f.next_offset), screen.age(f.age_s), screen.size(f.size_bytes))
+            (
+                *map(str, (f.partition, f.n, f.next_offset)),
+                screen.age(f.age_s),
+                screen.size(f.size_bytes),
+            )
             for f in found
         ],
     )
@@ -72,9 +77,12 @@ def inspect(
         every = stored(pipeline, store, partitions, offset=offset)
         # Read at the first call: before the first snapshot there may be no key yet.
         keys = cache(partial(existing_keys, pipeline))
-        found = [unsealed(each, store, keys())[0] for each in every]
+        identity = Identity(
+            pipeline.settings.pipeline, pipeline.settings.topics.events, topic_id=None
+        )
+        found = [unsealed(each, store, keys(), identity)[0] for each in every]
     if as_json:
-        names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "header")
+        names = ("partition", "n", "next_offset", "size_bytes", "age_s", "problem", "header")
         say_json(pipeline, found, names)
         return
     if not found:
@@ -114,6 +122,7 @@ def stored(
     found = [
         Found(
             partition=partition,
+            n=entry.n,
             next_offset=entry.next_offset,
             size_bytes=entry.size_bytes,
             age_s=max(0.0, (now_ms - entry.saved_at_ms) / 1000),
@@ -130,35 +139,21 @@ def stored(
     return chosen
 
 
-def unsealed(found: Found, store: SnapshotStore, keys: Keys) -> tuple[Found, bytes]:
-    """Load one and add its header, or the problem with it. Raises: Retryable, Misconfigured."""
+def unsealed(
+    found: Found, store: SnapshotStore, keys: Keys, identity: Identity
+) -> tuple[Found, bytes]:
+    """Load one and add its header, and the problem with it. Raises: Retryable, Misconfigured."""
     try:
         sealed = store.load(
-            found.partition, found.next_offset, lambda start: opened(start, keys).sealed_bytes
+            found.partition, found.n, lambda start: opened(start, keys).sealed_bytes
         )
         if sealed is None:
             raise SnapshotRejected(GONE)
         header, payload = unseal(sealed, keys)
     except BadInput as error:
         return msgspec.structs.replace(found, problem=str(error)), b""
-    return msgspec.structs.replace(found, header=header), payload
-
-
-def identity_problem(
-    header: Header, *, recipe: Recipe, topic_id: str, partition: int, next_offset: int
-) -> str | None:
-    """Whether a header is that of another snapshot than the one that was asked for."""
-    wanted = {
-        "pipeline": recipe.pipeline,
-        "topic": recipe.events_topic,
-        "topic_id": topic_id,
-        "partition": partition,
-        "next_offset": next_offset,
-    }
-    for name, value in wanted.items():
-        if (found := getattr(header, name)) != value:
-            return f"it is a snapshot of something else: {name} is {found}, not {value}"
-    return None
+    problem = identity.problem(header, found.partition, found)
+    return msgspec.structs.replace(found, header=header, problem=problem), payload
 
 
 def line(found: Found, good: str) -> str:

@@ -29,6 +29,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         lag: events not yet committed; before a first commit counted from `topics.start`.
         paused: whether the breaker on quarantine stopped it there (docs/OPERATING.md).
+        snapshot_n: the step of the newest snapshot's fold, by which the store knows it.
         learned: how many events the model had learned at the committed offset.
         score: the score over the last predictions that have a label.
         last_alert: the newest alert, as it was published.
@@ -39,6 +40,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     end_offset: int
     lag: int | None
     paused: bool
+    snapshot_n: int | None
     snapshot_offset: int | None
     snapshot_age_s: float | None
     snapshot_size_bytes: int | None
@@ -130,6 +132,7 @@ def gather(
                 end_offset=bounds.end,
                 lag=lag(at, bounds, start=pipeline.settings.topics.start),
                 paused=is_paused(at),
+                snapshot_n=None if snapshot is None else snapshot.n,
                 snapshot_offset=None if snapshot is None else snapshot.next_offset,
                 snapshot_age_s=None if snapshot is None else _age_s(snapshot, now_ms),
                 snapshot_size_bytes=None if snapshot is None else snapshot.size_bytes,

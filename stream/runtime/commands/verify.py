@@ -20,13 +20,13 @@ from stream.runtime.commands import difference, screen
 from stream.runtime.commands.snapshots import (
     Found,
     existing_keys,
-    identity_problem,
     line,
     say_json,
     stored,
     unsealed,
 )
 from stream.runtime.commands.status import events_topic, stored_in
+from stream.runtime.identity import Identity
 from stream.runtime.pipeline import Pipeline
 
 REPORT_EVERY = 100
@@ -73,7 +73,7 @@ def verify(pipeline: Pipeline, *, partition: int | None, offset: int | None, as_
         if not as_json and offset is None:
             _say_without_one(found, {p: committed[p] for p in partitions if p in committed})
     if as_json:
-        names = ("partition", "next_offset", "size_bytes", "age_s", "problem", "skipped",
+        names = ("partition", "n", "next_offset", "size_bytes", "age_s", "problem", "skipped",
                  "replayed", "first_difference")  # fmt: skip
         say_json(pipeline, found, names)
     _conclude(found, as_json=as_json)
@@ -147,12 +147,14 @@ class _Verifier:
                 f"({known.fingerprint}, here it is {self.recipe.fingerprint()}); verify with the "
                 "configuration, code and versions that the workers have"
             )
-        opened, payload = unsealed(found, self.store, self.keys())
+        # Of a topic made again none is compared, and `_other_fold` says so.
+        identity = Identity.of(self.recipe, topic_id=None)
+        opened, payload = unsealed(found, self.store, self.keys(), identity)
         if opened.header is None:
-            there = {s.next_offset for s in stored_in(self.pipeline, self.store, found.partition)}
-            return opened if found.next_offset in there else None
+            there = {s.n for s in stored_in(self.pipeline, self.store, found.partition)}
+            return opened if found.n in there else None
         header = opened.header
-        problem = self._header_problem(header, found, committed=committed)
+        problem = opened.problem or self._beyond(header, committed)
         skipped = self._other_fold(header, known)
         if problem is not None or skipped is not None:
             return replace(opened, problem=problem, skipped=None if problem else skipped)
@@ -166,19 +168,12 @@ class _Verifier:
             return replace(opened, problem="its state is not what its header says")
         return self._replayed(opened, task, committed=committed, known=known, progress=progress)
 
-    def _header_problem(self, header: Header, found: Found, *, committed: Committed) -> str | None:
-        """What is wrong with a snapshot's header, besides its signature; None: nothing."""
-        problem = identity_problem(
-            header,
-            recipe=self.recipe,
-            topic_id=header.topic_id,
-            partition=found.partition,
-            next_offset=found.next_offset,
-        )
+    def _beyond(self, header: Header, committed: Committed) -> str | None:
+        """Whether a snapshot is of a state that is not committed, which no worker of ours takes."""
         is_living = header.topic_id == self.events.topic_id
-        if problem is None and is_living and header.next_offset > committed.offset:
-            problem = f"it lies beyond the committed offset {committed.offset}"
-        return problem
+        if is_living and header.next_offset > committed.offset:
+            return f"it lies beyond the committed offset {committed.offset}"
+        return None
 
     def _other_fold(self, header: Header, known: Metadata) -> str | None:
         """Whether a snapshot is of a fold that was ended on purpose, and cannot be compared."""

@@ -190,9 +190,10 @@ def prefix(pipeline: str) -> str:
     return f"streamfold:{{{pipeline}}}:"
 
 
-def _newest(client: redis.Redis, pipeline: str, partition: int) -> int:
+def _newest(client: redis.Redis, pipeline: str, partition: int) -> str:
+    """The newest snapshot as the index and the keys name it."""
     found = client.zrevrange(f"{prefix(pipeline)}{partition}:index", 0, 0)
     assert isinstance(found, list)
     newest = found[0]
     assert isinstance(newest, bytes)
-    return int(newest)
+    return newest.decode()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import redis
 
 CHUNKS_MAX = 3
-"""How many chunks a snapshot has is told by its offset: its length hangs on pickled sets' order."""
+"""How many chunks a snapshot has is told by its step: its length hangs on pickled sets' order."""
 
 _READS = frozenset(("stored", "load"))
 
@@ -31,9 +31,9 @@ class Cache:
 
     Attributes:
         values: with the time of their end, on the server's own clock; None = they stay.
-        indexes: sorted sets, here of members that are their own scores.
+        indexes: sorted sets, here of the steps that their members name and are scored by.
         changes_n: how many commands have changed something so far.
-        written_n: how often a snapshot of an offset was begun, by its manifest's key.
+        written_n: how often a snapshot of a step was begun, by its manifest's key.
         named_n: how many writes have a name of their own.
     """
 
@@ -102,7 +102,7 @@ class _Connection:
 
     def zrem(self, key: str, member: str) -> None:
         self._before()
-        self.cache.indexes.get(key, set()).discard(int(member))
+        self.cache.indexes.get(key, set()).discard(int(member.removeprefix("n")))
         self._after()
 
     def getrange(self, key: str, start: int, last: int) -> bytes:
@@ -115,8 +115,8 @@ class _Connection:
 
     def zrevrange(self, key: str, _first: int, most: int) -> list[bytes]:
         self._look()
-        members = sorted(self.cache.indexes.get(key, ()), reverse=True)
-        return [b"%d" % member for member in members[: most + 1]]
+        steps = sorted(self.cache.indexes.get(key, ()), reverse=True)
+        return [b"n%d" % n for n in steps[: most + 1]]
 
     def close(self) -> None:
         """Nothing is held."""
@@ -170,21 +170,23 @@ class CachedSnapshots(RedisSnapshots):
         self._connection.call = "stored"
         return super().stored(partition)
 
-    def load(self, partition: int, next_offset: int, measure: Measure) -> bytes | None:
+    def load(self, partition: int, n: int, measure: Measure) -> bytes | None:
         """See `SnapshotStore.load`."""
         self._connection.call = "load"
-        return super().load(partition, next_offset, measure)
+        return super().load(partition, n, measure)
 
-    def save(self, partition: int, next_offset: int, sealed: bytes, *, topic_id: str = "") -> None:
+    def save(
+        self, partition: int, n: int, sealed: bytes, *, next_offset: int, topic_id: str = ""
+    ) -> None:
         """See `SnapshotStore.save`."""
         self._connection.call = "save"
-        self._chunk_bytes = -(-len(sealed) // (1 + next_offset % CHUNKS_MAX))
-        super().save(partition, next_offset, sealed, topic_id=topic_id)
+        self._chunk_bytes = -(-len(sealed) // (1 + n % CHUNKS_MAX))
+        super().save(partition, n, sealed, next_offset=next_offset, topic_id=topic_id)
 
-    def remove(self, partition: int, next_offset: int) -> None:
+    def remove(self, partition: int, n: int) -> None:
         """See `SnapshotStore.remove`."""
         self._connection.call = "remove"
-        super().remove(partition, next_offset)
+        super().remove(partition, n)
 
     def _name_of_write(self) -> str:
         self._connection.cache.named_n += 1

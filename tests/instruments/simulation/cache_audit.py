@@ -25,54 +25,54 @@ class CacheAudit:
 
     def find_problem(self, committed: Committed) -> str | None:
         """A snapshot that is told of must be whole, and of a state that was committed."""
-        for index, offsets in self._cache.indexes.items():
-            newest = max(offsets, default=0)
+        for index, steps in self._cache.indexes.items():
+            newest = max(steps, default=0)
             if newest < self._newest.get(index, 0):
                 return f"{index}: the newest snapshot, {self._newest[index]}, was removed"
             self._newest[index] = newest
-            for offset in offsets:
-                problem = self._look_at(index, offset, committed)
+            for n in steps:
+                problem = self._look_at(index, n, committed)
                 if problem is not None:
                     return problem
         return None
 
-    def _look_at(self, index: str, offset: int, committed: Committed) -> str | None:
+    def _look_at(self, index: str, n: int, committed: Committed) -> str | None:
         cache = self._cache
-        raw = cache.get(index.removesuffix("index") + str(offset))
-        known = self._known.get((index, offset))
+        raw = cache.get(base_of(index, n))
+        known = self._known.get((index, n))
         if known is not None and known[0] == raw:
             missing = [chunk for chunk in known[1] if chunk not in cache.values]
-            return f"{index} {offset} is told of and lacks {missing}" if missing else None
+            return f"{index} {n} is told of and lacks {missing}" if missing else None
         partition = int(index.split(":")[-2])
-        where = f"partition {partition}: a snapshot at {offset}"
-        if offset not in committed[partition]:
-            return f"{where}, a state that is not committed"
+        where = f"partition {partition}: a snapshot of step {n}"
         if raw is None:
             return None  # its removal began
         manifest = _read(raw)
-        sealed = _whole(cache, index, offset, manifest)
+        offset = manifest["next_offset"]
+        if offset not in committed[partition]:
+            return f"{where} at {offset}, a state that is not committed"
+        sealed = _whole(cache, index, n, manifest)
         if sealed is None:
             return f"{where} is told of and not whole"
         (length,) = struct.unpack_from(">I", sealed, 4)
         header = _read(sealed[_HEADER_AT : _HEADER_AT + length])
         said = header["next_offset"], header["n"], header["learned"]
-        if said != (offset, *committed[partition][offset]):
-            return f"{where} says of itself {said}, not {committed[partition][offset]}"
-        chunks = _chunks(index.removesuffix("index") + str(offset), manifest)
-        self._known[index, offset] = raw, chunks
+        if said != (offset, *committed[partition][offset]) or said[1] != n:
+            return f"{where} at {offset} says of itself {said}, not {committed[partition][offset]}"
+        self._known[index, n] = raw, _chunks(base_of(index, n), manifest)
         return None
 
 
 def litter(cache: Cache) -> list[str]:
     """Keys that no snapshot needs and that would stay for ever.
 
-    Those of an offset that two have written are let off: Redis has no command by which the younger
+    Those of a step that two have written are let off: Redis has no command by which the younger
     could take the place of the older, chunks and all, at once.
     """
     needed = set()
-    for index, offsets in cache.indexes.items():
-        for offset in offsets:
-            base = index.removesuffix("index") + str(offset)
+    for index, steps in cache.indexes.items():
+        for n in steps:
+            base = base_of(index, n)
             raw = cache.get(base)
             if raw is not None:
                 manifest = _read(raw)
@@ -85,22 +85,30 @@ def litter(cache: Cache) -> list[str]:
 
 
 def usable(cache: Cache, partition: int) -> list[int]:
-    """Offsets of the snapshots that are there to stay, oldest first."""
+    """Next offsets of the snapshots that are there to stay, oldest first."""
     found = []
-    for index, offsets in cache.indexes.items():
+    for index, steps in cache.indexes.items():
         if int(index.split(":")[-2]) != partition:
             continue
-        for offset in sorted(offsets):
-            base = index.removesuffix("index") + str(offset)
+        for n in steps:
+            base = base_of(index, n)
             raw = cache.get(base)
-            keys = [] if raw is None else [base, *_chunks(base, _read(raw))]
-            if keys and all(k in cache.values and cache.values[k][1] is None for k in keys):
-                found.append(offset)
-    return found
+            if raw is None:
+                continue
+            manifest = _read(raw)
+            keys = [base, *_chunks(base, manifest)]
+            if all(k in cache.values and cache.values[k][1] is None for k in keys):
+                found.append(manifest["next_offset"])
+    return sorted(found)
 
 
-def _whole(cache: Cache, index: str, offset: int, manifest: dict[str, int]) -> bytes | None:
-    base = index.removesuffix("index") + str(offset)
+def base_of(index: str, n: int) -> str:
+    """The key of the manifest of an index's snapshot, with which its chunks' keys begin."""
+    return f"{index.removesuffix('index')}n{n}"
+
+
+def _whole(cache: Cache, index: str, n: int, manifest: dict[str, int]) -> bytes | None:
+    base = base_of(index, n)
     chunks: list[bytes] = []
     get: Callable[[str], bytes | None] = cache.get
     for name in _chunks(base, manifest):

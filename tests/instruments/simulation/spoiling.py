@@ -13,8 +13,9 @@ import msgspec
 import zstandard
 
 from stream.core import pickling
-from stream.core.snapshot import MAGIC, Header, Keys, SnapshotRejected, seal, unseal
+from stream.core.snapshot import MAGIC, Header, Keys, SnapshotRejected, opened, seal, unseal
 from tests.instruments.simulation.cache import Cache
+from tests.instruments.simulation.cache_audit import base_of
 from tests.instruments.simulation.violation import Violation
 
 FORGERS_KEY = b"x" * 32
@@ -34,9 +35,9 @@ def explode() -> NoReturn:
 BOMB_PICKLE = b"\x80\x05ctests.simulation.spoiling\nexplode\n)R."
 
 
-def load(cache: Cache, index: str, offset: int) -> bytes | None:
+def load(cache: Cache, index: str, n: int) -> bytes | None:
     """A whole snapshot, as an outsider reads it; None if anything of it is gone."""
-    base = index.removesuffix("index") + str(offset)
+    base = base_of(index, n)
     raw = cache.get(base)
     if raw is None:
         return None
@@ -53,13 +54,16 @@ def load(cache: Cache, index: str, offset: int) -> bytes | None:
     return sealed if len(sealed) == size else None
 
 
-def put(cache: Cache, index: str, offset: int, sealed: bytes) -> None:
-    """Store bytes as the snapshot at an offset, whatever was there."""
-    base = index.removesuffix("index") + str(offset)
-    manifest = {"write": "spoilt", "chunks": 1, "size_bytes": len(sealed), "saved_at_ms": 0}
+def put(cache: Cache, index: str, n: int, sealed: bytes, *, next_offset: int) -> None:
+    """Store bytes as the snapshot of a step, whatever was there."""
+    base = base_of(index, n)
+    manifest = {
+        "write": "spoilt", "chunks": 1, "next_offset": next_offset,
+        "size_bytes": len(sealed), "saved_at_ms": 0,
+    }  # fmt: skip
     cache.values[base] = json.dumps(manifest).encode(), None
     cache.values[f"{base}:spoilt:0"] = sealed, None
-    cache.indexes.setdefault(index, set()).add(offset)
+    cache.indexes.setdefault(index, set()).add(n)
 
 
 def spoil(cache: Cache, rng: Random, *, key: bytes) -> str:
@@ -116,6 +120,7 @@ def _garble(cache: Cache, rng: Random, _key: bytes) -> str:
         wrong = {
             "write": "spoilt", "chunks": said["chunks"] + rng.choice((-1, 1)),
             "size_bytes": said["size_bytes"] + rng.choice((-1, 1)),
+            "next_offset": said["next_offset"] + rng.choice((-1, 1)),
         }  # fmt: skip
     except (ValueError, KeyError, TypeError):
         return ""
@@ -133,7 +138,7 @@ def _cut(cache: Cache, rng: Random, _key: bytes) -> str:
 
 
 def _swap(cache: Cache, rng: Random, _key: bytes) -> str:
-    """Two values change places, of whatever partitions and offsets."""
+    """Two values change places, of whatever partitions and steps."""
     one, other = _any_value(cache, rng), _any_value(cache, rng)
     if one and other:
         values = cache.values
@@ -141,15 +146,19 @@ def _swap(cache: Cache, rng: Random, _key: bytes) -> str:
     return f"{one} and {other}"
 
 
-def _misplace(cache: Cache, rng: Random, _key: bytes) -> str:
-    """A whole snapshot lies under another's offset or partition, signature and all."""
+def _misplace(cache: Cache, rng: Random, key: bytes) -> str:
+    """A whole snapshot lies under another's step or partition, signature and all."""
     found = _any_snapshot(cache, rng)
     if found is None:
         return ""
-    index, offset, sealed = found
-    target, at = rng.choice([(i, o) for i, offsets in cache.indexes.items() for o in offsets])
-    put(cache, target, at, sealed)
-    return f"{index} {offset} under {target} {at}"
+    index, n, sealed = found
+    target, at = rng.choice([(i, m) for i, steps in cache.indexes.items() for m in steps])
+    try:
+        header = opened(sealed, Keys(key)).header
+    except SnapshotRejected:
+        return ""
+    put(cache, target, at, sealed, next_offset=header.next_offset)
+    return f"{index} {n} under {target} {at}"
 
 
 def _forge(cache: Cache, rng: Random, key: bytes) -> str:
@@ -157,21 +166,22 @@ def _forge(cache: Cache, rng: Random, key: bytes) -> str:
     found = _any_snapshot(cache, rng)
     if found is None:
         return ""
-    index, offset, sealed = found
+    index, n, sealed = found
     try:
         header, payload = unseal(sealed, Keys(key))
     except SnapshotRejected:
         return ""
     if rng.random() < 0.3:
-        put(cache, index, offset, seal(header, BOMB_PICKLE, FORGERS_KEY))
+        put(cache, index, n, seal(header, BOMB_PICKLE, FORGERS_KEY), next_offset=header.next_offset)
     else:
         try:
             state = pickle.loads(payload)  # noqa: S301  # of a simulated worker
         except Exception:  # noqa: BLE001  # a planted bug lets through what was flipped before
             return ""
         state.model.bias += 1.0
-        put(cache, index, offset, _sealed_as_ours(header, pickling.dumps(state)))
-    return f"{index} {offset}"
+        forged = _sealed_as_ours(header, pickling.dumps(state))
+        put(cache, index, n, forged, next_offset=header.next_offset)
+    return f"{index} {n}"
 
 
 def _sealed_as_ours(header: Header, payload: bytes) -> bytes:
@@ -207,11 +217,11 @@ def _any_value(cache: Cache, rng: Random) -> str:
 
 def _any_snapshot(cache: Cache, rng: Random) -> tuple[str, int, bytes] | None:
     """Mostly a newest one: the others are rarely looked at."""
-    names = [index for index, offsets in cache.indexes.items() if offsets]
+    names = [index for index, steps in cache.indexes.items() if steps]
     if not names:
         return None
     index = rng.choice(names)
-    offsets = sorted(cache.indexes[index])
-    offset = offsets[-1] if rng.random() < 0.7 else rng.choice(offsets)
-    sealed = load(cache, index, offset)
-    return None if sealed is None else (index, offset, sealed)
+    steps = sorted(cache.indexes[index])
+    n = steps[-1] if rng.random() < 0.7 else rng.choice(steps)
+    sealed = load(cache, index, n)
+    return None if sealed is None else (index, n, sealed)

@@ -10,6 +10,7 @@ from stream.errors import Retryable
 from stream.ports import Committed
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.auditor import Auditor
+from tests.instruments.simulation.cache_audit import usable
 from tests.instruments.simulation.clock import ManualClock
 from tests.instruments.simulation.violation import require
 from tests.instruments.simulation.workload import Fact, Workload, events
@@ -117,7 +118,7 @@ class Stage:
     @property
     def snapshots(self) -> list[int]:
         """The next offsets of partition 0's snapshots, oldest first."""
-        return sorted(self.world.cache.indexes.get(INDEX, ()))
+        return usable(self.world.cache, 0)
 
 
 def done(options: Options, n: int = 12) -> Stage:

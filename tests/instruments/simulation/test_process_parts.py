@@ -12,7 +12,7 @@ import pytest
 from stream.errors import ExitCode
 from stream.ports import StoredSnapshot
 from stream.runtime.clock import SystemClock
-from stream.runtime.snapshotter import superfluous
+from stream.runtime.retention import superfluous
 from stream.runtime.watchdog import Watchdog
 
 
@@ -95,23 +95,38 @@ def test_which_snapshots_are_superfluous(
 ) -> None:
     """All but the newest, and one from which a rollback can begin."""
     newest = 10 * len(ages_s)
-    stored = [StoredSnapshot(newest - 10 * i, 1, -1000 * age) for i, age in enumerate(ages_s)]
+    stored = [
+        StoredSnapshot(newest - 10 * i, 7_000, 1, -1000 * age) for i, age in enumerate(ages_s)
+    ]
 
-    assert removed == superfluous(stored, topic_id="t", keep=3, now_ms=0, retention_s=retention_s)
+    assert removed == superfluous(
+        stored, saved_n=newest, topic_id="t", keep=3, now_ms=0, retention_s=retention_s
+    )
 
 
 def test_snapshots_of_a_dead_topic_go_before_those_of_the_living_one() -> None:
-    """A topic that was made again counts from 0, and the old one's offsets are all higher."""
-    dead = [StoredSnapshot(offset, 1, 0, "dead") for offset in (9_000, 8_000, 7_000)]
-    living = [StoredSnapshot(offset, 1, 0, "living") for offset in (30, 20, 10)]
-    unknown = StoredSnapshot(25, 1, 0)
+    """Whatever their steps: what is left of a topic that was made again since helps nobody."""
+    dead = [StoredSnapshot(n, n, 1, 0, "dead") for n in (9_000, 8_000, 7_000)]
+    living = [StoredSnapshot(n, n, 1, 0, "living") for n in (30, 20, 10)]
+    unknown = StoredSnapshot(25, 25, 1, 0)
 
     def removed(*stored: StoredSnapshot) -> list[int]:
-        return superfluous(stored, topic_id="living", keep=3, now_ms=0, retention_s=None)
+        return superfluous(
+            stored, saved_n=30, topic_id="living", keep=3, now_ms=0, retention_s=None
+        )
 
     assert removed(*dead, living[2]) == [7_000]
     assert removed(*dead, *living) == [9_000, 8_000, 7_000]
     assert removed(*dead, *living[:2], unknown) == [9_000, 8_000, 7_000]
+
+
+def test_what_was_just_saved_is_never_superfluous() -> None:
+    """A fold that began anew is shorter than the one before, of which snapshots are left."""
+    stored = [StoredSnapshot(n, n, 1, 0, "t") for n in (90, 80, 70, 2, 1)]
+
+    removed = superfluous(stored, saved_n=2, topic_id="t", keep=3, now_ms=0, retention_s=None)
+
+    assert removed == [1]
 
 
 _WATCHED = """

@@ -108,6 +108,23 @@ def test_a_fresh_start_is_restored_from_its_own_snapshots_only() -> None:
     assert (fields["origin"], fields["learned"]) == ("untrained model at 12", 0)
 
 
+def test_a_fresh_fold_s_newest_snapshot_stays_beside_those_of_a_longer_one() -> None:
+    """Else each would be removed by the save that made it, until it is as long as the older."""
+    stage = done(SNAPSHOTS, n=40)
+    stage.is_audited = False
+    stage.send(events(9, seed=5))
+    process = stage.start(replace(SNAPSHOTS, recipe=SLOWER, on_change="fresh"))
+    stage.turns(process, until=lambda: stage.committed[0].offset == 49)
+    saved = [fields["next_offset"] for fields in said(process, LogEvent.SNAPSHOT_SAVED)]
+    stage.kill(process)
+
+    restored = stage.start(replace(SNAPSHOTS, recipe=SLOWER))
+    stage.turns(restored, until=lambda: bool(said(restored, LogEvent.TASK_RESTORED)))
+
+    (fields,) = said(restored, LogEvent.TASK_RESTORED)
+    assert fields["origin"] == f"snapshot at {saved[-1]}"
+
+
 def test_a_rebuild_needs_the_whole_log() -> None:
     """Half of a history is another history."""
     stage = done(SNAPSHOTS)

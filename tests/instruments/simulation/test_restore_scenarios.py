@@ -94,7 +94,7 @@ def test_a_damaged_snapshot_is_passed_over_for_an_older_one() -> None:
     stage.auditor.is_cache_spoiled = True
     cache = stage.world.cache
     sealed = load(cache, INDEX, newest) or b""
-    put(cache, INDEX, newest, sealed[:-1] + bytes((sealed[-1] ^ 1,)))
+    put(cache, INDEX, newest, sealed[:-1] + bytes((sealed[-1] ^ 1,)), next_offset=newest)
     stage.send(events(3))
     process = stage.start()
 

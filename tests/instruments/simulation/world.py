@@ -21,7 +21,8 @@ from stream.runtime.assembly import wired
 from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.commit_policy import CommitPolicy
 from stream.runtime.restore import OnChange, Sources
-from stream.runtime.snapshotter import Policy, Snapshotter
+from stream.runtime.retention import Policy
+from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.worker import Worker
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.cache import Cache, CachedSnapshots
