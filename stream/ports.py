@@ -11,7 +11,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 
-from stream.core.event import Channel, Headers, Output, Record
+from stream.core.event import ALWAYS, Channel, Headers, Output, Record
 from stream.topic_settings import Accepts
 
 
@@ -151,8 +151,15 @@ class TopicInfo(msgspec.Struct, frozen=True):
 class Topics(Protocol):
     """The pipeline's topics as an administrator sees them."""
 
-    def describe(self) -> dict[Channel, TopicInfo | None]:
-        """What the broker says of each of the four topics; None: it is missing.
+    def describe(self, channels: Collection[Channel] = ALWAYS) -> dict[Channel, TopicInfo | None]:
+        """What the broker says of some topics; None: it is missing.
+
+        Raises: Retryable, Misconfigured.
+        """
+        ...
+
+    def members(self) -> int:
+        """How many members the pipeline's group has now; 0 where nobody may ask.
 
         Raises: Retryable, Misconfigured.
         """

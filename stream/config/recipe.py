@@ -97,11 +97,13 @@ class Model(Section):
     params: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments for the factory."
     )
-    on_change: Literal["refuse", "rebuild", "fresh"] = Field(
+    on_change: Literal["refuse", "rebuild", "fresh", "keep"] = Field(
         default="refuse",
-        description="The committed state is of another recipe: `refuse` (exit 78), `rebuild` "
-        "(replay the log under the new one) or `fresh` (untrained, from here; also where the log "
-        "does not give that state again).",
+        description="The learner's own recipe is not that of the committed state: `refuse` (exit "
+        "78), `rebuild` (replay the log under the new one), `fresh` (untrained, from here; also "
+        "where the log does not give that state again) or `keep` (after another river, Python or "
+        "machine: go on with the state, after a trial). Where only other settings changed the "
+        "learner is kept without asking.",
     )
     hash_seed: int | None = Field(
         default=None,

@@ -139,6 +139,9 @@ class Topics(Section):
     predictions: TopicName = _topic(Channel.PREDICTIONS, "One record for each valid event.")
     alerts: TopicName = _topic(Channel.ALERTS, "What the drift detectors found.")
     quarantine: TopicName = _topic(Channel.QUARANTINE, "Refused records, untouched.")
+    bases: TopicName = _topic(
+        Channel.BASES, "States that folds began with after a change of settings; made when used."
+    )
     create: bool = Field(
         default=True,
         description="Make missing topics; outputs get as many partitions as events.",
@@ -153,7 +156,7 @@ class Topics(Section):
         "event time, so a replayed history is deleted at once under a short one.",
     )
 
-    @field_validator("predictions", "alerts", "quarantine")
+    @field_validator("predictions", "alerts", "quarantine", "bases")
     @classmethod
     def _differ(cls, value: str, info: ValidationInfo) -> str:
         for channel in Channel:

@@ -8,29 +8,11 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from river import base, compose
 
 from stream.core.event import Feature, Kind
-
-
-class Prediction(msgspec.Struct, gc=False):
-    """What a model says of an event before it learns from it.
-
-    Attributes:
-        value: `predict_one`'s answer; None before a classifier knows any class.
-        probabilities: class -> probability, as the model gave it; None if it gives none.
-        score: an anomaly detector's `score_one`; None for other models.
-    """
-
-    value: Any = None
-    probabilities: dict[Any, float] | None = None
-    score: float | None = None
-
-
-class NoAnswer(Exception):
-    """What a model gave is nothing that could be published; the text says what it was."""
+from stream.core.result import NoAnswer, Prediction
 
 
 class Answering(NamedTuple):

@@ -214,6 +214,7 @@ class Detectors:
 
     Args:
         specs: their names differ; the alarms of one event come in their order.
+        kept: detectors that go on as they are, where there is their very spec among `specs`.
 
     Attributes:
         detectors: one a spec, in the order of `specs`.
@@ -223,8 +224,11 @@ class Detectors:
 
     __slots__ = ("_on_error", "_on_others", "detectors")
 
-    def __init__(self, specs: Sequence[DetectorSpec]) -> None:
-        self.detectors = tuple(build(spec) for spec in specs)
+    def __init__(self, specs: Sequence[DetectorSpec], *, kept: Sequence[Detector] = ()) -> None:
+        self.detectors = tuple(
+            next((each for each in kept if each.spec == spec), None) or build(spec)
+            for spec in specs
+        )
         on: dict[str, tuple[Detector, ...]] = {}
         for detector in self.detectors:
             on[detector.spec.signal] = (*on.get(detector.spec.signal, ()), detector)

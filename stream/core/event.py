@@ -14,12 +14,17 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC all through, which is writt
 
 
 class Channel(StrEnum):
-    """A pipeline's four topics, by role; the configuration gives their names."""
+    """A pipeline's topics, by role; the configuration gives their names."""
 
     EVENTS = "events"
     PREDICTIONS = "predictions"
     ALERTS = "alerts"
     QUARANTINE = "quarantine"
+    BASES = "bases"
+
+
+ALWAYS = (Channel.EVENTS, Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
+"""The topics of every pipeline; the others are made when they are used."""
 
 
 Headers = tuple[tuple[str, bytes | None], ...]

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from river import active, base, model_selection
 
 from stream.core import fused, pickling
-from stream.core.answers import Prediction, answering, is_of_sklearn, last_step
+from stream.core.answers import answering, is_of_sklearn, last_step
 from stream.core.event import Feature, Kind
 from stream.core.purity import OnOwnCopy, is_pure
+from stream.core.result import Prediction
 from stream.core.spec import ModelSpec
 from stream.core.unrolled import unrolled, write_back_of
 from stream.errors import Misconfigured

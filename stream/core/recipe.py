@@ -6,16 +6,27 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from river.__version__ import __version__ as river_version
 
+from stream.core.parts import PartSpec
 from stream.core.probe import math_digest
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 
-FOLD = 2
-"""Raised when this program folds otherwise than before: older states are of another recipe."""
+FOLD = 3
+"""Raised when this program folds otherwise than before: older states are of another recipe.
+
+Each part of a state has a version of its own beside it, which is raised when that part alone does
+otherwise; a part that is not there has none.
+"""
+
+ADMISSION = 1
+"""The version of what decides which names and classes are let in."""
+
+DETECTORS = 1
+"""The version of what detectors are fed, and of what becomes of their findings."""
 
 
 def versions(*, has_sklearn: bool = False) -> dict[str, str]:
@@ -43,6 +54,7 @@ class Recipe:
         source: digest of the factory's module as code (comments and layout do not count), "" if
             it has no source.
         versions: those of the program and what it runs on; another one is another recipe.
+        extras: optional parts of the state, each only where it is configured.
     """
 
     pipeline: str
@@ -54,28 +66,64 @@ class Recipe:
     hash_seed: int
     source: str = ""
     versions: dict[str, str] = field(default_factory=versions)
+    extras: tuple[PartSpec, ...] = ()
 
-    def parts(self) -> dict[str, str]:
-        """The parts by name, readable: what a changed fingerprint is explained with.
-
-        A setting that has its default is no part, so that a new one changes nobody's fingerprint.
-        """
+    def learner_parts(self) -> dict[str, str]:
+        """What decides what the model is, and what it is taught."""
         return {
             "model.factory": self.model.factory,
             **_named("model.params", self.model.params),
             "model.hash_seed": str(self.hash_seed),
             "model source": self.source,
-            "detectors": ", ".join(each.name for each in self.detectors),
-            **_named("detectors", {each.name: _detector(each) for each in self.detectors}),
             **_named("events", _set(self.shape, EventShape())),
-            **_named("limits", _set(self.limits, Limits())),
             "topics.events": self.events_topic,
             **self.versions,
         }
 
+    def parts(self) -> dict[str, str]:
+        """All parts by name, readable: what a changed fingerprint is explained with.
+
+        A setting that has its default is no part, so that a new one changes nobody's fingerprint;
+        nor is anything of a part of the state that is not configured.
+        """
+        found = self.learner_parts() | {"part admission": str(ADMISSION)}
+        found |= _named("limits", _set(self.limits, Limits()))
+        if self.detectors:
+            found["part detectors"] = str(DETECTORS)
+            found["detectors"] = ", ".join(each.name for each in self.detectors)
+            found |= _named("detectors", {each.name: _detector(each) for each in self.detectors})
+        for spec in self.extras:
+            found |= _of_part(spec)
+        return found
+
     def fingerprint(self) -> str:
         """Eight hex digits over all parts."""
-        return hashlib.sha256(_canonical(self.parts()).encode()).hexdigest()[:8]
+        return _fingerprint(self.parts())
+
+    def learner_fingerprint(self) -> str:
+        """Eight hex digits over the learner's parts: where only others changed, it is kept."""
+        return _fingerprint(self.learner_parts())
+
+    def as_of(self, parts: Mapping[str, str]) -> "Recipe":
+        """This recipe with the detectors and limits that another one had, by its `parts`.
+
+        Of the extras there are those that both have; a state keeps each apart from the rest.
+
+        Raises: ValueError, TypeError, KeyError, msgspec.ValidationError: they are no such parts.
+        """
+        names = [name for name in parts.get("detectors", "").split(", ") if name]
+        limits = {
+            name.removeprefix("limits."): json.loads(value)
+            for name, value in parts.items()
+            if name.startswith("limits.")
+        }
+        detectors = tuple(
+            DetectorSpec(name=name, **json.loads(parts[f"detectors.{name}"])) for name in names
+        )
+        extras = tuple(
+            spec for spec in self.extras if _of_part(spec).items() <= dict(parts).items()
+        )
+        return replace(self, detectors=detectors, limits=Limits(**limits), extras=extras)
 
 
 def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
@@ -93,6 +141,14 @@ def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
 def source_digest(source: str) -> str:
     """Digest of a module's code; a changed comment or blank line does not change it."""
     return hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:16]
+
+
+def _of_part(spec: PartSpec) -> dict[str, str]:
+    return {f"part {spec.name}": str(spec.version), **_named(spec.name, spec.settings())}
+
+
+def _fingerprint(parts: Mapping[str, str]) -> str:
+    return hashlib.sha256(_canonical(parts).encode()).hexdigest()[:8]
 
 
 def _named(section: str, settings: Mapping[str, object]) -> dict[str, str]:

@@ -8,6 +8,24 @@ from msgspec import UNSET, UnsetType
 from stream.core.event import Kind, Record, Rejection
 
 
+class Prediction(msgspec.Struct, gc=False):
+    """What a model says of an event before it learns from it.
+
+    Attributes:
+        value: `predict_one`'s answer; None before a classifier knows any class.
+        probabilities: class -> probability, as the model gave it; None if it gives none.
+        score: an anomaly detector's `score_one`; None for other models.
+    """
+
+    value: Any = None
+    probabilities: dict[Any, float] | None = None
+    score: float | None = None
+
+
+class NoAnswer(Exception):
+    """What a model gave is nothing that could be published; the text says what it was."""
+
+
 class PredictionValue(msgspec.Struct, gc=False):
     """One prediction, with the fields of its record: docs/TOPICS.md tells what each means.
 

@@ -56,7 +56,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         next_offset: first offset not yet folded in.
         n: records folded, whatever their outcome; learned: events learned from.
         digest: the running digest of outcomes, 16 hex digits.
-        genesis: the offset at which the fold began with the untrained model.
+        genesis: the offset at which the fold began.
+        genesis_n: the number of steps before it began; they go on being counted.
+        has_base: it began with the state that `PIPELINE.bases` holds of that step; else untrained.
         recipe: the readable parts of the fingerprint, to say *what* changed.
         raw_bytes: length of the payload once decompressed; nothing is inflated beyond it.
         body_bytes: length of the payload as it is stored; nothing is read beyond it.
@@ -73,6 +75,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     learned: int
     digest: str
     genesis: int
+    genesis_n: int = 0
+    has_base: bool = False
     fingerprint: str
     recipe: dict[str, str]
     codec: str = _CODEC

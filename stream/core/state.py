@@ -1,17 +1,30 @@
 """What a fold carries from one record to the next, as an object and as bytes; where it begins."""
 
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream.core import pickling, unpickling
 from stream.core.detectors import Detectors
 from stream.core.failures import Failures
 from stream.core.learner import build
-from stream.core.metadata import Metadata
+from stream.core.metadata import Generation, Metadata
 from stream.core.recipe import Recipe
 from stream.core.scores import Window
 from stream.core.snapshot import Header
 from stream.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from stream.core.parts import Part
+
+_PARTS = {
+    "fold": ("n", "next_offset", "digest", "refused_n", "genesis", "genesis_n", "has_base"),
+    "learner": (
+        "model", "learned", "is_ready", "failures", "window", "labelled_n", "error_sum",
+    ),
+    "admission": ("names", "classes", "closed_n", "closed_said_n"),
+    "detectors": ("detectors",),
+}  # fmt: skip
+"""What a state is made of. A part's version (`stream.core.recipe`) says what its names mean."""
 
 _begun: dict[str, "Beginning"] = {}
 """Of the last recipe, by fingerprint: to make it takes longer than to unpickle a small state."""
@@ -21,25 +34,28 @@ class State:
     """All that a fold carries from one record to the next; this is what a snapshot holds.
 
     Attributes:
+        genesis: the offset at which the fold began; genesis_n: how many steps there were before.
+        has_base: it began with the state that `PIPELINE.bases` holds of that step; else untrained.
         closed_n: from this step on no new name is taken in: the state has reached its ceiling.
             When that is found out no replay could repeat: it is committed beside the offset.
         closed_said_n: the step that said so in an alert, the first that brought a new name.
         classes: the labels there were, of a model whose labels name classes.
         is_ready: the model has answered once since it began to learn. Before that it may not be
             able to, and what it raises when it is asked is no fault of the event's.
+        extras: the optional parts, by name.
     """
 
     __slots__ = (
-        "classes", "closed_n", "closed_said_n", "detectors", "digest", "error_sum", "failures",
-        "genesis", "is_ready", "labelled_n", "learned", "model", "n", "names", "next_offset",
-        "refused_n", "window",
+        "classes", "closed_n", "closed_said_n", "detectors", "digest", "error_sum", "extras",
+        "failures", "genesis", "genesis_n", "has_base", "is_ready", "labelled_n", "learned",
+        "model", "n", "names", "next_offset", "refused_n", "window",
     )  # fmt: skip
 
-    def __init__(self, *, model: Any, detectors: Detectors, genesis: int) -> None:
+    def __init__(self, *, model: Any, detectors: Detectors) -> None:
         self.model = model
         self.detectors = detectors
-        self.genesis = genesis
-        self.next_offset = genesis
+        self.genesis = self.genesis_n = self.next_offset = 0
+        self.has_base = False
         self.digest = 0
         self.n = self.learned = self.refused_n = self.labelled_n = 0
         self.error_sum = 0.0
@@ -50,14 +66,41 @@ class State:
         self.closed_said_n: int | None = None
         self.classes: set[bool | int | str] = set()
         self.window = Window()
+        self.extras: dict[str, Part] = {}
 
-    def metadata(self, fingerprint: str, *, is_paused: bool) -> Metadata:
+    def begin_at(self, offset: int, n: int) -> None:
+        """Let an untrained state begin at an offset, after so many steps."""
+        self.genesis = self.next_offset = offset
+        self.genesis_n = self.n = n
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The parts by name; extras as bytes, each to be read only by who has such a part."""
+        state: dict[str, Any] = {
+            part: {name: getattr(self, name) for name in names} for part, names in _PARTS.items()
+        }
+        if self.extras:
+            state["extras"] = {name: pickling.dumps(each) for name, each in self.extras.items()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for part, names in _PARTS.items():
+            for name in names:
+                setattr(self, name, state[part][name])
+        self.extras = state.get("extras", {})
+
+    def metadata(
+        self, fingerprint: str, *, learner: str, generation: Generation, is_paused: bool
+    ) -> Metadata:
         """The metadata to commit beside `next_offset`, for a fold with this recipe."""
         return Metadata(
             n=self.n,
             digest=f"{self.digest:016x}",
             fingerprint=fingerprint,
+            learner=learner,
+            generation=generation,
             genesis=self.genesis,
+            genesis_n=self.genesis_n,
+            has_base=self.has_base,
             learned=self.learned,
             is_paused=is_paused,
             closed_n=self.closed_n,
@@ -75,6 +118,8 @@ class State:
             learned=self.learned,
             digest=f"{self.digest:016x}",
             genesis=self.genesis,
+            genesis_n=self.genesis_n,
+            has_base=self.has_base,
             fingerprint=recipe.fingerprint(),
             recipe=recipe.parts(),
             raw_bytes=0,
@@ -101,8 +146,11 @@ class Beginning:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        model, detectors = build(recipe.model), Detectors(recipe.detectors)
-        self.pickled = dumps(State(model=model, detectors=detectors, genesis=0))
+        begun = State(model=build(recipe.model), detectors=Detectors(recipe.detectors))
+        begun.extras = {spec.name: spec.begin() for spec in recipe.extras}
+        self.pickled = dumps(begun)
+        extras = {name: pickling.dumps(each) for name, each in begun.extras.items()}
+        self._extras = {name: unpickling.Allowed(each, factory="") for name, each in extras.items()}
         factory = recipe.model.factory.partition(":")[0]
         self._allowed = unpickling.Allowed(self.pickled, factory=factory)
         self._refuse_what_no_snapshot_brings_back()
@@ -134,7 +182,45 @@ class Beginning:
         state = unpickling.loads(payload, self._allowed)
         if type(state) is not State:
             raise pickle.UnpicklingError(f"it is a {type(state).__name__}, not a state")
+        pickled: dict[str, Any] = state.extras  # not read yet
+        state.extras = {
+            name: unpickling.loads(pickled[name], allowed)
+            for name, allowed in self._extras.items()
+            if name in pickled
+        }
         return state
+
+
+def revived(payload: bytes) -> State:
+    """Load what this very process pickled, or has loaded before: nobody else's bytes."""
+    state: State = pickle.loads(payload)
+    state.extras = {name: pickle.loads(each) for name, each in state.extras.items()}  # type: ignore[arg-type]  # not read yet
+    return state
+
+
+def carried(state: State, recipe: Recipe, before: Recipe) -> State:
+    """A state that was folded with another recipe, as it goes on with this one.
+
+    The learner goes on as it is. What has its very settings of before goes on, too; the rest begins
+    anew. Names and classes that there were are known yet; a state that had reached another ceiling
+    opens again.
+
+    Args:
+        state: its parts are taken over, not copied.
+        recipe: goes on with it.
+        before: what `state` was folded with.
+    """
+    extras = state.extras
+    state.detectors = Detectors(recipe.detectors, kept=state.detectors.detectors)
+    if recipe.limits.state_bytes_max != before.limits.state_bytes_max:
+        state.closed_n = state.closed_said_n = None
+    state.extras = {
+        spec.name: extras[spec.name]
+        if spec.name in extras and spec in before.extras
+        else spec.begin()
+        for spec in recipe.extras
+    }
+    return state
 
 
 def beginning(recipe: Recipe, fingerprint: str) -> Beginning:

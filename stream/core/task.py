@@ -4,14 +4,13 @@ Pure and deterministic: the same records in the same order give the same outputs
 however they were batched and wherever the state was pickled in between.
 """
 
-import pickle
 from typing import Any, Literal
 
 import xxhash
 
 from stream.core.admission import Admission
 from stream.core.alerts import Alerts
-from stream.core.answers import NoAnswer, Prediction, signal_of
+from stream.core.answers import signal_of
 from stream.core.detectors import DetectorRaised
 from stream.core.event import Feature, Kind, Reason, Record, Rejection
 from stream.core.failures import CRASHES
@@ -20,12 +19,12 @@ from stream.core.formats.checks import one_line
 from stream.core.formats.codec import Codec
 from stream.core.formats.sizes import oversize
 from stream.core.learner import kind_of, methods_of
-from stream.core.metadata import Metadata
+from stream.core.metadata import FIRST, Metadata
 from stream.core.recipe import Recipe
-from stream.core.result import StepResult
+from stream.core.result import NoAnswer, Prediction, StepResult
 from stream.core.scores import Score
 from stream.core.snapshot import Header
-from stream.core.state import State, beginning, dumps
+from stream.core.state import State, beginning, carried, dumps, revived
 from stream.core.undo import CopyPoint, Counts, Undo
 from stream.core.untouched import WATCHED_N, Watch
 
@@ -42,11 +41,13 @@ class Task:
         recipe: what to fold with.
         partition: whose records come.
         genesis: without a payload: the offset at which the fold begins.
+        genesis_n: without a payload: how many steps there were before it.
         payload: a state to go on from, as `keep_copy` gave it; None = the untrained model.
 
     Attributes:
         is_paused: the worker does not go on with it; travels beside the committed offset, and is
             no part of the state: a replay passes over it.
+        generation: the recipe's place among those of the pipeline; travels in the same way.
 
     Raises:
         Misconfigured: the recipe makes no model that can be folded.
@@ -54,10 +55,17 @@ class Task:
     """
 
     def __init__(
-        self, recipe: Recipe, *, partition: int, genesis: int = 0, payload: bytes | None = None
+        self,
+        recipe: Recipe,
+        *,
+        partition: int,
+        genesis: int = 0,
+        genesis_n: int = 0,
+        payload: bytes | None = None,
     ) -> None:
         self.recipe = recipe
-        self.fingerprint = recipe.fingerprint()
+        self.fingerprint, self.learner = recipe.fingerprint(), recipe.learner_fingerprint()
+        self.generation = FIRST
         self.partition = partition
         self.is_paused = False
         self._alerts = Alerts(recipe.pipeline)
@@ -67,8 +75,8 @@ class Task:
         # and two partitions cannot share an object that the factory keeps.
         begin = beginning(recipe, self.fingerprint)
         if payload is None:
-            payload, state = begin.pickled, pickle.loads(begin.pickled)
-            state.genesis = state.next_offset = genesis
+            payload, state = begin.pickled, revived(begin.pickled)
+            state.begin_at(genesis, genesis_n)
         else:
             state = begin.load(payload)
         self._bind(state)
@@ -167,6 +175,8 @@ class Task:
             self._alerts.alerts(state, result, alerts, learned, is_full=is_full)
         state.n += 1
         state.next_offset = record.offset + 1
+        for part in state.extras.values():
+            part.on_event(event, result)
         if self._remember(record):
             self.keep_copy()
         return result
@@ -317,8 +327,10 @@ class Task:
         Then take a new copy, so that of many such events each costs only the events before it.
         """
         back = self._way_back
-        since, state = back.since, pickle.loads(back.payload)
-        state.genesis = self.state.genesis  # the copy of an untrained model knows none
+        since, state = back.since, revived(back.payload)
+        # The copy of an untrained model knows none of these.
+        state.genesis, state.genesis_n = self.state.genesis, self.state.genesis_n
+        state.has_base = self.state.has_base
         state.closed_n = self.state.closed_n  # whatever comes before it is folded as it was
         (
             state.n, state.refused_n, state.next_offset, state.digest, state.failures
@@ -335,13 +347,33 @@ class Task:
         assert next_offset >= self.state.next_offset, "a fold never goes back"  # noqa: S101
         self.state.next_offset = next_offset
 
+    def kept(self, recipe: Recipe) -> tuple["Task", bytes]:
+        """The fold that goes on here with another recipe: a new genesis, with this learner.
+
+        Returns: its task, in which this one's state went over, and that state as bytes.
+        """
+        self._settle()
+        state = carried(self.state, recipe, self.recipe)
+        state.genesis, state.genesis_n, state.has_base = state.next_offset, state.n, True
+        state.digest = _hash(f"kept:{recipe.fingerprint()}".encode(), state.digest)
+        payload = dumps(state)
+        task = Task(recipe, partition=self.partition, payload=payload)
+        task.is_paused = self.is_paused
+        task.weigh(len(payload))
+        return task, payload
+
     def score(self) -> Score | None:
         """The windowed score beside the no-change baseline."""
         return self.state.window.score(self.kind)
 
     def metadata(self) -> Metadata:
         """The metadata to commit beside `next_offset`."""
-        return self.state.metadata(self.fingerprint, is_paused=self.is_paused)
+        return self.state.metadata(
+            self.fingerprint,
+            learner=self.learner,
+            generation=self.generation,
+            is_paused=self.is_paused,
+        )
 
     def header(self, *, topic_id: str, taken_at_ms: int) -> Header:
         """The header of a snapshot of this state."""

@@ -16,8 +16,9 @@ from stream.core.failures import Failures
 BYTES_MAX = 64 << 20
 """At this much a new copy is taken at once, and the fold stands still meanwhile."""
 
-LOOK_EVERY = 64
-"""Records between two looks at how much it is; each is at most as large as the log takes."""
+LOOK_EVERY, RECORD_BYTES_MAX = 64, 1 << 20
+"""At most so many records are kept between two looks at their bytes, as few as may be too many if
+each is as large as Kafka takes by default."""
 
 _RECORD_BYTES = 200
 """What a record takes beside its key, value and headers."""
@@ -51,7 +52,7 @@ class Undo:
         since: the records folded in since, in order.
     """
 
-    __slots__ = ("_bytes_n", "_epoch", "_measured_n", "counts", "payload", "since")
+    __slots__ = ("_bytes_n", "_epoch", "_look_at_n", "_measured_n", "counts", "payload", "since")
 
     def __init__(self) -> None:
         self._epoch = 0
@@ -62,13 +63,14 @@ class Undo:
         self.counts = counts
         self.since: list[Record] = []
         self._bytes_n = self._measured_n = 0
+        self._look_at_n = LOOK_EVERY
         self._epoch += 1
 
     def remember(self, record: Record) -> bool:
         """Remember one more folded record. Returns: whether it is more than can be kept."""
         since = self.since
         since.append(record)
-        return not len(since) % LOOK_EVERY and self._measured() >= BYTES_MAX
+        return len(since) >= self._look_at_n and self._measured() >= BYTES_MAX
 
     def _measured(self) -> int:
         """The bytes of all that is kept; to measure each record as it comes would cost more."""
@@ -77,6 +79,8 @@ class Undo:
             for name, value in record.headers:
                 self._bytes_n += len(name) + len(value or b"")
         self._measured_n = len(self.since)
+        ahead_n = min(LOOK_EVERY, (BYTES_MAX - self._bytes_n) // RECORD_BYTES_MAX)
+        self._look_at_n = self._measured_n + max(1, ahead_n)
         return self._bytes_n
 
     @property
@@ -101,4 +105,5 @@ class Undo:
         later, bytes_n = self.since[copy_point.since_n :], self._measured() - copy_point.bytes_n
         self.keep(payload, counts)
         self.since, self._bytes_n, self._measured_n = later, bytes_n, len(later)
+        self._look_at_n = 0
         return True

@@ -9,16 +9,17 @@ from typing import NamedTuple
 
 from stream.config import Settings
 from stream.core.formats.records import Writer
+from stream.core.metadata import Generation
 from stream.core.recipe import Recipe
 from stream.core.snapshot import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
 from stream.runtime.commit_policy import CommitPolicy
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
-from stream.runtime.restore import Sources
 from stream.runtime.retention import Policy
 from stream.runtime.room import Room
 from stream.runtime.snapshotter import Snapshotter
+from stream.runtime.sources import Sources
 from stream.runtime.topics import Width
 from stream.runtime.watchdog import Watchdog
 from stream.runtime.worker import Worker
@@ -84,6 +85,7 @@ def assemble(
     settings: Settings,
     *,
     recipe: Recipe,
+    generation: Generation,
     keys: Keys,
     events: TopicInfo,
     width: Width,
@@ -106,6 +108,7 @@ def assemble(
     )
     sources = Sources(
         recipe=recipe,
+        generation=generation,
         reader=reader,
         store=store,
         keys=keys,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from stream.core.event import Channel, Rejection
 from stream.core.task import Task
-from stream.runtime.restore import Sources
+from stream.runtime.sources import Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from stream.runtime.identity import Identity, Place, is_within
 from stream.telemetry import LogEvent, Metric
 
 if TYPE_CHECKING:
-    from stream.runtime.restore import Sources
+    from stream.runtime.sources import Sources
 
 Deadlined = Callable[[str, float], AbstractContextManager[None]]
 """`Watchdog.watch`: what is done, and the seconds it may take."""

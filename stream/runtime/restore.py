@@ -2,64 +2,36 @@
 
 committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
   none                      the untrained model, from `topics.start`; stop if there are outcomes
-  f is not our recipe's     `model.on_change` decides
+  f is not our recipe's     settings changed: the learner goes on (keeping.py); else
+                            `model.on_change` decides
   c is not where the outcomes end: see resumption.py
-  snapshots <= c, f ours    newest first; the first that verifies, else the untrained model at g
+  snapshots <= c            newest first; the first that verifies; else the base at g; else the
+                            untrained model at g
   replay up to c, muted     the digest must then be h, or the log is not what it was, or the model
                             does not repeat itself: stop, or begin untrained under "fresh"
 """
 
 import logging
-import pickle
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
-from stream.core.event import Channel, Record
+from stream.core.event import Channel
 from stream.core.metadata import Metadata, parse_metadata
-from stream.core.recipe import Recipe, changes
-from stream.core.snapshot import Header, Keys
+from stream.core.recipe import changes
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable
-from stream.ports import Bounds, Clock, Committed, Reader, SnapshotStore
-from stream.runtime import published
-from stream.runtime.candidates import Candidates, Deadlined
+from stream.ports import Bounds, Committed
+from stream.runtime import bases, published
+from stream.runtime.candidates import Deadlined
 from stream.runtime.copies import CopyPace
+from stream.runtime.generations import refuse_older
+from stream.runtime.keeping import TRIAL_N, Keeping, Trial, is_asked, keeping
+from stream.runtime.origins import Origin, Origins
+from stream.runtime.replay import Replay
 from stream.runtime.resumption import SUSPECTS, Resumption, genesis_of, resumption, second_look
-from stream.telemetry import LogEvent, Metric, Telemetry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-OnChange = Literal["refuse", "rebuild", "fresh"]
-
-MAKE_S_MAX = 300.0
-"""To make an untrained model: a factory may load one that was trained before."""
+from stream.runtime.sources import Sources
+from stream.telemetry import LogEvent, Metric
 
 PICKLED_BYTES_S = 8 << 20
 """At which a forest is unpickled; to pickle it takes about as long."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """What a restore reads from, and the identity that a snapshot must have.
-
-    Attributes:
-        keys: verify snapshots.
-        may_repeat: at least once: after a crash outcomes may come again.
-        topic_id: the id of the events topic; a topic made again under its name has another.
-        start: where a partition without a committed offset begins.
-    """
-
-    recipe: Recipe
-    reader: Reader
-    store: SnapshotStore
-    keys: Keys
-    topic_id: str
-    start: Literal["earliest", "latest"]
-    on_change: OnChange
-    clock: Clock
-    telemetry: Telemetry
-    may_repeat: bool = False
 
 
 class Restore:
@@ -80,19 +52,21 @@ class Restore:
         self._deadlined = deadlined
         self.partition = partition
         self._committed = committed
-        self._task: Task | None = None
+        self._replay: Replay | None = None
         self._expected: Metadata | None = None
+        self._keeping: Keeping | None = None
+        self._trial: Trial | None = None
         self._resumption = Resumption(offset=0)
-        self._replay: Iterator[Sequence[Record]] | None = None
-        self._pending: Iterator[Record] = iter(())
         self._closing: int | None = None
         self._is_anew = False
-        self._candidates = Candidates(sources, partition, deadlined)
+        self._origins = Origins(sources, partition, deadlined)
         self._copies = CopyPace(sources.clock)
         self._started = sources.clock.monotonic()
         self._origin = ""
         self.changed = committed is None
         """Whether the committed metadata is not that of the task: commit before anything else."""
+        self.base: bases.Base | None = None
+        """What to publish before that: the state that the fold begins anew with."""
         self.end: int | None = None
         """The partition's stable end when the restore began."""
         self.stored_offset = 0
@@ -106,31 +80,49 @@ class Restore:
             Retryable: log or store failed; call again.
             LogLost: the log does not hold or not reproduce what was committed.
             Misconfigured: the recipe changed and `model.on_change` is "refuse".
+            Fenced: a newer recipe than ours has folded the partition.
         """
-        if self._task is None:
-            self._begin()
-        task = self._task
-        assert task is not None  # noqa: S101
-        began, replayed_n = self._sources.clock.monotonic(), task.state.n
+        if self._replay is None:
+            self._replay = self._replaying(self._begin())
+        replay, clock = self._replay, self._sources.clock
+        began, replayed_n = clock.monotonic(), replay.task.state.n
+        until_s = began + budget_s
         try:
             # It is proved where it was committed, and may have to go on from there.
             if self._expected is not None:
-                if not self._slice(task, self._committed_offset(), began + budget_s):
+                if not self._reaches(self._committed_offset(), until_s):
                     return None
-                task = self._task = self._proved(task, self._expected)
-                self._expected = self._replay = None
-            if not self._closed(task, began + budget_s):
-                return None
-            if not self._slice(task, self._resumption.offset, began + budget_s):
+                self._replay = self._replaying(self._proved(replay.task, self._expected))
+                self._expected = self._trial = None
+            if not self._closed(until_s) or not self._reaches(self._resumption.offset, until_s):
                 return None
         finally:
-            self.replayed_s += self._sources.clock.monotonic() - began
-            self._sources.telemetry.count(Metric.REPLAYED, task.state.n - replayed_n)
+            self.replayed_s += clock.monotonic() - began
+            self._sources.telemetry.count(Metric.REPLAYED, replay.task.state.n - replayed_n)
+        task = self._replay.task
+        if self._keeping is not None:
+            task = self._kept(task, self._keeping)
+        task.generation = self._sources.generation
         self._say_restored(task)
         return task
 
-    def _begin(self) -> None:
-        """Decide what to go on from: an untrained model, or a snapshot, and then a replay."""
+    def _replaying(self, task: Task) -> Replay:
+        return Replay(
+            self._sources.reader, task, clock=self._sources.clock, between=self._shorten_way_back
+        )
+
+    def _reaches(self, target: int, until_s: float) -> bool:
+        """Replay until the target (True) or a moment of the clock (False)."""
+        assert self._replay is not None  # noqa: S101
+        trial = self._trial
+        look = None if trial is None else trial.look
+        is_there = self._replay.advance(target, until_s=until_s, look=look)
+        if self._keeping is not None and trial is not None and trial.difference is not None:
+            raise self._keeping.refusal(f"does not repeat itself: {trial.difference}", self._origin)
+        return is_there
+
+    def _begin(self) -> Task:
+        """Decide what to go on from: an untrained model, or a stored state, and then a replay."""
         sources, committed = self._sources, self._committed
         if committed is None:
             committed = self._committed = second_look(
@@ -143,8 +135,7 @@ class Restore:
         if committed is None:
             genesis = bounds.start if sources.start == "earliest" else bounds.end
             self._resumption = Resumption(offset=genesis)
-            self._task = self._untrained(genesis)
-            return
+            return self._untrained(genesis)
         if committed.offset > bounds.end:
             raise LogLost(
                 f"partition {self.partition}: offset {committed.offset} was committed, the log "
@@ -152,6 +143,8 @@ class Restore:
             )
         known = parse_metadata(committed.metadata)
         is_ours = known is not None and known.fingerprint == sources.recipe.fingerprint()
+        if known is not None:
+            refuse_older(known, sources, self.partition)
         at = self._resumption = self._resumed(committed, known, bounds, is_ours=is_ours)
         if at.offset < bounds.start:
             raise LogLost(
@@ -160,27 +153,56 @@ class Restore:
                 f"without them set the group's offset to {bounds.start} and, for one start, "
                 'model.on_change = "fresh"'
             )
-        if known is None or not is_ours:
-            self._task = self._untrained(self._on_change(committed, known, bounds.start))
-            if sources.on_change == "rebuild":
-                self._is_anew = known is not None  # another recipe has another size
-                if known is None:
-                    self._find_closing(self._task.next_offset)
+        if known is not None and (is_ours or is_asked(known, sources.recipe, sources.on_change)):
+            task = self._from_stored(committed, known, bounds.start, is_ours=is_ours)
         else:
-            self._expected = known
-            self._task = self._from_store(committed, known, bounds.start)
-            self._task.state.closed_n = known.closed_n
-            self._task.is_paused = known.is_paused and at.offset == committed.offset
-            self._say_moved(committed)
-            if known.closed_n is None and at.offset > committed.offset:
-                self._find_closing(committed.offset)
-        if self._task.next_offset < bounds.start:
+            task = self._anew(committed, known, bounds.start)
+        if task.next_offset < bounds.start:
             raise LogLost(
                 f"partition {self.partition}: the log starts at {bounds.start}, and no snapshot "
                 f"from there to the committed offset {committed.offset} can be used (the best "
-                f"state begins at {self._task.next_offset}); bring the snapshots back, or change "
+                f"state begins at {task.next_offset}); bring the snapshots back, or change "
                 'model.hash_seed and set model.on_change = "fresh" to go on untrained'
             )
+        return task
+
+    def _anew(self, committed: Committed, known: Metadata | None, log_start: int) -> Task:
+        """Begin with the untrained model, as `model.on_change` says."""
+        genesis = self._on_change(committed, known, log_start)
+        task = self._untrained(genesis, self._origins.steps_before(committed, known))
+        if self._sources.on_change == "rebuild":
+            self._is_anew = known is not None  # another recipe has another size
+            if known is None:
+                self._find_closing(genesis)
+        return task
+
+    def _from_stored(
+        self, committed: Committed, known: Metadata, log_start: int, *, is_ours: bool
+    ) -> Task:
+        """Begin with what is stored of the committed fold, or where that began."""
+        sources, at, recipe = self._sources, self._resumption, self._sources.recipe
+        if not is_ours:
+            where = f"partition {self.partition}"
+            self._keeping = keeping(
+                where, self._origins.header_of(committed.offset, known), known, recipe
+            )
+            recipe = self._keeping.before
+            self.changed = True
+            if self._keeping.is_tried:
+                self._trial = Trial(sources.reader, self.partition, stop=committed.offset)
+        self._expected = known
+        task = self._begun(
+            self._origins.newest(
+                committed.offset, known, log_start, recipe,
+                tried_n=0 if self._trial is None else TRIAL_N,
+            )
+        )  # fmt: skip
+        task.state.closed_n = known.closed_n
+        task.is_paused = known.is_paused and at.offset == committed.offset
+        self._say_moved(committed)
+        if known.closed_n is None and at.offset > committed.offset:
+            self._find_closing(committed.offset)
+        return task
 
     def _resumed(
         self, committed: Committed, known: Metadata | None, events: Bounds, *, is_ours: bool
@@ -208,14 +230,16 @@ class Restore:
             self._sources.reader, self.partition, since, self._resumption.offset
         )
 
-    def _closed(self, task: Task, deadline: float) -> bool:
-        """Replay up to where names are left out, if they are; False: the deadline came first."""
+    def _closed(self, until_s: float) -> bool:
+        """Replay up to where names are left out, if they are; False: the moment came first."""
         if self._closing is None:
             return True
-        if not self._slice(task, self._closing, deadline):
+        if not self._reaches(self._closing, until_s):
             return False
-        task.state.closed_n = task.state.n
-        self._closing = self._replay = None
+        assert self._replay is not None  # noqa: S101
+        state = self._replay.task.state
+        state.closed_n = state.n
+        self._closing = None
         return True
 
     def _say_moved(self, committed: Committed) -> None:
@@ -234,7 +258,7 @@ class Restore:
     def _on_change(self, committed: Committed, known: Metadata | None, log_start: int) -> int:
         """What to do about another recipe. Returns: the genesis of the new fold."""
         sources, at, where = self._sources, self._resumption, f"partition {self.partition}"
-        what = self._what_changed(known)
+        what = self._what_changed(committed, known)
         if sources.on_change == "refuse":
             raise Misconfigured(at.refused(where, committed, None if known is None else what))
         self.changed = True
@@ -245,101 +269,39 @@ class Restore:
                 known, sources.reader, self.partition, log_start, start=sources.start
             )
         self._say_moved(committed)
-        self._say_changed(genesis, what)
+        self._say_changed(sources.on_change, genesis, what)
         return genesis
 
-    def _say_changed(self, genesis: int, what: str) -> None:
+    def _say_changed(self, on_change: str, genesis: int, what: str) -> None:
         self._sources.telemetry.say(
             LogEvent.RECIPE_CHANGED,
             partition=self.partition,
-            on_change=self._sources.on_change,
+            on_change=on_change,
             genesis=genesis,
             what=what,
         )
 
-    def _what_changed(self, known: Metadata | None) -> str:
-        """Say which parts of the recipe changed; only a snapshot knows the earlier ones."""
+    def _what_changed(self, committed: Committed, known: Metadata | None) -> str:
+        """Say which parts of the recipe changed; only what is stored knows the earlier ones."""
         if known is None:
             return "the committed offset carries no metadata of ours; another tool set it"
-        ours = self._sources.recipe
-        try:
-            for header, _ in self._candidates.up_to(self._committed_offset(), known.n):
-                if header.fingerprint == known.fingerprint:
-                    return "; ".join(changes(header.recipe, ours.parts()))
-        except (Retryable, Misconfigured) as error:
-            # What differs is only said better with the store's help.
-            self._candidates.say_store_away(error)
+        ours, header = self._sources.recipe, self._origins.header_of(committed.offset, known)
+        if header is not None:
+            return "; ".join(changes(header.recipe, ours.parts()))
         return f"fingerprint {known.fingerprint} -> {ours.fingerprint()}"
 
     def _committed_offset(self) -> int:
         assert self._committed is not None  # noqa: S101
         return self._committed.offset
 
-    def _untrained(self, genesis: int) -> Task:
-        self._origin, self.stored_offset = f"untrained model at {genesis}", genesis
-        with self._deadlined("making the model", MAKE_S_MAX):
-            return Task(self._sources.recipe, partition=self.partition, genesis=genesis)
+    def _begun(self, origin: Origin) -> Task:
+        self._origin, self.stored_offset = origin.told, origin.stored_offset
+        if origin.payload_bytes:
+            self._copies.took(origin.payload_bytes / PICKLED_BYTES_S)
+        return origin.task
 
-    def _from_store(self, committed: Committed, known: Metadata, log_start: int) -> Task:
-        """Load the newest usable snapshot; without one, replay from the untrained model."""
-        try:
-            for header, payload in self._candidates.up_to(committed.offset, known.n):
-                if header.fingerprint != known.fingerprint or header.genesis != known.genesis:
-                    continue  # of an earlier recipe, or of an earlier "fresh" start
-                task = self._unpickled(header, payload)
-                if task is not None:
-                    self._origin = f"snapshot at {header.next_offset}"
-                    self.stored_offset = header.next_offset
-                    return task
-        except (Retryable, Misconfigured) as error:
-            if known.genesis < log_start:
-                raise  # only a snapshot can help: wait for the store
-            self._candidates.say_store_away(error)
-        return self._untrained(known.genesis)
-
-    def _unpickled(self, header: Header, payload: bytes) -> Task | None:
-        """Load the state of a verified snapshot; None: it does not unpickle."""
-        try:
-            # The first task of a recipe makes the untrained model too.
-            with self._candidates.taking_in(
-                "unpickling a snapshot", len(payload), more_s=MAKE_S_MAX
-            ):
-                task = Task(self._sources.recipe, partition=self.partition, payload=payload)
-        except pickle.UnpicklingError as error:
-            self._candidates.reject(header, f"it does not unpickle: {error}")
-            return None
-        task.weigh(len(payload))
-        self._copies.took(len(payload) / PICKLED_BYTES_S)
-        return task
-
-    def _slice(self, task: Task, target: int, deadline: float) -> bool:
-        """Replay until the target (True) or the deadline (False)."""
-        sources = self._sources
-        if task.next_offset >= target:
-            return True
-        if self._replay is None:
-            self._replay = sources.reader.read(
-                Channel.EVENTS, self.partition, task.next_offset, target
-            )
-        while True:
-            for record in self._pending:
-                task.step(record)
-                if sources.clock.monotonic() > deadline:
-                    return False
-            self._shorten_way_back(task)
-            try:
-                batch = next(self._replay, None)
-            except Retryable:
-                # A generator that raised is over, which would look like the end of the records:
-                # the next call reads on from `task.next_offset`.
-                self._replay = None
-                raise
-            if batch is None:
-                task.advance(target)  # what is left up to the target are gaps
-                return True
-            self._pending = iter(batch)
-            if sources.clock.monotonic() > deadline:
-                return False
+    def _untrained(self, genesis: int, genesis_n: int = 0) -> Task:
+        return self._begun(self._origins.untrained(genesis, genesis_n, self._sources.recipe))
 
     def _shorten_way_back(self, task: Task) -> None:
         """Take a new copy now and then, or the replay would keep all its records for undoing."""
@@ -355,6 +317,9 @@ class Restore:
         reached = task.metadata()
         if (expected.n, expected.digest) == (reached.n, reached.digest):
             return task
+        if self._keeping is not None and not self._keeping.is_proved:
+            self._keeping.check(task, expected, self._trial, origin=self._origin)
+            return task
         what = (
             f"from {self._origin} the replay up to {task.next_offset} gives digest "
             f"{reached.digest} after {reached.n} records, committed was {expected.digest} "
@@ -362,9 +327,19 @@ class Restore:
         )
         if self._sources.on_change != "fresh":
             raise LogLost(f"partition {self.partition}: {what}: {SUSPECTS}")
-        self.changed = True
-        self._say_changed(self._resumption.offset, what)
-        return self._untrained(self._resumption.offset)
+        self.changed, self._keeping = True, None
+        self._say_changed("fresh", self._resumption.offset, what)
+        return self._untrained(self._resumption.offset, expected.n)
+
+    def _kept(self, task: Task, how: Keeping) -> Task:
+        """Let the state go on with our recipe, from here; what it begins with is to be kept."""
+        sources = self._sources
+        kept, payload = task.kept(sources.recipe)
+        self.base = bases.Base(
+            kept.header(topic_id=sources.topic_id, taken_at_ms=sources.clock.now_ms()), payload
+        )
+        self._say_changed("keep", kept.next_offset, how.what)
+        return kept
 
     def _say_restored(self, task: Task) -> None:
         """Report and count that the partition's state is back, and where it came from."""

@@ -176,6 +176,8 @@ def genesis_of(
 
     Raises: LogLost: the log does not hold its beginning any more; Retryable, Misconfigured.
     """
+    if known is not None and known.has_base:
+        known = None  # where the untrained model began, only outcomes tell
     first = published.first_offset(reader, partition) if known is None else known.genesis
     if first is None:
         return log_start

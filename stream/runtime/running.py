@@ -10,9 +10,11 @@ from stream.runtime import first_start, garbage, preparation, process
 from stream.runtime.assembly import assemble
 from stream.runtime.capacity import record_bytes_max
 from stream.runtime.fitting import fitted
+from stream.runtime.generations import generation_at_start
+from stream.runtime.keeping import uses_bases
 from stream.runtime.keys import snapshot_keys
 from stream.runtime.pipeline import Pipeline
-from stream.runtime.topics import Width, ready_topics, widened
+from stream.runtime.topics import Width, ready_bases, ready_topics, widened
 from stream.telemetry import LogEvent, Metric, Telemetry
 
 SEEN_MIN = 20
@@ -30,7 +32,14 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
     with ExitStack() as stack:
         with closing(pipeline.backend.topics()) as topics:
             infos, width = ready_topics(topics, settings, telemetry, kind=prepared.kind)
-        reader = stack.enter_context(closing(pipeline.backend.reader()))
+            reader = stack.enter_context(closing(pipeline.backend.reader()))
+            committed = reader.committed()
+            generation = generation_at_start(
+                recipe, committed,
+                may_return=lambda: settings.model.on_change == "keep" or not topics.members(),
+            )  # fmt: skip
+            if uses_bases(recipe, committed, settings.model.on_change):
+                ready_bases(topics, settings, telemetry, events=infos[Channel.EVENTS])
         first_start.try_model(
             recipe, prepared.kind, events=infos[Channel.EVENTS], reader=reader, telemetry=telemetry,
             stopping=pipeline.stopping,
@@ -40,7 +49,8 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
         store = stack.enter_context(closing(pipeline.backend.snapshots()))
         log = stack.enter_context(closing(_fitted_log(pipeline, infos)))
         worker = assemble(
-            settings, recipe=recipe, keys=keys, events=infos[Channel.EVENTS], width=width,
+            settings, recipe=recipe, generation=generation, keys=keys,
+            events=infos[Channel.EVENTS], width=width,
             look_for_room=lambda: _look_for_room(pipeline), log=log, reader=reader, store=store,
             clock=pipeline.clock(), telemetry=telemetry, stopping=pipeline.stopping,
             until_end=until_end,

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from stream.core.task import Task
 from stream.ports import Committed, Log
+from stream.runtime.bases import Base
 from stream.runtime.candidates import Deadlined
-from stream.runtime.restore import Restore, Sources
+from stream.runtime.restore import Restore
+from stream.runtime.sources import Sources
 from stream.telemetry import LogEvent
 
 RESTORE_SLICE_S = 0.2
@@ -26,6 +28,7 @@ class Settled:
         end: the partition's stable end when its restore began; None for a kept state.
         stored_offset: that of its newest snapshot; without one, where its fold began.
         debt_s: how long replaying from there took.
+        base: what the fold begins anew with; to be published before its offset is committed.
     """
 
     task: Task
@@ -33,6 +36,7 @@ class Settled:
     end: int | None
     stored_offset: int
     debt_s: float = 0.0
+    base: Base | None = None
 
 
 class Settling:
@@ -95,6 +99,7 @@ class Settling:
                 end=restore.end,
                 stored_offset=restore.stored_offset,
                 debt_s=restore.replayed_s,
+                base=restore.base,
             )
 
     def _seek(self, task: Task) -> None:

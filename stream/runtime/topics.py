@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.config import Settings
-from stream.core.event import Channel, Kind
+from stream.core.event import ALWAYS, Channel, Kind
 from stream.errors import Misconfigured
 from stream.ports import TopicInfo, Topics
 from stream.runtime.capacity import own_topic_bytes, size_problems
@@ -35,11 +35,11 @@ def ready_topics(
         telemetry: told of each topic that is made.
         kind: the model's, which tells how large predictions can be; None: nobody predicts.
 
-    Returns: all four, and for how many of the events' partitions the outputs have a place.
+    Returns: what every pipeline has, and how many of the events' partitions have a place there.
     Raises: Misconfigured: one is missing, or takes too small records; Retryable.
     """
     found = topics.describe()
-    missing = [channel for channel in Channel if found[channel] is None]
+    missing = [channel for channel in ALWAYS if found[channel] is None]
     if missing and not settings.topics.create:
         raise Misconfigured(
             *(
@@ -63,7 +63,7 @@ def ready_topics(
     if missing:
         found = topics.describe()
     there = {channel: info for channel, info in found.items() if info is not None}
-    gone = [channel for channel in Channel if channel not in there]
+    gone = [channel for channel in ALWAYS if channel not in there]
     if gone:
         names = (f"topics.{each}: {settings.topics.name(each)}" for each in gone)
         raise Misconfigured(*(f"{name} was deleted meanwhile" for name in names))
@@ -71,6 +71,31 @@ def ready_topics(
     if problems:
         raise Misconfigured(*problems)
     return there, widened(topics, settings, telemetry, found=found)
+
+
+def ready_bases(
+    topics: Topics, settings: Settings, telemetry: Telemetry, *, events: TopicInfo
+) -> None:
+    """Make the topic of bases if it is missing, with the events' partitions; kept for ever.
+
+    Raises: Misconfigured: it is missing or too narrow, and may not be made or changed; Retryable.
+    """
+    name, channel = settings.topics.bases, Channel.BASES
+    info = topics.describe((channel,))[channel]
+    if info is not None and info.partitions >= events.partitions:
+        return
+    if not settings.topics.create:
+        what = "does not exist" if info is None else f"has only {info.partitions} partitions"
+        raise Misconfigured(
+            f"topics.bases: {name} {what}, and a changed recipe keeps its model there; make it "
+            f"with {events.partitions} partitions and retention.ms = -1, or set topics.create = "
+            "true"
+        )
+    if info is None:
+        topics.create(channel, partitions=events.partitions, retention_ms=-1)
+        telemetry.say(LogEvent.TOPIC_CREATED, topic=name, partitions=events.partitions)
+    else:
+        topics.widen(channel, partitions=events.partitions)
 
 
 def widened(

@@ -21,13 +21,14 @@ from stream.core.formats.records import Writer
 from stream.errors import BadInput, CommitLost, Misconfigured, Retryable
 from stream.ports import Committed, Log, Polled
 from stream.runtime.backoff import BackOff
+from stream.runtime.bases import Base, batches
 from stream.runtime.breaker import NEVER, Breaker, Limit
 from stream.runtime.commit_policy import RECORDS_MAX, CommitPolicy, CommitSchedule
 from stream.runtime.progress import Progress
-from stream.runtime.restore import Sources
 from stream.runtime.room import Everywhere, Room
 from stream.runtime.settling import Settling
 from stream.runtime.snapshotter import SAY_EVERY_S, Snapshotter
+from stream.runtime.sources import Sources
 from stream.runtime.watchdog import Watchdog
 from stream.telemetry import LogEvent, Metric
 
@@ -82,6 +83,7 @@ class Worker:
         self._room = room or Everywhere()
         self._stopping = stopping
         self._clock = sources.clock
+        self._keys = sources.keys
         self._telemetry = sources.telemetry
         self._live: dict[int, Task] = {}
         self._settling = Settling(
@@ -219,11 +221,19 @@ class Worker:
             )
             if settled.end is not None:
                 self._goals.setdefault(task.partition, settled.end)
+            if settled.base is not None:
+                self._publish(settled.base)
             if not settled.is_committed:
                 # Where a fold begins must be durable before it goes on: it must not depend on a
                 # second look, at a log that has grown or lost its start meanwhile.
                 self._dirty.add(task.partition)
                 self._commit()
+
+    def _publish(self, base: Base) -> None:
+        """Publish what a fold begins anew with: one that no offset names is no harm."""
+        for outputs in batches(base, self._keys):
+            with self._deadlined("publishing a base", self._policy.call_deadline_s):
+                self._log.commit(outputs, {})
 
     def _rehearse(self) -> None:
         """Go on with a paused partition if its next records would do better than its last."""

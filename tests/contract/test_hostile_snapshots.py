@@ -29,7 +29,8 @@ from stream.core.task import Task
 from stream.errors import BadInput, Retryable
 from stream.ports import Committed, Measure, SnapshotStore, StoredSnapshot
 from stream.runtime import candidates
-from stream.runtime.restore import Restore, Sources
+from stream.runtime.restore import Restore
+from stream.runtime.sources import Sources
 from stream.telemetry import LogEvent, Metric
 from tests.contract.worlds import StoreWorld, SystemClock
 from tests.instruments.simulation.doubles import Diary

@@ -25,9 +25,9 @@ from river import (
     tree,
 )
 
-from stream.core.answers import NoAnswer
 from stream.core.event import Kind
 from stream.core.learner import build, kind_of, methods_of, trial
+from stream.core.result import NoAnswer
 from stream.core.seeds import unseeded
 from stream.core.spec import ModelSpec
 from stream.errors import Misconfigured

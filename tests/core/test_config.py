@@ -74,6 +74,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "topics.predictions": ("p", "p"),
     "topics.alerts": ("a", "a"),
     "topics.quarantine": ("q", "q"),
+    "topics.bases": ("b", "b"),
     "topics.create": ("false", False),
     "topics.start": ("latest", "latest"),
     "topics.retention_ms": ("86400000", 86_400_000),

@@ -24,9 +24,9 @@ from river import (
     tree,
 )
 
-from stream.core.answers import NoAnswer
 from stream.core.event import Kind
 from stream.core.learner import kind_of, methods_of
+from stream.core.result import NoAnswer
 from stream.errors import Misconfigured
 from tests import fragile
 

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from stream.core.alerts import detected
-from stream.core.answers import NoAnswer, Prediction
 from stream.core.detectors import Alert, describe
 from stream.core.event import Channel, Event, Kind, Reason, Record, Rejection, iso
 from stream.core.formats import records
 from stream.core.formats.canonical import results
 from stream.core.formats.records import Writer, alert_in
-from stream.core.result import StepResult
+from stream.core.result import NoAnswer, Prediction, StepResult
 from stream.core.spec import DetectorSpec, Limits
 from tests.folds import recipe
 

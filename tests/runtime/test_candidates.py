@@ -12,7 +12,7 @@ from stream.core.snapshot import Header, Keys, seal
 from stream.core.spec import EventShape, Limits, ModelSpec
 from stream.runtime.candidates import Candidates
 from stream.runtime.clock import SystemClock
-from stream.runtime.restore import Sources
+from stream.runtime.sources import Sources
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.doubles import Diary
 

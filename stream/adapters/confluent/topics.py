@@ -1,6 +1,6 @@
 """The pipeline's topics as an administrator sees them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +14,14 @@ from confluent_kafka.admin import (
 
 from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection
 from stream.adapters.kafka.topics import OUTPUTS, Administrator, info
-from stream.core.event import Channel
+from stream.core.event import ALWAYS, Channel
 from stream.errors import Misconfigured
 from stream.ports import TopicInfo
 
 _UNKNOWN_SETTING = (
     KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_REQUEST,
 )  # fmt: skip
+_NO_GROUP = (KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.GROUP_ID_NOT_FOUND)
 
 
 class KafkaTopics(Administrator):
@@ -32,9 +33,22 @@ class KafkaTopics(Administrator):
         super().__init__(connection)
         self._admin = connection.admin()
 
-    def describe(self) -> dict[Channel, TopicInfo | None]:
+    def describe(self, channels: Collection[Channel] = ALWAYS) -> dict[Channel, TopicInfo | None]:
         """See `Topics.describe`."""
-        return {channel: self._look(channel) for channel in self._connection.names}
+        return {channel: self._look(channel) for channel in channels}
+
+    def members(self) -> int:
+        """See `Topics.members`."""
+        with self._connection.translated("asking for the group's members"):
+            try:
+                (answer,) = self._admin.describe_consumer_groups(
+                    [self._connection.group], request_timeout=ADMIN_TIMEOUT_S
+                ).values()
+                return len(answer.result().members)
+            except KafkaException as error:
+                if error.args[0].code() in _NO_GROUP:
+                    return 0
+                raise
 
     def _look(self, channel: Channel) -> TopicInfo | None:
         """See `Administrator`."""

@@ -3,7 +3,7 @@
 import os
 import secrets
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ import msgspec
 
 from stream.adapters.embedded import tables
 from stream.adapters.embedded.database import Database
-from stream.core.event import Channel, Headers, Output, Record
+from stream.core.event import ALWAYS, Channel, Headers, Output, Record
 from stream.core.snapshot import START_BYTES_MAX
 from stream.errors import Misconfigured
 from stream.ports import Bounds, Clock, Committed, Measure, StoredSnapshot, TopicInfo
@@ -81,12 +81,16 @@ class EmbeddedTopics:
         self._database = Database(path)
         self._names = names
 
-    def describe(self) -> dict[Channel, TopicInfo | None]:
+    def describe(self, channels: Collection[Channel] = ALWAYS) -> dict[Channel, TopicInfo | None]:
         """See `Topics.describe`."""
         with self._database.reading() as connection:
             return {
-                channel: tables.describe(connection, self._names[channel]) for channel in Channel
+                channel: tables.describe(connection, self._names[channel]) for channel in channels
             }
+
+    def members(self) -> int:
+        """See `Topics.members`: who starts is the only one, for a lock holds all others off."""
+        return 0
 
     def create(
         self,

@@ -1,6 +1,6 @@
 """The pipeline's topics as an administrator sees them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from kafka import errors
@@ -9,7 +9,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from stream.adapters.kafka.topics import OUTPUTS, Administrator, info
 from stream.adapters.kafka_python import codecs
 from stream.adapters.kafka_python.connection import Connection, topic_is_there
-from stream.core.event import Channel
+from stream.core.event import ALWAYS, Channel
 from stream.errors import Misconfigured, Retryable
 from stream.ports import TopicInfo
 from stream.topic_settings import ACCEPTS_SETTINGS
@@ -28,11 +28,24 @@ class KafkaTopics(Administrator):
         super().__init__(connection)
         self._admin = connection.admin()
 
-    def describe(self) -> dict[Channel, TopicInfo | None]:
+    def members(self) -> int:
+        """See `Topics.members`."""
+        try:
+            described = self._connection.of_group(
+                "asking for the group's members", lambda group: self._admin.describe_groups([group])
+            )
+        except Misconfigured as error:
+            if isinstance(error.__cause__, errors.GroupAuthorizationFailedError):
+                return 0
+            raise
+        return len(described[self._connection.group].get("members") or ())
+
+    def describe(self, channels: Collection[Channel] = ALWAYS) -> dict[Channel, TopicInfo | None]:
         """See `Topics.describe`."""
         found: dict[Channel, TopicInfo | None] = {}
-        described = self._described()
-        for channel, name in self._connection.names.items():
+        described = self._described(channels)
+        for channel in channels:
+            name = self._connection.names[channel]
             topic = described.get(name)
             with self._connection.translated(f"describing {name} (topics.{channel})"):
                 there = topic is not None and topic_is_there(topic)
@@ -40,10 +53,10 @@ class KafkaTopics(Administrator):
         return found
 
     def _look(self, channel: Channel) -> TopicInfo | None:
-        return self.describe()[channel]
+        return self.describe((channel,))[channel]
 
-    def _described(self) -> dict[str, dict[str, Any]]:
-        names = list(self._connection.names.values())
+    def _described(self, channels: Collection[Channel] = ALWAYS) -> dict[str, dict[str, Any]]:
+        names = [self._connection.names[channel] for channel in channels]
         with self._connection.translated("describing the topics"):
             return {topic["name"]: topic for topic in self._admin.describe_topics(names)}
 

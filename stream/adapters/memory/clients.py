@@ -1,11 +1,11 @@
 """The outsiders of the in-memory log: reader, administrator, upstream; and the snapshots."""
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from stream.adapters.memory.broker import MemoryBroker
 from stream.adapters.memory.topic import Partition
-from stream.core.event import Channel, Headers, Record
+from stream.core.event import ALWAYS, Channel, Headers, Record
 from stream.core.snapshot import START_BYTES_MAX
 from stream.errors import LogLost
 from stream.ports import Bounds, Committed, Measure, StoredSnapshot, TopicInfo
@@ -74,13 +74,20 @@ class MemoryReader:
 class MemoryTopics:
     """The pipeline's topics as an administrator sees them (port `Topics`)."""
 
-    def __init__(self, broker: MemoryBroker, *, names: Mapping[Channel, str]) -> None:
+    def __init__(
+        self, broker: MemoryBroker, *, names: Mapping[Channel, str], group: str = ""
+    ) -> None:
         self._broker = broker
         self._names = names
+        self._group = group
 
-    def describe(self) -> dict[Channel, TopicInfo | None]:
+    def members(self) -> int:
+        """See `Topics.members`."""
+        return self._broker.group(self._group).members_n
+
+    def describe(self, channels: Collection[Channel] = ALWAYS) -> dict[Channel, TopicInfo | None]:
         """See `Topics.describe`."""
-        return {channel: self._info(self._names[channel]) for channel in Channel}
+        return {channel: self._info(self._names[channel]) for channel in channels}
 
     def create(
         self,

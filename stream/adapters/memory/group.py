@@ -61,6 +61,11 @@ class Group:
             self._targets.pop(member, None)
             self._rebalance()
 
+    @property
+    def members_n(self) -> int:
+        """How many members there are now."""
+        return len(self._members)
+
     def holds(self, member: Member) -> bool:
         """Whether the membership lasts.
 

@@ -11,10 +11,9 @@ import msgspec
 import numpy as np
 from msgspec import UNSET
 
-from stream.core.answers import NoAnswer, Prediction
 from stream.core.event import Event, Kind, Record
 from stream.core.formats.checks import one_line
-from stream.core.result import AlertValue, PredictionValue, StepResult
+from stream.core.result import AlertValue, NoAnswer, Prediction, PredictionValue, StepResult
 
 _BOOLS_N = 2
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")  # in the text of an object: others in each process

@@ -1,6 +1,7 @@
 """Compares what the worker does with the right answer, which `plain_loop` knows."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from tests.instruments.simulation.breaker_audit import BreakerAudit
 
 _METADATA = re.compile(
-    r"v1;n=(\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(\d+);l=(\d+)(?:;p=1)?(?:;c=(\d+))?"
+    r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=\d+"
+    r"(?:;[sb]=(?P<s>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;c=(?P<c>\d+))?"
 )
 _Place = tuple[Channel, int]
 _read = msgspec.json.Decoder().decode
@@ -81,6 +83,7 @@ class Auditor:
         self._genesis = genesis
         self._loops: list[PlainLoop] = []
         self._committed: dict[int, Committed] = {}
+        self._last_n: Counter[int] = Counter()
         self._seen_n: dict[_Place, int] = {}
         self._positions: dict[_Place, int] = {}
         self._seen: dict[_Place, tuple[int, int, int]] = {}
@@ -205,13 +208,18 @@ class Auditor:
         self._committed[partition] = committed
         before_n = loop.n
         found = _METADATA.fullmatch(committed.metadata)
-        *numbers, closed = found.groups() if found else ("0", None)
-        closed_n = None if closed is None else int(closed)
+        if found is None:
+            raise Violation(f"{where}: no metadata of ours: {committed.metadata}")
+        told = {name: int(value or 0) for name, value in found.groupdict().items()}
+        require(told["n"] >= self._last_n[partition], f"{where}: n went back to {told['n']}")
+        self._last_n[partition] = told["n"]
+        # The loop counts from where the fold began, and the program from the partition's first.
+        closed_n = None if found["c"] is None else told["c"] - told["s"]
         was, loop.closed_n = loop.closed_n, closed_n
         loop.run_to(offset)
         problem = self.closing.find_problem(loop, before=was)
         require(problem is None, f"{where} at {offset}: {problem}")
-        said = tuple(map(int, numbers)) if found else committed.metadata
+        said = told["n"] - told["s"], told["g"], told["l"]
         right = loop.n, loop.genesis, loop.learned
         require(said == right, f"{where} at {offset}: n, genesis, learned: {said}, not {right}")
         if self.breaker is not None:

@@ -56,8 +56,8 @@ class CacheAudit:
             return f"{where} is told of and not whole"
         (length,) = struct.unpack_from(">I", sealed, 4)
         header = _read(sealed[_HEADER_AT : _HEADER_AT + length])
-        said = header["next_offset"], header["n"], header["learned"]
-        if said != (offset, *committed[partition][offset]) or said[1] != n:
+        said = header["next_offset"], header["n"] - header["genesis_n"], header["learned"]
+        if said != (offset, *committed[partition][offset]) or header["n"] != n:
             return f"{where} at {offset} says of itself {said}, not {committed[partition][offset]}"
         self._known[index, n] = raw, _chunks(base_of(index, n), manifest)
         return None

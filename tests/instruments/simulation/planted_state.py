@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,19 +13,20 @@ import pytest
 from stream.core import failures as failures_module
 from stream.core import snapshot as snapshot_module
 from stream.core import task as task_module
-from stream.core.answers import NoAnswer
 from stream.core.event import Channel, Record
 from stream.core.failures import Failures
 from stream.core.metadata import Metadata, parse_metadata
-from stream.core.result import StepResult
+from stream.core.result import NoAnswer, StepResult
 from stream.core.task import Task
 from stream.errors import LogLost, Retryable
 from stream.ports import Bounds, Committed, StoredSnapshot
+from stream.runtime import origins as origins_module
 from stream.runtime import restore as restore_module
 from stream.runtime import settling as settling_module
 from stream.runtime import snapshotter as snapshotter_module
 from stream.runtime.candidates import Candidates
 from stream.runtime.identity import Identity
+from stream.runtime.replay import Look, Replay
 from stream.runtime.restore import Restore
 from stream.runtime.resumption import Resumption
 from stream.runtime.snapshotter import Snapshotter
@@ -35,13 +37,14 @@ from tests.instruments.simulation.world import Parts
 Plant = Callable[[pytest.MonkeyPatch], Parts]
 
 
-class PublishesReplays(Restore):
+class PublishesReplays(Replay):
     """Hands on what a replay gives, as if it were live."""
 
     leaked: list[StepResult]
 
-    def _slice(self, task: Task, target: int, deadline: float) -> bool:
-        step = task.step
+    def advance(self, stop: int, *, until_s: float = inf, look: Look | None = None) -> bool:
+        """See `Replay.advance`."""
+        task, step = self.task, self.task.step
 
         def loud(record: Record) -> StepResult:
             result = step(record)
@@ -50,32 +53,33 @@ class PublishesReplays(Restore):
 
         task.step = loud  # type: ignore[method-assign]  # that is the mistake
         try:
-            return super()._slice(task, target, deadline)
+            return super().advance(stop, until_s=until_s, look=look)
         finally:
             del task.step
 
 
-class TakesABrokenReadForTheEnd(Restore):
+class TakesABrokenReadForTheEnd(Replay):
     """Asks a reader's generator that raised for more: it has ended, so the rest is skipped."""
 
-    def _slice(self, task: Task, target: int, deadline: float) -> bool:
+    def advance(self, stop: int, *, until_s: float = inf, look: Look | None = None) -> bool:
+        """See `Replay.advance`."""
         try:
-            return super()._slice(task, target, deadline)
+            return super().advance(stop, until_s=until_s, look=look)
         except Retryable:
-            self._replay = iter(())
+            self._batches = iter(())
             raise
 
 
 class TakesWhatIsLeft(Restore):
     """Begins untrained where the log no longer fits what was committed."""
 
-    def _begin(self) -> None:
+    def _begin(self) -> Task:
         try:
-            super()._begin()
+            return super()._begin()
         except LogLost:
             bounds = self._sources.reader.bounds(Channel.EVENTS, self.partition)
             self._committed, self._expected, self.changed = None, None, True
-            self._task = self._untrained(bounds.start)
+            return self._untrained(bounds.start)
 
 
 class ProvesNothing(Restore):
@@ -170,8 +174,16 @@ def _replay_that_publishes(patch: pytest.MonkeyPatch) -> Parts:
             super()._commit()
 
     patch.setattr(PublishesReplays, "leaked", leaked, raising=False)
-    patch.setattr(settling_module, "Restore", PublishesReplays)
+    patch.setattr(restore_module, "Replay", PublishesReplays)
     return Parts(worker=Publishing)
+
+
+def _replaying(made: type[Replay]) -> Plant:
+    def plant(patch: pytest.MonkeyPatch) -> Parts:
+        patch.setattr(restore_module, "Replay", made)
+        return Parts()
+
+    return plant
 
 
 def _restoring(made: type[Restore]) -> Plant:
@@ -253,7 +265,7 @@ def _names_forgotten(patch: pytest.MonkeyPatch) -> Parts:
 
 
 def _no_topic_id(patch: pytest.MonkeyPatch) -> Parts:
-    patch.setattr(restore_module, "Candidates", KnowsNoTopicId)
+    patch.setattr(origins_module, "Candidates", KnowsNoTopicId)
     return Parts()
 
 
@@ -313,7 +325,7 @@ def _ceiling_not_looked_for(patch: pytest.MonkeyPatch) -> Parts:
 
 BUGS: Mapping[str, Plant] = {
     "a replay that publishes": _replay_that_publishes,
-    "a broken read taken for the end": _restoring(TakesABrokenReadForTheEnd),
+    "a broken read taken for the end": _replaying(TakesABrokenReadForTheEnd),
     "a log that lost records taken as it is": _restoring(TakesWhatIsLeft),
     "a replay that is not proved": _restoring(ProvesNothing),
     "a snapshot of another topic loaded": _no_topic_id,

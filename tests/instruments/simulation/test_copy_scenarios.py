@@ -42,7 +42,7 @@ class Forking(Snapshotter):
     problem: Retryable | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, fork=self._begin)
+        super().__init__(*args, **{**kwargs, "fork": self._begin})
 
     def _begin(self, pickled: Callable[[], bytes]) -> _Copy:
         return _Copy(pickled, self.problem)

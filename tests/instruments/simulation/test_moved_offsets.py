@@ -9,7 +9,7 @@ from stream.adapters.memory.topic import Partition, Topic
 from stream.core.event import Channel
 from stream.errors import ExitCode, LogLost, Misconfigured
 from stream.ports import Committed
-from stream.runtime.restore import OnChange
+from stream.runtime.sources import OnChange
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.stage import NO_SNAPSHOTS, SNAPSHOTS, Stage, done, said
 from tests.instruments.simulation.test_ahead_scenarios import ahead_stage

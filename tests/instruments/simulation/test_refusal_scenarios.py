@@ -11,7 +11,7 @@ from stream.core.event import Channel
 from stream.core.recipe import Recipe
 from stream.core.spec import ModelSpec
 from stream.errors import ExitCode, LogLost, Misconfigured, Retryable
-from stream.runtime.restore import OnChange
+from stream.runtime.sources import OnChange
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.stage import (
     NO_SNAPSHOTS,
@@ -50,7 +50,7 @@ def _predictions(stage: Stage, since: int) -> list[dict[str, object]]:
 
 
 def _is_under(stage: Stage, recipe: Recipe) -> Callable[[], bool]:
-    return lambda: recipe.fingerprint() in stage.committed[0].metadata
+    return lambda: f";f={recipe.fingerprint()};" in stage.committed[0].metadata
 
 
 def _under(

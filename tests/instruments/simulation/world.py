@@ -20,9 +20,10 @@ from stream.runtime import assembly
 from stream.runtime.assembly import wired
 from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.commit_policy import CommitPolicy
-from stream.runtime.restore import OnChange, Sources
+from stream.runtime.generations import generation_at_start
 from stream.runtime.retention import Policy
 from stream.runtime.snapshotter import Snapshotter
+from stream.runtime.sources import OnChange, Sources
 from stream.runtime.worker import Worker
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.cache import Cache, CachedSnapshots
@@ -169,9 +170,16 @@ class World:
         store = parts.store(self.cache, pipeline=PIPELINE, clock=self.clock, faults=self._on_step)
         telemetry, deadlines = Diary(name, self.note), Deadlines(self.clock)
         jobs, stopping = Jobs(are_late=options.are_jobs_late), threading.Event()
+        reader = parts.reader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7)
+        group = self.broker.group(PIPELINE)
         sources = Sources(
             recipe=options.recipe,
-            reader=parts.reader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7),
+            generation=generation_at_start(
+                options.recipe,
+                group.offsets,
+                may_return=lambda: options.on_change == "keep" or not group.members_n,
+            ),
+            reader=reader,
             store=store,
             keys=Keys(KEY),
             topic_id=self.topic_id,

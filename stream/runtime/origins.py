@@ -1,0 +1,150 @@
+"""What a fold can go on from: a stored snapshot, the base it began with, or the untrained model."""
+
+import pickle
+from typing import NamedTuple
+
+from stream.core.metadata import Metadata
+from stream.core.recipe import Recipe
+from stream.core.snapshot import Header
+from stream.core.task import Task
+from stream.errors import LogLost, Misconfigured, Retryable
+from stream.ports import Committed
+from stream.runtime import bases
+from stream.runtime.candidates import Candidates, Deadlined
+from stream.runtime.identity import Identity
+from stream.runtime.sources import Sources
+from stream.topic_settings import NO_LIMIT
+
+MAKE_S_MAX = 300.0
+"""To make an untrained model: a factory may load one that was trained before."""
+
+
+class Origin(NamedTuple):
+    """A task to replay from.
+
+    Attributes:
+        told: what it is, for people.
+        stored_offset: that of the snapshot, or where the fold began.
+        payload_bytes: of the state that was loaded; 0: none was.
+    """
+
+    task: Task
+    told: str
+    stored_offset: int
+    payload_bytes: int = 0
+
+
+class Origins:
+    """Looks for what one partition's fold can go on from."""
+
+    def __init__(self, sources: Sources, partition: int, deadlined: Deadlined) -> None:
+        self._sources = sources
+        self._partition = partition
+        self._deadlined = deadlined
+        self._candidates = Candidates(sources, partition, deadlined)
+
+    def newest(
+        self, offset: int, known: Metadata, log_start: int, recipe: Recipe, *, tried_n: int = 0
+    ) -> Origin:
+        """The newest usable snapshot; without one, where the committed fold began.
+
+        Args:
+            offset: the committed one.
+            known: what was committed beside it.
+            log_start: the first offset that the log holds.
+            recipe: folds with it.
+            tried_n: so many steps should follow it; where none is so old, the oldest is taken.
+
+        Raises: LogLost: the fold began with a base, which is gone; Retryable: wait for the store.
+        """
+        found: Origin | None = None
+        try:
+            for header, payload in self._candidates.up_to(offset, known.n):
+                if (header.fingerprint, header.genesis_n) != (known.fingerprint, known.genesis_n):
+                    continue  # of an earlier recipe, or of an earlier "fresh" start
+                told, stored_offset = f"snapshot at {header.next_offset}", header.next_offset
+                loaded = self._loaded(header, payload, recipe, told, stored_offset)
+                found = loaded or found
+                if loaded is not None and known.n - header.n >= tried_n:
+                    return loaded
+        except (Retryable, Misconfigured) as error:
+            if known.genesis < log_start and found is None:
+                raise  # only a snapshot can help: wait for the store
+            self._candidates.say_store_away(error)
+        if found is not None and (found.task.state.n < known.n or known.genesis < log_start):
+            return found
+        return self._genesis(known, recipe)
+
+    def _genesis(self, known: Metadata, recipe: Recipe) -> Origin:
+        """What the committed fold began with. Raises: LogLost: its base is gone."""
+        if not known.has_base:
+            return self.untrained(known.genesis, known.genesis_n, recipe)
+        base, told = self._base(known), f"base at {known.genesis}"
+        origin = None if base is None else self._loaded(*base, recipe, told, known.genesis)
+        if origin is None:
+            raise LogLost(
+                f"partition {self._partition}: no snapshot can be used, and what the fold began "
+                f"with is not in the bases topic, of step {known.genesis_n}, under keys that are "
+                "known here; bring one of them back (snapshots.older_key_files?), or change "
+                'model.hash_seed and set model.on_change = "rebuild" (replay the log) or "fresh" '
+                "(untrained from here)"
+            )
+        return origin
+
+    def untrained(self, genesis: int, genesis_n: int, recipe: Recipe) -> Origin:
+        """The untrained model at an offset, after so many steps of other folds."""
+        with self._deadlined("making the model", MAKE_S_MAX):
+            task = Task(recipe, partition=self._partition, genesis=genesis, genesis_n=genesis_n)
+        return Origin(task, f"untrained model at {genesis}", genesis)
+
+    def header_of(self, offset: int, known: Metadata) -> Header | None:
+        """The header of a snapshot, or of the base, of the committed recipe; None: there is none.
+
+        Raises: Retryable, LogLost: the base cannot be read.
+        """
+        try:
+            for header, _ in self._candidates.up_to(offset, known.n):
+                if header.fingerprint == known.fingerprint:
+                    return header
+        except (Retryable, Misconfigured) as error:
+            # What differs is only said better with the store's help.
+            self._candidates.say_store_away(error)
+        base = self._base(known)
+        return None if base is None else base.header
+
+    def steps_before(self, committed: Committed, known: Metadata | None) -> int:
+        """How many steps the partition has had, so that none of their numbers comes again."""
+        if known is not None:
+            return known.n
+        try:
+            newest = next(self._candidates.up_to(NO_LIMIT, None), None)
+        except (Retryable, Misconfigured) as error:
+            self._candidates.say_store_away(error)
+            newest = None
+        # Up to now each step took one event.
+        return committed.offset if newest is None else max(newest[0].n, committed.offset)
+
+    def _base(self, known: Metadata) -> bases.Base | None:
+        sources = self._sources
+        if not known.has_base:
+            return None
+        identity = Identity.of(sources.recipe, sources.topic_id)
+        return bases.load(
+            sources.reader, self._partition, known, keys=sources.keys, identity=identity
+        )
+
+    def _loaded(
+        self, header: Header, payload: bytes, recipe: Recipe, told: str, stored_offset: int
+    ) -> Origin | None:
+        """Load the state of a verified snapshot; None: it does not unpickle."""
+        try:
+            # The first task of a recipe makes the untrained model too.
+            with self._candidates.taking_in(
+                "unpickling a snapshot", len(payload), more_s=MAKE_S_MAX
+            ):
+                task = Task(recipe, partition=self._partition, payload=payload)
+        except pickle.UnpicklingError as error:
+            self._candidates.reject(header, f"it does not unpickle: {error}")
+            return None
+        task.weigh(len(payload))
+        return Origin(task, told, stored_offset, len(payload))
