@@ -9,7 +9,6 @@ records would do better, and goes on only then. Nothing of this is a part of the
 """
 
 from collections import Counter, deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.core.event import Channel, Rejection
@@ -52,7 +51,7 @@ class Verdict:
 
 
 class Breaker:
-    """Counts what is refused of a worker's partitions, and knows which of them to try again.
+    """Counts what is refused of a worker's partitions, and rehearses what comes next.
 
     The count begins when this process gets a partition: what an earlier owner saw is not in it.
     """
@@ -61,34 +60,21 @@ class Breaker:
         self._limit = limit
         self._sources = sources
         self._refused: dict[int, deque[tuple[int, str]]] = {}
-        self._to_rehearse: set[int] = set()
 
-    def adopt(self, task: Task, *, is_restored: bool) -> None:
-        """Watch a task that is live now; a paused one that was just restored is tried again."""
+    def adopt(self, task: Task) -> None:
+        """Watch a task that is live now."""
         refused = self._refused.setdefault(task.partition, deque())
         # After a lost commit the fold begins again further back, and refuses them again.
         while refused and refused[-1][0] > task.state.n:
             refused.pop()
-        if task.is_paused and is_restored:
-            self._to_rehearse.add(task.partition)
-
-    @property
-    def is_undecided(self) -> bool:
-        """Whether a paused partition waits for its rehearsal."""
-        return bool(self._to_rehearse)
-
-    def drop(self, partitions: set[int]) -> None:
-        """Forget rehearsals of partitions that are live no more."""
-        self._to_rehearse -= partitions
 
     def trips(self, task: Task, refusal: Rejection) -> bool:
-        """Count a refusal. Returns: whether it is one too many; then the task is paused now."""
+        """Count a refusal. Returns: whether it is one too many."""
         refused, n, limit = self._refused[task.partition], task.state.n, self._limit
         refused.append((n, refusal.reason.value))
         while refused[0][0] <= n - limit.window:
             refused.popleft()
-        task.is_paused = limit.is_over(len(refused), limit.window)
-        return task.is_paused
+        return limit.is_over(len(refused), limit.window)
 
     def found(self, partition: int) -> str:
         """Say how many of the last records were refused, and why."""
@@ -97,18 +83,17 @@ class Breaker:
         listed = ", ".join(f"{n} {reason}" for reason, n in reasons)
         return f"{len(refused)} of the last {self._limit.window} records refused ({listed})"
 
-    def resume(self, task: Task) -> None:
-        """Lift the task's pause, and count refusals from zero again."""
-        task.is_paused = False
+    def begin_anew(self, task: Task) -> None:
+        """Count a task's refusals from zero again."""
         self._refused[task.partition].clear()
 
-    def rehearse(self, live: Mapping[int, Task], *, budget_s: float) -> Verdict | None:
-        """Fold the next records of one paused partition into a copy, for about `budget_s`.
+    def rehearse(self, task: Task, *, budget_s: float) -> Verdict | None:
+        """Fold the next records of a paused task into a copy, for about `budget_s`.
 
         Returns: what came of it; None: no record came in time, call again.
         Raises: Retryable: call again; LogLost, Misconfigured.
         """
-        task, sources, limit = live[min(self._to_rehearse)], self._sources, self._limit
+        sources, limit = self._sources, self._limit
         deadline_s = sources.clock.monotonic() + budget_s
         copy = Task(sources.recipe, partition=task.partition, payload=task.keep_copy())
         before_n, seen_n, is_cut = copy.state.refused_n, 0, False
@@ -123,7 +108,6 @@ class Breaker:
             is_cut = seen_n == limit.window or sources.clock.monotonic() > deadline_s
         if is_cut and not seen_n:
             return None
-        self._to_rehearse.discard(task.partition)
         refused_n = copy.state.refused_n - before_n
         return Verdict(
             task=task,

@@ -1,17 +1,17 @@
 """How assigned partitions come to life: keep the state there is, or restore it.
 
-A partition that is not live is in one of two rooms: *unsettled* (its committed offset was not
-looked at yet) or *restoring* (one at a time). Beside them lie *held* states, of partitions in doubt
-or given away. One lives again only if the committed offset, with its metadata, is exactly its own.
+One partition is restored at a time (see `life.py`). A held state, of a partition in doubt or won
+back, lives again only if the committed offset, with its metadata, is exactly its own.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from stream.core.task import Task
 from stream.ports import Committed, Log
 from stream.runtime.bases import Base
 from stream.runtime.candidates import Deadlined
+from stream.runtime.life import SETTLING, Life, Lives, Move
 from stream.runtime.restore import Restore
 from stream.runtime.sources import Sources
 from stream.telemetry import LogEvent
@@ -40,51 +40,47 @@ class Settled:
 
 
 class Settling:
-    """The partitions of a worker that are assigned and not live.
+    """Moves partitions of a worker that are assigned on, until they fold.
 
     Args:
+        lives: of all the worker's partitions.
         deadlined: puts a deadline on calls that can hang.
         call_deadline_s: how long one client's call may take.
     """
 
     def __init__(
-        self, log: Log, *, sources: Sources, deadlined: Deadlined, call_deadline_s: float
+        self,
+        log: Log,
+        lives: Lives,
+        *,
+        sources: Sources,
+        deadlined: Deadlined,
+        call_deadline_s: float,
     ) -> None:
         self._log = log
+        self._lives = lives
         self._sources = sources
         self._deadlined = deadlined
         self._call_deadline_s = call_deadline_s
-        self._unsettled: set[int] = set()
-        self._held: dict[int, Task] = {}
         self._restore: Restore | None = None
 
     def __bool__(self) -> bool:
         """Whether any partition waits."""
-        return bool(self._unsettled) or self._restore is not None
-
-    def add(self, partitions: Collection[int]) -> None:
-        """Take in partitions that were assigned, or whose commit is in doubt."""
-        self._unsettled.update(partitions)
-        # States of partitions that went elsewhere are not worth their memory.
-        self._held = {p: task for p, task in self._held.items() if p in self._unsettled}
+        return bool(self._lives.within(SETTLING))
 
     def drop(self, partitions: Collection[int]) -> None:
-        """Forget partitions that were revoked."""
-        self._unsettled.difference_update(partitions)
+        """Give up the restore of a partition that was revoked."""
         if self._restore is not None and self._restore.partition in partitions:
             self._restore = None
-
-    def hold(self, tasks: Iterable[Task]) -> None:
-        """Keep states that may turn out to be the committed ones."""
-        self._held.update((task.partition, task) for task in tasks)
 
     def advance(self) -> Iterator[Settled]:
         """Work for about a slice; yields each partition that came to life.
 
         Raises: Retryable: call again; what `Restore.advance` raises.
         """
-        if self._unsettled and (self._restore is None or self._unsettled & self._held.keys()):
-            yield from self._look_up()
+        wanted = self._lives.within({Life.ASSIGNED})
+        if wanted and (self._restore is None or self._lives.tasks({Life.ASSIGNED})):
+            yield from self._look_up(wanted)
         if self._restore is None:
             return
         restore = self._restore
@@ -93,6 +89,8 @@ class Settling:
         if task is not None:
             self._seek(task)
             self._restore = None
+            move = Move.RESTORED_PAUSED if task.is_paused else Move.RESTORED
+            self._lives.move(task.partition, move, task)
             yield Settled(
                 task=task,
                 is_committed=not restore.changed,
@@ -106,32 +104,27 @@ class Settling:
         with self._deadlined("seeking", self._call_deadline_s):
             self._log.seek(task.partition, task.next_offset)
 
-    def _look_up(self) -> Iterator[Settled]:
+    def _look_up(self, wanted: list[int]) -> Iterator[Settled]:
         """Keep the held states that are the committed ones; begin to restore one of the others."""
-        wanted = sorted(self._unsettled)
         # Each look-up has its own time-out in the adapter; they come one after another.
         with self._deadlined(
             "reading the committed offsets", self._call_deadline_s * (1 + len(wanted))
         ):
             committed = self._log.committed(wanted)
-        for partition in wanted:
-            task = self._held.get(partition)
-            if task is None:
-                continue
-            own = Committed(task.next_offset, task.metadata().encode())
-            is_kept = committed.get(partition) == own
-            if is_kept:
-                self._seek(task)
-                self._unsettled.discard(partition)
-            del self._held[partition]
-            if is_kept:
-                self._sources.telemetry.say(LogEvent.TASK_KEPT, partition=partition)
-                yield Settled(
-                    task=task, is_committed=True, end=None, stored_offset=task.state.genesis
-                )
-        if self._restore is None and self._unsettled:
-            partition = min(self._unsettled)
-            self._unsettled.discard(partition)
+        for partition, task in sorted(self._lives.tasks({Life.ASSIGNED}).items()):
+            if committed.get(partition) == Committed(task.next_offset, task.metadata().encode()):
+                yield self._kept(task)
+            else:
+                self._lives.move(partition, Move.DIFFER)
+        if self._restore is None and (left := self._lives.within({Life.ASSIGNED})):
+            partition = left[0]
+            self._lives.move(partition, Move.RESTORE)
             self._restore = Restore(
                 self._sources, partition, committed.get(partition), deadlined=self._deadlined
             )
+
+    def _kept(self, task: Task) -> Settled:
+        self._seek(task)
+        self._lives.move(task.partition, Move.KEEP_PAUSED if task.is_paused else Move.KEEP)
+        self._sources.telemetry.say(LogEvent.TASK_KEPT, partition=task.partition)
+        return Settled(task=task, is_committed=True, end=None, stored_offset=task.state.genesis)

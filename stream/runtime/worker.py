@@ -6,8 +6,8 @@
         settle: is the state at the committed offset?             only now: a snapshot may be taken
         yes: keep it   no: restore it, slice by slice
 
-An assigned partition is *settling* (see `settling.py`) or *live*. After any doubt about a commit
-all live ones settle again: what the broker says is committed decides, never a guess.
+Where a partition is in its life, `life.py` knows. After any doubt about a commit all that live
+settle again: what the broker says is committed decides, never a guess.
 """
 
 import logging
@@ -24,6 +24,7 @@ from stream.runtime.backoff import BackOff
 from stream.runtime.bases import Base, batches
 from stream.runtime.breaker import NEVER, Breaker, Limit
 from stream.runtime.commit_policy import RECORDS_MAX, CommitPolicy, CommitSchedule
+from stream.runtime.life import LIVING, Life, Lives, Move
 from stream.runtime.progress import Progress
 from stream.runtime.room import Everywhere, Room
 from stream.runtime.settling import Settling
@@ -85,17 +86,16 @@ class Worker:
         self._clock = sources.clock
         self._keys = sources.keys
         self._telemetry = sources.telemetry
-        self._live: dict[int, Task] = {}
+        self._lives = Lives()
         self._settling = Settling(
             log,
+            self._lives,
             sources=sources,
             deadlined=watchdog.watch,
             call_deadline_s=commit_policy.call_deadline_s,
         )
         self._breaker = Breaker(limit, sources)
-        self._tripped: set[int] = set()
         self._results: list[StepResult] = []
-        self._dirty: set[int] = set()
         self._goals: dict[int, int] = {}
         self._schedule = CommitSchedule(commit_policy, self._clock)
         self._quiet_since = self._clock.monotonic()
@@ -113,10 +113,10 @@ class Worker:
             (`until_end` cannot be, where a partition waits for a place in the outputs);
             BadInput: nor where one is paused.
         """
-        while not self._stopping.is_set() and (self._dirty or not self._is_at_goals()):
+        while not self._stopping.is_set() and (self._lives.dirty or not self._is_at_goals()):
             self.turn()
         if self._stopping.is_set():
-            self._telemetry.say(LogEvent.WORKER_DRAINING, uncommitted=sorted(self._dirty))
+            self._telemetry.say(LogEvent.WORKER_DRAINING, uncommitted=self._lives.dirty)
         self._drain()
         if self._policy.until_end and not self._stopping.is_set():
             self._complain_of_paused()
@@ -131,7 +131,7 @@ class Worker:
             is_delivered = True
             self._fold(polled.records)
             self._pass_gaps(polled)
-            if self._dirty and (self._schedule.is_commit_due() or self._is_at_goals()):
+            if self._lives.dirty and (self._schedule.is_commit_due() or self._is_at_goals()):
                 self._commit()
             elif self._results and self._policy.is_ahead:
                 self._send({})
@@ -149,16 +149,17 @@ class Worker:
                 # Of a batch that was cut the rest would never come: the log stands behind it.
                 self._doubt()
             self._back_off.failed()
-        if not self._dirty:
-            self._snapshotter.consider(self._live.values())
-        self._progress.say_if_due(self._live)
+        live = self._lives.tasks(LIVING)
+        if not self._lives.dirty:
+            self._snapshotter.consider(live.values())
+        self._progress.say_if_due(live)
 
     def _poll(self) -> Polled:
         """Poll Kafka; first rest if outputs wait for a commit, and return before it is due."""
         schedule, timeout_s = self._schedule, IDLE_POLL_S
         if self._settling:
             timeout_s = min(timeout_s, self._back_off.left_s())
-        if self._dirty:
+        if self._lives.dirty:
             rest_s = min(schedule.rest_s(), schedule.left_s())
             if rest_s:
                 self._clock.sleep(rest_s)
@@ -178,13 +179,8 @@ class Worker:
         self._telemetry.say(LogEvent.PARTITIONS_REVOKED, partitions=gone)
         self._results = [r for r in self._results if r.record.partition not in gone]
         for partition in gone:
-            task = self._live.pop(partition, None)
-            if task is not None and partition not in self._dirty:
-                self._settling.hold([task])  # it may come back with the committed offset unmoved
+            self._lives.move(partition, Move.REVOKE)
             self._snapshotter.release(partition)
-        self._dirty -= gone
-        self._tripped -= gone
-        self._breaker.drop(gone)
         self._settling.drop(gone)
 
     def _adopt(self, assigned: Iterable[int]) -> None:
@@ -192,19 +188,17 @@ class Worker:
         if not new:
             return
         self._telemetry.say(LogEvent.PARTITIONS_ASSIGNED, partitions=new)
-        self._settling.add(new)
+        for partition in new:
+            self._lives.move(partition, Move.ASSIGN)
+        self._lives.forget_away()
 
     def _doubt(self) -> None:
         """Let the committed offsets decide, for nobody knows what the last commit did."""
         self._results.clear()
-        self._dirty.clear()
-        self._tripped.clear()
-        self._breaker.drop(set(self._live))
-        for partition in self._live:
+        for partition in self._lives.within(LIVING):
+            self._lives.move(partition, Move.DOUBT)
             self._snapshotter.release(partition)
-        self._settling.hold(self._live.values())
-        self._settling.add(self._live.keys())
-        self._live.clear()
+        self._lives.forget_away()
 
     def _settle(self) -> None:
         """Bring assigned partitions to life."""
@@ -212,9 +206,8 @@ class Worker:
             return
         for settled in self._settling.advance():
             task = settled.task
-            self._live[task.partition] = task
-            self._breaker.adopt(task, is_restored=settled.end is not None)
-            if task.is_paused:
+            self._breaker.adopt(task)
+            if self._lives.life(task.partition) is not Life.FOLDING:
                 self._pause(task.partition)
             self._snapshotter.adopt(
                 task.partition, stored_offset=settled.stored_offset, debt_s=settled.debt_s
@@ -226,7 +219,7 @@ class Worker:
             if not settled.is_committed:
                 # Where a fold begins must be durable before it goes on: it must not depend on a
                 # second look, at a log that has grown or lost its start meanwhile.
-                self._dirty.add(task.partition)
+                self._lives.move(task.partition, Move.OWE)
                 self._commit()
 
     def _publish(self, base: Base) -> None:
@@ -237,21 +230,22 @@ class Worker:
 
     def _rehearse(self) -> None:
         """Go on with a paused partition if its next records would do better than its last."""
+        policy, undecided = self._policy, self._lives.tasks({Life.UNDECIDED})
         # A restore reads with the same reader, slice by slice.
-        if not self._breaker.is_undecided or self._settling or self._back_off.left_s():
+        if not undecided or self._settling or self._back_off.left_s():
             return
-        policy = self._policy
         with self._deadlined("rehearsing", policy.fold_s_max + policy.call_deadline_s):
-            verdict = self._breaker.rehearse(self._live, budget_s=policy.fold_s_max)
+            verdict = self._breaker.rehearse(undecided[min(undecided)], budget_s=policy.fold_s_max)
         if verdict is None:
             return
         task, seen = verdict.task, f"{verdict.refused_n} of the next {verdict.seen_n} records"
         if verdict.is_over:
+            self._lives.move(task.partition, Move.WORSE)
             self._say_paused(task, f"{seen} would be refused again")
             return
-        self._breaker.resume(task)
+        self._breaker.begin_anew(task)
+        self._lives.move(task.partition, Move.RESUME)
         self._seek(task)
-        self._dirty.add(task.partition)  # so that nobody takes it for paused any more
         self._telemetry.say(
             LogEvent.PARTITION_RESUMED,
             partition=task.partition,
@@ -277,23 +271,23 @@ class Worker:
         clock = self._clock
         started = now = clock.monotonic()
         deadline = started + self._policy.fold_s_max
-        folded = 0
+        folded, folding = 0, self._lives.tasks({Life.FOLDING})
         for partition, records in batches.items():
-            task, began = self._live.get(partition), now
-            if task is None or task.is_paused:
+            task, began = folding.get(partition), now
+            if task is None:
                 continue  # in doubt since a lost commit: `seek` delivers them again
-            self._dirty.add(partition)
+            self._lives.move(partition, Move.FOLD)
             n = self._fold_some(task, records, deadline)
             folded += n
             now = clock.monotonic()
             self._snapshotter.spent(partition, now - began)
-            if task.is_paused:
+            if self._lives.life(partition) is Life.TRIPPED:
                 self._pause(partition)
             elif n < len(records):
                 self._seek(task)
         if not folded:
             return
-        if len(self._results) >= RECORDS_MAX or self._tripped:
+        if len(self._results) >= RECORDS_MAX or self._lives.within({Life.TRIPPED}):
             self._schedule.commit_now()
         self._quiet_since = now
         self._schedule.folded(folded, took_s=now - started)
@@ -314,7 +308,7 @@ class Worker:
             result = task.step(record)
             keep(result)
             if result.refusal is not None and self._breaker.trips(task, result.refusal):
-                self._tripped.add(task.partition)
+                self._lives.move(task.partition, Move.TRIP)
                 return n
             if monotonic() > deadline:
                 return n
@@ -324,29 +318,28 @@ class Worker:
         """Move quiet partitions past offsets that hold no record."""
         if polled.records or self._clock.monotonic() - self._quiet_since < GAP_AFTER_S:
             return
+        folding = self._lives.tasks({Life.FOLDING})
         for partition, position in polled.positions.items():
-            task = self._live.get(partition)
-            if task is not None and not task.is_paused and position > task.next_offset:
+            task = folding.get(partition)
+            if task is not None and position > task.next_offset:
                 task.advance(position)
-                self._dirty.add(partition)
+                self._lives.move(partition, Move.FOLD)
 
     def _commit(self) -> None:
         """Commit all that was folded; report pauses only then, for nothing uncommitted counts."""
         began = self._clock.monotonic()
-        for partition in self._dirty:
-            self._live[partition].close_if_heavy()
-        offsets = {
-            p: Committed(self._live[p].next_offset, self._live[p].metadata().encode())
-            for p in sorted(self._dirty)
-        }
-        self._send(offsets)
+        live = self._lives.tasks(LIVING)
+        dirty = {partition: live[partition] for partition in self._lives.dirty}
+        for task in dirty.values():
+            task.close_if_heavy()
+        self._send({p: Committed(t.next_offset, t.metadata().encode()) for p, t in dirty.items()})
         self._telemetry.count(Metric.COMMITS)
         self._schedule.committed(began=began)
-        for partition in sorted(self._tripped):
+        for partition in self._lives.within({Life.TRIPPED}):
             self._telemetry.count(Metric.PAUSED)
-            self._say_paused(self._live[partition], self._breaker.found(partition))
-        self._dirty.clear()
-        self._tripped.clear()
+            self._say_paused(live[partition], self._breaker.found(partition))
+        for partition in dirty:
+            self._lives.move(partition, Move.COMMIT)
         self._back_off.succeeded()
 
     def _send(self, offsets: Mapping[int, Committed]) -> None:
@@ -370,23 +363,26 @@ class Worker:
 
     def _is_at_goals(self) -> bool:
         """Whether `until_end` is asked for and all that is not paused is folded up to its goal."""
-        if not self._policy.until_end or self._settling or not (self._live or self._room.waiting):
+        lives = self._lives
+        if not self._policy.until_end or self._settling or lives.within({Life.UNDECIDED}):
             return False
-        if self._breaker.is_undecided:
+        if not (lives.within(LIVING) or self._room.waiting):
             return False
-        return all(t.is_paused or t.next_offset >= self._goals[p] for p, t in self._live.items())
+        folding = lives.tasks({Life.FOLDING})
+        return all(task.next_offset >= self._goals[p] for p, task in folding.items())
 
     def _complain_of_paused(self) -> None:
         if self._room.waiting:
             raise Misconfigured(self._room.why())
-        paused = [p for p, t in sorted(self._live.items()) if t.next_offset < self._goals[p]]
+        live = self._lives.tasks(LIVING)
+        paused = [p for p, task in sorted(live.items()) if task.next_offset < self._goals[p]]
         if paused:
-            at = ", ".join(f"{p} at offset {self._live[p].next_offset}" for p in paused)
+            at = ", ".join(f"{p} at offset {live[p].next_offset}" for p in paused)
             raise BadInput(f"too much was refused, so this is paused: partition {at}; {GO_ON}")
 
     def _drain(self) -> None:
         """Commit what is folded, snapshot what is committed."""
-        if self._dirty:
+        if self._lives.dirty:
             try:
                 self._commit()
             except Retryable as error:
@@ -394,4 +390,5 @@ class Worker:
                 self._telemetry.count(Metric.COMMITS_LOST)
                 self._telemetry.say(LogEvent.COMMIT_LOST, level=logging.WARNING, error=error)
                 self._doubt()
-        self._snapshotter.finish(self._live.values(), timeout_s=DRAIN_SNAPSHOT_S)
+        live = self._lives.tasks(LIVING)
+        self._snapshotter.finish(live.values(), timeout_s=DRAIN_SNAPSHOT_S)

@@ -12,6 +12,7 @@ from stream.core.task import Task
 from stream.errors import Retryable
 from stream.ports import Polled
 from stream.runtime import worker as worker_module
+from stream.runtime.life import LIVING, Life, Move
 from stream.runtime.settling import Settled, Settling
 from stream.runtime.worker import Worker
 from tests.instruments.simulation import planted_breaker, planted_log, planted_state
@@ -27,7 +28,7 @@ class SnapshotsBeforeCommitting(Worker):
     """Takes a snapshot of a state that is not committed yet."""
 
     def _commit(self) -> None:
-        self._snapshotter.consider(self._live.values())
+        self._snapshotter.consider(self._lives.tasks(LIVING).values())
         super()._commit()
 
 
@@ -36,7 +37,8 @@ class GoesOnAfterALostCommit(Worker):
 
     def _doubt(self) -> None:
         self._results.clear()
-        self._dirty.clear()
+        for partition in self._lives.dirty:
+            self._lives.move(partition, Move.COMMIT)
 
 
 class CommitsForRevoked(Worker):
@@ -70,13 +72,10 @@ class LeavesACutBatch(Worker):
 class KeepsHeldStates(Settling):
     """Does not compare a held state with what is committed."""
 
-    def _look_up(self) -> Iterator[Settled]:
-        for partition in sorted(self._unsettled & self._held.keys()):
-            task = self._held.pop(partition)
-            self._unsettled.discard(partition)
-            self._seek(task)
-            yield Settled(task=task, is_committed=True, end=None, stored_offset=task.state.genesis)
-        yield from super()._look_up()
+    def _look_up(self, wanted: list[int]) -> Iterator[Settled]:
+        for task in self._lives.tasks({Life.ASSIGNED}).values():
+            yield self._kept(task)
+        yield from super()._look_up(wanted)
 
 
 class ForgetsAFailedRestore(Settling):

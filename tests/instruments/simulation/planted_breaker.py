@@ -11,6 +11,7 @@ from stream.core.metadata import Metadata
 from stream.core.task import Task
 from stream.runtime import worker as worker_module
 from stream.runtime.breaker import Breaker, Verdict
+from stream.runtime.life import MOVES, Life, Move
 from stream.runtime.worker import Worker
 from tests.instruments.simulation.doubles import DeafLog
 from tests.instruments.simulation.world import Parts
@@ -24,7 +25,6 @@ class NeverTrips(Breaker):
     def trips(self, task: Task, refusal: Rejection) -> bool:
         """See `Breaker.trips`."""
         super().trips(task, refusal)
-        task.is_paused = False
         return False
 
 
@@ -35,44 +35,26 @@ class TripsEarly(Breaker):
         """See `Breaker.trips`."""
         is_over = super().trips(task, refusal)
         n, limit = len(self._refused[task.partition]), self._limit
-        task.is_paused = is_over or n >= limit.share * limit.window
-        return task.is_paused
+        return is_over or n >= limit.share * limit.window
 
 
 class CountsTwice(Breaker):
     """Counts the refusals that a lost commit held once more when they come again."""
 
-    def adopt(self, task: Task, *, is_restored: bool) -> None:
+    def adopt(self, task: Task) -> None:
         """See `Breaker.adopt`."""
         counted = list(self._refused.get(task.partition, ()))
-        super().adopt(task, is_restored=is_restored)
+        super().adopt(task)
         self._refused[task.partition].clear()
         self._refused[task.partition].extend(counted)
-
-
-class ForgetsPauses(Breaker):
-    """Goes on with what its last owner had paused."""
-
-    def adopt(self, task: Task, *, is_restored: bool) -> None:
-        """See `Breaker.adopt`."""
-        task.is_paused = False
-        super().adopt(task, is_restored=is_restored)
-
-
-class TriesNothing(Breaker):
-    """Leaves a paused partition as it is, whoever gets it."""
-
-    def adopt(self, task: Task, *, is_restored: bool) -> None:  # noqa: ARG002  # that is the mistake
-        """See `Breaker.adopt`."""
-        super().adopt(task, is_restored=False)
 
 
 class AlwaysBetter(Breaker):
     """Finds every rehearsal good."""
 
-    def rehearse(self, live: Mapping[int, Task], *, budget_s: float) -> Verdict | None:
+    def rehearse(self, task: Task, *, budget_s: float) -> Verdict | None:
         """See `Breaker.rehearse`."""
-        verdict = super().rehearse(live, budget_s=budget_s)
+        verdict = super().rehearse(task, budget_s=budget_s)
         return verdict and Verdict(task=verdict.task, refused_n=0, seen_n=1, is_over=False)
 
 
@@ -95,6 +77,17 @@ def _breaking(made: type[Breaker]) -> Plant:
     return plant
 
 
+def _leading(moves: Mapping[tuple[Life, Move], Life]) -> Plant:
+    """Lead moves elsewhere than the table does."""
+
+    def plant(patch: pytest.MonkeyPatch) -> Parts:
+        for at, life in moves.items():
+            patch.setitem(MOVES, at, life)
+        return Parts()
+
+    return plant
+
+
 def _pause_not_written(patch: pytest.MonkeyPatch) -> Parts:
     metadata = Task.metadata
 
@@ -110,8 +103,19 @@ BUGS: Mapping[str, Plant] = {
     "a breaker that trips too early": _breaking(TripsEarly),
     "refusals of a lost commit counted twice": _breaking(CountsTwice),
     "a pause not written beside the offset": _pause_not_written,
-    "a pause forgotten by the next owner": _breaking(ForgetsPauses),
-    "a paused partition never tried again": _breaking(TriesNothing),
+    "a pause forgotten by the next owner": _leading(
+        {
+            (Life.RESTORING, Move.RESTORED_PAUSED): Life.FOLDING,
+            (Life.ASSIGNED, Move.KEEP_PAUSED): Life.FOLDING,
+        }
+    ),
+    "a paused partition never tried again": _leading(
+        {
+            (Life.RESTORING, Move.RESTORED_PAUSED): Life.PAUSED,
+            (Life.PAUSED, Move.OWE): Life.PAUSED,
+            (Life.PAUSED, Move.COMMIT): Life.PAUSED,
+        }
+    ),
     "a rehearsal that is always good": _breaking(AlwaysBetter),
     "no seek after a pause": lambda _: Parts(worker=ResumesInPlace),
 }

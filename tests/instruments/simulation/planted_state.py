@@ -169,7 +169,7 @@ def _replay_that_publishes(patch: pytest.MonkeyPatch) -> Parts:
 
     class Publishing(Worker):
         def _commit(self) -> None:
-            self._results.extend(r for r in leaked if r.record.partition in self._dirty)
+            self._results.extend(r for r in leaked if r.record.partition in self._lives.dirty)
             leaked.clear()
             super()._commit()
 

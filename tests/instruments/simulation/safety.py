@@ -7,6 +7,7 @@ from random import Random
 from stream.core.event import Channel
 from stream.errors import Fenced, LogLost, Misconfigured
 from stream.runtime.breaker import NEVER, Limit
+from stream.runtime.life import Life
 from tests.instruments.simulation.auditor import Auditor
 from tests.instruments.simulation.breaker_audit import BreakerAudit
 from tests.instruments.simulation.cache_audit import usable
@@ -139,7 +140,9 @@ class Safety:
 
     def _has_work(self, process: Process) -> bool:
         worker, log = process.worker, process.log
-        if log.member is None or worker._dirty or worker._settling or worker._breaker.is_undecided:
+        if log.member is None or worker._lives.dirty or worker._settling:
+            return True
+        if worker._lives.within({Life.UNDECIDED}):
             return True
         partitions = self.world.broker.topics[NAMES[Channel.EVENTS]].partitions
         return any(at < partitions[n].stable_end for n, at in log._positions.items())

@@ -177,11 +177,7 @@ class Simulation(Safety):
 
     @staticmethod
     def _check_memory(process: Process) -> None:
-        """With nothing left to do a worker keeps its tasks, and no outputs or second states."""
+        """With nothing left to do a worker keeps its tasks, and no outputs."""
         worker = process.worker
-        kept = (
-            len(worker._results),
-            len(worker._dirty),
-            worker._live.keys() & worker._settling._held,
-        )
+        kept = len(worker._results), len(worker._lives.dirty)
         require(not any(kept), f"{process.name} has nothing to do and keeps {kept}")

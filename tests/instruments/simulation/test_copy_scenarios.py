@@ -11,6 +11,7 @@ from stream.core.failures import Failures
 from stream.core.task import Task
 from stream.core.undo import Counts, Undo
 from stream.errors import Retryable
+from stream.runtime.life import LIVING
 from stream.runtime.snapshotter import UNDO_TOO_LONG, Snapshotter
 from stream.telemetry import LogEvent, Metric
 from tests.instruments.simulation.stage import NO_SNAPSHOTS, SNAPSHOTS, Stage, said
@@ -127,7 +128,7 @@ def test_a_copy_for_undoing_alone_is_not_stored(monkeypatch: pytest.MonkeyPatch)
     process = stage.start(replace(SNAPSHOTS, replay_budget_s=1e9))
     while stage.auditor.lag():
         stage.turn(process)
-        for task in process.worker._live.values():
+        for task in process.worker._lives.tasks(LIVING).values():
             longest = max(longest, len(task._way_back.since))
 
     assert stage.snapshots == []
