@@ -20,7 +20,7 @@ from tests.end_to_end.outside import REPOSITORY, Pipeline, until, without_place
 
 pytestmark = pytest.mark.broker
 
-EARLIER = "a2072b789f88ac9c352bc00c5b655cbb14de92e6"
+EARLIER = "8c7f87619566288ac3d59fd8ea96dd04f0b800fd"
 """The commit to upgrade from: the last release, or one that folds as we do (`recipe.FOLD`)."""
 
 PARTITIONS = 4
@@ -104,7 +104,12 @@ class Rollout:
                 for p in range(PARTITIONS)
             )
 
+        # Before the first worker has made the topics nobody could read them.
+        until(self._is_working, timeout_s=240, what=f"a start\n{self._pipeline.log()}")
         until(done, timeout_s=240, what=f"{self.batches} batches\n{self._pipeline.log()}")
+
+    def _is_working(self) -> bool:
+        return "worker_started" in self._pipeline.log(100_000)
 
     def end(self) -> None:
         """Kill what still runs."""
