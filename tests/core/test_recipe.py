@@ -1,11 +1,12 @@
 """The fingerprint changes with everything that decides what is computed, and with nothing else."""
 
 import datetime as dt
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import pytest
 
+from stream.core.parts import Part
 from stream.core.recipe import Recipe, changes, source_digest
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 
@@ -136,3 +137,28 @@ def test_comments_and_layout_are_no_change_of_the_source() -> None:
     assert source_digest(commented) == source_digest(source)
     assert source_digest(source.replace("0.1", "0.2")) != source_digest(source)
     assert source_digest(source.replace("* 2", "* 3")) != source_digest(source)
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """A part with a setting that has a usual value."""
+
+    every_n: int = 1
+    name: ClassVar = "marks"
+    version: ClassVar = 1
+
+    def settings(self) -> dict[str, Any]:
+        return {} if self.every_n == 1 else {"every_n": self.every_n}
+
+    def begin(self) -> Part:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 5), (5, 1), (5, 7)])
+def test_a_part_that_was_set_otherwise_is_another_part(before: int, now: int) -> None:
+    """Its state is of no use, whichever of the two settings is the usual one."""
+    earlier = replace(RECIPE, extras=(_Marks(before),))
+    recipe = replace(RECIPE, extras=(_Marks(now),))
+
+    assert recipe.as_of(earlier.parts()).extras == ()
+    assert recipe.as_of(recipe.parts()).extras == (_Marks(now),)
