@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from stream.core.parts import PartSpec
+
 _SHOWN_CHARS_MAX = 80  # enough to recognise a value, and still one line of a terminal
 
 Entry = tuple[str, str]
@@ -43,6 +45,14 @@ class Section(BaseModel):
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         yield from self.shown().items()
+
+
+class PartSection(Section):
+    """A table that configures an optional part of a state: see `stream.core.parts`."""
+
+    def part(self) -> PartSpec | None:
+        """The part, as the core wants it; None: it is not configured, and so not there."""
+        raise NotImplementedError
 
 
 def show(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, ValidationError
 
 from stream.config import problems
-from stream.config.checks import Entry, Section, matching
+from stream.config.checks import Entry, PartSection, Section, matching
 from stream.config.clients import CLIENTS
 from stream.config.detectors import Detectors
 from stream.config.operation import Delivery, Outputs, Quarantine, Snapshots, Worker
@@ -19,6 +19,7 @@ from stream.config.secrets import check_redis_url, is_local, option_secrets, url
 from stream.config.servers import Kafka, Redis, Topics
 from stream.config.timings import SESSION_MS_MIN, Timings
 from stream.core.event import Channel
+from stream.core.parts import PartSpec
 from stream.errors import Misconfigured
 
 _RECOVERY_S_MIN = SESSION_MS_MIN / 1000
@@ -62,6 +63,12 @@ class Settings(Section):
     def timings(self) -> Timings:
         """The timeouts that follow from `snapshots.recovery_time_s`."""
         return Timings.of(self.snapshots.recovery_time_s, is_named=self.worker.instance is not None)
+
+    def parts(self) -> tuple[PartSpec, ...]:
+        """The optional parts of a state that are configured."""
+        sections = (getattr(self, name) for name in type(self).model_fields)
+        found = (each.part() for each in sections if isinstance(each, PartSection))
+        return tuple(spec for spec in found if spec is not None)
 
     @property
     def effective_hash_seed(self) -> int:

@@ -1,7 +1,7 @@
 """Optional parts of a state: what a fold keeps beside its learner, where it is configured.
 
 A part that is not configured is not there: no state, no cost, no byte, no word in the recipe. See
-docs/CONTRIBUTING.md, "Add a part".
+docs/CONTRIBUTING.md, "a part of a state".
 """
 
 from collections.abc import Mapping

@@ -64,6 +64,7 @@ def prepare(settings: Settings) -> Prepared:
         hash_seed=settings.effective_hash_seed,
         source=_source(spec.factory.partition(":")[0]),
         versions=versions(has_sklearn=_has_sklearn(model)),
+        extras=settings.parts(),
     )
     beginning(recipe, recipe.fingerprint())  # what no snapshot brings back is refused here
     return Prepared(recipe, model, kind)
