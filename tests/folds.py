@@ -110,6 +110,19 @@ def outputs_of(folded: Task, record: Record) -> list[Output]:
     return Writer(folded.recipe).outputs([folded.step(record)])
 
 
+def errors_of(folded: Task) -> list[float | None]:
+    """What its detectors are told from now on: the error of each event, None without a label."""
+    errors: list[float | None] = []
+    detect = folded._detect
+
+    def listening(error: float | None, *others: Any) -> Any:
+        errors.append(error)
+        return detect(error, *others)
+
+    folded._detect = listening  # type: ignore[assignment]  # it is looked up there
+    return errors
+
+
 def fold(folded: Task, records: Iterable[Record]) -> list[list[Output]]:
     """All outputs, record by record."""
     return [outputs_of(folded, each) for each in records]

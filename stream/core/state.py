@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PARTS = {
     "fold": ("n", "next_offset", "digest", "refused_n", "genesis", "genesis_n", "has_base"),
     "learner": (
-        "model", "learned", "is_ready", "failures", "window", "labelled_n", "error_sum",
+        "model", "learned", "is_ready", "failures", "window",
     ),
     "admission": ("names", "classes", "closed_n", "closed_said_n"),
     "detectors": ("detectors",),
@@ -46,8 +46,8 @@ class State:
     """
 
     __slots__ = (
-        "classes", "closed_n", "closed_said_n", "detectors", "digest", "error_sum", "extras",
-        "failures", "genesis", "genesis_n", "has_base", "is_ready", "labelled_n", "learned",
+        "classes", "closed_n", "closed_said_n", "detectors", "digest", "extras",
+        "failures", "genesis", "genesis_n", "has_base", "is_ready", "learned",
         "model", "n", "names", "next_offset", "refused_n", "window",
     )  # fmt: skip
 
@@ -57,8 +57,7 @@ class State:
         self.genesis = self.genesis_n = self.next_offset = 0
         self.has_base = False
         self.digest = 0
-        self.n = self.learned = self.refused_n = self.labelled_n = 0
-        self.error_sum = 0.0
+        self.n = self.learned = self.refused_n = 0
         self.is_ready = False
         self.failures = Failures()
         self.names: set[str] = set()
@@ -83,9 +82,12 @@ class State:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for part, names in _PARTS.items():
-            for name in names:
-                setattr(self, name, state[part][name])
+        try:
+            for part, names in _PARTS.items():
+                for name in names:
+                    setattr(self, name, state[part][name])
+        except (KeyError, TypeError) as error:
+            raise pickle.UnpicklingError(f"it lacks {error}") from error
         self.extras = state.get("extras", {})
 
     def metadata(

@@ -97,6 +97,7 @@ class Task:
         self._names_classes = self.kind is Kind.MULTICLASS and self.recipe.shape.positive is None
         self._admission = Admission(state, self.recipe.limits)
         self._detect = state.detectors.update
+        self._extras = tuple(state.extras.values())
         self._answer, self._read, self._learn, self._settle = methods_of(state.model, self.kind)
         self._predict = self._answer if state.is_ready else self._ask
         self._watch: Watch | None = None
@@ -175,8 +176,9 @@ class Task:
             self._alerts.alerts(state, result, alerts, learned, is_full=is_full)
         state.n += 1
         state.next_offset = record.offset + 1
-        for part in state.extras.values():
-            part.on_event(event, result)
+        if self._extras:
+            for part in self._extras:
+                part.on_event(event, result)
         if self._remember(record):
             self.keep_copy()
         return result
@@ -252,8 +254,6 @@ class Task:
         else:
             error = 0.0 if prediction == label else 1.0
         state.window.add((prediction, label))
-        state.labelled_n += 1
-        state.error_sum += error
         return error
 
     def weigh(self, payload_bytes: int) -> None:

@@ -75,7 +75,7 @@ class MemoryWorld:
 
     def topics(self) -> MemoryTopics:
         """See `World.topics`."""
-        return MemoryTopics(self.broker, names=NAMES)
+        return MemoryTopics(self.broker, names=NAMES, group=GROUP)
 
     def feed(self) -> MemoryFeed:
         """See `World.feed`."""

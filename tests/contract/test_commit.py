@@ -92,7 +92,7 @@ def test_a_commit_right_after_another_takes_milliseconds(world: World) -> None:
 
 
 def test_commits_may_be_empty_on_one_side(world: World) -> None:
-    """Offsets may move without outputs, as all records may have been of no consequence."""
+    """Offsets may move without outputs, and outputs come without offsets, large ones too."""
     create(world)
     member = working(world)
 
@@ -103,6 +103,13 @@ def test_commits_may_be_empty_on_one_side(world: World) -> None:
     eventually({0: at(6)}, lambda: member.log.committed({0}), deadline_s=world.deadline_s)
     reader = world.reader()
     eventually([b"p"], lambda: values(reader, Channel.PREDICTIONS), deadline_s=world.deadline_s)
+    # As a base is published, in pieces as large as they are, before an offset names it.
+    pieces = [output(b"%d" % i * 900_000, channel=Channel.BASES) for i in range(3)]
+    member.log.commit(pieces, {})
+
+    expected = [piece.value for piece in pieces]
+    eventually(expected, lambda: values(reader, Channel.BASES), deadline_s=world.deadline_s)
+    assert member.log.committed({0}) == {0: at(6)}
 
 
 def test_a_partition_never_committed_is_left_out(world: World) -> None:

@@ -3,10 +3,19 @@
 import msgspec
 import pytest
 
-from stream.core.event import Channel
+from stream.core.event import ALWAYS, Channel
 from stream.errors import Misconfigured
 from stream.ports import TopicInfo, Topics
-from tests.contract.worlds import Raw, World, create, eventually, everything, patiently
+from tests.contract.worlds import (
+    Ability,
+    Raw,
+    World,
+    create,
+    eventually,
+    everything,
+    patiently,
+    working,
+)
 
 
 def described(world: World, topics: Topics, channel: Channel) -> TopicInfo:
@@ -18,10 +27,24 @@ def described(world: World, topics: Topics, channel: Channel) -> TopicInfo:
 
 
 def test_missing_topics_are_none(world: World) -> None:
-    """`describe` names all four channels, whether their topics exist or not."""
+    """`describe` names the channels of every pipeline, whether their topics exist or not."""
     topics = world.topics()
 
-    assert patiently(topics.describe, deadline_s=world.deadline_s) == dict.fromkeys(Channel)
+    assert patiently(topics.describe, deadline_s=world.deadline_s) == dict.fromkeys(ALWAYS)
+    assert topics.describe((Channel.BASES,)) == {Channel.BASES: None}
+
+
+def test_a_group_has_as_many_members_as_work_in_it(world: World) -> None:
+    """Nobody before the first, nobody after the last; one process alone never sees another."""
+    create(world)
+    topics = world.topics()
+    assert patiently(topics.members, deadline_s=world.deadline_s) == 0
+
+    log = working(world).log
+
+    assert topics.members() == (0 if Ability.GROUPS in world.unsupported else 1)
+    log.close()
+    eventually(0, topics.members, deadline_s=world.deadline_s)
 
 
 def test_a_made_topic_is_described(world: World) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from stream.core import detectors as detectors_module
 from stream.core import task as task_module
-from stream.core.detectors import Detectors
 from stream.core.event import Kind
 from stream.core.task import Task
 from tests.folds import ON_PREDICTION, PARTITION, event, fold, outputs_of, recipe, workload
@@ -19,10 +18,10 @@ def typo(*_: object, **__: object) -> None:
 
 PLACES: dict[str, Any] = {
     "reading an answer": lambda task: (task, "_read"),
-    "writing a prediction": lambda task: (task, "_write"),
+    "writing a prediction": lambda task: (task, "_answered"),
     "scoring": lambda task: (task, "_score"),
     "the signal": lambda _: (task_module, "signal_of"),
-    "going through the detectors": lambda _: (Detectors, "update"),
+    "going through the detectors": lambda task: (task, "_detect"),
     "feeding a detector": lambda _: (detectors_module, "_update"),
     "counting an alert": lambda task: (task._alerts, "alerts"),
 }

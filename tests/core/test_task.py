@@ -23,6 +23,7 @@ from tests.folds import (
     ON_PREDICTION,
     PARTITION,
     document_of,
+    errors_of,
     event,
     fold,
     outputs_of,
@@ -95,13 +96,13 @@ def test_alerts_come_exactly_when_a_plain_loop_sees_drift() -> None:
 def test_the_first_prediction_is_null_and_counts_as_an_error() -> None:
     """Before a classifier knows any class there is nothing to predict."""
     folded = task("stream.models:no_change")
+    errors = errors_of(folded)
     first = prediction_of(outputs_of(folded, event(0, {"a": 1}, label="x")))
 
     assert first["prediction"] is None
     assert first["probabilities"] == {}
-    assert (folded.state.labelled_n, folded.state.error_sum) == (1, 1)
     outputs_of(folded, event(1, {"a": 1}, label="x"))
-    assert (folded.state.labelled_n, folded.state.error_sum) == (2, 1)
+    assert errors == [1.0, 0.0]
 
 
 def test_an_unlabelled_event_is_predicted_and_not_learned() -> None:
@@ -121,12 +122,13 @@ def test_an_unlabelled_event_is_predicted_and_not_learned() -> None:
 def test_an_anomaly_detector_learns_without_labels_and_is_never_wrong() -> None:
     """It scores, and has no prediction; a label is repeated and means nothing."""
     folded = task("tests.fragile:FragileDetector", detectors=(ON_PREDICTION,))
+    errors = errors_of(folded)
     first = prediction_of(outputs_of(folded, event(0, {"a": 1.0})))
     second = prediction_of(outputs_of(folded, event(1, {"a": 1.0}, label="odd")))
 
     assert set(first) == {"v", "id", "partition", "offset", "score", "learned"}
     assert (second["label"], second["learned"]) == ("odd", 1)
-    assert folded.state.labelled_n == 0
+    assert errors == [None, None]
     assert folded.score() is None
 
 

@@ -84,7 +84,7 @@ def test_the_state_is_as_if_the_event_had_never_been(
     assert [published(each) for i, each in enumerate(found) if i not in places] == [
         published(each) for each in expected
     ]
-    for name in ("names", "learned", "labelled_n", "error_sum"):
+    for name in ("names", "learned"):
         assert getattr(dirty.state, name) == getattr(clean.state, name)
     assert dirty.score() == clean.score()
     assert dirty.state.n == clean.state.n + len(places)

@@ -13,6 +13,7 @@ from stream.core.task import Task
 from tests.folds import (
     PARTITION,
     document_of,
+    errors_of,
     event,
     fold,
     outputs_of,
@@ -192,11 +193,13 @@ def test_probabilities_that_json_cannot_hold_are_left_out(odd: str) -> None:
 def test_a_fault_counts_as_an_error() -> None:
     """As null does: wrong for a classifier, 0 for a regressor; a score has no error."""
     folded = build("tests.gaps:ranged")
+    errors = errors_of(folded)
     outputs_of(folded, event(0, {"a": 1.0}, label=True))
-    assert (folded.state.labelled_n, folded.state.error_sum) == (1, 1.0)
+    assert errors == [1.0]
     folded = build("tests.gaps:OddRegressor")
+    errors = errors_of(folded)
     outputs_of(folded, event(0, {"a": 1.0, "odd": "nan"}, label=-2.5))
-    assert (folded.state.labelled_n, folded.state.error_sum) == (1, 2.5)
+    assert errors == [2.5]
 
 
 def failing_at(places: set[int], n: int, how: str = "nan") -> list[dict[str, Any]]:
