@@ -58,7 +58,7 @@ MOVES: Final[dict[tuple[Life, Move], Life]] = {
     (Life.AWAY, Move.ASSIGN): Life.ASSIGNED,
     (Life.ASSIGNED, Move.DIFFER): Life.ASSIGNED,
     (Life.ASSIGNED, Move.KEEP): Life.FOLDING,
-    (Life.ASSIGNED, Move.KEEP_PAUSED): Life.PAUSED,  # it is not rehearsed once more
+    (Life.ASSIGNED, Move.KEEP_PAUSED): Life.PAUSED,  # it was rehearsed, or has tripped here
     (Life.ASSIGNED, Move.RESTORE): Life.RESTORING,
     (Life.RESTORING, Move.RESTORED): Life.FOLDING,
     (Life.RESTORING, Move.RESTORED_PAUSED): Life.UNDECIDED,
@@ -107,12 +107,14 @@ class Lives:
         Returns: where it is now. Raises: Internal: that cannot happen to it there.
         """
         at = self._known.setdefault(partition, _Partition())
-        life = MOVES.get((at.life, move))
+        before, life = at.life, MOVES.get((at.life, move))
         if life is None:
             raise Internal(f"partition {partition} is {at.life.value}, and {move.value}")
         at.life, at.task = life, at.task if task is None else task
         if move is Move.DIFFER or (move is Move.REVOKE and at.is_dirty):
             at.task = None  # its state is not committed, and will not be
+        elif before is Life.UNDECIDED and life not in LIVING:
+            at.task = None  # kept it would stay paused; once it is restored it is rehearsed
         if move in _DIRTYING:
             at.is_dirty = True
         elif move in _CLEANING:

@@ -85,7 +85,7 @@ def test_a_living_task_is_paused_exactly_where_it_does_not_fold(life: Life) -> N
     assert task.is_paused == task.metadata().is_paused == (life in HALTED)
 
 
-@pytest.mark.parametrize("life", sorted(LIVING), ids=lambda life: life.name)
+@pytest.mark.parametrize("life", sorted(LIVING - {Life.UNDECIDED}), ids=lambda life: life.name)
 def test_a_doubt_holds_the_state_as_it_is(life: Life) -> None:
     """Its commit may have taken effect: it owes none, and is paused if it was."""
     lives, task = _lives(*WAYS[life], Move.DOUBT)
@@ -93,6 +93,14 @@ def test_a_doubt_holds_the_state_as_it_is(life: Life) -> None:
     assert lives.dirty == []
     assert lives.tasks({Life.ASSIGNED}) == {PARTITION: task}
     assert task.is_paused == (life in HALTED)
+
+
+@pytest.mark.parametrize("move", [Move.DOUBT, Move.REVOKE])
+def test_one_that_was_not_rehearsed_yet_is_not_held(move: Move) -> None:
+    """A kept state is not rehearsed: it would stay paused without a word."""
+    lives, _ = _lives(*WAYS[Life.UNDECIDED], move)
+
+    assert lives.tasks(set(Life)) == {}
 
 
 def test_a_state_that_is_not_the_committed_one_is_let_go() -> None:

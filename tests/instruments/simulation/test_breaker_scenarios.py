@@ -241,6 +241,25 @@ def test_a_rehearsal_that_fails_is_tried_again() -> None:
     assert left == [0]
 
 
+def test_a_rehearsal_that_fails_on_its_way_is_tried_again() -> None:
+    """Its restore went well, and the log was away just then: it was left paused, and unsaid."""
+    stage, process = _flooded(8)
+    stage.send(events(20, seed=1))
+    stage.kill(process)
+    second, left = stage.start(OPTIONS), [1]
+
+    def fail(step: str) -> None:
+        if step == "bounds" and left[0] and said(second, LogEvent.TASK_RESTORED):
+            left[0] -= 1
+            raise Retryable("away")
+
+    stage.world.faults = fail
+    stage.finish(second)
+
+    assert left == [0]
+    assert said(second, LogEvent.PARTITION_RESUMED)
+
+
 @pytest.mark.parametrize("fault", ["crash", "doubt"])
 @pytest.mark.parametrize("step", ["send", "end:before", "end:after", "committed", "read"])
 def test_whatever_fails_on_the_way_it_is_paused_at_the_same_record(fault: str, step: str) -> None:
