@@ -8,12 +8,21 @@ consume another window each time: it *rehearses* first, on a copy of the task, w
 records would do better, and goes on only then. Nothing of this is a part of the fold.
 """
 
+import logging
 from collections import Counter, deque
 from dataclasses import dataclass
 
 from stream.core.event import Channel, Rejection
 from stream.core.task import Task
 from stream.runtime.sources import Sources
+from stream.telemetry import LogEvent
+
+GO_ON = (
+    "nothing more of it is consumed, the other partitions go on; `stream quarantine list` shows "
+    "what came, mend the cause and restart the worker; to have the rest refused too, restart it "
+    "with STREAM__QUARANTINE__BREAKER_SHARE=1; `stream quarantine redrive` sends them again"
+)
+"""What a paused partition's owner has to know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,11 @@ class Verdict:
     seen_n: int
     is_over: bool
 
+    def __str__(self) -> str:
+        """What it showed, in words."""
+        again = " again" if self.is_over else ""
+        return f"{self.refused_n} of the next {self.seen_n} records would be refused{again}"
+
 
 class Breaker:
     """Counts what is refused of a worker's partitions, and rehearses what comes next.
@@ -82,6 +96,26 @@ class Breaker:
         reasons = Counter(reason for _, reason in refused).most_common()
         listed = ", ".join(f"{n} {reason}" for reason, n in reasons)
         return f"{len(refused)} of the last {self._limit.window} records refused ({listed})"
+
+    def say_paused(self, task: Task, why: str) -> None:
+        """Report that a partition stands still until somebody has looked at its refusals."""
+        self._sources.telemetry.say(
+            LogEvent.PARTITION_PAUSED,
+            level=logging.ERROR,
+            partition=task.partition,
+            next_offset=task.next_offset,
+            why=why,
+            then=GO_ON,
+        )
+
+    def say_resumed(self, task: Task, why: str) -> None:
+        """Report that a paused partition goes on."""
+        self._sources.telemetry.say(
+            LogEvent.PARTITION_RESUMED,
+            partition=task.partition,
+            next_offset=task.next_offset,
+            why=why,
+        )
 
     def begin_anew(self, task: Task) -> None:
         """Count a task's refusals from zero again."""

@@ -1,10 +1,11 @@
 """What a worker says of itself every so often: counts, and the scores of its partitions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from stream.core.result import StepResult
 from stream.core.task import Task
 from stream.ports import Clock
-from stream.telemetry import LogEvent, Telemetry
+from stream.telemetry import LogEvent, Metric, Telemetry
 
 PROGRESS_EVERY_S = 10.0
 
@@ -30,3 +31,13 @@ class Progress:
             paused=[p for p, task in live.items() if task.is_paused],
             scores=[f"{p}:{s.metric}={s.value:.4f}/{s.baseline:.4f}" for p, s in scores],
         )
+
+
+def count_sent(telemetry: Telemetry, results: Iterable[StepResult]) -> None:
+    """Count what was published of some steps: refusals, by their reason, and alerts."""
+    for result in results:
+        if result.refusal is not None:
+            telemetry.count(Metric.REJECTED)
+            telemetry.reasons[result.refusal.reason.value] += 1
+        if result.alerts:
+            telemetry.count(Metric.ALERTS, len(result.alerts))

@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from stream.core.task import Task
-from stream.ports import Committed, Log
+from stream.ports import Committed
 from stream.runtime.bases import Base
 from stream.runtime.candidates import Deadlined
 from stream.runtime.life import SETTLING, Life, Lives, Move
 from stream.runtime.restore import Restore
 from stream.runtime.sources import Sources
+from stream.runtime.watched_log import WatchedLog
 from stream.telemetry import LogEvent
 
 RESTORE_SLICE_S = 0.2
@@ -50,7 +51,7 @@ class Settling:
 
     def __init__(
         self,
-        log: Log,
+        log: WatchedLog,
         lives: Lives,
         *,
         sources: Sources,
@@ -87,7 +88,7 @@ class Settling:
         with self._deadlined("restoring", RESTORE_SLICE_S + self._call_deadline_s):
             task = restore.advance(RESTORE_SLICE_S)
         if task is not None:
-            self._seek(task)
+            self._log.seek(task)
             self._restore = None
             move = Move.RESTORED_PAUSED if task.is_paused else Move.RESTORED
             self._lives.move(task.partition, move, task)
@@ -100,17 +101,9 @@ class Settling:
                 base=restore.base,
             )
 
-    def _seek(self, task: Task) -> None:
-        with self._deadlined("seeking", self._call_deadline_s):
-            self._log.seek(task.partition, task.next_offset)
-
     def _look_up(self, wanted: list[int]) -> Iterator[Settled]:
         """Keep the held states that are the committed ones; begin to restore one of the others."""
-        # Each look-up has its own time-out in the adapter; they come one after another.
-        with self._deadlined(
-            "reading the committed offsets", self._call_deadline_s * (1 + len(wanted))
-        ):
-            committed = self._log.committed(wanted)
+        committed = self._log.committed(wanted)
         for partition, task in sorted(self._lives.tasks({Life.ASSIGNED}).items()):
             if committed.get(partition) == Committed(task.next_offset, task.metadata().encode()):
                 yield self._kept(task)
@@ -124,7 +117,7 @@ class Settling:
             )
 
     def _kept(self, task: Task) -> Settled:
-        self._seek(task)
+        self._log.seek(task)
         self._lives.move(task.partition, Move.KEEP_PAUSED if task.is_paused else Move.KEEP)
         self._sources.telemetry.say(LogEvent.TASK_KEPT, partition=task.partition)
         return Settled(task=task, is_committed=True, end=None, stored_offset=task.state.genesis)

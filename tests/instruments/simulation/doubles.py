@@ -7,8 +7,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+import pytest
 
 from stream.adapters.memory import MemoryBroker, MemoryLog, MemoryReader
 from stream.adapters.memory.group import Group, Member
@@ -17,6 +19,7 @@ from stream.core.event import Channel, Record
 from stream.errors import CommitLost
 from stream.ports import Committed, Polled
 from stream.runtime.watchdog import Watchdog
+from stream.runtime.watched_log import WatchedLog
 from stream.telemetry import LOGGER_NAME, LogEvent, Telemetry
 from tests.instruments.simulation.clock import ManualClock
 from tests.instruments.simulation.violation import Violation
@@ -60,18 +63,12 @@ class PositionedLog(MemoryLog):
         return Polled({}, polled.revoked, polled.assigned, dict(self._positions))
 
 
-class DeafLog(PositionedLog):
-    """A log that does not hear `seek`: a planted mistake."""
-
-    def __init__(self, log: MemoryLog) -> None:
-        self._hears = log
-
-    def seek(self, partition: int, offset: int) -> None:
-        """Ignore it."""
-
-    def pause(self, partition: int) -> None:
-        """See `Log.pause`."""
-        self._hears.pause(partition)
+@contextmanager
+def deaf(log: WatchedLog) -> Iterator[None]:
+    """Let a log not hear `seek`: a planted mistake."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "seek", lambda _task: None)
+        yield
 
 
 class OneReader(MemoryReader):

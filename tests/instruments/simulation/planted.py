@@ -1,22 +1,23 @@
 """Deliberate mistakes, each a small change of the running code: the simulation's own test."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 
 import msgspec
 import pytest
 
-from stream.adapters.memory import MemoryLog
-from stream.core.event import Record
+from stream.core.event import Output, Record
 from stream.core.task import Task
 from stream.errors import Retryable
-from stream.ports import Polled
+from stream.ports import Committed, Polled
 from stream.runtime import worker as worker_module
+from stream.runtime.folding import Folding
 from stream.runtime.life import LIVING, Life, Move
 from stream.runtime.settling import Settled, Settling
+from stream.runtime.watched_log import WatchedLog
 from stream.runtime.worker import Worker
 from tests.instruments.simulation import planted_breaker, planted_log, planted_state
-from tests.instruments.simulation.doubles import DeafLog
+from tests.instruments.simulation.doubles import deaf
 from tests.instruments.simulation.world import Parts
 
 Plant = Callable[[pytest.MonkeyPatch], Parts]
@@ -47,7 +48,7 @@ class CommitsForRevoked(Worker):
     def _release(self, revoked: Iterable[int]) -> None:
         results = list(self._results)
         super()._release(revoked)
-        self._results = results
+        self._results[:] = results
 
 
 class KeepsWonBackWork(Worker):
@@ -58,15 +59,13 @@ class KeepsWonBackWork(Worker):
         return msgspec.structs.replace(polled, revoked=polled.revoked - polled.assigned)
 
 
-class LeavesACutBatch(Worker):
+class LeavesACutBatch(Folding):
     """Does not rewind the position after a batch was cut by time."""
 
-    def _fold(self, batches: Mapping[int, Sequence[Record]]) -> None:
-        log = self._log
-        assert isinstance(log, MemoryLog)
-        self._log = DeafLog(log)
-        super()._fold(batches)
-        self._log = log
+    def fold(self, batches: Mapping[int, Sequence[Record]]) -> None:
+        """See `Folding.fold`."""
+        with deaf(self._log):
+            super().fold(batches)
 
 
 class KeepsHeldStates(Settling):
@@ -99,47 +98,45 @@ class KeepsOutputs(Worker):
         self._results.extend(results)
 
 
-class IgnoresAFailedSeek(Worker):
+class IgnoresAFailedSeek(WatchedLog):
     """Takes a seek that failed for a good one."""
 
-    def _seek(self, task: Task) -> None:
+    def seek(self, task: Task) -> None:
+        """See `WatchedLog.seek`."""
         with suppress(Retryable):
-            super()._seek(task)
+            super().seek(task)
 
 
-class SeeksUnwatched(Worker):
+class SeeksUnwatched(WatchedLog):
     """Puts no deadline on a seek."""
 
-    def _seek(self, task: Task) -> None:
+    def seek(self, task: Task) -> None:
+        """See `WatchedLog.seek`."""
         self._log.seek(task.partition, task.next_offset)
 
 
-class PassesNoGaps(Worker):
+class PassesNoGaps(Folding):
     """Waits for a record at offsets that hold none."""
 
-    def _pass_gaps(self, polled: Polled) -> None:
+    def pass_gaps(self, polled: Polled) -> None:
         """Do nothing."""
 
 
-class CommitsUnwatched(Worker):
+class CommitsUnwatched(WatchedLog):
     """Puts no deadline on a commit."""
 
-    def _commit(self) -> None:
-        watched = self._deadlined
-        self._deadlined = lambda *_: nullcontext()  # type: ignore[assignment]  # that is the mistake
-        try:
-            super()._commit()
-        finally:
-            self._deadlined = watched
+    def commit(self, outputs: Sequence[Output], offsets: Mapping[int, Committed]) -> None:
+        """See `WatchedLog.commit`."""
+        self._log.commit(outputs, offsets)
 
 
 def _as_worker(made: type[Worker]) -> Plant:
     return lambda _patch: Parts(worker=made)
 
 
-def _in_settling(made: type[Settling]) -> Plant:
+def _with(made: type[Folding | Settling | WatchedLog], replaced: str) -> Plant:
     def plant(patch: pytest.MonkeyPatch) -> Parts:
-        patch.setattr(worker_module, "Settling", made)
+        patch.setattr(worker_module, replaced, made)
         return Parts()
 
     return plant
@@ -155,13 +152,13 @@ BUGS: Mapping[str, Plant] = {
     "outputs of a lost commit kept": _as_worker(KeepsOutputs),
     "outputs of a revoked partition committed": _as_worker(CommitsForRevoked),
     "work kept of a partition won back": _as_worker(KeepsWonBackWork),
-    "no rewind after a cut batch": _as_worker(LeavesACutBatch),
-    "a seek that failed taken for a good one": _as_worker(IgnoresAFailedSeek),
-    "a seek without a deadline": _as_worker(SeeksUnwatched),
-    "gaps never passed": _as_worker(PassesNoGaps),
-    "a commit without a deadline": _as_worker(CommitsUnwatched),
-    "a held state kept unchecked": _in_settling(KeepsHeldStates),
-    "a restore forgotten when it fails": _in_settling(ForgetsAFailedRestore),
+    "no rewind after a cut batch": _with(LeavesACutBatch, "Folding"),
+    "a seek that failed taken for a good one": _with(IgnoresAFailedSeek, "WatchedLog"),
+    "a seek without a deadline": _with(SeeksUnwatched, "WatchedLog"),
+    "gaps never passed": _with(PassesNoGaps, "Folding"),
+    "a commit without a deadline": _with(CommitsUnwatched, "WatchedLog"),
+    "a held state kept unchecked": _with(KeepsHeldStates, "Settling"),
+    "a restore forgotten when it fails": _with(ForgetsAFailedRestore, "Settling"),
     **{name: _always(parts) for name, parts in planted_log.BUGS.items()},
     **planted_state.BUGS,
     **planted_breaker.BUGS,

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 import pytest
 
-from stream.adapters.memory import MemoryLog
 from stream.core.event import Rejection
 from stream.core.metadata import Metadata
 from stream.core.task import Task
@@ -13,7 +12,7 @@ from stream.runtime import worker as worker_module
 from stream.runtime.breaker import Breaker, Verdict
 from stream.runtime.life import MOVES, Life, Move
 from stream.runtime.worker import Worker
-from tests.instruments.simulation.doubles import DeafLog
+from tests.instruments.simulation.doubles import deaf
 from tests.instruments.simulation.world import Parts
 
 Plant = Callable[[pytest.MonkeyPatch], Parts]
@@ -62,11 +61,8 @@ class ResumesInPlace(Worker):
     """Does not tell the log to deliver a partition again that was paused."""
 
     def _rehearse(self) -> None:
-        log = self._log
-        assert isinstance(log, MemoryLog)
-        self._log = DeafLog(log)
-        super()._rehearse()
-        self._log = log
+        with deaf(self._log):
+            super()._rehearse()
 
 
 def _breaking(made: type[Breaker]) -> Plant:

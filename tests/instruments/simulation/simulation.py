@@ -9,7 +9,7 @@ from dataclasses import replace
 from stream.adapters.memory.broker import no_faults
 from stream.errors import LogLost, Misconfigured
 from stream.runtime.breaker import NEVER
-from stream.runtime.worker import GAP_AFTER_S
+from stream.runtime.folding import GAP_AFTER_S
 from tests.instruments.simulation.cache_audit import litter
 from tests.instruments.simulation.safety import Safety
 from tests.instruments.simulation.troubles import Outlook, Trouble

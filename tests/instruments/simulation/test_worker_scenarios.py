@@ -11,14 +11,14 @@ from stream.adapters.memory.broker import no_faults
 from stream.core.event import Channel
 from stream.errors import CommitLost, Fenced, LogLost, Misconfigured, Retryable, StreamError
 from stream.ports import Committed
-from stream.runtime import commit_policy, worker
+from stream.runtime import commit_policy, folding
 from stream.runtime.backoff import MOST_S, NAP_S
 from stream.runtime.worker import IDLE_POLL_S
 from stream.telemetry import LogEvent
-from tests.instruments.simulation.planted import LeavesACutBatch
+from tests.instruments.simulation.planted import BUGS
 from tests.instruments.simulation.stage import Stage
 from tests.instruments.simulation.workload import event, events
-from tests.instruments.simulation.world import BREATH_S, Options, Parts
+from tests.instruments.simulation.world import BREATH_S, Options
 
 
 def _raising(
@@ -95,7 +95,9 @@ def test_until_end_survives_failures_while_partitions_come_to_life(step: str) ->
         assert stage.is_done()
 
 
-def test_a_batch_cut_by_time_is_delivered_again_from_where_it_was_cut() -> None:
+def test_a_batch_cut_by_time_is_delivered_again_from_where_it_was_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A slow model stays below the transaction's timeout, and skips nothing."""
     options = Options(fold_s_max=0.004, commit_interval_s=0.0)
     stage = Stage()
@@ -104,7 +106,7 @@ def test_a_batch_cut_by_time_is_delivered_again_from_where_it_was_cut() -> None:
     stage.finish(stage.start(options))
 
     # The same workload does cut: without the rewind it loses events.
-    spoilt = Stage(parts=Parts(worker=LeavesACutBatch))
+    spoilt = Stage(parts=BUGS["no rewind after a cut batch"](monkeypatch))
     spoilt.send(events(30))
     with pytest.raises(AssertionError):
         spoilt.finish(spoilt.start(options))
@@ -359,7 +361,7 @@ def test_what_is_in_hand_is_bounded_however_late_a_commit_is(
     monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
     """A commit that is not due, or that fails for long, lets no more than a bound pile up."""
-    for module in (commit_policy, worker):
+    for module in (commit_policy, folding):
         monkeypatch.setattr(module, "RECORDS_MAX", 50)
     stage = Stage()
     stage.send(events(300))

@@ -1,0 +1,104 @@
+"""What a poll gave is folded: records into the tasks, and quiet partitions past their gaps."""
+
+from collections.abc import Mapping, Sequence
+
+from stream.core.event import Record
+from stream.core.result import StepResult
+from stream.core.task import Task
+from stream.ports import Polled
+from stream.runtime.breaker import Breaker
+from stream.runtime.commit_policy import RECORDS_MAX, CommitSchedule
+from stream.runtime.life import Life, Lives, Move
+from stream.runtime.snapshotter import Snapshotter
+from stream.runtime.sources import Sources
+from stream.runtime.watched_log import WatchedLog
+from stream.telemetry import Metric
+
+GAP_AFTER_S = 1.0
+"""Quiet this long, a partition's offset moves past markers, so that lag reaches 0."""
+
+
+class Folding:
+    """Steps through what was polled of the partitions that fold.
+
+    Args:
+        lives: the worker's partitions.
+        results: where the outcomes are kept until a commit.
+        fold_s_max: how long folding may take between two polls.
+    """
+
+    def __init__(
+        self,
+        lives: Lives,
+        results: list[StepResult],
+        *,
+        log: WatchedLog,
+        breaker: Breaker,
+        snapshotter: Snapshotter,
+        schedule: CommitSchedule,
+        sources: Sources,
+        fold_s_max: float,
+    ) -> None:
+        self._lives = lives
+        self._results = results
+        self._log = log
+        self._breaker = breaker
+        self._snapshotter = snapshotter
+        self._schedule = schedule
+        self._clock = sources.clock
+        self._telemetry = sources.telemetry
+        self._fold_s_max = fold_s_max
+        self._quiet_since = self._clock.monotonic()
+
+    def fold(self, batches: Mapping[int, Sequence[Record]]) -> None:
+        """Step through a poll's records; past the time, the rest is left to the next poll."""
+        if not batches:
+            return
+        clock = self._clock
+        started = now = clock.monotonic()
+        deadline = started + self._fold_s_max
+        folded, folding = 0, self._lives.tasks({Life.FOLDING})
+        for partition, records in batches.items():
+            task, began = folding.get(partition), now
+            if task is None:
+                continue  # in doubt since a lost commit: `seek` delivers them again
+            self._lives.move(partition, Move.FOLD)
+            n = self._fold_some(task, records, deadline)
+            folded += n
+            now = clock.monotonic()
+            self._snapshotter.spent(partition, now - began)
+            if self._lives.life(partition) is Life.TRIPPED:
+                self._log.pause(partition)
+            elif n < len(records):
+                self._log.seek(task)
+        if not folded:
+            return
+        if len(self._results) >= RECORDS_MAX or self._lives.within({Life.TRIPPED}):
+            self._schedule.commit_now()
+        self._quiet_since = now
+        self._schedule.folded(folded, took_s=now - started)
+        self._telemetry.count(Metric.RECORDS, folded)
+
+    def _fold_some(self, task: Task, records: Sequence[Record], deadline: float) -> int:
+        """Step until the deadline, or until the breaker trips. Returns: how many were folded."""
+        keep, monotonic = self._results.append, self._clock.monotonic
+        for n, record in enumerate(records, 1):
+            result = task.step(record)
+            keep(result)
+            if result.refusal is not None and self._breaker.trips(task, result.refusal):
+                self._lives.move(task.partition, Move.TRIP)
+                return n
+            if monotonic() > deadline:
+                return n
+        return len(records)
+
+    def pass_gaps(self, polled: Polled) -> None:
+        """Move quiet partitions past offsets that hold no record."""
+        if polled.records or self._clock.monotonic() - self._quiet_since < GAP_AFTER_S:
+            return
+        folding = self._lives.tasks({Life.FOLDING})
+        for partition, position in polled.positions.items():
+            task = folding.get(partition)
+            if task is not None and position > task.next_offset:
+                task.advance(position)
+                self._lives.move(partition, Move.FOLD)
