@@ -69,6 +69,8 @@ class Keeping:
             origin: what the replay began with, for people.
         """
         state = task.state
+        if trial is not None and trial.difference is not None:
+            raise self.refusal(f"does not repeat itself: {trial.difference}", origin)
         if (state.n, state.learned) != (expected.n, expected.learned):
             raise self.refusal(
                 f"learned {state.learned} of {state.n} events, and had learned {expected.learned} "
@@ -76,7 +78,14 @@ class Keeping:
                 origin,
             )
         if trial is not None and not trial.repeated_n:
-            raise self.refusal("could not be tried: no published outcome is there", origin)
+            raise self.untried(origin)
+
+    def untried(self, origin: str) -> Misconfigured:
+        """That nothing is there to try the state on: it goes on only with what it was made by."""
+        return self.refusal(
+            "could not be tried: between there and the committed offset no outcome was published",
+            origin,
+        )
 
     def refusal(self, why: str, origin: str) -> Misconfigured:
         """That the state cannot be kept, and what to do."""
@@ -153,11 +162,16 @@ class Trial:
         for channel in (Channel.PREDICTIONS, Channel.QUARANTINE):
             told = recent.last(reader, channel, partition, n=TRIAL_N, take=_told)
             self._published.update((offset, what) for offset, what in told if offset < stop)
-        self.repeated_n = 0
+        self.looked_n = self.repeated_n = 0
         self.difference: str | None = None
 
     def look(self, result: StepResult) -> bool:
-        """Compare one outcome. Returns: whether it is another one; then `difference` says it."""
+        """Compare one outcome. Returns: False, for only the digest at the end decides.
+
+        What differs may be of an earlier fold, of which a rebuild gave the same events other
+        outcomes: then `difference` says the first, and the digest is right all the same.
+        """
+        self.looked_n += 1
         offset = result.record.offset
         before = self._published.get(offset)
         if before is None:
@@ -166,8 +180,9 @@ class Trial:
         if _is_repeated(before, now):
             self.repeated_n += 1
             return False
-        self.difference = f"event {offset} was {_shown(before)} and is {_shown(now)}"
-        return True
+        if self.difference is None:
+            self.difference = f"event {offset} was {_shown(before)} and is {_shown(now)}"
+        return False
 
 
 def _told(record: Record) -> tuple[int, Any] | None:

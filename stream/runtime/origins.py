@@ -34,6 +34,18 @@ class Origin(NamedTuple):
     payload_bytes: int = 0
 
 
+def is_of(header: Header, known: Metadata) -> bool:
+    """Whether a snapshot is of the committed fold: of no earlier recipe, nor earlier start.
+
+    One of its very beginning says nothing that its genesis does not; and two folds may have begun
+    at one step, with the same recipe: where it was changed there and back, and back again.
+    """
+    own = header.fingerprint, header.genesis_n, header.has_base
+    return (
+        own == (known.fingerprint, known.genesis_n, known.has_base) and header.n != header.genesis_n
+    )
+
+
 class Origins:
     """Looks for what one partition's fold can go on from."""
 
@@ -60,8 +72,8 @@ class Origins:
         found: Origin | None = None
         try:
             for header, payload in self._candidates.up_to(offset, known.n):
-                if (header.fingerprint, header.genesis_n) != (known.fingerprint, known.genesis_n):
-                    continue  # of an earlier recipe, or of an earlier "fresh" start
+                if not is_of(header, known):
+                    continue
                 told, stored_offset = f"snapshot at {header.next_offset}", header.next_offset
                 loaded = self._loaded(header, payload, recipe, told, stored_offset)
                 found = loaded or found

@@ -114,12 +114,8 @@ class Restore:
     def _reaches(self, target: int, until_s: float) -> bool:
         """Replay until the target (True) or a moment of the clock (False)."""
         assert self._replay is not None  # noqa: S101
-        trial = self._trial
-        look = None if trial is None else trial.look
-        is_there = self._replay.advance(target, until_s=until_s, look=look)
-        if self._keeping is not None and trial is not None and trial.difference is not None:
-            raise self._keeping.refusal(f"does not repeat itself: {trial.difference}", self._origin)
-        return is_there
+        look = None if self._trial is None else self._trial.look
+        return self._replay.advance(target, until_s=until_s, look=look)
 
     def _begin(self) -> Task:
         """Decide what to go on from: an untrained model, or a stored state, and then a replay."""
@@ -314,7 +310,9 @@ class Restore:
 
     def _proved(self, task: Task, expected: Metadata) -> Task:
         """The task, if it is what was committed; else, with "fresh", an untrained one."""
-        reached = task.metadata()
+        reached, how = task.metadata(), self._keeping
+        if how is not None and self._trial is not None and not self._trial.looked_n and expected.n:
+            raise how.untried(self._origin)
         if (expected.n, expected.digest) == (reached.n, reached.digest):
             return task
         if self._keeping is not None and not self._keeping.is_proved:

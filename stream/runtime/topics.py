@@ -80,22 +80,32 @@ def ready_bases(
 
     Raises: Misconfigured: it is missing or too narrow, and may not be made or changed; Retryable.
     """
-    name, channel = settings.topics.bases, Channel.BASES
+    channel = Channel.BASES
     info = topics.describe((channel,))[channel]
-    if info is not None and info.partitions >= events.partitions:
+    missing = bases_missing(info, settings, events)
+    if not missing:
         return
     if not settings.topics.create:
-        what = "does not exist" if info is None else f"has only {info.partitions} partitions"
-        raise Misconfigured(
-            f"topics.bases: {name} {what}, and a changed recipe keeps its model there; make it "
-            f"with {events.partitions} partitions and retention.ms = -1, or set topics.create = "
-            "true"
-        )
+        raise Misconfigured(missing)
     if info is None:
         topics.create(channel, partitions=events.partitions, retention_ms=-1)
-        telemetry.say(LogEvent.TOPIC_CREATED, topic=name, partitions=events.partitions)
+        telemetry.say(
+            LogEvent.TOPIC_CREATED, topic=settings.topics.bases, partitions=events.partitions
+        )
     else:
         topics.widen(channel, partitions=events.partitions)
+
+
+def bases_missing(info: TopicInfo | None, settings: Settings, events: TopicInfo) -> str:
+    """What the topic of bases lacks; "" if it has a place for each of the events' partitions."""
+    if info is not None and info.partitions >= events.partitions:
+        return ""
+    what = "does not exist" if info is None else f"has only {info.partitions} partitions"
+    return (
+        f"topics.bases: {settings.topics.bases} {what}, and a changed recipe keeps its model "
+        f"there; make it with {events.partitions} partitions and retention.ms = -1, or set "
+        "topics.create = true"
+    )
 
 
 def widened(

@@ -14,7 +14,7 @@ from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import first_start, preparation, repeating
 from stream.runtime.capacity import fitting_notes, size_problems
-from stream.runtime.commands import event_checks, output_checks
+from stream.runtime.commands import base_checks, event_checks, output_checks
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.log_checks import LogChecks
 from stream.runtime.commands.snapshots import existing_keys
@@ -128,6 +128,12 @@ def _look_at_kafka(pipeline: Pipeline, findings: Findings, built: Prepared | Non
         events = infos[Channel.EVENTS]
         if events is None:
             return Seen()
+        if built is not None:
+            with findings.step():
+                base_checks.look(
+                    pipeline, findings, topics=topics, reader=reader, events=events,
+                    recipe=built.recipe,
+                )  # fmt: skip
         with findings.step():
             recipe = None if built is None else built.recipe
             LogChecks(pipeline, findings, recipe=recipe, reader=reader).look(infos, events)

@@ -7,13 +7,15 @@ from stream.core.event import Channel, Record, iso
 from stream.core.metadata import Metadata, parse_metadata
 from stream.core.recipe import Recipe, changes
 from stream.core.snapshot import Header
-from stream.errors import BadInput, Misconfigured, Retryable
+from stream.errors import BadInput, LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Committed, Reader, TopicInfo
-from stream.runtime import recent
+from stream.runtime import bases, recent
 from stream.runtime.commands import screen
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.snapshots import existing_keys, stored, unsealed
 from stream.runtime.identity import Identity, is_within
+from stream.runtime.keeping import is_asked, keeping
+from stream.runtime.origins import is_of
 from stream.runtime.pipeline import Pipeline
 
 
@@ -32,6 +34,7 @@ class LogChecks:
         self._recipe = recipe
         self._reader = reader
         self._unknown_store: str | None = None
+        self._bases_n = 0
 
     def look(self, infos: Mapping[Channel, TopicInfo | None], events: TopicInfo) -> None:
         """Say what was found. Raises: Retryable, Misconfigured."""
@@ -46,7 +49,8 @@ class LogChecks:
             elif self._recipe is not None:
                 rebuilt_n += self._state(self._recipe, events, partition, bounds=bounds, at=at)
         if rebuilt_n == events.partitions:
-            self._findings.ok("state: every partition can be rebuilt from the log")
+            also = " and its bases" if self._bases_n else ""
+            self._findings.ok(f"state: every partition can be rebuilt from the log{also}")
 
     # -- can the state come back ------------------------------------------------------------------
 
@@ -63,44 +67,85 @@ class LogChecks:
             )
             return False
         known = parse_metadata(at.metadata)
-        headers = (
-            [] if known is None else self._headers(recipe, events, partition, at.offset, known.n)
-        )
-        if known is None or known.fingerprint != recipe.fingerprint():
-            return self._changed(where, recipe, known, headers, bounds)
-        if known.genesis >= bounds.start:
+        if known is None:
+            return self._changed(where, recipe, known, None, bounds)
+        headers = self._headers(recipe, events, partition, at.offset, known.n)
+        base = self._base(recipe, events, partition, known)
+        if known.fingerprint != recipe.fingerprint():
+            every = headers if base is None else [*headers, base]
+            of_it = (each for each in every if each.fingerprint == known.fingerprint)
+            header = next(of_it, None)
+            if not is_asked(known, recipe, self._pipeline.settings.model.on_change):
+                return self._changed(where, recipe, known, header, bounds)
+            if not self._kept(where, recipe, known, header):
+                return False
+        return self._comes_back(where, known, headers, base, bounds)
+
+    def _comes_back(
+        self,
+        where: str,
+        known: Metadata,
+        headers: list[Header],
+        base: Header | None,
+        bounds: Bounds,
+    ) -> bool:
+        """Whether the log, from where the fold began, brings its state back; else say what could.
+
+        The fold began with `base`, or with the untrained model; `headers` are the snapshots'.
+        """
+        findings, is_without = self._findings, known.has_base and base is None
+        if known.genesis >= bounds.start and not is_without:
+            self._bases_n += known.has_base
             return True
         usable = [
             header.next_offset
             for header in headers
-            if (header.fingerprint, header.genesis) == (known.fingerprint, known.genesis)
-            and header.next_offset >= bounds.start
+            if is_of(header, known) and header.next_offset >= bounds.start
         ]
         lost = f"{where}: began at offset {known.genesis}, the log starts at {bounds.start}"
+        if is_without:
+            name = self._pipeline.settings.topics.bases
+            lost = f"{where}: what it began with at offset {known.genesis} is not in {name}"
         if usable:
             findings.note(f"{lost}: only the snapshots (newest at {max(usable)}) can bring it back")
         else:
             findings.problem(
-                f"{lost}, and no snapshot reaches back to there"
+                f"{lost}, and no snapshot can be used instead"
                 f"{self._why_no_snapshots()}; restore the snapshots, or begin again with "
                 'model.on_change = "fresh" and another seed'
             )
         return False
+
+    def _kept(self, where: str, recipe: Recipe, known: Metadata, header: Header | None) -> bool:
+        """Say how the model goes on under the changed recipe. Returns: whether it can."""
+        try:
+            how = keeping(where, header, known, recipe)
+        except Misconfigured as error:
+            for problem in error.problems:
+                self._findings.problem(problem)
+            return False
+        if known.learner != recipe.learner_fingerprint():
+            told = "the learner is kept if it repeats its last outcomes"
+        elif header is None:
+            told = "the learner is kept if the log, replayed under today's settings, gives it again"
+        else:
+            told = "only settings changed, the learner is kept"
+        self._findings.note(f"{where}: {told} ({how.what})")
+        return True
 
     def _changed(
         self,
         where: str,
         recipe: Recipe,
         known: Metadata | None,
-        headers: list[Header],
+        header: Header | None,
         bounds: Bounds,
     ) -> bool:
         """Say what `model.on_change` will do about the changed recipe. Returns: False."""
         on_change = self._pipeline.settings.model.on_change
         what = "the committed offset carries no metadata of ours; another tool set it"
         if known is not None:
-            before = [h.recipe for h in headers if h.fingerprint == known.fingerprint]
-            what = "; ".join(changes(before[0], recipe.parts())) if before else ""
+            what = "" if header is None else "; ".join(changes(header.recipe, recipe.parts()))
             what = what or f"fingerprint {known.fingerprint} -> {recipe.fingerprint()}"
         text = f"{where}: the recipe is not the one that was committed ({what})"
         if on_change == "refuse":
@@ -136,6 +181,21 @@ class LogChecks:
             self._unknown_store = str(error)
             return []
         return [each.header for each in found if each.header is not None and each.problem is None]
+
+    def _base(
+        self, recipe: Recipe, events: TopicInfo, partition: int, known: Metadata
+    ) -> Header | None:
+        """The header of what the committed fold began with; None: nothing, or it is not there."""
+        if not known.has_base:
+            return None
+        identity = Identity.of(recipe, events.topic_id)
+        try:
+            keys = existing_keys(self._pipeline)
+            base = bases.load(self._reader, partition, known, keys=keys, identity=identity)
+        except (Misconfigured, BadInput, LogLost) as error:
+            self._unknown_store = str(error)
+            return None
+        return None if base is None else base.header
 
     def _why_no_snapshots(self) -> str:
         return "" if self._unknown_store is None else f" ({self._unknown_store})"

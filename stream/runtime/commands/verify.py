@@ -27,6 +27,7 @@ from stream.runtime.commands.snapshots import (
 )
 from stream.runtime.commands.status import events_topic, stored_in
 from stream.runtime.identity import Identity
+from stream.runtime.origins import is_of
 from stream.runtime.pipeline import Pipeline
 
 REPORT_EVERY = 100
@@ -87,8 +88,10 @@ def _say_without_one(found: list[Found], committed: Mapping[int, Committed]) -> 
         known = parse_metadata(at.metadata)
         if known is not None and known.n and partition not in useful:
             what = "no snapshot of the committed fold" if partition in having else "no snapshot"
+            began = " on the base" if known.has_base else ""
             replay = (
-                f"the next start replays {known.n} events from the log, from {known.genesis} on"
+                f"the next start replays {known.n - known.genesis_n} events from the log, from "
+                f"{known.genesis} on{began}"
             )
             screen.say(f"partition {partition}: {what}; {replay}")
 
@@ -181,7 +184,9 @@ class _Verifier:
             return f"of topic {header.topic_id}, which was deleted and made again"
         if header.fingerprint != known.fingerprint:
             return f"of another recipe ({'; '.join(changes(header.recipe, self.recipe.parts()))})"
-        if header.genesis != known.genesis:
+        if header.n == header.genesis_n:
+            return "of where a fold began, which its base tells"
+        if not is_of(header, known):
             return f"of a fold that began at {header.genesis}, the committed one at {known.genesis}"
         return None
 

@@ -135,6 +135,21 @@ def test_after_retention_an_empty_store_and_another_change_it_goes_on_from_the_b
     assert said(fold_again, LogEvent.TASK_RESTORED)[0]["origin"] == f"base at {BEFORE_N + 10}"
 
 
+def test_a_change_there_and_back_and_there_again_goes_on_from_the_last_base() -> None:
+    """Without an event in between, two folds begin at one step with one recipe."""
+    stage = before(NO_SNAPSHOTS)
+    first = stage.start(replace(SNAPSHOTS, recipe=DETECTORS))
+    stage.turns(first, until=lambda: bool(said(first, LogEvent.SNAPSHOT_SAVED)))
+    stage.kill(first)
+    fold(stage, replace(SNAPSHOTS, recipe=RECIPE), BEFORE_N)
+    fold(stage, replace(SNAPSHOTS, recipe=DETECTORS), BEFORE_N)
+    assert known(stage).generation.number == 4
+    stage.send(events(AFTER_N, seed=9))
+    fold(stage, replace(SNAPSHOTS, recipe=DETECTORS), BEFORE_N + AFTER_N)
+
+    assert predictions(stage) == unchanged()
+
+
 def test_a_base_that_is_gone_is_told() -> None:
     """Neither a snapshot nor the base: the log alone does not make this state."""
     stage = before(NO_SNAPSHOTS)
@@ -221,6 +236,33 @@ def test_the_last_bits_of_another_machine_are_no_other_answer(
     assert known(stage).learned == BEFORE_N + AFTER_N
     restored = stage.start(SNAPSHOTS)
     stage.turns(restored, until=lambda: bool(said(restored, LogEvent.TASK_RESTORED)))
+
+
+def test_outcomes_of_a_recipe_before_a_rebuild_are_no_trial() -> None:
+    """The rebuilt model answers otherwise than the one before it did, as was asked for."""
+    old = versions() | {"river": "0.0.1"}
+    stage = before(NO_SNAPSHOTS, recipe=replace(OTHERS["model.params.rate"], versions=old))
+    rebuilt = replace(NO_SNAPSHOTS, recipe=replace(RECIPE, versions=old), on_change="rebuild")
+    stage.send(events(AFTER_N, seed=9))
+    fold(stage, rebuilt, BEFORE_N + AFTER_N)
+    process = fold(stage, replace(NO_SNAPSHOTS, on_change="keep"), BEFORE_N + AFTER_N)
+
+    assert said(process, LogEvent.RECIPE_CHANGED)[0]["on_change"] == "keep"
+    assert known(stage).learned == BEFORE_N + AFTER_N
+
+
+def test_what_cannot_be_tried_is_not_kept_under_another_version() -> None:
+    """A snapshot of the committed offset is all there is: no answer of it can be compared."""
+    stage = before(NO_SNAPSHOTS, recipe=replace(RECIPE, versions=versions() | {"river": "0.0.1"}))
+    saving = stage.start(
+        replace(SNAPSHOTS, recipe=replace(RECIPE, versions=versions() | {"river": "0.0.1"}))
+    )
+    stage.turns(saving, until=lambda: bool(said(saving, LogEvent.SNAPSHOT_SAVED)))
+    stage.kill(saving)
+    stage.log().truncate(BEFORE_N)
+
+    with pytest.raises(Misconfigured, match="could not be tried"):
+        stage.turns(stage.start(replace(SNAPSHOTS, on_change="keep")), until=lambda: False)
 
 
 OTHERS = {

@@ -1,0 +1,46 @@
+"""What `check` looks at in the topic of bases: is there a place for a model that is kept?"""
+
+from stream.core.event import Channel
+from stream.core.recipe import Recipe
+from stream.ports import Reader, TopicInfo, Topics
+from stream.runtime.commands.findings import Findings
+from stream.runtime.keeping import uses_bases
+from stream.runtime.pipeline import Pipeline
+from stream.runtime.topics import bases_missing
+
+
+def look(
+    pipeline: Pipeline,
+    findings: Findings,
+    *,
+    topics: Topics,
+    reader: Reader,
+    events: TopicInfo,
+    recipe: Recipe,
+) -> None:
+    """Look at the topic where it is used, or will be. Raises: Retryable, Misconfigured."""
+    settings = pipeline.settings
+    if not uses_bases(recipe, reader.committed(), settings.model.on_change):
+        return
+    info = topics.describe((Channel.BASES,))[Channel.BASES]
+    missing = bases_missing(info, settings, events)
+    if missing and not settings.topics.create:
+        findings.problem(missing)
+    elif info is None:
+        findings.note(f"topics.bases: {settings.topics.bases} does not exist; the next start "
+                      "makes it")  # fmt: skip
+    else:
+        then = f"; the next start makes it {events.partitions}" if missing else ""
+        findings.ok(f"topics.bases: {info.name}, partitions: {info.partitions}{then}")
+    if info is None:
+        return
+    if info.retention_ms is not None and info.retention_ms >= 0:
+        findings.problem(
+            f"topics.bases: {info.name} does not keep its records for ever, and they are what "
+            "states begin with; set retention.ms = -1"
+        )
+    if info.cleanup_policy not in (None, "delete"):
+        findings.problem(
+            f"topics.bases: cleanup.policy of {info.name} is {info.cleanup_policy}, which removes "
+            "parts of a state; set it to delete"
+        )
