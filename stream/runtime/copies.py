@@ -1,4 +1,6 @@
-"""How often a fold gets a new copy to go back to, in place of the records since the last one."""
+"""What copies of a state cost, and how often a fold gets a new one to go back to."""
+
+from math import inf
 
 from stream.core.task import Task
 from stream.ports import Clock
@@ -24,3 +26,27 @@ class CopyPace:
     def is_due(self, task: Task) -> bool:
         """Whether the way back is long, and the last copy's price is paid off."""
         return task.undo_length >= UNDO_LONG and self._clock.monotonic() >= self._from_s
+
+
+class Costs:
+    """What pickling a partition's state will take, predicted from the last time.
+
+    A model's state grows with what it learned, in the worst case as fast. Nothing is known of one
+    that was never pickled since it came to life.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[int, tuple[float, int]] = {}
+
+    def note(self, partition: int, *, took_s: float, learned: int) -> None:
+        """Remember how long pickling took, and after how many learned events."""
+        self._last[partition] = took_s, learned
+
+    def forget(self, partition: int) -> None:
+        """Forget a partition's cost: it has another state now, or none."""
+        self._last.pop(partition, None)
+
+    def predicted_s(self, task: Task) -> float:
+        """How many seconds pickling will take; infinite while nothing is known."""
+        took_s, learned = self._last.get(task.partition, (inf, 1))
+        return took_s * max(1.0, task.state.learned / max(1, learned))

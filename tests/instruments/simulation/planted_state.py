@@ -24,12 +24,13 @@ from stream.runtime import origins as origins_module
 from stream.runtime import restore as restore_module
 from stream.runtime import settling as settling_module
 from stream.runtime import snapshotter as snapshotter_module
+from stream.runtime import storing as storing_module
 from stream.runtime.candidates import Candidates
 from stream.runtime.identity import Identity
 from stream.runtime.replay import Look, Replay
 from stream.runtime.restore import Restore
 from stream.runtime.resumption import Resumption
-from stream.runtime.snapshotter import Snapshotter
+from stream.runtime.storing import Storing
 from stream.runtime.worker import Worker
 from tests.instruments.simulation.cache import CachedSnapshots
 from tests.instruments.simulation.world import Parts
@@ -120,7 +121,7 @@ class KnowsNoTopicId(Candidates):
         self._identity = replace(self._identity, topic_id=None)
 
 
-class SavesLoudly(Snapshotter):
+class SavesLoudly(Storing):
     """Lets a store that is away end the worker."""
 
     def _say_unreachable(self, error: Exception) -> None:
@@ -289,7 +290,12 @@ def _newest_removed(patch: pytest.MonkeyPatch) -> Parts:
     def oldest_kept(stored: Iterable[StoredSnapshot], *, keep: int, **_: object) -> list[int]:
         return sorted(each.n for each in stored)[keep:]
 
-    patch.setattr(snapshotter_module, "superfluous", oldest_kept)
+    patch.setattr(storing_module, "superfluous", oldest_kept)
+    return Parts()
+
+
+def _loudly(patch: pytest.MonkeyPatch) -> Parts:
+    patch.setattr(snapshotter_module, "Storing", SavesLoudly)
     return Parts()
 
 
@@ -335,7 +341,7 @@ BUGS: Mapping[str, Plant] = {
     "events passed over in silence": _restoring(PassesOverEvents),
     "a signature not checked": _any_signature,
     "the newest snapshots removed": _newest_removed,
-    "Redis away ends the worker": lambda _: Parts(snapshotter=SavesLoudly),
+    "Redis away ends the worker": _loudly,
     "index before manifest": lambda _: Parts(store=IndexFirst),
     "chunks left when a snapshot is removed": lambda _: Parts(store=RemovesNothing),
     "chunks of two writes under one name": _writes_mixed,
