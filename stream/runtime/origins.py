@@ -4,11 +4,11 @@ import pickle
 from typing import NamedTuple
 
 from stream.core.metadata import Metadata
-from stream.core.recipe import Recipe
+from stream.core.recipe import Recipe, changes
 from stream.core.snapshot import Header
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable
-from stream.ports import Committed
+from stream.ports import Bounds, Committed
 from stream.runtime import bases
 from stream.runtime.candidates import Candidates, Deadlined
 from stream.runtime.identity import Identity
@@ -44,6 +44,17 @@ def is_of(header: Header, known: Metadata) -> bool:
     return (
         own == (known.fingerprint, known.genesis_n, known.has_base) and header.n != header.genesis_n
     )
+
+
+def check_reach(task: Task, committed: Committed, events: Bounds) -> None:
+    """Raises: LogLost: the log does not reach back to where a task begins."""
+    if task.next_offset < events.start:
+        raise LogLost(
+            f"partition {task.partition}: the log starts at {events.start}, and no snapshot from "
+            f"there to the committed offset {committed.offset} can be used (the best state begins "
+            f"at {task.next_offset}); bring the snapshots back, or change model.hash_seed and set "
+            'model.on_change = "fresh" to go on untrained'
+        )
 
 
 class Origins:
@@ -123,6 +134,18 @@ class Origins:
             self._candidates.say_store_away(error)
         base = self._base(known)
         return None if base is None else base.header
+
+    def what_changed(self, committed: Committed, known: Metadata | None) -> str:
+        """Say which parts of the recipe changed; only what is stored knows the earlier ones.
+
+        Raises: as `header_of`.
+        """
+        if known is None:
+            return "the committed offset carries no metadata of ours; another tool set it"
+        ours, header = self._sources.recipe, self.header_of(committed.offset, known)
+        if header is not None:
+            return "; ".join(changes(header.recipe, ours.parts()))
+        return f"fingerprint {known.fingerprint} -> {ours.fingerprint()}"
 
     def steps_before(self, committed: Committed, known: Metadata | None) -> int:
         """How many steps the partition has had, so that none of their numbers comes again."""

@@ -11,11 +11,8 @@ committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
                             does not repeat itself: stop, or begin untrained under "fresh"
 """
 
-import logging
-
 from stream.core.event import Channel
 from stream.core.metadata import Metadata, parse_metadata
-from stream.core.recipe import changes
 from stream.core.task import Task
 from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Committed
@@ -24,11 +21,19 @@ from stream.runtime.candidates import Deadlined
 from stream.runtime.copies import CopyPace
 from stream.runtime.generations import refuse_older
 from stream.runtime.keeping import TRIAL_N, Keeping, Trial, is_asked, keeping
-from stream.runtime.origins import Origin, Origins
+from stream.runtime.origins import Origin, Origins, check_reach
 from stream.runtime.replay import Replay
-from stream.runtime.resumption import SUSPECTS, Resumption, genesis_of, resumption, second_look
+from stream.runtime.restore_lines import RestoreLines
+from stream.runtime.resumption import (
+    SUSPECTS,
+    Resumption,
+    check_end,
+    genesis_of,
+    resumption,
+    second_look,
+)
 from stream.runtime.sources import Sources
-from stream.telemetry import LogEvent, Metric
+from stream.telemetry import Metric
 
 PICKLED_BYTES_S = 8 << 20
 """At which a forest is unpickled; to pickle it takes about as long."""
@@ -61,7 +66,7 @@ class Restore:
         self._is_anew = False
         self._origins = Origins(sources, partition, deadlined)
         self._copies = CopyPace(sources.clock)
-        self._started = sources.clock.monotonic()
+        self._lines = RestoreLines(sources, partition)
         self._origin = ""
         self.changed = committed is None
         """Whether the committed metadata is not that of the task: commit before anything else."""
@@ -89,8 +94,8 @@ class Restore:
         until_s = began + budget_s
         try:
             # It is proved where it was committed, and may have to go on from there.
-            if self._expected is not None:
-                if not self._reaches(self._committed_offset(), until_s):
+            if self._expected is not None and self._committed is not None:
+                if not self._reaches(self._committed.offset, until_s):
                     return None
                 self._replay = self._replaying(self._proved(replay.task, self._expected))
                 self._expected = self._trial = None
@@ -103,7 +108,7 @@ class Restore:
         if self._keeping is not None:
             task = self._kept(task, self._keeping)
         task.generation = self._sources.generation
-        self._say_restored(task)
+        self._lines.restored(task, self._origin, is_fresh=self._committed is None)
         return task
 
     def _replaying(self, task: Task) -> Replay:
@@ -132,34 +137,18 @@ class Restore:
             genesis = bounds.start if sources.start == "earliest" else bounds.end
             self._resumption = Resumption(offset=genesis)
             return self._untrained(genesis)
-        if committed.offset > bounds.end:
-            raise LogLost(
-                f"partition {self.partition}: offset {committed.offset} was committed, the log "
-                f"ends at {bounds.end}: it was truncated or made again; reset the group's offsets"
-            )
+        check_end(f"partition {self.partition}", committed, bounds)
         known = parse_metadata(committed.metadata)
         is_ours = known is not None and known.fingerprint == sources.recipe.fingerprint()
         if known is not None:
             refuse_older(known, sources, self.partition)
         at = self._resumption = self._resumed(committed, known, bounds, is_ours=is_ours)
-        if at.offset < bounds.start:
-            raise LogLost(
-                f"partition {self.partition}: offset {at.offset} is next, the log starts "
-                f"at {bounds.start}: records were deleted before they were processed; to go on "
-                f"without them set the group's offset to {bounds.start} and, for one start, "
-                'model.on_change = "fresh"'
-            )
+        at.check_start(f"partition {self.partition}", bounds)
         if known is not None and (is_ours or is_asked(known, sources.recipe, sources.on_change)):
             task = self._from_stored(committed, known, bounds.start, is_ours=is_ours)
         else:
             task = self._anew(committed, known, bounds.start)
-        if task.next_offset < bounds.start:
-            raise LogLost(
-                f"partition {self.partition}: the log starts at {bounds.start}, and no snapshot "
-                f"from there to the committed offset {committed.offset} can be used (the best "
-                f"state begins at {task.next_offset}); bring the snapshots back, or change "
-                'model.hash_seed and set model.on_change = "fresh" to go on untrained'
-            )
+        check_reach(task, committed, bounds)
         return task
 
     def _anew(self, committed: Committed, known: Metadata | None, log_start: int) -> Task:
@@ -195,7 +184,7 @@ class Restore:
         )  # fmt: skip
         task.state.closed_n = known.closed_n
         task.is_paused = known.is_paused and at.offset == committed.offset
-        self._say_moved(committed)
+        self._lines.moved(self._resumption, committed)
         if known.closed_n is None and at.offset > committed.offset:
             self._find_closing(committed.offset)
         return task
@@ -238,23 +227,10 @@ class Restore:
         self._closing = None
         return True
 
-    def _say_moved(self, committed: Committed) -> None:
-        """Report that somebody moved the committed offset."""
-        told = self._resumption.told(committed)
-        if told:
-            self._sources.telemetry.say(
-                LogEvent.OFFSET_MOVED,
-                level=logging.WARNING,
-                partition=self.partition,
-                committed=committed.offset,
-                next_offset=self._resumption.offset,
-                why=told,
-            )
-
     def _on_change(self, committed: Committed, known: Metadata | None, log_start: int) -> int:
         """What to do about another recipe. Returns: the genesis of the new fold."""
         sources, at, where = self._sources, self._resumption, f"partition {self.partition}"
-        what = self._what_changed(committed, known)
+        what = self._origins.what_changed(committed, known)
         if sources.on_change == "refuse":
             raise Misconfigured(at.refused(where, committed, None if known is None else what))
         self.changed = True
@@ -264,31 +240,9 @@ class Restore:
             genesis = genesis_of(
                 known, sources.reader, self.partition, log_start, start=sources.start
             )
-        self._say_moved(committed)
-        self._say_changed(sources.on_change, genesis, what)
+        self._lines.moved(self._resumption, committed)
+        self._lines.changed(sources.on_change, genesis, what)
         return genesis
-
-    def _say_changed(self, on_change: str, genesis: int, what: str) -> None:
-        self._sources.telemetry.say(
-            LogEvent.RECIPE_CHANGED,
-            partition=self.partition,
-            on_change=on_change,
-            genesis=genesis,
-            what=what,
-        )
-
-    def _what_changed(self, committed: Committed, known: Metadata | None) -> str:
-        """Say which parts of the recipe changed; only what is stored knows the earlier ones."""
-        if known is None:
-            return "the committed offset carries no metadata of ours; another tool set it"
-        ours, header = self._sources.recipe, self._origins.header_of(committed.offset, known)
-        if header is not None:
-            return "; ".join(changes(header.recipe, ours.parts()))
-        return f"fingerprint {known.fingerprint} -> {ours.fingerprint()}"
-
-    def _committed_offset(self) -> int:
-        assert self._committed is not None  # noqa: S101
-        return self._committed.offset
 
     def _begun(self, origin: Origin) -> Task:
         self._origin, self.stored_offset = origin.told, origin.stored_offset
@@ -326,7 +280,7 @@ class Restore:
         if self._sources.on_change != "fresh":
             raise LogLost(f"partition {self.partition}: {what}: {SUSPECTS}")
         self.changed, self._keeping = True, None
-        self._say_changed("fresh", self._resumption.offset, what)
+        self._lines.changed("fresh", self._resumption.offset, what)
         return self._untrained(self._resumption.offset, expected.n)
 
     def _kept(self, task: Task, how: Keeping) -> Task:
@@ -336,18 +290,5 @@ class Restore:
         self.base = bases.Base(
             kept.header(topic_id=sources.topic_id, taken_at_ms=sources.clock.now_ms()), payload
         )
-        self._say_changed("keep", kept.next_offset, how.what)
+        self._lines.changed("keep", kept.next_offset, how.what)
         return kept
-
-    def _say_restored(self, task: Task) -> None:
-        """Report and count that the partition's state is back, and where it came from."""
-        sources = self._sources
-        sources.telemetry.count(Metric.RESTORES)
-        sources.telemetry.say(
-            LogEvent.TASK_FRESH if self._committed is None else LogEvent.TASK_RESTORED,
-            partition=self.partition,
-            origin=self._origin,
-            next_offset=task.next_offset,
-            learned=task.state.learned,
-            took_s=sources.clock.monotonic() - self._started,
-        )

@@ -84,6 +84,15 @@ class Resumption:
             f"{self.offset})"
         )
 
+    def check_start(self, where: str, events: Bounds) -> None:
+        """Raises: LogLost: the event to go on with is not in the log any more."""
+        if self.offset < events.start:
+            raise LogLost(
+                f"{where}: offset {self.offset} is next, the log starts at {events.start}: records "
+                "were deleted before they were processed; to go on without them set the group's "
+                f'offset to {events.start} and, for one start, model.on_change = "fresh"'
+            )
+
     def check_whole(self, where: str, committed: Committed) -> None:
         """Raises: LogLost: a rebuild would pass over events that have no outcome."""
         if self.missing is not None:
@@ -131,6 +140,15 @@ def resumption(
     if missing is None:
         missing = published.first_event(reader, partition, reach, min(at, events.end))
     return Resumption(offset=at, reach=reach, missing=missing)
+
+
+def check_end(where: str, committed: Committed, events: Bounds) -> None:
+    """Raises: LogLost: the log ends before the committed offset."""
+    if committed.offset > events.end:
+        raise LogLost(
+            f"{where}: offset {committed.offset} was committed, the log ends at {events.end}: it "
+            "was truncated or made again; reset the group's offsets"
+        )
 
 
 def second_look(
