@@ -12,6 +12,7 @@ import numpy as np
 from river import base, compose
 
 from stream.core.event import Feature, Kind
+from stream.core.problems import PROBLEMS
 from stream.core.result import NoAnswer, Prediction
 
 
@@ -44,9 +45,10 @@ def answering(model: base.Estimator, methods: Any, kind: Kind) -> Answering:
         methods: what is called: the model itself, or what does the same faster.
         kind: what the model does.
     """
-    if kind is Kind.ANOMALY:
+    wanted = PROBLEMS[kind].answer
+    if wanted == "score":
         return Answering(methods.score_one, _read_score)
-    if kind is Kind.REGRESSION:
+    if wanted == "value":
         return Answering(methods.predict_one, _read_value)
     final = last_step(model)
     if not _knows_probabilities(final):
@@ -55,20 +57,6 @@ def answering(model: base.Estimator, methods: Any, kind: Kind) -> Answering:
         return Answering(methods.predict_proba_one, _read_likeliest)
     predict_one, predict_proba_one = methods.predict_one, methods.predict_proba_one
     return Answering(lambda x: (predict_one(x), predict_proba_one(x)), _read_both)
-
-
-def signal_of(prediction: Prediction, kind: Kind) -> float | None:
-    """The signal "prediction": P(true), the value, or the score; None where there is none."""
-    if kind is Kind.ANOMALY:
-        return prediction.score
-    if kind is Kind.REGRESSION:
-        return prediction.value  # type: ignore[no-any-return]  # a number, or None
-    probabilities = prediction.probabilities
-    if not probabilities:
-        return None
-    if True in probabilities:
-        return float(probabilities[True])  # numpy's are no floats to the detectors
-    return 0.0 if False in probabilities else None
 
 
 def last_step(model: Any) -> Any:

@@ -98,7 +98,7 @@ class Event(msgspec.Struct, gc=False, kw_only=True):
 
 
 class Kind(StrEnum):
-    """What a model does, and so which labels fit it."""
+    """What a model does; `stream.core.problems` says all that follows from it."""
 
     BINARY = "binary"
     MULTICLASS = "multiclass"

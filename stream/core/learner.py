@@ -13,6 +13,7 @@ from river import active, base, model_selection
 from stream.core import fused, pickling
 from stream.core.answers import answering, is_of_sklearn, last_step
 from stream.core.event import Feature, Kind
+from stream.core.problems import PROBLEMS
 from stream.core.purity import OnOwnCopy, is_pure
 from stream.core.result import Prediction
 from stream.core.spec import ModelSpec
@@ -161,7 +162,7 @@ def methods_of(model: base.Estimator, kind: Kind) -> Methods:
 
 def _learner(methods: Any, kind: Kind) -> Learn:
     learn_one = fused.learner(methods)
-    if kind is Kind.ANOMALY:
+    if not PROBLEMS[kind].is_supervised:
         return lambda features, _label: learn_one(features)
     return learn_one
 
@@ -176,7 +177,7 @@ def trial(model: base.Estimator, kind: Kind, features: dict[str, Feature], label
     """
     copy = pickle.loads(pickling.dumps(model))
     failure = _failure(methods_of(copy, kind), features)
-    if label is None and kind is not Kind.ANOMALY:
+    if label is None and PROBLEMS[kind].is_supervised:
         return
     for _ in range(_TRIAL_EVENTS_N):
         methods = methods_of(copy, kind)

@@ -5,13 +5,11 @@ Hoeffding tree (Gama, Sebastião & Rodrigues 2013; Bifet et al. 2013).
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import msgspec
-
-from stream.core.event import Kind
 
 WINDOW_N = 1000
 """Labelled events that a windowed score looks back over."""
@@ -48,9 +46,10 @@ class Window:
     def __init__(self) -> None:
         self.__setstate__([])
 
-    def score(self, kind: Kind) -> Score | None:
-        """The score over the window; None before two labelled events, and for anomaly scores."""
-        return score(self._pairs, kind)
+    @property
+    def pairs(self) -> Sequence[tuple[Any, Any]]:
+        """(prediction, label), in stream order."""
+        return self._pairs
 
     def __getstate__(self) -> list[tuple[Any, Any]]:
         return list(self._pairs)
@@ -61,16 +60,12 @@ class Window:
         self.add = self._pairs.append
 
 
-def score(pairs: Iterable[tuple[Any, Any]], kind: Kind) -> Score | None:
+def accuracy(pairs: Iterable[tuple[Any, Any]]) -> Score | None:
     """Score (prediction, label) pairs in stream order; the first only seeds the baseline."""
     seen = list(pairs)[-(WINDOW_N + 1) :]
     n = len(seen) - 1
-    if n < 1 or kind is Kind.ANOMALY:
+    if n < 1:
         return None
-    if kind is Kind.REGRESSION:
-        error = sum(abs((p or 0.0) - y) for p, y in seen[1:]) / n
-        naive = sum(abs(last - y) for (_, last), (_, y) in pairwise(seen)) / n
-        return Score("mae", error, naive, None, n)
     hits = sum(p == y for p, y in seen[1:]) / n
     naive = sum(last == y for (_, last), (_, y) in pairwise(seen)) / n
     predicted = Counter(p for p, _ in seen[1:])
@@ -78,3 +73,18 @@ def score(pairs: Iterable[tuple[Any, Any]], kind: Kind) -> Score | None:
     chance = sum(predicted[c] * actual[c] for c in actual) / (n * n)
     kappa = (hits - chance) / (1 - chance) if chance < 1 else 0.0
     return Score("accuracy", hits, naive, kappa, n)
+
+
+def mean_error(pairs: Iterable[tuple[Any, Any]]) -> Score | None:
+    """The mean absolute error, as `accuracy` takes its pairs; no answer counts as 0."""
+    seen = list(pairs)[-(WINDOW_N + 1) :]
+    n = len(seen) - 1
+    if n < 1:
+        return None
+    error = sum(abs((p or 0.0) - y) for p, y in seen[1:]) / n
+    naive = sum(abs(last - y) for (_, last), (_, y) in pairwise(seen)) / n
+    return Score("mae", error, naive, None, n)
+
+
+def none(_pairs: Iterable[tuple[Any, Any]]) -> None:
+    """No score: nothing says what would have been right."""

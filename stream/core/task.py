@@ -10,7 +10,6 @@ import xxhash
 
 from stream.core.admission import Admission
 from stream.core.alerts import Alerts
-from stream.core.answers import signal_of
 from stream.core.detectors import DetectorRaised
 from stream.core.event import Feature, Kind, Reason, Record, Rejection
 from stream.core.failures import CRASHES
@@ -20,6 +19,7 @@ from stream.core.formats.codec import Codec
 from stream.core.formats.sizes import oversize
 from stream.core.learner import kind_of, methods_of
 from stream.core.metadata import FIRST, Metadata
+from stream.core.problems import PROBLEMS
 from stream.core.recipe import Recipe
 from stream.core.result import NoAnswer, Prediction, StepResult
 from stream.core.scores import Score
@@ -91,10 +91,11 @@ class Task:
         """Go on with a state: look up once what each event will need of its model."""
         self.state = state
         self.kind: Kind = kind_of(state.model)
-        self._unsupervised = self.kind is Kind.ANOMALY
-        self._numeric = self.kind is Kind.REGRESSION
+        problem = self._problem = PROBLEMS[self.kind]
+        self._unsupervised, self._error_of = not problem.is_supervised, problem.error
+        self._signal_of = problem.signal
         # With `positive` all labels are true or false by now, as they are for models of no more.
-        self._names_classes = self.kind is Kind.MULTICLASS and self.recipe.shape.positive is None
+        self._names_classes = problem.names_classes and self.recipe.shape.positive is None
         self._admission = Admission(state, self.recipe.limits)
         self._detect = state.detectors.update
         self._extras = tuple(state.extras.values())
@@ -152,7 +153,7 @@ class Task:
                 prediction, fault = _NO_PREDICTION, one_line(str(gap))
         if fault is not None:
             result = self._unanswered(record, event, fault, learned)
-        signal = signal_of(prediction, self.kind) if self._signals else None
+        signal = self._signal_of(prediction) if self._signals else None
         error: float | None = None
         if label is not None or self._unsupervised:
             try:
@@ -160,8 +161,10 @@ class Task:
             except BaseException as raised:  # noqa: BLE001
                 return self._fail(record, features, raised, at="teaching")
             state.learned = learned + 1
-            if not self._unsupervised:
-                error = self._score(prediction.value, label)
+            if self._error_of is not None:
+                predicted = prediction.value
+                error = self._error_of(predicted, label)
+                state.window.add((predicted, label))
         try:
             alerts = self._detect(error, signal, label, features)
         except DetectorRaised as raised:
@@ -176,9 +179,8 @@ class Task:
             self._alerts.alerts(state, result, alerts, learned, is_full=is_full)
         state.n += 1
         state.next_offset = record.offset + 1
-        if self._extras:
-            for part in self._extras:
-                part.on_event(event, result)
+        for part in self._extras:
+            part.on_event(event, result)
         if self._remember(record):
             self.keep_copy()
         return result
@@ -244,17 +246,6 @@ class Task:
         if self._watch is None:
             self._watch = Watch(self.state.model, self._settle)
         return self._watch
-
-    def _score(self, prediction: Any, label: Any) -> float:
-        """Add a labelled event to the windowed score. Returns: the error, for the detectors."""
-        state = self.state
-        error: float
-        if self._numeric:
-            error = abs((prediction or 0.0) - label)
-        else:
-            error = 0.0 if prediction == label else 1.0
-        state.window.add((prediction, label))
-        return error
 
     def weigh(self, payload_bytes: int) -> None:
         """Note how large a copy of the state is: see `close_if_heavy`."""
@@ -364,7 +355,7 @@ class Task:
 
     def score(self) -> Score | None:
         """The windowed score beside the no-change baseline."""
-        return self.state.window.score(self.kind)
+        return self._problem.score(self.state.window.pairs)
 
     def metadata(self) -> Metadata:
         """The metadata to commit beside `next_offset`."""

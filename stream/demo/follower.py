@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from stream.core.event import Channel, Kind, Record
+from stream.core.event import Channel, Record
 from stream.core.result import AlertValue, PredictionValue
-from stream.core.scores import Score, Window
+from stream.core.scores import Score, Window, accuracy
 from stream.demo.pipelines import Pipeline
 from stream.ports import Reader
 
@@ -126,7 +126,7 @@ class Follower:
 
     def score(self) -> Score | None:
         """The score over the window of the last events; None before there are two."""
-        return self._window.score(Kind.BINARY)
+        return accuracy(self._window.pairs)
 
     def per_s(self, over_s: float) -> float:
         """Predictions a second, over about the last `over_s` seconds."""

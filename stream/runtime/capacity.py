@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from stream.config import Settings
 from stream.core.event import Channel, Kind
 from stream.core.formats.quarantine import OWN_TIMESTAMP
+from stream.core.problems import PROBLEMS
 from stream.ports import TopicInfo
 from stream.topic_settings import KAFKAS_ACCEPTS, NO_LIMIT
 
@@ -47,7 +48,8 @@ def largest_bytes(channel: Channel, settings: Settings, kind: Kind | None = None
         kind: the model's kind; None: any. Only one that names classes has so many probabilities.
     """
     largest = record_bytes_max(channel, settings)
-    names_classes = kind in (Kind.MULTICLASS, None) and settings.events.positive is None
+    is_any = kind is None or PROBLEMS[kind].names_classes
+    names_classes = is_any and settings.events.positive is None
     if channel is Channel.PREDICTIONS and names_classes:
         largest += settings.limits.classes_bytes_max
     return min(largest, RECORD_BYTES_MAX)
@@ -90,7 +92,7 @@ def size_problems(
 def _lower(bytes_max: int, settings: Settings, kind: Kind | None) -> str:
     """Say which limit to lower so that predictions fit."""
     left = bytes_max - record_bytes_max(Channel.PREDICTIONS, settings)
-    if kind is Kind.MULTICLASS and left >= CLASSES_BYTES_LEAST:
+    if kind is not None and PROBLEMS[kind].names_classes and left >= CLASSES_BYTES_LEAST:
         return f", or set limits.classes_bytes_max = {left} (or less)"
     return ", or lower limits.key_and_headers_bytes_max"
 

@@ -14,6 +14,7 @@ import msgspec
 
 from stream.core.event import Channel, Kind, Record
 from stream.core.metadata import parse_metadata
+from stream.core.problems import PROBLEMS
 from stream.core.recipe import Recipe
 from stream.core.spec import EventShape
 from stream.errors import Misconfigured
@@ -109,9 +110,10 @@ def made_up(shape: EventShape, kind: Kind) -> list[Record]:
 
 def _label(kind: Kind, shape: EventShape, *, is_true: bool, value: float) -> object:
     """Make up a label that a model of this kind accepts; None where labels mean nothing."""
-    if kind is Kind.ANOMALY:
+    problem = PROBLEMS[kind]
+    if not problem.is_supervised:
         return None
-    if kind is Kind.REGRESSION:
+    if problem.answer == "value":
         return value
     if is_true or shape.positive is None:
         return is_true if shape.positive is None else shape.positive

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from stream.core import detectors as detectors_module
-from stream.core import task as task_module
 from stream.core.event import Kind
 from stream.core.task import Task
 from tests.folds import ON_PREDICTION, PARTITION, event, fold, outputs_of, recipe, workload
@@ -19,8 +18,8 @@ def typo(*_: object, **__: object) -> None:
 PLACES: dict[str, Any] = {
     "reading an answer": lambda task: (task, "_read"),
     "writing a prediction": lambda task: (task, "_answered"),
-    "scoring": lambda task: (task, "_score"),
-    "the signal": lambda _: (task_module, "signal_of"),
+    "scoring": lambda task: (task, "_error_of"),
+    "the signal": lambda task: (task, "_signal_of"),
     "going through the detectors": lambda task: (task, "_detect"),
     "feeding a detector": lambda _: (detectors_module, "_update"),
     "counting an alert": lambda task: (task._alerts, "alerts"),

@@ -11,11 +11,17 @@ from hypothesis import strategies as st
 from river import metrics
 
 from stream.core.event import Kind
-from stream.core.scores import WINDOW_N, Score, Window, score
+from stream.core.problems import PROBLEMS
+from stream.core.scores import WINDOW_N, Score, Window
 from tests.data import flights, rows
 
 CLASSIFIERS = (Kind.BINARY, Kind.MULTICLASS)
 Pairs = list[tuple[Any, Any]]
+
+
+def score(pairs: Any, kind: Kind) -> Score | None:
+    """What is shown of a problem of this kind."""
+    return PROBLEMS[kind].score(pairs)
 
 
 def test_accuracy_baseline_and_kappa_by_hand() -> None:
@@ -37,12 +43,12 @@ def test_mean_absolute_error_and_its_baseline_by_hand() -> None:
 def test_there_is_no_score_of_nothing() -> None:
     """Not before two labelled events, and never for anomaly scores."""
     window = Window()
-    assert window.score(Kind.BINARY) is None
+    assert score(window.pairs, Kind.BINARY) is None
     window.add((True, True))
-    assert window.score(Kind.BINARY) is None
+    assert score(window.pairs, Kind.BINARY) is None
     window.add((True, True))
-    assert window.score(Kind.ANOMALY) is None
-    assert window.score(Kind.BINARY) == Score("accuracy", 1.0, 1.0, 0.0, 1)
+    assert score(window.pairs, Kind.ANOMALY) is None
+    assert score(window.pairs, Kind.BINARY) == Score("accuracy", 1.0, 1.0, 0.0, 1)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=2, max_size=60))
@@ -84,7 +90,7 @@ def test_the_window_forgets() -> None:
         window.add((prediction, label))
         if index % 700 == 699:
             last = pairs[max(0, index - WINDOW_N) : index + 1]
-            found = window.score(Kind.BINARY)
+            found = score(window.pairs, Kind.BINARY)
             assert found == score(last, Kind.BINARY)
             assert found is not None
             assert found.n == min(index, WINDOW_N)
@@ -92,7 +98,7 @@ def test_the_window_forgets() -> None:
     again = pickle.loads(pickle.dumps(window))  # noqa: S301  # our own bytes
     again.add((True, True))
     window.add((True, True))
-    assert again.score(Kind.BINARY) == window.score(Kind.BINARY)
+    assert score(again.pairs, Kind.BINARY) == score(window.pairs, Kind.BINARY)
 
 
 @pytest.mark.parametrize(

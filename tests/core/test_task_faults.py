@@ -253,7 +253,7 @@ def test_our_own_mistake_is_no_model_error(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyError("a bug of ours")
 
     folded = build("tests.gaps:FailsOnDemand")
-    monkeypatch.setattr(folded, "_score", broken)
+    monkeypatch.setattr(folded, "_error_of", broken)
     with pytest.raises(KeyError):
         outputs_of(folded, good)
     folded = build("tests.gaps:FailsOnDemand")

@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from stream.core.event import Event, Kind, Record
 from stream.core.formats.checks import one_line
+from stream.core.problems import PROBLEMS
 from stream.core.result import AlertValue, NoAnswer, Prediction, PredictionValue, StepResult
 
 _BOOLS_N = 2
@@ -56,7 +57,7 @@ def results(topic: str, partition: int, kind: Kind) -> Results:
         kind: the model's kind; without an answer, an anomaly detector's has a null score.
     """
     place = f"{topic}-{partition}-"
-    has_score = kind is Kind.ANOMALY
+    has_score = PROBLEMS[kind].answer == "score"
 
     def answered(record: Record, event: Event, prediction: Prediction, learned: int) -> StepResult:
         event_id, label, score = event.id, event.label, prediction.score

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from stream.core import problems
 from stream.core.event import Event, Kind, Reason, Rejection
 from stream.core.foreign import looks_like
 from stream.core.spec import EventShape, Limits
@@ -41,9 +42,10 @@ class Checks:
     def __init__(self, shape: EventShape, limits: Limits, kind: Kind) -> None:
         self._shape = shape
         self._limits = limits
-        self._kind = kind
         self._own = frozenset((shape.id, shape.label))
-        self.has_positive = shape.positive is not None and kind in (Kind.BINARY, Kind.MULTICLASS)
+        self.has_positive = problems.has_positive(kind, shape)
+        self._problem = problems.PROBLEMS[kind]
+        self._labels = problems.label_types(kind, shape)
 
     def decode(self, value: bytes | None) -> Event | Rejection:
         """The event, or the first thing that is wrong with it; never raises on bad data."""
@@ -111,7 +113,7 @@ class Checks:
         self._id(event_id)
         if label is not None:
             self._label(label)
-            if self._kind is Kind.MULTICLASS and isinstance(label, float) and not self.has_positive:
+            if isinstance(label, float) and float not in self._labels:
                 label = int(label)
         return Event(features=features, id=event_id, label=label)
 
@@ -157,18 +159,14 @@ class Checks:
     def _label(self, label: Any) -> None:
         """Refuse a label that a model of this kind cannot learn from."""
         self._scalar(label, "the label", Reason.BAD_LABEL)
-        if self.has_positive or self._kind is Kind.ANOMALY:
+        if label.__class__ in self._labels:
+            return
+        if isinstance(label, float) and int in self._labels:  # 2.0 is an integer; JSON has one type
+            if not label.is_integer():
+                _refuse(Reason.BAD_LABEL, "the label is a fraction, not a string, bool or integer")
             return
         found = f"the label is a JSON {_json_type(label)}"
-        if self._kind is Kind.REGRESSION:
-            if isinstance(label, bool | str):
-                _refuse(Reason.BAD_LABEL, f"{found}; a regressor needs a number")
-        elif self._kind is Kind.BINARY:
-            if not isinstance(label, bool):
-                known = "this model knows true and false (events.positive names another value)"
-                _refuse(Reason.BAD_LABEL, f"{found}; {known}")
-        elif isinstance(label, float) and not label.is_integer():
-            _refuse(Reason.BAD_LABEL, "the label is a fraction, not a string, bool or integer")
+        _refuse(Reason.BAD_LABEL, f"{found}; {self._problem.needs}")
 
     def _scalar(self, value: Any, what: str, reason: Reason) -> None:
         """Refuse a value that is no bool, no finite number and no string within the limits."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from stream.core import problems
 from stream.core.event import Event, Kind, Rejection
 from stream.core.formats.checks import ID_MAX, ID_MIN, Checks, is_deep
 from stream.core.spec import EventShape, Limits
@@ -133,14 +134,11 @@ def _nested(
     ]
     if with_nulls:
         features = dict[str, number | text | bool | None]  # type: ignore[valid-type]  # as above
-    label: Any = {
-        Kind.BINARY: bool | None,
-        Kind.MULTICLASS: bool | whole | text | None,
-        Kind.REGRESSION: number | None,
-        Kind.ANOMALY: bool | number | text | None,
-    }[kind]
-    if shape.positive is not None and kind in (Kind.BINARY, Kind.MULTICLASS):
-        label = bool | number | text | None
+    types = {bool: bool, int: whole, float: number, str: text}
+    label: Any = None
+    for each in problems.label_types(kind, shape):
+        label = types[each] if label is None else label | types[each]
+    label = label | None
     names = {"features": shape.features, "id": shape.id, "label": shape.label}
     dropped = {f"ignored_{i}": field for i, field in enumerate(sorted(shape.ignore))}
     try:
@@ -169,15 +167,7 @@ def _flat(shape: EventShape, limits: Limits, kind: Kind) -> Callable[[bytes], Ev
     _, number, text = _types(limits)
     scalars = dict[str, number | text | bool | None]  # type: ignore[valid-type]  # made of values
     decode: Any = msgspec.json.Decoder(scalars).decode
-    classes: Any = {
-        Kind.BINARY: (bool,),
-        Kind.MULTICLASS: (bool, int, str),
-        Kind.REGRESSION: (int, float),
-        Kind.ANOMALY: (bool, int, float, str),
-    }[kind]
-    if shape.positive is not None and kind in (Kind.BINARY, Kind.MULTICLASS):
-        classes = (bool, int, float, str)
-    labels = frozenset((*classes, type(None)))
+    labels = frozenset((*problems.label_types(kind, shape), type(None)))
     ids = frozenset((str, int, type(None)))
     ignored = tuple(shape.ignore)
 

@@ -11,8 +11,9 @@ from msgspec import UNSET
 from stream.core.event import Channel, Kind, Record
 from stream.core.formats.records import prediction_in
 from stream.core.metadata import parse_metadata
+from stream.core.problems import PROBLEMS
 from stream.core.result import PredictionValue
-from stream.core.scores import WINDOW_N, Score, score
+from stream.core.scores import WINDOW_N, Score
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Reader, SnapshotStore, StoredSnapshot, TopicInfo, Topics
 from stream.runtime import recent
@@ -192,7 +193,7 @@ def _score(
     known = next((p.kind for p in found if p.kind is not None), None)
     if known is None and found:
         known = kind()
-    return None if known is None else score(once.values(), known)
+    return None if known is None else PROBLEMS[known].score(list(once.values()))
 
 
 def _kind(pipeline: Pipeline) -> Kind | None:
