@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from stream.config import problems
 from stream.config.checks import Entry, RefusedError, Section, did_you_mean, matching, show
-from stream.core.spec import DetectorSpec
+from stream.core.spec import DetectorSpec, without_defaults
 
 DetectorType = Literal["ADWIN", "KSWIN", "PageHinkley", "DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW"]
 SIGNALS = ("error", "prediction", "label", "feature:NAME")
@@ -49,7 +49,8 @@ class Detector(Section):
     def core(self) -> DetectorSpec:
         """The same, as the task wants it; with a name, if none was written."""
         name = self.name or self.type.lower()
-        return DetectorSpec(name=name, type=self.type, signal=self.signal, params=dict(self.params))
+        params = without_defaults(self.params, river_class(self.type))
+        return DetectorSpec(name=name, type=self.type, signal=self.signal, params=params)
 
 
 def river_class(name: str) -> Any:

@@ -3,6 +3,8 @@
 Every check was made in `stream.config`; nothing here is checked again.
 """
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -71,3 +73,26 @@ class DetectorSpec:
     type: str
     signal: str = "error"
     params: dict[str, Any] = field(default_factory=dict)
+
+
+def without_defaults(params: dict[str, Any], of: Callable[..., Any]) -> dict[str, Any]:
+    """The keyword arguments that differ from a callable's own defaults.
+
+    So that a default that is written out is no other recipe. Of a value that is no plain one, and
+    of a callable that does not tell its defaults, nobody knows: it stays.
+
+    >>> without_defaults({"base": 10, "ndigits": 1}, lambda ndigits=1, base=10.0: None)
+    {'base': 10}
+    """
+    try:
+        known = inspect.signature(of).parameters
+    except (TypeError, ValueError):
+        return dict(params)
+    plain = (bool, int, float, str, type(None))
+    return {
+        name: value
+        for name, value in params.items()
+        if name not in known
+        or type(value) not in plain
+        or (type(value), repr(value)) != (type(known[name].default), repr(known[name].default))
+    }

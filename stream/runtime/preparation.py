@@ -1,8 +1,10 @@
 """From settings to what a worker folds with. Loads river, which takes about a second."""
 
+import operator
 import pickle
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from river import base
@@ -11,7 +13,7 @@ from stream.config import Settings
 from stream.core import detector_choice, learner, pickling, seeds, unpickling
 from stream.core.event import Kind
 from stream.core.recipe import Recipe, source_digest, versions
-from stream.core.spec import ModelSpec
+from stream.core.spec import ModelSpec, without_defaults
 from stream.core.state import beginning
 from stream.core.unrolled import path
 from stream.errors import Misconfigured
@@ -57,7 +59,7 @@ def prepare(settings: Settings) -> Prepared:
     recipe = Recipe(
         pipeline=settings.pipeline,
         events_topic=settings.topics.events,
-        model=spec,
+        model=replace(spec, params=without_defaults(spec.params, _factory(spec))),
         detectors=tuple(specs),
         shape=settings.events.core(),
         limits=settings.limits.core(),
@@ -85,6 +87,13 @@ def _built(spec: ModelSpec, folder: Path) -> tuple[base.Estimator, Kind, list[st
         for where in seeds.unseeded(model)
     ]
     return model, learner.kind_of(model), problems
+
+
+def _factory(spec: ModelSpec) -> Callable[..., object]:
+    """What a model was built by just now."""
+    module, _, name = spec.factory.partition(":")
+    found: Callable[..., object] = operator.attrgetter(name)(sys.modules[module])
+    return found
 
 
 def _has_sklearn(model: base.Estimator) -> bool:
