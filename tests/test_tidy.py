@@ -17,7 +17,9 @@ ALL = [
     *(REPOSITORY / "scripts").glob("*.py"),
 ]
 FUNCTION_LINES_MAX = 70
-MODULE_LINES_MAX = 400
+MODULE_LINES_MAX, TEST_LINES_MAX = 300, 400
+LONGER = {"stream/core/task.py": 400}
+"""`Task.step`, and what undoes it by changing what the next step calls."""
 UNEXPLAINED_LINES_MAX = 8
 
 
@@ -36,13 +38,16 @@ def _body_lines(function: ast.FunctionDef) -> int:
 
 @pytest.mark.parametrize("path", ALL, ids=lambda p: str(p.relative_to(REPOSITORY)))
 def test_modules_and_functions_stay_readable(path: Path) -> None:
-    """No function over 70 lines without its docstring, no module over 400."""
+    """No function over 70 lines without its docstring, no module over 300 (tests: 400)."""
     long = [
         f"{f.name}: {n}" for f in _functions(path) if (n := _body_lines(f)) > FUNCTION_LINES_MAX
     ]
 
+    name = str(path.relative_to(REPOSITORY))
+    most = LONGER.get(name, MODULE_LINES_MAX if path in PACKAGE else TEST_LINES_MAX)
+
     assert long == []
-    assert len(path.read_text().splitlines()) <= MODULE_LINES_MAX
+    assert len(path.read_text().splitlines()) <= most
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=lambda p: str(p.relative_to(REPOSITORY)))

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import xxhash
 
-from stream.core.detectors import Alert, describe
+from stream.core.alert_text import describe
+from stream.core.detectors import Alert
 from stream.core.event import Record, iso
 from stream.core.failures import Failures
 from stream.core.formats import canonical

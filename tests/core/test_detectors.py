@@ -10,13 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from river import naive_bayes
 
+from stream.core.alert_text import describe
 from stream.core.detector_choice import default_specs, problems
 from stream.core.detectors import (
     MAGNITUDE_MAX,
     Alert,
     Detectors,
     build,
-    describe,
 )  # fmt: skip
 from stream.core.event import Kind
 from stream.core.spec import DetectorSpec

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from stream.core.alert_text import describe
 from stream.core.alerts import detected
-from stream.core.detectors import Alert, describe
+from stream.core.detectors import Alert
 from stream.core.event import Channel, Event, Kind, Reason, Record, Rejection, iso
 from stream.core.formats import records
 from stream.core.formats.canonical import results
