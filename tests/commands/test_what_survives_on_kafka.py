@@ -10,7 +10,7 @@ import redis
 from kafka import KafkaAdminClient, TopicPartition
 
 from stream.sandbox import LocalKafka, LocalRedis
-from tests.end_to_end.outside import Pipeline, without_place
+from tests.end_to_end.outside import Pipeline, until, without_place
 
 pytestmark = pytest.mark.broker
 
@@ -134,3 +134,19 @@ def test_retention_and_a_lost_redis_without_a_base_are_65(story: Story) -> None:
     assert code == 65, line
     assert "no snapshot from there to the committed offset" in line
     assert 'model.on_change = "fresh"' in line
+
+
+def test_events_made_again_are_65(story: Story) -> None:
+    """Whatever changed beside it: Kafka forgot the offsets with the topic; the outcomes tell."""
+    name = f"{story.pipeline.name}.events"
+    with closing(KafkaAdminClient(bootstrap_servers=story.pipeline.kafka.bootstrap_servers)) as a:
+        a.delete_topics([name])
+        until(lambda: name not in a.list_topics(), timeout_s=60, what="the topic is gone")
+        settings = {"num_partitions": 1, "replication_factor": 1}
+        a.create_topics({name: settings}, wait_for_metadata=True)
+    story.configure(PAGE_HINKLEY)
+
+    code, line = story.refused()
+
+    assert code == 65, line
+    assert "no offset is committed, yet there are outcomes up to the event before 200" in line

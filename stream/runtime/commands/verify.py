@@ -88,7 +88,7 @@ def _say_without_one(found: list[Found], committed: Mapping[int, Committed]) -> 
         known = parse_metadata(at.metadata)
         if known is not None and known.n and partition not in useful:
             what = "no snapshot of the committed fold" if partition in having else "no snapshot"
-            began = " on the base" if known.has_base else ""
+            began = ", with the base" if known.has_base else ""
             replay = (
                 f"the next start replays {known.n - known.genesis_n} events from the log, from "
                 f"{known.genesis} on{began}"
