@@ -1,36 +1,26 @@
 """Two versions of this program in one group: nothing is lost, nothing twice, nothing else."""
 
-import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import pytest
-from river import linear_model, preprocessing
 
+from stream.errors import ExitCode
 from stream.sandbox import LocalKafka, LocalRedis
+from tests.added_part import grown
+from tests.broker.rollout import CONFIG, MODULES, PARTITIONS, Rollout, Version, all_have
 from tests.conftest import skip_or_fail
-from tests.end_to_end import plain_loop
-from tests.end_to_end.outside import REPOSITORY, Pipeline, until, without_place
+from tests.end_to_end.outside import REPOSITORY, Pipeline, until
 
 pytestmark = pytest.mark.broker
 
-EARLIER = "8c7f87619566288ac3d59fd8ea96dd04f0b800fd"
+EARLIER = "1979691ae48d0cfc0d27993a344dc7804beeab34"
 """The commit to upgrade from: the last release, or one that folds as we do (`recipe.FOLD`)."""
 
-PARTITIONS = 4
-BATCH_N = 400  # a partition
-MODEL = """
-from river import linear_model, preprocessing
-def make():
-    return preprocessing.StandardScaler() | linear_model.LogisticRegression()
-"""
-CONFIG = '[model]\nfactory = "own_model:make"\n[snapshots]\nrecovery_time_s = 6\n'
+COUNTING = {"STREAM__WORDS__DISTINCT_MAX": "100"}
 
 
 @pytest.fixture(scope="module")
@@ -51,119 +41,157 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def upgraded(
-    kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path, pipeline: str
-) -> Pipeline:
-    """A pipeline with a model of its user's, which no version of ours changes."""
-    return Pipeline(
-        pipeline, tmp_path, kafka, redis_server, CONFIG, {"own_model": MODEL}, PARTITIONS
-    )
+@pytest.fixture(scope="module")
+def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package that has one part more, and one key more beside an offset."""
+    folder = grown(tmp_path_factory.mktemp("later"))
+    path = folder / "stream" / "core" / "metadata.py"
+    last = """f"{'' if self.closed_n is None else f';c={self.closed_n}'}"\n"""
+    source = path.read_text()
+    assert source.count(last) == 1
+    path.write_text(source.replace(last, f'{last.rstrip()} ";z=1"\n'))
+    return folder
 
 
-def _events(partition: int, batches: int) -> list[dict[str, Any]]:
-    random = Random(partition)
-    made = []
-    for _ in range(BATCH_N * batches):
-        x = random.uniform(-1, 1)
-        made.append({"features": {"x": x, "noise": random.random()}, "label": x > 0})
-    return made
-
-
-class Rollout:
-    """Batches of events, and workers of either version that come and go meanwhile."""
-
-    def __init__(self, pipeline: Pipeline, earlier: Path) -> None:
-        self._pipeline = pipeline
-        self._earlier = earlier
-        self._workers: list[subprocess.Popen[bytes]] = []
-        self.batches = 0
-
-    def start(self, version: str) -> subprocess.Popen[bytes]:
-        """A worker, `old` or `new`."""
-        root = {"old": self._earlier, "new": REPOSITORY}[version]
-        worker = self._pipeline.start(PYTHONPATH=str(root))
-        self._workers.append(worker)
-        return worker
-
-    def feed(self) -> None:
-        """One more batch to each partition."""
-        low = self.batches * BATCH_N
-        self.batches += 1
-        for partition in range(PARTITIONS):
-            events = _events(partition, self.batches)[low:]
-            self._pipeline.feed((partition, json.dumps(each).encode()) for each in events)
-
-    def drained(self) -> None:
-        """Everything fed so far has its prediction."""
-
-        def done() -> bool:
-            assert all(worker.poll() in (None, 0, -signal.SIGKILL) for worker in self._workers)
-            return all(
-                len(self._pipeline.records("predictions", p)) >= self.batches * BATCH_N
-                for p in range(PARTITIONS)
-            )
-
-        # Before the first worker has made the topics nobody could read them.
-        until(self._is_working, timeout_s=240, what=f"a start\n{self._pipeline.log()}")
-        until(done, timeout_s=240, what=f"{self.batches} batches\n{self._pipeline.log()}")
-
-    def _is_working(self) -> bool:
-        return "worker_started" in self._pipeline.log(100_000)
-
-    def end(self) -> None:
-        """Kill what still runs."""
-        for worker in self._workers:
-            if worker.poll() is None:
-                worker.kill()
-            worker.wait(240)
+@pytest.fixture(scope="module")
+def versions(earlier: Path, later: Path) -> dict[str, Version]:
+    """The programs that workers are started with, by name."""
+    return {
+        "earlier": Version(earlier),
+        "ours": Version(REPOSITORY),
+        "later": Version(later),
+        "counting": Version(later, COUNTING),
+    }
 
 
 @pytest.fixture
-def rollout(upgraded: Pipeline, earlier: Path) -> Iterator[Rollout]:
+def rollout(
+    kafka: LocalKafka,
+    redis_server: LocalRedis,
+    tmp_path: Path,
+    pipeline: str,
+    versions: dict[str, Version],
+) -> Iterator[Rollout]:
     """The workers are gone at the end."""
-    made = Rollout(upgraded, earlier)
+    stage = Pipeline(pipeline, tmp_path, kafka, redis_server, CONFIG, MODULES, PARTITIONS)
+    made = Rollout(stage, versions)
     yield made
     made.end()
 
 
-def _leave(worker: subprocess.Popen[bytes]) -> None:
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(240) == 0
-
-
-def test_a_rolling_upgrade_and_the_way_back(rollout: Rollout, upgraded: Pipeline) -> None:
+def test_a_rolling_upgrade_and_the_way_back(rollout: Rollout) -> None:
     """One worker after the other is exchanged, politely or by SIGKILL, under load."""
     rollout.feed()
-    old = [rollout.start("old"), rollout.start("old")]
+    old = [rollout.start("earlier"), rollout.start("earlier")]
     rollout.drained()
     rollout.feed()
-    new = [rollout.start("new")]  # a mixed group from here on
+    new = [rollout.start("ours")]  # a mixed group from here on
     rollout.drained()
     rollout.feed()
-    _leave(old[0])
+    rollout.leave(old[0])
     rollout.drained()
     rollout.feed()
     old[1].kill()
-    new.append(rollout.start("new"))
+    new.append(rollout.start("ours"))
     rollout.drained()
     rollout.feed()
-    back = rollout.start("old")  # the operator thinks better of it
-    _leave(new[0])
+    back = rollout.start("earlier")  # the operator thinks better of it
+    rollout.leave(new[0])
     rollout.drained()
     rollout.feed()
     new[1].kill()
     rollout.drained()
-    _leave(back)
+    rollout.leave(back)
 
-    for partition in range(PARTITIONS):
-        model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
-        expected = plain_loop.classify(model, _events(partition, rollout.batches))
-        published = upgraded.values("predictions", partition)
-        assert [each["offset"] for each in published] == list(range(len(expected)))
-        assert [without_place(each) for each in published] == expected
-    log = upgraded.log(100_000)
+    rollout.check()
+    log = rollout.log()
     assert log.count("worker_started") == 5
     assert "snapshot at" in log, "each version loads what the other left"
     assert "recipe_changed" not in log
     assert "snapshot_rejected" not in log
+
+
+def _begun(rollout: Rollout) -> None:
+    """A snapshot of each partition is there, so that nothing need be replayed from its genesis."""
+    rollout.feed()
+    first = rollout.start("ours")
+    rollout.drained()
+    rollout.leave(first)
+
+
+def test_a_version_with_one_more_part_and_one_more_key_is_none_to_the_others(
+    rollout: Rollout,
+) -> None:
+    """The part is not configured: there and back, and no partition is begun anew."""
+    _begun(rollout)
+    rollout.feed()
+    ours = [rollout.start("ours"), rollout.start("ours")]
+    rollout.drained()
+    later = []
+    for each in ours:
+        rollout.feed()
+        each.kill()
+        later.append(rollout.start("later"))
+        rollout.drained()
+    rollout.feed()
+    rollout.drained()
+    assert all_have(rollout.committed(), "z=1")
+    rollout.feed()
+    later[0].kill()
+    back = [rollout.start("ours")]
+    rollout.drained()
+    rollout.feed()
+    later[1].kill()
+    back.append(rollout.start("ours"))
+    rollout.drained()
+    rollout.feed()
+    rollout.drained()
+    rollout.leave(*back)
+
+    rollout.check()
+    assert not any("z=1" in line for line in rollout.committed())
+    assert all_have(rollout.committed(), "r=1")
+    assert "recipe_changed" not in rollout.log()
+    assert "snapshot_rejected" not in rollout.log()
+    assert rollout.origins() == {"snapshot"}
+
+
+def test_a_part_that_only_the_new_workers_have_is_kept_from_the_old_ones(rollout: Rollout) -> None:
+    """The model goes on, there and back; an older worker ends with 75 on what a newer one has."""
+    _begun(rollout)
+    rollout.feed()
+    ours = [rollout.start("ours"), rollout.start("ours")]
+    rollout.drained()
+    counting = []
+    for each in ours:
+        rollout.feed()
+        each.kill()
+        counting.append(rollout.start("counting"))
+        rollout.drained()
+    rollout.feed()
+    rollout.drained()
+    assert all_have(rollout.committed(), "r=2")
+    rollout.feed()
+    restarted = rollout.start("ours")  # as a supervisor does, in the middle of the deploy
+    assert restarted.wait(240) == ExitCode.FENCED, rollout.log()
+    rollout.drained()
+    for each in counting:
+        each.kill()
+    rollout.feed()
+
+    def is_back() -> bool:
+        nonlocal restarted
+        if restarted.poll() is not None:  # the dead ones are members for a while
+            restarted = rollout.start("ours")
+        return all_have(rollout.committed(), "r=3")
+
+    until(is_back, timeout_s=240, what=f"the way back\n{rollout.pipeline.log()}")
+    rollout.drained()
+    rollout.leave(restarted)
+
+    rollout.check()
+    log = rollout.log()
+    assert log.count("recipe_changed") >= 2 * PARTITIONS
+    assert log.count("recipe_changed") == log.count("on_change=keep")
+    assert "snapshot_rejected" not in log
+    assert rollout.origins() <= {"snapshot", "base"}
