@@ -18,6 +18,10 @@ from stream.topic_settings import NO_LIMIT
 MAKE_S_MAX = 300.0
 """To make an untrained model: a factory may load one that was trained before."""
 
+UNSEEN_S_MAX = 90.0
+"""So long a base is waited for. Whoever died while publishing one hides all that others published
+behind it, until the brokers end the transaction: no `recovery_time_s` makes that take longer."""
+
 
 class Origin(NamedTuple):
     """A task to replay from.
@@ -65,6 +69,7 @@ class Origins:
         self._partition = partition
         self._deadlined = deadlined
         self._candidates = Candidates(sources, partition, deadlined)
+        self._missed_at: float | None = None
 
     def newest(
         self, offset: int, known: Metadata, log_start: int, recipe: Recipe, *, tried_n: int = 0
@@ -99,12 +104,22 @@ class Origins:
         return self._genesis(known, recipe)
 
     def _genesis(self, known: Metadata, recipe: Recipe) -> Origin:
-        """What the committed fold began with. Raises: LogLost: its base is gone."""
+        """What the committed fold began with.
+
+        Raises: Retryable: its base cannot be seen yet; LogLost: it is gone.
+        """
         if not known.has_base:
             return self.untrained(known.genesis, known.genesis_n, recipe)
         base, told = self._base(known), f"base at {known.genesis}"
         origin = None if base is None else self._loaded(*base, recipe, told, known.genesis)
         if origin is None:
+            now = self._sources.clock.monotonic()
+            self._missed_at = now if self._missed_at is None else self._missed_at
+            if now - self._missed_at < UNSEEN_S_MAX:
+                raise Retryable(
+                    f"partition {self._partition}: the base of step {known.genesis_n} cannot be "
+                    "seen in the bases topic, where a dead worker's transaction may be open yet"
+                )
             raise LogLost(
                 f"partition {self._partition}: no snapshot can be used, and what the fold began "
                 f"with is not in the bases topic, of step {known.genesis_n}, under keys that are "

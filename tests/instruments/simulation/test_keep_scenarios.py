@@ -345,3 +345,24 @@ def test_limits_that_cannot_be_read_back_are_replayed_under_today_s() -> None:
 
     with pytest.raises(TypeError):
         recipe.as_of({"limits.unheard_of": "3"})
+
+
+def test_a_base_behind_a_dead_worker_s_transaction_is_waited_for() -> None:
+    """It is there and committed; nobody sees it until the brokers have ended the other one."""
+    stage = before(NO_SNAPSHOTS)
+    broker, bases = stage.world.broker, stage.log(Channel.BASES)
+    hiding = broker.producer("somebody who died")
+    transaction = broker.begin(hiding)
+    broker.append(
+        "sim.bases", 0, value=b"half a base", key=None, timestamp_ms=0, transaction=transaction
+    )
+    fold(stage, replace(NO_SNAPSHOTS, recipe=DETECTORS), BEFORE_N)
+    assert bases.stable_end == 0
+    restarted = stage.start(replace(NO_SNAPSHOTS, recipe=DETECTORS))
+    for _ in range(20):
+        stage.turn(restarted)
+    assert not said(restarted, LogEvent.TASK_RESTORED)
+    broker.abort(hiding)
+
+    stage.turns(restarted, until=lambda: bool(said(restarted, LogEvent.TASK_RESTORED)))
+    assert said(restarted, LogEvent.TASK_RESTORED)[0]["origin"] == f"base at {BEFORE_N}"
