@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tests.instruments.simulation.breaker_audit import BreakerAudit
 
 _METADATA = re.compile(
-    r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=\d+"
-    r"(?:;[sb]=(?P<s>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;c=(?P<c>\d+))?"
+    r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=(?P<r>\d+)"
+    r"(?:;s=(?P<s>\d+)|;b=(?P<b>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;c=(?P<c>\d+))?"
 )
 _Place = tuple[Channel, int]
 _read = msgspec.json.Decoder().decode
@@ -84,6 +84,7 @@ class Auditor:
         self._loops: list[PlainLoop] = []
         self._committed: dict[int, Committed] = {}
         self._last_n: Counter[int] = Counter()
+        self._generations: Counter[int] = Counter()
         self._seen_n: dict[_Place, int] = {}
         self._positions: dict[_Place, int] = {}
         self._seen: dict[_Place, tuple[int, int, int]] = {}
@@ -211,15 +212,20 @@ class Auditor:
         if found is None:
             raise Violation(f"{where}: no metadata of ours: {committed.metadata}")
         told = {name: int(value or 0) for name, value in found.groupdict().items()}
-        require(told["n"] >= self._last_n[partition], f"{where}: n went back to {told['n']}")
-        self._last_n[partition] = told["n"]
-        # The loop counts from where the fold began, and the program from the partition's first.
-        closed_n = None if found["c"] is None else told["c"] - told["s"]
+        last_n, self._last_n[partition] = self._last_n[partition], told["n"]
+        require(told["n"] >= last_n, f"{where}: n went back to {told['n']}")
+        require(told["r"] >= self._generations[partition], f"{where}: an older recipe took over")
+        self._generations[partition] = told["r"]
+        # The loop counts from the last untrained model on, and the program from the first one.
+        before_all_n = told["s"]
+        if found["b"] is not None:
+            before_all_n = told["b"] - self._began(loop, told["g"], told["b"], last_n)
+        closed_n = None if found["c"] is None else told["c"] - before_all_n
         was, loop.closed_n = loop.closed_n, closed_n
         loop.run_to(offset)
         problem = self.closing.find_problem(loop, before=was)
         require(problem is None, f"{where} at {offset}: {problem}")
-        said = told["n"] - told["s"], told["g"], told["l"]
+        said = told["n"] - before_all_n, told["g"], told["l"]
         right = loop.n, loop.genesis, loop.learned
         require(said == right, f"{where} at {offset}: n, genesis, learned: {said}, not {right}")
         if self.breaker is not None:
@@ -231,6 +237,16 @@ class Auditor:
                 ahead=lambda: loop.ahead(end),
             )
             require(problem is None, f"{where} at {offset}: {problem}")
+
+    def _began(self, loop: PlainLoop, genesis: int, base_n: int, last_n: int) -> int:
+        """How many records there were when a fold went on under other settings: no change to it."""
+        began, at = self._cache_audit.began, (loop.partition, base_n)
+        if at not in began or loop.genesis != genesis:
+            where = f"partition {loop.partition}, base of step {base_n} at {genesis}"
+            require((genesis, base_n) == (loop.offset, last_n), f"{where}: not where the last was")
+            began[at] = loop.n
+            loop.genesis = genesis
+        return began[at]
 
     def _check_logs(self) -> None:
         for loop in self._loops:

@@ -22,6 +22,8 @@ class CacheAudit:
         self._cache = cache
         self._newest: dict[str, int] = {}
         self._known: dict[tuple[str, int], tuple[bytes, list[str]]] = {}
+        self.began: dict[tuple[int, int], int] = {}
+        """Partition and step of a base -> records folded by then."""
 
     def find_problem(self, committed: Committed) -> str | None:
         """A snapshot that is told of must be whole, and of a state that was committed."""
@@ -56,7 +58,8 @@ class CacheAudit:
             return f"{where} is told of and not whole"
         (length,) = struct.unpack_from(">I", sealed, 4)
         header = _read(sealed[_HEADER_AT : _HEADER_AT + length])
-        said = header["next_offset"], header["n"] - header["genesis_n"], header["learned"]
+        began = self.began.get((partition, header["genesis_n"]), 0)
+        said = header["next_offset"], header["n"] - header["genesis_n"] + began, header["learned"]
         if said != (offset, *committed[partition][offset]) or header["n"] != n:
             return f"{where} at {offset} says of itself {said}, not {committed[partition][offset]}"
         self._known[index, n] = raw, _chunks(base_of(index, n), manifest)

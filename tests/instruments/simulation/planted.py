@@ -16,7 +16,7 @@ from stream.runtime.life import LIVING, Life, Move
 from stream.runtime.settling import Settled, Settling
 from stream.runtime.watched_log import WatchedLog
 from stream.runtime.worker import Worker
-from tests.instruments.simulation import planted_breaker, planted_log, planted_state
+from tests.instruments.simulation import planted_breaker, planted_keep, planted_log, planted_state
 from tests.instruments.simulation.doubles import deaf
 from tests.instruments.simulation.world import Parts
 
@@ -162,4 +162,5 @@ BUGS: Mapping[str, Plant] = {
     **{name: _always(parts) for name, parts in planted_log.BUGS.items()},
     **planted_state.BUGS,
     **planted_breaker.BUGS,
+    **planted_keep.BUGS,
 }

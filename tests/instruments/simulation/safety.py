@@ -5,6 +5,8 @@ from dataclasses import replace
 from random import Random
 
 from stream.core.event import Channel
+from stream.core.recipe import Recipe
+from stream.core.spec import DetectorSpec
 from stream.errors import Fenced, LogLost, Misconfigured
 from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.life import Life
@@ -32,6 +34,9 @@ from tests.instruments.simulation.world import (
 LIMIT = Limit(window=10, share=0.5)
 CEILINGS = (1, 1400, 1700)
 """Bytes of a state that is too large: at once, after a few events, after some."""
+
+QUIET = DetectorSpec(name="quiet", type="PageHinkley", params={"threshold": 1e9})
+"""One more detector, which never finds anything: what is published is that of one fold."""
 
 WORKERS_MAX = 3
 PARTITIONS_MAX = 5
@@ -85,6 +90,9 @@ class Safety:
         if ceiling is not None:
             limits = replace(LIMITS, state_bytes_max=ceiling)
             self._options = replace(self._options, recipe=replace(RECIPE, limits=limits))
+        self._operator = Random(f"settings {seed}")
+        self._changes = self._drawn_changes(self._operator)
+        self._has_changed = False
         self.clock = ManualClock(rng=rng)
         self.world = World(
             self.clock,
@@ -115,6 +123,27 @@ class Safety:
         self._paused: list[Process] = []
         self._rejected: list[dict[str, object]] = []
 
+    def _drawn_changes(self, rng: Random) -> dict[int, Recipe]:
+        """Settings that whoever starts after so many actions has; others run on with theirs.
+
+        None decides what is published: that is one fold. Not where retention leaves no more than
+        a snapshot, perhaps of other settings, nor beside another trouble.
+        """
+        is_else = self._trouble or self._rates.retain or self._options.limit is LIMIT
+        if is_else or rng.random() < 0.3:
+            return {}
+        recipe, changes = self._options.recipe, {}
+        for _ in range(rng.choice((1, 1, 2))):
+            if recipe.limits.features_max == RECIPE.limits.features_max and rng.random() < 0.5:
+                recipe = replace(recipe, limits=replace(recipe.limits, features_max=1_000))
+            else:
+                names = recipe.detectors
+                recipe = replace(
+                    recipe, detectors=RECIPE.detectors if QUIET in names else (*names, QUIET)
+                )
+            changes[rng.choice((1, 5, 20, 60, 150))] = recipe
+        return changes
+
     def _goes_on(self) -> bool:
         return self._steps is None or self.steps_n < self._steps
 
@@ -122,6 +151,8 @@ class Safety:
         """One thing happens somewhere, and then perhaps a misfortune."""
         self.steps_n += 1
         rng = self._rng
+        if self.steps_n in self._changes:
+            self._change(self._changes[self.steps_n])
         ready = self._ready()
         # A turn of somebody who has nothing to do shows little: there are few of them.
         busy = ready if rng.random() < 0.05 else list(filter(self._has_work, ready))
@@ -137,6 +168,18 @@ class Safety:
         if self._dead and rng.random() < 0.1:
             self.world.bury(self._dead.pop(rng.randrange(len(self._dead))))
         self._befall(self._ready())
+
+    def _change(self, recipe: Recipe) -> None:
+        """Whoever starts from now on has other settings; a rolling deploy begins, or somebody did.
+
+        What runs with the former ones may be fenced from now on.
+        """
+        self._options = replace(self._options, recipe=recipe)
+        self._has_changed = True
+        self._note(f"settings changed: {recipe.fingerprint()}")
+        ready = self._ready()
+        if ready and self._operator.random() < 0.7:
+            self._die(self._operator.choice(ready), "killed")
 
     def _has_work(self, process: Process) -> bool:
         worker, log = process.worker, process.log
@@ -216,7 +259,9 @@ class Safety:
         except Crash as crash:
             self._die(process, str(crash))
         except Fenced as error:
-            require(process.instance is not None, f"{process.name} was fenced: {error}")
+            is_told = "newer recipe" in str(error)
+            may_be = self._has_changed if is_told else process.instance is not None
+            require(may_be, f"{process.name} was fenced: {error}")
             self._die(process, f"fenced: {error}")
         except LogLost as error:
             # While it read, retention overtook it; there is a younger snapshot to begin from.
