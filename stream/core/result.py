@@ -79,18 +79,26 @@ class AlertValue(msgspec.Struct, gc=False, kw_only=True):
     message: str
 
 
+_read = msgspec.json.Decoder(PredictionValue).decode
+
+
 class StepResult(msgspec.Struct, gc=False):
     """What folding one record gave: a prediction or a refusal, and alerts.
 
+    A worker keeps thousands until their commit, so each holds its prediction as bytes only.
+
     Attributes:
-        prediction: None if the record was refused.
-        canonical: the prediction's bytes in the form that the digest goes over; b"" for a refusal.
+        canonical: the prediction in the form that the digest goes over; b"" for a refusal.
         refusal: why the record was refused; None if it was not.
         alerts: in the order in which they are published.
     """
 
     record: Record
-    prediction: PredictionValue | None = None
     canonical: bytes = b""
     refusal: Rejection | None = None
     alerts: tuple[AlertValue, ...] = ()
+
+    @property
+    def prediction(self) -> PredictionValue | None:
+        """The prediction as a value; None if the record was refused."""
+        return _read(self.canonical) if self.canonical else None

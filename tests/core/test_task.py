@@ -3,6 +3,7 @@
 import pickle
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -351,3 +352,16 @@ def test_listed_headers_travel_to_the_prediction_and_change_no_digest() -> None:
     assert [o[0].headers for o in outcomes][:2] == [(sent[0], sent[2], sent[3]), ()]
     assert outcomes[2][0].headers[: len(sent)] == sent
     assert traced.metadata() == plain.metadata()
+
+
+def test_a_step_gives_its_prediction_as_a_value_too() -> None:
+    """For formats other than JSON: the very numbers, and what is absent is unset."""
+    folded = task(MODELS["binary"])
+    folded.step(event(0, {"a": 1.0}, label=True))
+    result = folded.step(event(1, {"a": 0.3}))
+    prediction = result.prediction
+
+    assert prediction is not None
+    assert msgspec.json.encode(prediction) == result.canonical
+    assert (prediction.offset, prediction.learned, prediction.label) == (1, 1, msgspec.UNSET)
+    assert folded.step(record(2, b"{")).prediction is None

@@ -78,7 +78,7 @@ def results(topic: str, partition: int, kind: Kind) -> Results:
             learned,
         )
         try:
-            return StepResult(record, value, _encode(value))
+            return StepResult(record, _encode(value))
         except (TypeError, ValueError, OverflowError) as error:
             if _is_writable(prediction):
                 raise  # what is wrong is ours
@@ -97,7 +97,7 @@ def results(topic: str, partition: int, kind: Kind) -> Results:
             learned,
             fault,
         )
-        return StepResult(record, value, _encode(value))
+        return StepResult(record, _encode(value))
 
     return Results(answered, unanswered)
 
