@@ -109,7 +109,7 @@ class Recipe:
 
         Of the extras there are those that both have; a state keeps each apart from the rest.
 
-        Raises: ValueError, TypeError, KeyError, msgspec.ValidationError: they are no such parts.
+        Raises: ValueError, TypeError, KeyError: they are no such parts.
         """
         names = [name for name in parts.get("detectors", "").split(", ") if name]
         limits = {

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from stream.core.event import Channel, Rejection
 from stream.core.task import Task
+from stream.runtime.replay import Replay
 from stream.runtime.sources import Sources
 from stream.telemetry import LogEvent
 
@@ -130,19 +131,14 @@ class Breaker:
         sources, limit = self._sources, self._limit
         deadline_s = sources.clock.monotonic() + budget_s
         copy = Task(sources.recipe, partition=task.partition, payload=task.keep_copy())
-        before_n, seen_n, is_cut = copy.state.refused_n, 0, False
+        before = copy.state.n, copy.state.refused_n
         end = sources.reader.bounds(Channel.EVENTS, task.partition).end
-        batches = sources.reader.read(Channel.EVENTS, task.partition, task.next_offset, end)
-        while not is_cut and (batch := next(batches, None)) is not None:
-            for record in batch[: limit.window - seen_n]:
-                copy.step(record)
-                seen_n += 1
-                if sources.clock.monotonic() > deadline_s:
-                    break
-            is_cut = seen_n == limit.window or sources.clock.monotonic() > deadline_s
-        if is_cut and not seen_n:
+        is_at_end = Replay(sources.reader, copy, clock=sources.clock).advance(
+            end, until_s=deadline_s, look=lambda _: copy.state.n - before[0] == limit.window
+        )
+        seen_n, refused_n = copy.state.n - before[0], copy.state.refused_n - before[1]
+        if not is_at_end and not seen_n:
             return None
-        refused_n = copy.state.refused_n - before_n
         return Verdict(
             task=task,
             refused_n=refused_n,

@@ -8,14 +8,15 @@ from stream.core.event import Channel, Record
 from stream.core.formats.quarantine import QUARANTINE_HEADERS
 from stream.core.result import StepResult
 from stream.core.task import Task
-from stream.ports import Reader
+from stream.ports import Clock, Reader
 from stream.runtime import published, recent
+from stream.runtime.replay import Replay
 
 _hash = xxhash.xxh3_64_intdigest
 _REASON = QUARANTINE_HEADERS[0]
 
 
-def first(task: Task, reader: Reader, *, stop: int) -> int | None:
+def first(task: Task, reader: Reader, *, stop: int, clock: Clock) -> int | None:
     """The first offset from `task.next_offset` to `stop` whose outcomes differ.
 
     None: no prediction and no refusal does, of those that the output topics still hold; of what
@@ -26,11 +27,16 @@ def first(task: Task, reader: Reader, *, stop: int) -> int | None:
     # All of one topic and then the next: a reader reads one range at a time.
     published = dict(_published(reader, task.partition, task.next_offset, stop))
     oldest = min(published, default=stop)
-    for record in recent.records_in(reader, Channel.EVENTS, task.partition, task.next_offset, stop):
-        outcome = _digest_of(task.step(record))
-        if record.offset >= oldest and published.get(record.offset) != outcome:
-            return record.offset
-    return None
+    found: list[int] = []
+
+    def differs(result: StepResult) -> bool:
+        offset = result.record.offset
+        if offset >= oldest and published.get(offset) != _digest_of(result):
+            found.append(offset)
+        return bool(found)
+
+    Replay(reader, task, clock=clock).advance(stop, look=differs)
+    return next(iter(found), None)
 
 
 def _published(reader: Reader, partition: int, start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -8,14 +8,14 @@ from functools import cache, partial
 
 from msgspec.structs import replace
 
-from stream.core.event import Channel
 from stream.core.metadata import Metadata, parse_metadata
 from stream.core.recipe import Recipe, changes
+from stream.core.result import StepResult
 from stream.core.snapshot import Header, Keys
 from stream.core.task import Task
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
-from stream.runtime import preparation, recent
+from stream.runtime import preparation
 from stream.runtime.commands import difference, screen
 from stream.runtime.commands.snapshots import (
     Found,
@@ -29,6 +29,7 @@ from stream.runtime.commands.status import events_topic, stored_in
 from stream.runtime.identity import Identity
 from stream.runtime.origins import is_of
 from stream.runtime.pipeline import Pipeline
+from stream.runtime.replay import Replay
 
 REPORT_EVERY = 100
 """Records between two moves of the progress."""
@@ -224,13 +225,14 @@ class _Verifier:
         return replace(found, replayed=task.state.n - began_n)
 
     def _replay(self, task: Task, stop: int, progress: screen.Progress) -> None:
-        partition, start = task.partition, task.next_offset
-        records = recent.records_in(self.reader, Channel.EVENTS, partition, start, stop)
-        for n, record in enumerate(records, 1):
-            task.step(record)
-            if n % REPORT_EVERY == 0:
+        since_n = task.state.n
+
+        def report(_result: StepResult) -> bool:
+            if (task.state.n - since_n) % REPORT_EVERY == 0:
                 progress.advance(REPORT_EVERY)
-        task.advance(stop)
+            return False
+
+        Replay(self.reader, task, clock=self.pipeline.clock()).advance(stop, look=report)
 
     def _place(
         self, partition: int, start: int, payload: bytes, stop: int
@@ -239,7 +241,7 @@ class _Verifier:
         if start == stop:
             return f"the difference lies before offset {start}", None
         task = Task(self.recipe, partition=partition, payload=payload)
-        offset = difference.first(task, self.reader, stop=stop)
+        offset = difference.first(task, self.reader, stop=stop, clock=self.pipeline.clock())
         if offset is not None:
             return f"the first outcome that is not the published one is that of {offset}", offset
         return f"the difference lies between offsets {start} and {stop - 1}", None
