@@ -225,6 +225,7 @@ class _Verifier:
         return replace(found, replayed=task.state.n - began_n)
 
     def _replay(self, task: Task, stop: int, progress: screen.Progress) -> None:
+        """Fold up to an offset, and move the progress line on."""
         since_n = task.state.n
 
         def report(_result: StepResult) -> bool:

@@ -79,12 +79,13 @@ def test_a_call_that_arrives_in_the_next_transaction_does_no_harm(
     """After a lost connection a client repeats its call; the first one may arrive still later.
 
     With the same epoch it would end the next transaction before its offsets are in it, or put the
-    old offsets in the place of the new ones (KAFKA-17754).
+    old offsets in the place of the new ones (KAFKA-17754). `play` raises where it did harm. On a
+    slow machine the repeated call may meet its deadline, too: such a commit is made again.
     """
     with Player(stand, client) as player:
-        outcome = player.play(Spoiling(api=api, how="overtaken"))
+        outcomes = (player.play(Spoiling(api=api, how="overtaken")) for _ in range(5))
 
-        assert outcome.took_effect
+        assert any(outcome.took_effect for outcome in outcomes)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
