@@ -5,10 +5,12 @@ once (`Misconfigured`). The keys, with defaults and meanings, are the fields of 
 its sections (`servers`, `recipe`, `operation`, `detectors`); `reference` writes them out.
 """
 
-from stream.config.detectors import river_class
+from stream.config.detectors import detector_class
 from stream.config.reference import reference
 from stream.config.settings import Settings, from_mapping
 from stream.config.sources import load, load_model
 from stream.config.timings import Timings
 
-__all__ = ["Settings", "Timings", "from_mapping", "load", "load_model", "reference", "river_class"]
+__all__ = [
+    "Settings", "Timings", "detector_class", "from_mapping", "load", "load_model", "reference",
+]  # fmt: skip

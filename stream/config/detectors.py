@@ -1,4 +1,4 @@
-"""`[[detectors]]`: which of river's drift detectors watch which signal."""
+"""`[[detectors]]`: which drift detectors, river's or our own, watch which signal."""
 
 import inspect
 import math
@@ -9,9 +9,12 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from stream.config import problems
 from stream.config.checks import Entry, RefusedError, Section, did_you_mean, matching, show
+from stream.core.monitoring.ecusum import ECUSUM
 from stream.core.spec import DetectorSpec, without_defaults
 
-DetectorType = Literal["ADWIN", "KSWIN", "PageHinkley", "DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW"]
+DetectorType = Literal[
+    "ADWIN", "KSWIN", "PageHinkley", "DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW", "ECUSUM"
+]
 SIGNALS = ("error", "prediction", "label", "feature:NAME")
 
 # In river 0.26 ADWIN panics (past every `except`) with a clock of 0 or without buckets.
@@ -32,7 +35,7 @@ class Detector(Section):
         json_schema_extra={"shown": "`type` in lower case"},
     )
     type: DetectorType = Field(
-        description="river's class: "
+        description="river's class, or our own: "
         + ", ".join(f"`{each}`" for each in get_args(DetectorType))
         + ".",
         examples=["ADWIN"],
@@ -43,18 +46,20 @@ class Detector(Section):
         "value or the score), `label` or `feature:NAME`.",
     )
     params: dict[str, Any] = Field(
-        default_factory=dict, description="Keyword arguments for river's class; KSWIN needs `seed`."
+        default_factory=dict, description="Keyword arguments for that class; KSWIN needs `seed`."
     )
 
     def core(self) -> DetectorSpec:
         """The same, as the task wants it; with a name, if none was written."""
         name = self.name or self.type.lower()
-        params = without_defaults(self.params, river_class(self.type))
+        params = without_defaults(self.params, detector_class(self.type))
         return DetectorSpec(name=name, type=self.type, signal=self.signal, params=params)
 
 
-def river_class(name: str) -> Any:
+def detector_class(name: str) -> Any:
     """The class behind a detector's `type`; imports river, which takes about a second."""
+    if name == "ECUSUM":
+        return ECUSUM
     from river import drift  # noqa: PLC0415 - nobody who only reads the configuration waits for it
 
     return getattr(drift, name, None) or getattr(drift.binary, name)
@@ -85,7 +90,7 @@ def _signal_problems(signal: str) -> Iterable[Entry]:
 
 def _params_problems(written: Detector) -> Iterable[Entry]:
     """Unknown, mistyped and missing parameters; if all are fine, one trial run."""
-    kind = river_class(written.type)
+    kind = detector_class(written.type)
     known = inspect.signature(kind).parameters
     refused: list[Entry] = []
     for name, value in written.params.items():

@@ -1,6 +1,6 @@
-"""river's drift detectors on the signals of the fold -> alerts.
+"""Drift detectors, river's and our own, on the signals of the fold -> alerts.
 
-A `Detector` feeds one of river and alerts at exactly the updates after which a plain loop with that
+A `Detector` feeds one of them and alerts at exactly the updates after which a plain loop with that
 detector sees `drift_detected`. DDM, EDDM, HDDMA and HDDMW also warn, once each time they enter
 their warning zone (river's FHDDM has the flag, but never raises it).
 
@@ -18,6 +18,7 @@ defaults, as fed from here), after how many events (median), and the false alarm
   the prediction P(true), it is fed whether it is 0.5 or more. DDM, FHDDM, HDDMA and HDDMW take
   fractions as they are: their bounds hold for any values in [0, 1].
 - KSWIN draws at random: without a seed it gets 0, so that a replay repeats it.
+- ECUSUM is ours (`monitoring.ecusum`): it takes any values of 0 and more, and sees rises alone.
 """
 
 from collections import deque
@@ -32,6 +33,7 @@ from river import drift
 from river.drift import binary
 
 from stream.core.event import Feature
+from stream.core.monitoring.ecusum import ECUSUM
 from stream.core.spec import DetectorSpec
 from stream.errors import Misconfigured
 
@@ -43,7 +45,7 @@ ZONE_N_MIN: Final = 20  # HDDM's zones often hold 2 to 5 events, all errors: no 
 _CLASSES: Final[dict[str, Callable[..., Any]]] = {
     "ADWIN": drift.ADWIN, "KSWIN": drift.KSWIN, "PageHinkley": drift.PageHinkley,
     "DDM": binary.DDM, "EDDM": binary.EDDM, "FHDDM": binary.FHDDM,
-    "HDDMA": binary.HDDMA, "HDDMW": binary.HDDMW,
+    "HDDMA": binary.HDDMA, "HDDMW": binary.HDDMW, "ECUSUM": ECUSUM,
 }  # fmt: skip
 BINARY: Final = frozenset({"DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW"})  # they read errors, 0 or 1
 _SIGNALS: Final = ("error", "prediction", "label")
@@ -180,6 +182,22 @@ class _Binary(Detector):
         return None
 
 
+class _Ours(Detector):
+    """Our own: it takes values of 0 and more, tells its evidence itself, and never raises."""
+
+    __slots__ = ()
+
+    def update(self, value: float) -> Alert | None:
+        if not 0.0 <= value <= MAGNITUDE_MAX:
+            self.skipped_n += 1
+            return None
+        detector = self._detector
+        detector.update(value)
+        if detector.drift_detected:
+            return Alert("drift", self.spec, detector.before, detector.after)
+        return None
+
+
 _signature = cache(signature)  # a tenth of a millisecond, for every task
 
 
@@ -199,7 +217,8 @@ def build(spec: DetectorSpec) -> Detector:
     part, least, times, whole, most = _FITS.get(spec.type, ("", 0, 0, "", 0))
     try:
         fits = times * params.get(part, least) <= params.get(whole, most)
-        detector = _Binary(spec) if spec.type in BINARY else Detector(spec)
+        made = _Ours if spec.type == "ECUSUM" else _Binary if spec.type in BINARY else Detector
+        detector = made(spec)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise Misconfigured(f"{at}: params: {spec.type} refuses them: {error}") from error
     if not fits:

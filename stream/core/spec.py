@@ -61,11 +61,11 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorSpec:
-    """One of river's drift detectors on one signal.
+    """One drift detector on one signal.
 
     Attributes:
         name: ours, unique in the pipeline; a part of the alert's id.
-        type: river's class name, one of the eight of `stream.config.detectors`.
+        type: the name of river's class or ours, one of those of `stream.config.detectors`.
         signal: "error", "prediction", "label" or "feature:NAME".
     """
 

@@ -1,4 +1,4 @@
-"""The auditor of detector tests: river's detectors in plain loops, and streams to run them on."""
+"""The auditor of detector tests: detectors in plain loops, and streams to run them on."""
 
 import math
 import pickle
@@ -9,20 +9,26 @@ from typing import Any, TypeVar
 from river import drift
 
 from stream.core.detectors import Alert, Detector
+from stream.core.monitoring.ecusum import ECUSUM
 from stream.core.spec import DetectorSpec
 
-TYPES = ("ADWIN", "KSWIN", "PageHinkley", "DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW")
-BINARY = TYPES[3:]
+RIVERS = ("ADWIN", "KSWIN", "PageHinkley", "DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW")
+TYPES = (*RIVERS, "ECUSUM")
+BINARY = RIVERS[3:]
 WARNING = ("DDM", "EDDM", "HDDMA", "HDDMW")
 
 Params = dict[str, dict[str, Any]]
 
-SMALL: Params = {"KSWIN": {"window_size": 40, "stat_size": 15, "alpha": 0.01}}
-"""A KSWIN that finds something in few events: each costs it 0.3 ms."""
+SMALL: Params = {
+    "KSWIN": {"window_size": 40, "stat_size": 15, "alpha": 0.01},
+    "ECUSUM": {"warm_up": 150},
+}
+"""They find something in few events, of which each costs KSWIN 0.3 ms."""
 
 CALM: Params = {
     "KSWIN": {"window_size": 450, "stat_size": 150},
     "EDDM": {"alpha": 0.8, "beta": 0.7},
+    "ECUSUM": {"warm_up": 500},
 }
 """With few false alarms: what came before a step is not forgotten when it comes."""
 
@@ -35,6 +41,7 @@ EAGER: Params = {
     "FHDDM": {"sliding_window_size": 5, "confidence_level": 0.5, "short_window_size": 2},
     "HDDMA": {"drift_confidence": 0.9, "warning_confidence": 0.99, "two_sided_test": True},
     "HDDMW": {"drift_confidence": 0.9, "warning_confidence": 0.99, "two_sided_test": True},
+    "ECUSUM": {"warm_up": 10, "threshold": 10.0},
 }
 """Alarms after a handful of values."""
 
@@ -46,8 +53,10 @@ def spec(type_: str, signal: str = "error", **params: Any) -> DetectorSpec:
     return DetectorSpec(name=type_.lower(), type=type_, signal=signal, params=params)
 
 
-def river_detector(type_: str, **params: Any) -> Any:
-    """River's own; KSWIN with the seed that it gets from us."""
+def plain_detector(type_: str, **params: Any) -> Any:
+    """River's own, or ours without the fold; KSWIN with the seed that it gets from us."""
+    if type_ == "ECUSUM":
+        return ECUSUM(**params)
     seeded = {"seed": 0} if type_ == "KSWIN" else {}
     made = getattr(drift, type_, None) or getattr(drift.binary, type_)
     return made(**seeded | params)
@@ -55,7 +64,7 @@ def river_detector(type_: str, **params: Any) -> Any:
 
 def plain(type_: str, values: Iterable[float], **params: Any) -> dict[str, list[int]]:
     """Where a plain loop sees a drift, and where it sees a warning begin: kind -> indices."""
-    detector = river_detector(type_, **params)
+    detector = plain_detector(type_, **params)
     found: dict[str, list[int]] = {"drift": [], "warning": []}
     warned = False
     for index, value in enumerate(values):

@@ -290,6 +290,16 @@ def test_flat_events_and_full_detectors_reach_the_core(loaded: Load) -> None:
     )
 
 
+def test_our_own_detector_is_written_like_rivers(loaded: Load) -> None:
+    """With its parameters; a default that is written out is none."""
+    params = "{ threshold = 10000, warm_up = 1000 }"
+    found = loaded(f'{PLAIN}\n[[detectors]]\ntype = "ECUSUM"\nparams = {params}')
+
+    assert found.detectors == (
+        DetectorSpec(name="ecusum", type="ECUSUM", params={"threshold": 10_000}),
+    )
+
+
 def test_librdkafka_options_have_dots_however_they_are_written(loaded: Load) -> None:
     """Quoted, as nested tables, or from a variable: one name, and the environment wins."""
     text = (

@@ -167,6 +167,18 @@ REFUSED = [
         "detectors[0].params.warm_st",
     ),
     ('detectors = [{ type = "EDDM", params = { alpha = 0.1 } }]', "detectors[0].params: EDDM"),
+    (
+        'detectors = [{ type = "ECUSUM", params = { threshold = 1 } }]',
+        "detectors[0].params: ECUSUM refuses them: threshold must be from 10 to 1e15, not 1",
+    ),
+    (
+        'detectors = [{ type = "ECUSUM", params = { warm_up = 99.5 } }]',
+        "detectors[0].params.warm_up: 99.5: write a whole number, for example 1000",
+    ),
+    (
+        'detectors = [{ type = "ECUSUM", params = { delta = 1 } }]',
+        "detectors[0].params.delta: ECUSUM has no such parameter",
+    ),
 ]
 
 

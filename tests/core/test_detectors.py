@@ -1,4 +1,4 @@
-"""Detectors alarm where river's own do, with evidence; whatever is fed, pickled or restored."""
+"""Detectors alarm where a plain loop's do, with evidence; whatever is fed, pickled or restored."""
 
 import math
 import random
@@ -25,6 +25,7 @@ from tests.core.detector_reference import (
     BINARY,
     CALM,
     EAGER,
+    RIVERS,
     SMALL,
     TYPES,
     UP_AND_DOWN,
@@ -32,7 +33,7 @@ from tests.core.detector_reference import (
     bits,
     found,
     plain,
-    river_detector,
+    plain_detector,
     spec,
     thawed,
     waves,
@@ -133,7 +134,7 @@ def test_evidence_of_a_step_lies_near_the_truth(type_: str) -> None:
 
 def test_adwins_evidence_is_its_window() -> None:
     """Before: the mean of what the window dropped at the drift; after: of what it kept."""
-    detector, twin = build(spec("ADWIN")), river_detector("ADWIN")
+    detector, twin = build(spec("ADWIN")), plain_detector("ADWIN")
     checked = 0
     for value in waves(4_000, seed=5):
         fresh = twin.drift_detected
@@ -170,7 +171,7 @@ def test_kswins_evidence_is_its_window() -> None:
     )
 
 
-@pytest.mark.parametrize("type_", TYPES[2:])
+@pytest.mark.parametrize("type_", RIVERS[2:])
 def test_evidence_of_the_others_splits_the_events_since_the_last_drift(type_: str) -> None:
     """At a warning zone of 20 events or more; else at the last 100, or half if they are fewer."""
     params: dict[str, Any] = {"threshold": 5} if type_ == "PageHinkley" else {}
@@ -221,10 +222,12 @@ def test_binary_detectors_see_no_fall(type_: str) -> None:
 
 @pytest.mark.parametrize("type_", TYPES)
 def test_values_outside_the_domain_are_counted_and_not_fed(type_: str) -> None:
-    """They change nothing but `skipped_n`; outside [0, 1] is outside for detectors of errors."""
+    """They change nothing but `skipped_n`; for detectors of errors, what is outside [0, 1] too."""
     outside = [math.nan, math.inf, -math.inf, 1e300, -1e101]
     if type_ in BINARY:
         outside += [1.0000001, -1e-9, 7.0]
+    if type_ == "ECUSUM":
+        outside += [-1e-9, -7.0]
     one = build(spec(type_, **SMALL.get(type_, {})))
     other = build(spec(type_, **SMALL.get(type_, {})))
 

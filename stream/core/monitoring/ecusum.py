@@ -1,0 +1,195 @@
+"""A detector of our own: it bets that a mean rose, and promises how seldom it is wrong.
+
+The e-CUSUM of Shin, Ramdas and Rinaldo ("E-detectors", 2022), on values in [0, 1]. With `limit`, a
+mean that the stream does not exceed while nothing has changed, and d = value - limit:
+
+    L_k <- max(L_k, 0) + log1p(rate_k d)          for eight rates; a drift when
+    M    = mean of exp(L_k)   >= threshold        then it starts over
+
+On average it takes `threshold` values or more to a false alarm, if the mean of each value, given
+those before it, is at most `limit`; no independence is needed, and ties cost nothing. In units of
+its gains a value below the limit can only lose, so it sees rises alone: the error got worse.
+"""
+
+from bisect import insort
+from math import exp, fsum, log, log1p, sqrt
+from operator import itemgetter
+from typing import Final
+
+RATES_N: Final = 8
+RATE_MAX: Final = 5.0  # a larger one gains little, and makes much of a limit that is a bit too low
+STAKE_MAX: Final = 0.95  # of what was won, on one value: a value of 0 must leave something
+Z2: Final = 2.5**2  # squared deviations between a block's mean and the limit
+THRESHOLD_MIN, THRESHOLD_MAX = 10.0, 1e15  # the largest L is below 37: no overflow
+WARM_UP_MIN, WARM_UP_MAX = 10, 1_000_000
+OUTLIERS_SHARE: Final = 1000  # one in so many values of the warm-up lies over the bound
+
+Place = tuple[int, float]
+"""How many values there had been, and their sum."""
+
+
+class ECUSUM:
+    """Finds when the mean of values >= 0 has risen; used as river's drift detectors are.
+
+    The first `warm_up` values are its reference: the limit is the upper end of their mean's
+    confidence interval (Wilson's). While a model learns, its error falls: each later block of as
+    many values lowers the limit, if its own interval ends lower, and so does the second half of all
+    values whenever their number has doubled. Blocks are ever more, and so their intervals ever
+    wider; halves are few and long, which brings the limit close to a mean that stays.
+
+    Values that are not all 0 and 1 (a regressor's errors) are measured by a bound, and what is
+    beyond it counts as the bound: the 99.9 % quantile of the warm-up, twice its mean at least.
+
+    After a drift it starts over with a new warm-up: the model goes on learning, and what is usual
+    now is what the next change is to be seen against.
+
+    Args:
+        threshold: values to a false alarm, on average, at least.
+        warm_up: how many values make a reference; it cannot find anything while it has none.
+
+    Attributes:
+        drift_detected: after the last update. The others are of that drift, until the next update.
+        before: the mean of the block, or half, that set the limit.
+        after: the mean since the change, always larger.
+        since_n: the change probably began so many values ago (1: with the last one). It is where
+            the largest L was 0 last.
+
+    Raises: ValueError: an argument out of its range.
+    """
+
+    __slots__ = (
+        "_block", "_bound", "_down", "_half", "_is_rate", "_largest", "_limit", "_logs", "_n",
+        "_next_n", "_rates", "_reference", "_starts", "_total", "_up", "_zeros_n", "after",
+        "before", "drift_detected", "since_n", "threshold", "warm_up",
+    )  # fmt: skip
+
+    def __init__(self, threshold: float = 200_000.0, warm_up: int = 1000) -> None:
+        if not THRESHOLD_MIN <= threshold <= THRESHOLD_MAX:
+            raise ValueError(f"threshold must be from 10 to 1e15, not {threshold}")
+        if not WARM_UP_MIN <= warm_up <= WARM_UP_MAX:
+            raise ValueError(f"warm_up must be from 10 to 1000000, not {warm_up}")
+        self.threshold = threshold
+        self.warm_up = warm_up
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Forget everything, and begin a warm-up."""
+        self.drift_detected = False
+        self.before = self.after = 0.0
+        self.since_n = self._n = 0
+        self._next_n = self.warm_up
+        self._total = self._block = self._half = 0.0
+        self._is_rate, self._bound = True, 1.0
+        self._largest = [0.0] * (self.warm_up // OUTLIERS_SHARE + 1)
+        self._limit, self._reference = 1.0, 0.0
+        self._rates: list[float] = []
+        self._up: list[float] = []
+        self._down: list[float] = []
+        self._logs = [0.0] * RATES_N
+        self._starts: list[Place] = []
+        self._zeros_n = 0
+
+    def update(self, x: float) -> None:
+        """Take in one value: 0 or more, and finite."""
+        if self.drift_detected:
+            self._start_over()
+        if not self._rates:
+            self._warm_up(x)
+        elif x == 0.0:  # most errors are; what a run of them takes away is reckoned at its end
+            self._zeros_n += 1
+        else:
+            self._bet(1.0 if x >= self._bound else x / self._bound)
+        self._n += 1
+        if self._n == self._next_n and not self.drift_detected:
+            self._close_block()
+
+    def _warm_up(self, x: float) -> None:
+        self._total += x
+        self._is_rate = self._is_rate and x in (0.0, 1.0)
+        if x > self._largest[0]:
+            insort(self._largest, x)
+            del self._largest[0]
+
+    def _bet(self, x: float) -> None:
+        """Let what each rate has won grow or shrink by a value of (0, 1]."""
+        self._lose_zeros()
+        self._total += x
+        if x == 1.0:
+            gains = self._up
+        else:
+            d = x - self._limit
+            gains = [log1p(rate * d) for rate in self._rates]
+        if x <= self._limit:
+            self._lose(gains, self._n + 1)
+            return
+        logs = self._logs = [
+            (won if won > 0.0 else 0.0) + gain  # noqa: FURB136  # max() takes twice as long
+            for won, gain in zip(self._logs, gains, strict=True)
+        ]
+        # The mean of exponentials is at most the largest, and nothing but a gain lets it rise.
+        if exp(max(logs)) >= self.threshold and fsum(map(exp, logs)) >= RATES_N * self.threshold:
+            self._detect()
+
+    def _lose_zeros(self) -> None:
+        zeros_n = self._zeros_n
+        if zeros_n:
+            self._zeros_n = 0
+            self._lose([zeros_n * each for each in self._down], self._n)
+
+    def _lose(self, losses: list[float], n: int) -> None:
+        """Let what each rate has won shrink; where nothing is left after `n` values, it begins."""
+        logs = self._logs = [
+            (won if won > 0.0 else 0.0) + loss  # noqa: FURB136  # the same
+            for won, loss in zip(self._logs, losses, strict=True)
+        ]
+        if min(logs) <= 0.0:
+            here = n, self._total
+            self._starts = [
+                here if won <= 0.0 else start for won, start in zip(logs, self._starts, strict=True)
+            ]
+
+    def _detect(self) -> None:
+        self.drift_detected = True
+        best, _ = max(enumerate(self._logs), key=itemgetter(1))
+        n, total = self._starts[best]
+        self.since_n = self._n + 1 - n
+        self.before = self._reference * self._bound
+        self.after = (self._total - total) / self.since_n * self._bound
+
+    def _close_block(self) -> None:
+        """Lower the limit to what the last block, or half, allows."""
+        if not self._rates:
+            self._end_warm_up()
+        self._lose_zeros()
+        blocks_n = self._n // self.warm_up
+        # Summed over all blocks ever, the chances that an interval lies too low have an end.
+        self._lower_limit(self._total - self._block, self.warm_up, Z2 + 4.0 * log(blocks_n))
+        if blocks_n & (blocks_n - 1) == 0:
+            since_n = self.warm_up if blocks_n == 1 else self._n // 2
+            self._lower_limit(self._total - self._half, since_n, Z2)
+            self._half = self._total
+        self._block = self._total
+        self._next_n = self._n + self.warm_up
+
+    def _end_warm_up(self) -> None:
+        """Find the bound, and measure by it what was summed up."""
+        if not self._is_rate:
+            largest = self._largest
+            self._bound = max(largest[0], 2.0 * self._total / self._n) or largest[-1]
+            beyond = fsum(each - self._bound for each in largest if each > self._bound)
+            self._total = (self._total - beyond) / self._bound
+        self._largest = []
+        self._starts = [(self._n, self._total)] * RATES_N
+        self._limit = 2.0  # whatever the first interval is, it ends lower
+
+    def _lower_limit(self, total: float, n: int, z2: float) -> None:
+        """Take the upper end of the interval around the mean of `n` values, if it is lower."""
+        mean, q = total / n, z2 / n
+        limit = (mean + q / 2.0 + sqrt(q * (mean * (1.0 - mean) + q / 4.0))) / (1.0 + q)
+        if limit >= self._limit:
+            return
+        self._limit, self._reference = limit, mean
+        highest = min(RATE_MAX, STAKE_MAX / limit)
+        self._rates = [highest * 0.5**k for k in range(RATES_N)]
+        self._up = [log1p(rate * (1.0 - limit)) for rate in self._rates]
+        self._down = [log1p(-rate * limit) for rate in self._rates]
