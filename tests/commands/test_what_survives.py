@@ -1,99 +1,225 @@
-"""What a user changes -> what becomes of the model: with the commands, on the embedded log.
+"""What a user sets otherwise -> what becomes of the model: with the commands, on the embedded log.
 
-Each row is compared with a run in which nobody changed anything, bit for bit.
+Where it is kept, the predictions are a plain loop's over all events, bit for bit.
 """
 
 import random
-import shutil
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from river import anomaly, base, linear_model, preprocessing
 
-from stream.core.event import Channel
-from tests.commands.project import EMBEDDED, MODEL, Done, Project
+from tests.commands.changes import (
+    ADWIN,
+    AFTER,
+    BEFORE,
+    BEFORE_N,
+    EVENTS,
+    MODEL,
+    PAGE_HINKLEY,
+    changed,
+    events,
+    fed,
+    make,
+    other,
+    predicted,
+    refused,
+    said,
+    went_on,
+)
+from tests.commands.project import EMBEDDED, Project
+from tests.end_to_end import plain_loop
 
-TINY_N = 100
+Loop = Callable[[Any, list[dict[str, Any]]], list[dict[str, Any]]]
 
-
-def tiny(project: Project, *, n: int = TINY_N) -> None:
-    """Produce events that a limit on magnitudes lets in, unlike the ones before."""
-    chance = random.Random(5)
-    rows = [(x := round(chance.uniform(-0.5, 0.5), 6), 0.1, x > 0) for _ in range(n)]
-    project.write_csv("events.csv", ("x", "noise", "label"), rows)
-    assert project.stream("produce", "events.csv").code == 0
-
-
-def predictions(project: Project) -> list[bytes | None]:
-    """All that were published."""
-    return [record.value for record in project.records(Channel.PREDICTIONS)]
-
-
-def copied(project: Project, folder: Path) -> Project:
-    """The same pipeline once more."""
-    shutil.copytree(project.folder, folder, dirs_exist_ok=True)
-    return Project(folder)
-
-
-def went_on(project: Project, **environment: Any) -> Done:
-    """Run a worker to the end, which must end well."""
-    done = project.stream("run", "--until-end", **environment)
-    assert done.code == 0, done
-    return done
+# -- settings that the model does not see ---------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def _waiting(_worked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = copied(Project(_worked), tmp_path_factory.mktemp("waiting"))
-    tiny(made)
-    return made.folder
-
-
-@pytest.fixture
-def waiting(_waiting: Path, tmp_path: Path) -> Project:
-    """A pipeline that learned 600 events under the default settings; 100 are not done yet."""
-    return copied(Project(_waiting), tmp_path)
-
-
-@pytest.fixture(scope="session")
-def unchanged(_waiting: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes | None]:
-    """What is published if nobody changes anything."""
-    made = copied(Project(_waiting), tmp_path_factory.mktemp("unchanged"))
-    went_on(made)
-    return predictions(made)
-
-
-# -- settings -------------------------------------------------------------------------------------
-
-KEPT = {"a limit that learned events are over": "[limits]\nmagnitude_max = 0.6\n"}
-
-
-@pytest.mark.parametrize("settings", KEPT.values(), ids=KEPT)
-def test_other_settings_keep_the_model(
-    waiting: Project, settings: str, unchanged: list[bytes | None]
-) -> None:
+def test_a_limit_that_learned_events_are_over_keeps_the_model(waiting: Project) -> None:
     """Nobody has to say so, and no prediction is another one."""
-    waiting.configure(EMBEDDED + MODEL + settings)
+    changed(waiting, "[limits]\nmagnitude_max = 0.6\n")
 
     done = went_on(waiting)
 
-    assert "recipe_changed partition=0 on_change=keep genesis=600" in done.err
-    assert predictions(waiting) == unchanged
+    (line,) = said(done, "recipe_changed")
+    assert "partition=0 on_change=keep genesis=120" in line
+    assert "limits.magnitude_max: 1000000000000000.0 -> 0.6" in line
+    assert predicted(waiting) == plain_loop.classify(make(), BEFORE + AFTER)
 
 
-ASKED = {'events.label: "label" -> "y"': MODEL + '[events]\nlabel = "y"\n'}
+def test_what_decides_no_outcome_is_no_change(waiting: Project) -> None:
+    """Delivery, cadence, the breaker, where outputs go: not even a line."""
+    changed(
+        waiting,
+        '[delivery]\nguarantee = "at-least-once"\ncommit_interval_ms = 50\n'
+        '[snapshots]\nrecovery_time_s = 60\nkeep = 1\n[topics]\nalerts = "elsewhere"\n'
+        "[quarantine]\nbreaker_share = 1.0\n",
+    )
+
+    done = went_on(waiting)
+
+    assert not said(done, "recipe_changed")
+    assert 'origin="snapshot at 120"' in done.err
+    assert predicted(waiting) == plain_loop.classify(make(), BEFORE + AFTER)
+
+
+REGRESSOR = """
+from river import linear_model, preprocessing
+def make():
+    return preprocessing.StandardScaler() | linear_model.LinearRegression()
+"""
+SCORER = """
+from river import anomaly
+def make():
+    return anomaly.HalfSpaceTrees(n_trees=5, height=4, window_size=20, seed=3)
+"""
+
+
+def _regressor() -> base.Estimator:
+    return preprocessing.StandardScaler() | linear_model.LinearRegression()
+
+
+def _scorer() -> base.Estimator:
+    return anomaly.HalfSpaceTrees(n_trees=5, height=4, window_size=20, seed=3)
+
+
+KINDS: dict[str, tuple[str, str, Callable[[], base.Estimator], Loop]] = {
+    "regression": (REGRESSOR, 'type = "PageHinkley"', _regressor, plain_loop.regress),
+    "anomaly": (SCORER, 'type = "PageHinkley"\nsignal = "prediction"', _scorer, plain_loop.score),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_detector_keeps_every_kind_of_model(project: Project, kind: str) -> None:
+    """A regressor's errors and a score are watched by another one, and nothing else is new."""
+    module, detector, model, loop = KINDS[kind]
+    chance = random.Random(3)
+    drawn = [(round(chance.random(), 6), round(chance.random(), 6)) for _ in range(180)]
+    every = [{"features": {"x": x, "y": y}, "label": 2 * x - y} for x, y in drawn]
+    project.write("mine.py", module)
+    changed(project)
+    fed(project, every[:BEFORE_N])
+    went_on(project)
+    fed(project, every[BEFORE_N:])
+    changed(project, f"[[detectors]]\n{detector}\n")
+
+    done = went_on(project)
+
+    (line,) = said(done, "recipe_changed")
+    assert "on_change=keep genesis=120" in line
+    assert predicted(project) == loop(model(), every)
+
+
+# -- settings that the model is made of -----------------------------------------------------------
+
+ALL_OF_EVENTS = (
+    '[events]\nid = "order"\nlabel = "y"\npositive = "UP"\nfeatures = "*"\nignore = ["note"]\n'
+    'missing = "refuse"\n'
+)
+ASKED = {
+    "(model.params.l2: unset -> 0.5)": MODEL + "params = { l2 = 0.5 }\n" + EVENTS,
+    "(model.factory: mine:make -> mine:other)": MODEL.replace("make", "other") + EVENTS,
+    "(model.hash_seed: 284555134 -> 7)": MODEL + "hash_seed = 7\n" + EVENTS,
+    '(events.id: "id" -> "order")': MODEL + EVENTS + 'id = "order"\n',
+    '(events.id: "id" -> "order"; events.label: "label" -> "y"; events.positive: null -> "UP"; '
+    'events.flat: false -> true; events.ignore: [] -> ["note"]; events.missing: "absent" -> '
+    '"refuse"; events.extra: "ignore" -> "refuse")': MODEL + ALL_OF_EVENTS,
+}
 
 
 @pytest.mark.parametrize("what", ASKED)
 def test_what_makes_another_model_has_to_be_asked_for(waiting: Project, what: str) -> None:
     """78, one line that says what changed, and nothing is published."""
-    published = predictions(waiting)
     waiting.configure(EMBEDDED + ASKED[what])
 
-    done = waiting.stream("run", "--until-end")
+    line = refused(waiting)
 
-    assert done.code == 78, done
-    (line,) = [each for each in done.err.splitlines() if each.startswith("stream: ")]
-    assert what in line
-    assert 'set model.on_change = "rebuild"' in line
-    assert predictions(waiting) == published
+    assert line == (
+        "stream: model: the recipe is not the one that partition 0 was committed with "
+        f'{what}; set it back, or set model.on_change = "rebuild" (replay the log under the new '
+        'one) or "fresh" (untrained from here)'
+    )
+
+
+def test_to_keep_a_model_under_other_parameters_is_refused(waiting: Project) -> None:
+    """It would not have them, whatever the configuration says."""
+    waiting.configure(EMBEDDED + MODEL + "params = { l2 = 0.5 }\n" + EVENTS)
+
+    line = refused(waiting, STREAM__MODEL__ON_CHANGE="keep")
+
+    assert 'model.on_change = "keep": model.params.l2 changed, so partition 0 needs' in line
+
+
+def test_rebuild_replays_the_log_under_the_new_model(waiting: Project) -> None:
+    """What was published stays; what follows is by a model that has learned it all."""
+    published = predicted(waiting)
+    waiting.configure(EMBEDDED + MODEL.replace("make", "other") + EVENTS)
+
+    done = went_on(waiting, STREAM__MODEL__ON_CHANGE="rebuild")
+
+    (line,) = said(done, "recipe_changed")
+    assert "on_change=rebuild genesis=0" in line
+    again = plain_loop.classify(other(), BEFORE + AFTER)
+    assert predicted(waiting) == published + again[BEFORE_N:]
+
+
+def test_fresh_goes_on_untrained(waiting: Project) -> None:
+    """What was published stays; what follows is by a model that has learned nothing."""
+    published = predicted(waiting)
+    waiting.configure(EMBEDDED + MODEL + "params = { l2 = 0.5 }\n" + EVENTS)
+
+    done = went_on(waiting, STREAM__MODEL__ON_CHANGE="fresh")
+
+    (line,) = said(done, "recipe_changed")
+    assert "on_change=fresh genesis=120" in line
+    assert predicted(waiting) == published + plain_loop.classify(make(0.5), AFTER)
+
+
+# -- a detector changed twice, and back -----------------------------------------------------------
+
+
+def _announced(project: Project) -> None:
+    """What `check` says before a changed detector's first start."""
+    checked = project.stream("check")
+    assert checked.code == 0, checked
+    assert "note state: partition 0: only settings changed, the learner is kept (" in checked.out
+
+
+def _told(project: Project, n: int, *, began: int) -> None:
+    """What `snapshots verify` and `status` say after so many events, `began` of an earlier fold."""
+    verified = project.stream("snapshots", "verify")
+    (row,) = project.stream("status", "--json").json["partitions"]
+    assert verified.code == 0, verified
+    assert f"partition 0 offset {n}: ok, 0 records replayed" in verified.out
+    assert f"partition 0 offset {began}: of another recipe (detectors: " in verified.out
+    told = "committed_offset", "end_offset", "lag", "learned", "snapshot_offset", "snapshot_n"
+    assert tuple(row[name] for name in told) == (n, n, 0, n, n, n)
+
+
+def test_a_detector_changed_twice_and_back(waiting: Project) -> None:
+    """Each time `check` announces it, and `verify` and `status` say the truth afterwards."""
+    every, n = BEFORE + AFTER, len(BEFORE)
+    for stage, settings in enumerate((PAGE_HINKLEY, PAGE_HINKLEY + ADWIN, "")):
+        began, n = n, len(every)
+        changed(waiting, settings)
+        _announced(waiting)
+        if stage == 0:
+            verified = waiting.stream("snapshots", "verify")
+            assert verified.code == 78, verified
+            assert "was committed with another recipe" in verified.err
+        (line,) = said(went_on(waiting), "recipe_changed")
+        assert f"partition=0 on_change=keep genesis={began} " in line
+        _told(waiting, n, began=began)
+        more = events(30, seed=10 + stage, most=1.0)
+        fed(waiting, more)
+        every += more
+
+    done = went_on(waiting)
+    checked = waiting.stream("check")
+
+    assert not said(done, "recipe_changed")
+    assert 'origin="snapshot at 240"' in done.err
+    assert checked.code == 0, checked
+    assert "ok state: every partition can be rebuilt from the log and its bases" in checked.out
+    assert predicted(waiting) == plain_loop.classify(make(), every)
