@@ -28,7 +28,20 @@ MODELS: dict[str, ModelSpec] = {
         factory="stream.models:half_space_trees",
         params={"n_models": 3, "height": 4, "window_size": 50, "seed": 5},
     ),
+    "ecusum": ModelSpec(factory="stream.models:no_change"),
 }
+
+DETECTORS = {
+    "ecusum": DetectorSpec(
+        name="ecusum",
+        type="ECUSUM",
+        signal="prediction",
+        params={"warm_up": 50, "threshold": 10.0},
+    ),
+}
+"""Of a recording that has another one; this one alerts before and after the snapshot."""
+
+ADWIN = DetectorSpec(name="adwin", type="ADWIN", signal="feature:a")
 
 
 def recipe(name: str, of: dict[str, str]) -> Recipe:
@@ -37,7 +50,7 @@ def recipe(name: str, of: dict[str, str]) -> Recipe:
         pipeline="golden",
         events_topic="golden.events",
         model=MODELS[name],
-        detectors=(DetectorSpec(name="adwin", type="ADWIN", signal="feature:a"),),
+        detectors=(DETECTORS.get(name, ADWIN),),
         shape=EventShape(),
         limits=Limits(),
         hash_seed=1,
