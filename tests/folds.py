@@ -14,6 +14,7 @@ from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 from stream.core.task import Task
 from stream.models import half_space_trees
+from stream.models.fast import quick
 
 PARTITION = 3
 ADWIN = DetectorSpec(name="adwin", type="ADWIN", params={"delta": 0.05, "clock": 1})
@@ -46,6 +47,7 @@ def recipe(
         shape=EventShape(),
         limits=limits or Limits(),
         hash_seed=1,
+        quicken=quick,
     )
 
 

@@ -14,6 +14,7 @@ from river import base, compose
 from stream.core.event import Feature, Kind
 from stream.core.problems import PROBLEMS
 from stream.core.result import NoAnswer, Prediction
+from stream.core.stand_in import plain
 
 
 class Answering(NamedTuple):
@@ -41,7 +42,7 @@ def answering(model: base.Estimator, methods: Any, kind: Kind) -> Answering:
     """Ask a model in the way that its kind is asked.
 
     Args:
-        model: as it was built; it says what it can do.
+        model: says what it can do.
         methods: what is called: the model itself, or what does the same faster.
         kind: what the model does.
     """
@@ -60,7 +61,8 @@ def answering(model: base.Estimator, methods: Any, kind: Kind) -> Answering:
 
 
 def last_step(model: Any) -> Any:
-    """The estimator at a pipeline's end; any other model itself."""
+    """The estimator at a pipeline's end; any other model itself, or what it stands for."""
+    model = plain(model)
     while isinstance(model, compose.Pipeline):
         model = list(model.steps.values())[-1]
     return model

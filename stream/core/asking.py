@@ -26,7 +26,7 @@ from river import (
     tree,
 )
 
-from stream.core import fused
+from stream.core.compared import is_compared
 
 UNCHANGED = frozenset({
     anomaly.HalfSpaceTrees, compose.Discard, compose.Select, compose.SelectType,
@@ -80,12 +80,17 @@ def is_sure(value: Any) -> bool:
     return _is_known(value) and all(map(is_sure, _parameters(value)))
 
 
+def brings(step: Any, name: str) -> bool:
+    """Whether an object's very class has this name; a derived class may do in its own way."""
+    return name in vars(type(step))
+
+
 def _is_known(value: Any) -> bool:
     cls = type(value)
     if not isinstance(value, _MODELS):
         return cls.__module__.startswith(_LIBRARIES)
     is_rivers = cls in UNCHANGED or cls is compose.FuncTransformer
-    return (is_rivers and fused.is_compared()) or fused.brings(value, "is_kept_by_asking")
+    return (is_rivers and is_compared()) or brings(value, "is_kept_by_asking")
 
 
 def _parameters(value: Any) -> list[Any]:

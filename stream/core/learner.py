@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 from river import active, base, model_selection
 
-from stream.core import fused, pickling
+from stream.core import pickling
 from stream.core.answers import answering, is_of_sklearn, last_step
 from stream.core.event import Feature, Kind
 from stream.core.problems import PROBLEMS
 from stream.core.purity import OnOwnCopy, is_pure
 from stream.core.result import Prediction
 from stream.core.spec import ModelSpec
-from stream.core.unrolled import unrolled, write_back_of
+from stream.core.stand_in import itself, plain
 from stream.errors import Misconfigured
 
 _PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "cv2": "opencv-python"}
@@ -66,7 +66,7 @@ def build(spec: ModelSpec) -> base.Estimator:
         raise Misconfigured(
             f"model.factory: {spec.factory} gave a {type(model).__name__}, not a river estimator"
         )
-    return model
+    return plain(model)  # type: ignore[no-any-return]  # whoever folds with it quickens it himself
 
 
 def _others(module: ModuleType, name: str) -> str:
@@ -138,13 +138,11 @@ class Methods(NamedTuple):
         ask: asks the model, before it learns.
         read: makes of what it answers a prediction. Raises: NoAnswer.
         learn: teaches; an anomaly detector's ignores the label.
-        write_back: to be called before anybody looks at the model, pickles it, or asks it himself.
     """
 
     ask: Callable[[dict[str, Feature]], Any]
     read: Callable[[Any], Prediction]
     learn: Learn
-    write_back: Callable[[], None]
 
     def predict(self, features: dict[str, Feature]) -> Prediction:
         """Ask, and read the answer. Raises: NoAnswer, or whatever the model raises."""
@@ -153,37 +151,46 @@ class Methods(NamedTuple):
 
 def methods_of(model: base.Estimator, kind: Kind) -> Methods:
     """Find a model's methods, once; they may share what they work out of an event."""
-    methods = unrolled(model)
-    write_back = write_back_of(methods)
-    if not is_pure(model):
-        methods = OnOwnCopy(methods)
-    return Methods(*answering(model, methods, kind), _learner(methods, kind), write_back)
+    methods = model if is_pure(plain(model)) else OnOwnCopy(model)
+    return Methods(*answering(model, methods, kind), _learner(methods, kind))
 
 
 def _learner(methods: Any, kind: Kind) -> Learn:
-    learn_one = fused.learner(methods)
+    learn_one: Callable[..., None] = methods.learn_one  # river's differ in what they call y
     if not PROBLEMS[kind].is_supervised:
         return lambda features, _label: learn_one(features)
     return learn_one
 
 
-def trial(model: base.Estimator, kind: Kind, features: dict[str, Feature], label: Any) -> None:
+def trial(
+    model: base.Estimator,
+    kind: Kind,
+    features: dict[str, Feature],
+    label: Any,
+    *,
+    quicken: Callable[[base.Estimator], base.Estimator] = itself,
+) -> None:
     """Predict, learn, pickle and predict again on a copy; `model` stays untouched.
 
     What cannot answer before it has learned, be it several events, is no worse for that.
 
+    Args:
+        model: untrained.
+        kind: what it does.
+        features: those of an event.
+        label: its label; None = it has none.
+        quicken: see `Recipe`.
+
     Raises: whatever the model raises, or NoAnswer; `pickle.PicklingError`, AttributeError or
         TypeError for one that cannot be pickled.
     """
-    copy = pickle.loads(pickling.dumps(model))
+    copy = quicken(pickle.loads(pickling.dumps(model)))
     failure = _failure(methods_of(copy, kind), features)
     if label is None and PROBLEMS[kind].is_supervised:
         return
     for _ in range(_TRIAL_EVENTS_N):
-        methods = methods_of(copy, kind)
-        methods.learn(dict(features), label)
-        methods.write_back()
-        copy = pickle.loads(pickling.dumps(copy))
+        methods_of(copy, kind).learn(dict(features), label)
+        copy = quicken(pickle.loads(pickling.dumps(copy)))
         failure = _failure(methods_of(copy, kind), features)
         if failure is None:
             return

@@ -29,8 +29,10 @@ from typing import Any, NamedTuple
 
 from river import base
 
-from stream.core import fused, rebuilding
+from stream.core import rebuilding
+from stream.core.compared import is_compared
 from stream.core.set_order import insertion_order
+from stream.core.stand_in import plain
 
 _PROTOCOL = 5
 _KNOWN_MAX = 8
@@ -38,9 +40,9 @@ _KNOWN_MAX = 8
 
 
 def dumps(value: Any) -> bytes:
-    """Pickle a state. Raises: whatever `pickle.dumps` raises."""
+    """Pickle a state, or a model, for which another may stand. Raises: as `pickle.dumps`."""
     buffer = io.BytesIO()
-    Pickler(buffer).dump(value)
+    Pickler(buffer).dump(plain(value))
     return buffer.getvalue()
 
 
@@ -142,7 +144,7 @@ def _read(value: Any, cls: type, known: list[tuple[str, ...]]) -> dict[str, Any]
 
 def _is_distribution(cls: type) -> bool:
     """Whether only `sample` makes use of the generator: see tests/core/test_pickling.py."""
-    return cls.__module__.startswith("river.proba.") and fused.is_compared()
+    return cls.__module__.startswith("river.proba.") and is_compared()
 
 
 def _known(cls: type) -> list[tuple[str, ...]] | None:

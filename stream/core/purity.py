@@ -16,7 +16,7 @@ from typing import Any
 
 from river import compose
 
-from stream.core import fused
+from stream.core.compared import is_compared
 
 Features = dict[str, Any]
 
@@ -38,7 +38,7 @@ def is_pure(part: Any) -> bool:
 
     That is so of river's and of ours, if all that they were made with is river's or ours, too.
     """
-    return fused.is_compared() and _is_pure(part, set())
+    return is_compared() and _is_pure(part, set())
 
 
 class OnOwnCopy:
@@ -56,7 +56,7 @@ class OnOwnCopy:
     def __init__(self, methods: Any) -> None:
         asked: Features | None = None
         own: Features = {}
-        learn = fused.learner(methods)
+        learn = methods.learn_one
 
         def on_copy(method: Callable[[Features], Any]) -> Callable[[Features], Any]:
             def ask(features: Features) -> Any:

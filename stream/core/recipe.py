@@ -5,15 +5,17 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
+from river import base
 from river.__version__ import __version__ as river_version
 
 from stream.core.parts import PartSpec
 from stream.core.probe import math_digest
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
+from stream.core.stand_in import itself
 
 FOLD = 3
 """Raised when this program folds otherwise than before: older states are of another recipe.
@@ -55,6 +57,8 @@ class Recipe:
             it has no source.
         versions: those of the program and what it runs on; another one is another recipe.
         extras: optional parts of the state, each only where it is configured.
+        quicken: gives for a model what does the same to every bit, quicker (see `stand_in`); so it
+            is no part of what is folded with.
     """
 
     pipeline: str
@@ -67,6 +71,9 @@ class Recipe:
     source: str = ""
     versions: dict[str, str] = field(default_factory=versions)
     extras: tuple[PartSpec, ...] = ()
+    quicken: Callable[[base.Estimator], base.Estimator] = field(
+        default=itself, compare=False, repr=False
+    )
 
     def learner_parts(self) -> dict[str, str]:
         """What decides what the model is, and what it is taught."""

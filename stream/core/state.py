@@ -11,6 +11,7 @@ from stream.core.metadata import Generation, Metadata
 from stream.core.recipe import Recipe
 from stream.core.scores import Window
 from stream.core.snapshot import Header
+from stream.core.stand_in import plain
 from stream.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class State:
         is_ready: the model has answered once since it began to learn. Before that it may not be
             able to, and what it raises when it is asked is no fault of the event's.
         extras: the optional parts, by name.
+        model: may stand for another; what is pickled is that one.
     """
 
     __slots__ = (
@@ -77,6 +79,7 @@ class State:
         state: dict[str, Any] = {
             part: {name: getattr(self, name) for name in names} for part, names in _PARTS.items()
         }
+        state["learner"]["model"] = plain(self.model)
         if self.extras:
             state["extras"] = {name: pickling.dumps(each) for name, each in self.extras.items()}
         return state
@@ -135,8 +138,8 @@ def dumps(state: State) -> bytes:
         return pickling.dumps(state)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise Misconfigured(
-            f"model.factory: {type(state.model).__name__} cannot be pickled ({error}), and so not "
-            "snapshotted; use named functions and classes of a module in it"
+            f"model.factory: {type(plain(state.model)).__name__} cannot be pickled ({error}), and "
+            "so not snapshotted; use named functions and classes of a module in it"
         ) from error
 
 

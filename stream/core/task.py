@@ -90,6 +90,7 @@ class Task:
     def _bind(self, state: State) -> None:
         """Go on with a state: look up once what each event will need of its model."""
         self.state = state
+        state.model = self.recipe.quicken(state.model)
         self.kind: Kind = kind_of(state.model)
         problem = self._problem = PROBLEMS[self.kind]
         self._unsupervised, self._error_of = not problem.is_supervised, problem.error
@@ -99,7 +100,7 @@ class Task:
         self._admission = Admission(state, self.recipe.limits)
         self._detect = state.detectors.update
         self._extras = tuple(state.extras.values())
-        self._answer, self._read, self._learn, self._settle = methods_of(state.model, self.kind)
+        self._answer, self._read, self._learn = methods_of(state.model, self.kind)
         self._predict = self._answer if state.is_ready else self._ask
         self._watch: Watch | None = None
         self._watched_n = 0
@@ -236,7 +237,7 @@ class Task:
             self._admission.take_back()
             self.state.model = model
             self._bind(self.state)
-            self._watch = watch.following(model, self._settle)
+            self._watch = watch.following(self.state.model)
         if at != "detecting" and self.state.is_ready and watch.pays(self._way_back.payload):
             self._watched_n, self._predict = WATCHED_N, self._watch_and_ask
             if is_taught:
@@ -244,7 +245,7 @@ class Task:
 
     def _watched(self) -> Watch:
         if self._watch is None:
-            self._watch = Watch(self.state.model, self._settle)
+            self._watch = Watch(self.state.model)
         return self._watch
 
     def weigh(self, payload_bytes: int) -> None:
@@ -279,7 +280,6 @@ class Task:
 
         Raises: Misconfigured: the model holds something that cannot be pickled.
         """
-        self._settle()
         return dumps(self.state)
 
     def problem_with(self, payload: bytes) -> str:
@@ -343,7 +343,6 @@ class Task:
 
         Returns: its task, in which this one's state went over, and that state as bytes.
         """
-        self._settle()
         state = carried(self.state, recipe, self.recipe)
         state.genesis, state.genesis_n, state.has_base = state.next_offset, state.n, True
         state.digest = _hash(f"kept:{recipe.fingerprint()}".encode(), state.digest)

@@ -20,6 +20,7 @@ from river import base, compose
 from stream.core import pickling
 from stream.core.asking import ATOMS, UNCHANGED, in_doubt, is_sure
 from stream.core.failures import CRASHES
+from stream.core.stand_in import plain
 
 BYTES_MAX = 32 << 10
 """Of the small parts: 0.1 ms; with more, a model goes back to its copy each time."""
@@ -40,17 +41,15 @@ class Watch:
 
     Args:
         model: the live one.
-        write_back: to be called before anybody looks at it.
     """
 
-    def __init__(self, model: Any, write_back: Callable[[], None]) -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model
-        self._write_back = write_back
         self._apart = Apart()
         self._asked: bytes | None = None
         self._taught: bytes | None = None
         self._event: tuple[dict[Any, Any], Any] = {}, None
-        self._in_doubt = in_doubt(model)
+        self._in_doubt = in_doubt(plain(model))
 
     def is_unchanged(self, features: Mapping[Any, Any]) -> bool:
         """Whether asking has surely changed nothing.
@@ -60,16 +59,17 @@ class Watch:
         """
         if not any(map(_has_state, self._in_doubt)):
             return True
-        return type(self._model) is compose.Pipeline and _raises_early(self._model, features)
+        model = plain(self._model)
+        return type(model) is compose.Pipeline and _raises_early(model, features)
 
     def pays(self, state: bytes) -> bool:
         """Whether it takes less to keep the small parts than to go back to a pickled state."""
         return len(state) > SMALL_BYTES or any(each.encode() in state for each in _INSIDES)
 
-    def following(self, model: Any, write_back: Callable[[], None]) -> "Watch":
+    def following(self, model: Any) -> "Watch":
         """Go on with the model that `without_event` gave."""
-        self._model, self._write_back, self._asked = model, write_back, None
-        self._in_doubt = in_doubt(model)
+        self._model, self._asked = model, None
+        self._in_doubt = in_doubt(plain(model))
         return self
 
     def look(self) -> bool:
@@ -92,8 +92,7 @@ class Watch:
         return self._apart.loads(self._asked)
 
     def _small_parts(self) -> bytes | None:
-        self._write_back()
-        pickled = self._apart.dumps(self._model)
+        pickled = self._apart.dumps(plain(self._model))
         return pickled if pickled is not None and len(pickled) <= BYTES_MAX else None
 
     def _is_spared(self) -> bool:

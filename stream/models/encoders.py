@@ -99,7 +99,7 @@ class MixedScaler(base.Transformer):
         return self._finished(scaled)
 
     def learn_and_transform_one(self, x: Features) -> Features:
-        """`learn_one`, then `transform_one`, in one go: see `stream.core.fused`."""
+        """`learn_one`, then `transform_one`, in one go: see `stream.models.fast.linear`."""
         moments = self._moments
         scaled: Features = {}
         for name, value in x.items():
@@ -124,7 +124,7 @@ class MixedScaler(base.Transformer):
 
     @property
     def scales_plainly(self) -> bool:
-        """Whether it only scales numbers and makes columns: see `stream.core.fused_linear`."""
+        """Whether it only scales numbers and makes columns: see `fast.scaled_linear`."""
         is_plain = self.clip is None and not self.constant and not self.nominal
         return is_plain and self.names_max == NAMES_MAX
 

@@ -61,27 +61,6 @@ class LabelCoder(base.Wrapper[base.Classifier], base.Classifier):
         labels = self._labels
         return {labels[int(code)]: share for code, share in probabilities.items()}
 
-    def over(self, quick: Any) -> "_Coded":
-        """This coder's methods, around quicker methods that do what its classifier does."""
-        return _Coded(self, quick)
-
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"classifier": dummy.PriorClassifier()}
-
-
-class _Coded:
-    """The methods of a coder that a fold calls, see `stream.core.unrolled`."""
-
-    def __init__(self, coder: LabelCoder, classifier: Any) -> None:
-        code, named = coder.code, coder.named
-        ask, teach = classifier.predict_proba_one, classifier.learn_one
-
-        def learn_one(features: dict[str, Any], label: Any) -> None:
-            teach(features, code(label))
-
-        def predict_proba_one(features: dict[str, Any]) -> dict[Any, float]:
-            return named(ask(features))
-
-        self.learn_one, self.predict_proba_one = learn_one, predict_proba_one
-        self.path = classifier.path

@@ -10,6 +10,8 @@ import numpy as np
 import xxhash
 from river import base
 
+from stream.core.stand_in import plain
+
 
 def generators(model: Any) -> list[tuple[str, str]]:
     """Each random generator in a model: whose it is and what kind, and a digest of its state.
@@ -19,7 +21,7 @@ def generators(model: Any) -> list[tuple[str, str]]:
     Raises: what pickling the model raises.
     """
     finder = _Finder()
-    finder.dump(model)
+    finder.dump(plain(model))
     return finder.found
 
 

@@ -27,13 +27,13 @@ from river import (
 from river import preprocessing as pre
 
 import stream.models
-from stream.core import fused, fused_linear
+from stream.core import compared
 from stream.core.detectors import Detectors
 from stream.core.learner import kind_of
 from stream.core.purity import OnOwnCopy, is_pure
 from stream.core.spec import DetectorSpec
-from stream.core.unrolled import unrolled, write_back_of
 from stream.models.encoders import MixedScaler, NormLimiter, UnitScaler
+from stream.models.fast import quick, scaled_linear
 from stream.models.labels import LabelCoder
 from stream.models.nominal import NominalCoder
 from tests.core.comparison import restored, told
@@ -212,13 +212,11 @@ class _Mine:
     """A model as a fold has it."""
 
     def __init__(self, model: Any) -> None:
-        methods: Any = unrolled(model)
-        self.model, self.write_back = model, write_back_of(methods)
-        self.methods = methods if is_pure(model) else OnOwnCopy(methods)
-        self.learn = fused.learner(self.methods)
+        self.model: Any = quick(model)
+        methods: Any = self.model if is_pure(model) else OnOwnCopy(self.model)
+        self.methods, self.learn = methods, methods.learn_one
 
     def restored(self) -> "_Mine":
-        self.write_back()
         return _Mine(restored(self.model))
 
 
@@ -226,7 +224,7 @@ class _Mine:
 def _rows() -> Iterator[None]:
     """Rows are made of two events with the same names, or chance would hardly ever make one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused_linear, "SAME_N", 1)
+        patch.setattr(scaled_linear, "SAME_N", 1)
         yield
 
 
@@ -321,7 +319,7 @@ def test_a_users_function_inside_of_rivers_own_is_found(part: Any) -> None:
 
 def test_another_river_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until somebody has looked what its transformers do."""
-    monkeypatch.setattr(fused, "river_version", "0.26.9")
+    monkeypatch.setattr(compared, "river_version", "0.26.9")
 
     assert not is_pure(linear_model.LogisticRegression())
 

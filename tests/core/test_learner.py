@@ -94,7 +94,7 @@ def test_a_filter_as_last_step_scores_as_its_detector_does() -> None:
     """And it goes on filtering: the detector learns only from what is no anomaly."""
     rng = random.Random(3)
     ours, plain = (preprocessing.MinMaxScaler() | quantile_filter() for _ in range(2))
-    _, _, learn, _ = methods = methods_of(ours, Kind.ANOMALY)
+    _, _, learn = methods = methods_of(ours, Kind.ANOMALY)
     predict = methods.predict
     for _ in range(200):
         features: dict[str, Any] = {"a": rng.gauss(0, 1), "b": rng.random()}
@@ -107,7 +107,7 @@ def test_a_filter_in_the_middle_keeps_anomalies_from_the_classifier() -> None:
     """As in the plain pipeline, bit for bit."""
     rng = random.Random(3)
     ours, plain = (quantile_filter() | linear_model.LogisticRegression() for _ in range(2))
-    _, _, learn, _ = methods = methods_of(ours, Kind.BINARY)
+    _, _, learn = methods = methods_of(ours, Kind.BINARY)
     predict = methods.predict
     for _ in range(200):
         features: dict[str, Any] = {"a": rng.gauss(0, 1), "b": rng.random()}
@@ -136,7 +136,7 @@ def test_one_call_predicts_what_the_plain_model_does(make: Any) -> None:
     """The prediction of `predict_one` and the probabilities of `predict_proba_one`."""
     rng, ours, plain = random.Random(5), make(), make()
     kind = kind_of(ours)
-    _, _, learn, _ = methods = methods_of(ours, kind)
+    _, _, learn = methods = methods_of(ours, kind)
     predict = methods.predict
     for index in range(150):
         features: dict[str, Any] = {"a": rng.gauss(0, 1), "b": index % 5}

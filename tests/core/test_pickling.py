@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from river import forest, proba, tree
 
-from stream.core import fused, pickling
+from stream.core import compared, pickling
 
 
 class Plain:
@@ -333,7 +333,7 @@ def test_nothing_in_river_draws_from_a_distribution_without_a_seed() -> None:
 
 def test_another_rivers_generators_are_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until somebody has looked who draws from them."""
-    monkeypatch.setattr(fused, "river_version", "0.26.9")
+    monkeypatch.setattr(compared, "river_version", "0.26.9")
     pickling._plan.cache_clear()
     distribution = learned(proba.Gaussian, None)
     found = back(distribution)

@@ -239,5 +239,5 @@ def test_a_part_is_in_doubt_unless_it_is_known(model: Any, in_doubt_n: int) -> N
 
 def test_another_river_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was tried holds for the river that it was tried with."""
-    monkeypatch.setattr("stream.core.asking.fused.is_compared", lambda: False)
+    monkeypatch.setattr("stream.core.asking.is_compared", lambda: False)
     assert len(in_doubt(trees())) == 1

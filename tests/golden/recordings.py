@@ -13,6 +13,7 @@ from stream.core.recipe import Recipe, versions
 from stream.core.snapshot import Keys, seal
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 from stream.core.task import Task
+from stream.models.fast import quick
 
 ROOT = Path(__file__).parent
 FOLDER = ROOT / f"SFS2-river-{river_version}"
@@ -54,6 +55,7 @@ def recipe(name: str, of: dict[str, str]) -> Recipe:
         shape=EventShape(),
         limits=Limits(),
         hash_seed=1,
+        quicken=quick,
         versions=of,
     )
 

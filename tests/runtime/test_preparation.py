@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream.config import load
+from stream.models import fast
 from stream.runtime.preparation import make_recipe
 
 FACTORY = "def make(rate=0.1, *, depth=3, name='a'):\n    from river import linear_model\n"
@@ -38,3 +39,25 @@ def test_a_default_that_is_written_out_is_no_other_recipe(
     usual = "[[detectors]]\ntype = 'ADWIN'\n" if "detectors" in settings else ""
 
     assert (fingerprint(tmp_path, settings) == fingerprint(tmp_path, usual)) is is_same
+
+
+def test_a_quicker_way_is_no_other_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package's files are the model, all but those that only call it quicker."""
+    package = tmp_path / "made_in_parts"
+    (package / "quicker").mkdir(parents=True)
+    (package / "__init__.py").write_text(FACTORY)
+    (package / "quicker" / "__init__.py").write_text("CALLS = 1\n")
+    (package / "other.py").write_text("X = 1\n")
+    (tmp_path / "stream.toml").write_text(
+        'pipeline = "p"\n[kafka]\nclient = "embedded"\npath = "log.sqlite"\n'
+        '[model]\nfactory = "made_in_parts:make"\n'
+    )
+    settings = load(tmp_path / "stream.toml", environ={})
+    monkeypatch.setattr(fast, "__file__", str(package / "quicker" / "__init__.py"))
+    recipe = make_recipe(settings)
+
+    assert recipe.quicken is fast.quick
+    (package / "quicker" / "__init__.py").write_text("CALLS = 2\n")
+    assert make_recipe(settings) == recipe
+    (package / "other.py").write_text("X = 2\n")
+    assert make_recipe(settings) != recipe

@@ -286,7 +286,8 @@ def _try_event(
 def _trial(built: Prepared, event: Event) -> None:
     """Let the model predict and learn once, on a copy. Raises: Misconfigured: it raised."""
     try:
-        learner.trial(built.model, built.kind, event.features, event.label)
+        quicken = built.recipe.quicken
+        learner.trial(built.model, built.kind, event.features, event.label, quicken=quicken)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a user's model raises, a panic of Rust included

@@ -20,6 +20,7 @@ from stream.core.event import Record
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 from stream.core.task import Task
+from stream.models.fast import quick
 
 EVENTS_N, WARM_UP_N, EVERY = 600, 1000, 20
 
@@ -130,6 +131,7 @@ def task(name: str) -> Task:
         shape=EventShape(),
         limits=Limits(),
         hash_seed=1,
+        quicken=quick,
     )
     return Task(recipe, partition=0)
 

@@ -16,6 +16,7 @@ from stream.core.event import Channel
 from stream.core.recipe import Recipe
 from stream.core.snapshot import Keys
 from stream.core.spec import DetectorSpec, EventShape, ModelSpec
+from stream.models.fast import quick
 from stream.runtime import assembly
 from stream.runtime.assembly import wired
 from stream.runtime.breaker import NEVER, Limit
@@ -72,6 +73,7 @@ RECIPE = _Recipe(
     shape=EventShape(),
     limits=LIMITS,
     hash_seed=0,
+    quicken=quick,
 )
 
 _TELLING = frozenset(("flush:after", "end:after", "save:after", "remove:after"))

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from river import base, linear_model, optim, preprocessing
-from river.__version__ import __version__ as river_version
 from river.utils import VectorDict
 
-Features = dict[str, Any]
+from stream.core.asking import brings
+from stream.core.compared import is_compared
 
-COMPARED = frozenset({"0.26.1"})
-"""Versions of river with which tests/core/test_fused*.py held."""
+Features = dict[str, Any]
 
 _LINEAR = (linear_model.LogisticRegression, linear_model.LinearRegression)
 
@@ -42,16 +41,19 @@ def learn_and_transform(step: Any) -> Callable[[Features], Features]:
     return one_after_the_other
 
 
-def learner(last: Any) -> Callable[..., None]:
-    """A function that does what `last.learn_one` does."""
-    if is_plain_linear(last):
-        return _linear(last)
-    return last.learn_one  # type: ignore[no-any-return]  # river's differ in what they call y
+class Linear:
+    """The methods of a linear model by itself, or behind steps that are called directly.
 
+    Args:
+        model: one that `is_plain_linear`.
+    """
 
-def brings(step: Any, name: str) -> bool:
-    """Whether a step's very class has this method; a derived class may learn in its own way."""
-    return name in vars(type(step))
+    path = "a linear model's descent is one loop"
+
+    def __init__(self, model: Any) -> None:
+        self.learn_one = learner(model)
+        self.predict_one = model.predict_one
+        self.predict_proba_one = getattr(model, "predict_proba_one", None)
 
 
 def is_plain_scaler(step: Any) -> bool:
@@ -64,11 +66,6 @@ def is_plain_linear(last: Any) -> bool:
     """Whether it is river's, and learns by gradient descent; with an l2 penalty, or without."""
     is_linear = type(last) in _LINEAR and is_compared()
     return bool(is_linear and type(last.optimizer) is optim.SGD and not last.l1)
-
-
-def is_compared() -> bool:
-    """Whether the bits of this river were compared."""
-    return river_version in COMPARED
 
 
 def _scaler(scaler: Any) -> Callable[[Features], Features]:
@@ -113,8 +110,8 @@ def descent(model: Any) -> Callable[[Any, float], tuple[float, float]]:
     return descend
 
 
-def _linear(model: Any) -> Callable[..., None]:
-    """Learn by stochastic gradient descent. Measured: 2.6 us, river's own 3.4."""
+def learner(model: Any) -> Callable[..., None]:
+    """A linear model's `learn_one`: one step down the gradient. Measured: 2.6 us, river's 3.4."""
     descend, l2 = descent(model), model.l2
 
     def learn_one(features: Features, label: Any) -> None:

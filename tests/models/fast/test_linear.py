@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from river import linear_model, optim, tree
 from river import preprocessing as pre
 
-from stream.core import fused
+from stream.core import compared
 from stream.core.learner import kind_of
-from stream.core.unrolled import unrolled, write_back_of
+from stream.models.fast import linear, quick
 from tests.core.comparison import restored, told
-from tests.core.linear_models import SCALED, state
+from tests.models.fast.linear_models import SCALED, state
 
 _NUMBERS = st.one_of(
     st.floats(-1e100, 1e100), st.floats(-9, 9), st.integers(-(2**70), 2**70), st.booleans()
@@ -44,19 +44,18 @@ def test_every_bit_is_rivers(
 ) -> None:
     """Predictions, the state's bytes, and errors with their texts; with numbers of every size."""
     rivers, mine = make(), make()
-    kind, methods = kind_of(mine), unrolled(mine)
-    learn, write_back = fused.learner(methods), write_back_of(methods)
+    kind: str = kind_of(mine)
+    methods: Any = quick(mine)
     for features, flag, number in events:
         label = number if kind == "regression" else flag
         method = "predict_one" if kind == "regression" else "predict_proba_one"
         predict, expect = getattr(methods, method), getattr(rivers, method)
         assert told(predict, features) == told(expect, features)
         expected = told(rivers.learn_one, features, label)
-        assert told(learn, features, label) == expected
+        assert told(methods.learn_one, features, label) == expected
         if expected is not None:
             return  # what is left is half changed, and undone by whoever asked for it
-        write_back()
-        assert state(mine) == state(rivers)
+        assert state(methods) == state(rivers)
 
 
 @pytest.mark.parametrize("make", FUSED.values(), ids=FUSED)
@@ -64,18 +63,18 @@ def test_these_are_fused(make: Callable[[], Any]) -> None:
     """Also after a restore; or the test above would compare river with itself."""
     for model in (make(), restored(make())):
         last = list(model.steps.values())[-1] if hasattr(model, "steps") else model
-        assert fused.learner(last) != last.learn_one
+        assert quick(last) is not last
         for step in list(getattr(model, "steps", {}).values())[:-1]:
-            assert "scale" in fused.learn_and_transform(step).__name__
+            assert "scale" in linear.learn_and_transform(step).__name__
 
 
 def test_another_river_keeps_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until somebody has compared the bits, and said so."""
-    monkeypatch.setattr(fused, "river_version", "0.26.9")
-    scaler, linear = pre.StandardScaler(), linear_model.LogisticRegression()
+    monkeypatch.setattr(compared, "river_version", "0.26.9")
+    scaler, last = pre.StandardScaler(), linear_model.LogisticRegression()
 
-    assert fused.learner(linear) == linear.learn_one
-    assert fused.learn_and_transform(scaler).__name__ == "one_after_the_other"
+    assert quick(last) is last
+    assert linear.learn_and_transform(scaler).__name__ == "one_after_the_other"
 
 
 @pytest.mark.parametrize("make", RIVERS.values(), ids=RIVERS)
@@ -83,14 +82,14 @@ def test_what_has_more_to_it_stays_rivers(make: Callable[[], Any]) -> None:
     """Other penalties and optimizers, and other models."""
     model = make()
 
-    assert fused.learner(model) == model.learn_one
+    assert not linear.is_plain_linear(model)
 
 
 @pytest.mark.parametrize("make", SCALERS.values(), ids=SCALERS)
 def test_other_scalers_stay_rivers(make: Callable[[], Any]) -> None:
     """They learn and transform one after the other."""
     mine, rivers = make(), make()
-    both = fused.learn_and_transform(mine)
+    both = linear.learn_and_transform(mine)
     for i in range(20):
         features = {"a": i % 7, "b": float(i * i)}
         found = both(features)

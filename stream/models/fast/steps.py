@@ -13,7 +13,9 @@ from typing import Any
 
 from river import base, compose, preprocessing
 
-from stream.core import fused, purity
+from stream.core import purity
+from stream.core.compared import is_compared
+from stream.models.fast import linear
 
 Features = dict[str, Any]
 Transform = Callable[[Features], Features]
@@ -28,7 +30,7 @@ def is_plain(step: Any) -> bool:
     return (
         isinstance(step, base.Transformer)
         and not isinstance(step, compose.TransformerUnion | base.AnomalyFilter)
-        and not step._supervised  # noqa: SLF001  # river's tag
+        and not step._supervised  # river's tag
     )
 
 
@@ -62,7 +64,7 @@ def transform(step: Any) -> Transform:
 def learn_and_transform(step: Any) -> Transform:
     """A function that does what a plain step's `learn_one` and then `transform_one` do."""
     if not _is_union(step):
-        return fused.learn_and_transform(step)
+        return linear.learn_and_transform(step)
     parts = list(step.transformers.values())
     # One part may write into the features between another's learning and its transforming.
     sure = [part for part in parts if purity.is_pure(step) and _is_sure(part)]
@@ -106,7 +108,7 @@ def _learner(part: Any, *, is_sure: bool) -> Transform:
     steps = _steps(part)
     if steps == [part] and not is_sure:
         return part.learn_one  # type: ignore[no-any-return]
-    return _one_after_the_other(list(map(fused.learn_and_transform, steps)))
+    return _one_after_the_other(list(map(linear.learn_and_transform, steps)))
 
 
 def _one_after_the_other(transforms: list[Transform]) -> Transform:
@@ -127,6 +129,6 @@ def _is_sure(part: Any) -> bool:
     *first, last = _steps(part)
     if not all(type(step) in _SELECTORS for step in first):
         return False  # somebody's own may count how often it is asked
-    if type(last) is preprocessing.OneHotEncoder and fused.is_compared():
+    if type(last) is preprocessing.OneHotEncoder and is_compared():
         return last.categories is None and not last.drop_first
-    return fused.is_plain_scaler(last)
+    return linear.is_plain_scaler(last)

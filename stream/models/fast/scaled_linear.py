@@ -2,9 +2,9 @@
 
 Most streams do: the same names in the same order. After some such events means, variances and
 weights move from river's dictionaries into a `row`, whose arithmetic is river's, in river's order.
-Whoever wants to see the model calls `write_back` first. Any other event (a name that is new or
-missing, a new word) writes them back too, and goes through both steps; so does each event of a
-stream that never agrees. Which way an event goes changes no bit.
+Whoever wants to see the model calls `write_back` first, as `Quick.model` does. Any other event (a
+name that is new or missing, a new word) writes them back too, and goes through both steps; so does
+each event of a stream that never agrees. Which way an event goes changes no bit.
 
 Measured: nine numbers, predicting and learning, 5 us an event; step by step 10, river's own 14.
 """
@@ -12,7 +12,8 @@ Measured: nine numbers, predicting and learning, 5 us an event; step by step 10,
 from itertools import product
 from typing import Any, Protocol
 
-from stream.core import fused, row
+from stream.core.asking import brings
+from stream.models.fast import linear, row
 
 Features = dict[str, Any]
 
@@ -45,7 +46,7 @@ class Scaler(Protocol):
 
 def is_fused_linear(scaler: Any, last: Any) -> bool:
     """Whether `FusedLinear` is for these last two steps of a pipeline."""
-    return _scaler(scaler) is not None and fused.is_plain_linear(last)
+    return _scaler(scaler) is not None and linear.is_plain_linear(last)
 
 
 class FusedLinear:
@@ -63,9 +64,9 @@ class FusedLinear:
         assert known is not None, "is_fused_linear was asked"  # noqa: S101
         self._scaler, self._model = known, model
         self._transform = scaler.transform_one
-        self._learn_and_transform = fused.learn_and_transform(scaler)
-        self._learn_scaled = fused.learner(model)
-        self._mean_of, self._descend = model.loss.mean_func, fused.descent(model)
+        self._learn_and_transform = linear.learn_and_transform(scaler)
+        self._learn_scaled = linear.learner(model)
+        self._mean_of, self._descend = model.loss.mean_func, linear.descent(model)
         self._names: list[str] | None = None  # of the row, while there is one
         self._numbers: list[str] = []
         self._row: row.Row
@@ -206,6 +207,6 @@ class _Standard:
 
 
 def _scaler(step: Any) -> Scaler | None:
-    if fused.is_plain_scaler(step):
+    if linear.is_plain_scaler(step):
         return _Standard(step)
-    return step if fused.brings(step, "scales_plainly") and step.scales_plainly else None
+    return step if brings(step, "scales_plainly") and step.scales_plainly else None

@@ -3,11 +3,19 @@
 from typing import Any
 
 import pytest
-from river import forest, linear_model, preprocessing, tree
+from river import (
+    anomaly,
+    feature_extraction,
+    forest,
+    linear_model,
+    preprocessing,
+    stats,
+    tree,
+)
 
 import stream.models
-from stream.core import fused
-from stream.core.unrolled import path
+from stream.core import compared
+from stream.models.fast import path
 
 STEPS = "the pipeline's steps are called directly"
 
@@ -21,7 +29,24 @@ STEPS = "the pipeline's steps are called directly"
             stream.models.logistic_regression(),
             f"{STEPS}, the scaler and the linear model are one loop",
         ),
-        (stream.models.naive_bayes(), STEPS),
+        (
+            stream.models.naive_bayes(),
+            f"{STEPS}; nothing quicker is known for this HoeffdingTreeClassifier",
+        ),
+        (
+            preprocessing.MinMaxScaler() | linear_model.LogisticRegression(),
+            f"{STEPS}, a linear model's descent is one loop",
+        ),
+        (
+            feature_extraction.TargetAgg(by=["k"], how=stats.Mean())
+            | linear_model.LinearRegression(),
+            "its own methods: nothing quicker is known for a pipeline with TargetAgg",
+        ),
+        (
+            anomaly.QuantileFilter(anomaly.OneClassSVM(), q=0.9)
+            | linear_model.LogisticRegression(),
+            "its own methods: nothing quicker is known for a pipeline with QuantileFilter",
+        ),
         (
             preprocessing.StandardScaler() | linear_model.LogisticRegression(),
             f"{STEPS}, the scaler and the linear model are one loop",
@@ -30,10 +55,10 @@ STEPS = "the pipeline's steps are called directly"
         (tree.HoeffdingTreeClassifier(), "a tree's votes are counted once"),
         (
             tree.HoeffdingTreeClassifier(leaf_prediction="nb"),
-            "river's own methods: nothing quicker is known for HoeffdingTreeClassifier",
+            "its own methods: nothing quicker is known for this HoeffdingTreeClassifier",
         ),
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_the_path_is_said(model: Any, said: str) -> None:
     """Of the ready trees and forests, too, whose labels are coded."""
@@ -44,9 +69,9 @@ def test_a_river_that_was_not_compared_keeps_its_own_methods(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The bits could be other ones."""
-    monkeypatch.setattr(fused, "COMPARED", ())
+    monkeypatch.setattr(compared, "COMPARED", ())
 
     said = path(stream.models.hoeffding_tree())
 
-    assert said.startswith("river's own methods: river ")
+    assert said.startswith("its own methods: river ")
     assert said.endswith(" was not compared with a quicker way")

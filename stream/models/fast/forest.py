@@ -1,7 +1,7 @@
 """river's adaptive random forest, with the votes of each tree counted once an event.
 
 `predict_proba_one` asks all trees; `learn_one` asks each again, to see whether it was right, and
-its leaf counts its votes once more to learn (`fused_tree`): three times in all. Nothing was learned
+its leaf counts its votes once more to learn (`fast.tree`): three times in all. Nothing was learned
 between the first and the last: what the first found serves all. The arithmetic, its order, and each
 number drawn from the forest's generator are river's, the state too, bit for bit.
 
@@ -15,8 +15,8 @@ from river import forest
 from river.metrics.base import ClassificationMetric
 from river.utils.random import poisson
 
-from stream.core.fused import is_compared
-from stream.core.fused_tree import Features, FusedTree, Votes, first
+from stream.core.compared import is_compared
+from stream.models.fast.tree import Features, FusedTree, Votes, first
 
 
 def is_fused_forest(model: Any) -> bool:

@@ -9,11 +9,20 @@ from hypothesis import given
 from river import compose, tree
 from river import preprocessing as pre
 
-from stream.core import fused, fused_tree
-from stream.core.fused_tree import FusedTree
-from stream.core.unrolled import unrolled
+from stream.core import compared
+from stream.models.fast import quick
+from stream.models.fast.pipeline import quicker
+from stream.models.fast.tree import FusedTree, is_fused_tree
 from tests.core.comparison import told
-from tests.core.trees import EVENTS, Event, ask_for_others, drifting, fail_alike, follow, last
+from tests.models.fast.trees import (
+    EVENTS,
+    Event,
+    ask_for_others,
+    drifting,
+    fail_alike,
+    follow,
+    last,
+)
 
 Tree = tree.HoeffdingTreeClassifier
 
@@ -65,7 +74,7 @@ def test_numbers_and_texts_in_one_feature_fail_as_they_do_in_river(
 def test_of_two_errors_the_first_is_told() -> None:
     """Neither can the classes be sorted, nor is the text a number."""
     rivers, mine = TREES["eager"](), TREES["eager"]()
-    methods: Any = unrolled(mine)
+    methods: Any = quick(mine)
     for a, y in ((0.0, True), (0.0, False), (1.0, True), (0.0, False), (0.0, "x")):
         rivers.learn_one({"a": a}, y)
         methods.learn_one({"a": a}, y)
@@ -80,8 +89,8 @@ def test_votes_are_those_of_the_very_event() -> None:
 
 def test_only_rivers_own_class_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
     """And only of a river whose bits were compared."""
-    assert isinstance(unrolled(Tree()), FusedTree)
+    assert isinstance(quicker(Tree()), FusedTree)
     for other in (tree.HoeffdingAdaptiveTreeClassifier(seed=1), tree.HoeffdingTreeRegressor()):
-        assert unrolled(other) is other
-    monkeypatch.setattr(fused, "river_version", "0.26.9")
-    assert not fused_tree.is_fused_tree(Tree())
+        assert quick(other) is other
+    monkeypatch.setattr(compared, "river_version", "0.26.9")
+    assert not is_fused_tree(Tree())

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stream.core.learner import kind_of, methods_of
-from stream.core.unrolled import unrolled
+from stream.models.fast import quick
 from tests.bits import bits
 from tests.core.comparison import told
 
@@ -87,7 +87,7 @@ def follow(
         rng: draws what is left out.
         has_sizes: their states cannot be compared: they hold sizes in bytes of this very process.
     """
-    _, _, learn, _ = methods = methods_of(mine, kind_of(mine))
+    _, _, learn = methods = methods_of(quick(mine), kind_of(mine))
     predict = methods.predict
     for n, (x, y) in enumerate(events, 1):
         if rng.random() < 0.9:
@@ -103,7 +103,7 @@ def follow(
 
 def fail_alike(rivers: Any, mine: Any, events: Iterable[Event]) -> None:
     """With the same error, at the same event; what is left behind then is undone by the fold."""
-    methods: Any = unrolled(mine)
+    methods: Any = quick(mine)
     for x, y in events:
         for name, arguments in (("predict_proba_one", (x,)), ("learn_one", (x, y))):
             expected = told(getattr(rivers, name), *arguments)
@@ -115,7 +115,7 @@ def fail_alike(rivers: Any, mine: Any, events: Iterable[Event]) -> None:
 
 def ask_for_others(rivers: Any, mine: Any, *, events_n: int) -> None:
     """Another event is asked for in between, and each is learned twice."""
-    methods: Any = unrolled(mine)
+    methods: Any = quick(mine)
     rng = random.Random(5)
     drawn = [event(rng, texts=False) for _ in range(events_n)]
     for (x, y), (other, _) in pairwise(drawn):

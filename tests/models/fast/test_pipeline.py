@@ -13,9 +13,11 @@ from river import preprocessing as pre
 
 from stream.core import pickling
 from stream.core.learner import kind_of, methods_of
-from stream.core.unrolled import Unrolled, is_plain, unrolled, write_back_of
+from stream.core.stand_in import plain
+from stream.models.fast import quick
+from stream.models.fast.pipeline import Unrolled, is_plain, quicker
 from tests.core.comparison import told
-from tests.core.linear_models import state
+from tests.models.fast.linear_models import state
 
 
 def _doubled(x: dict[str, Any]) -> dict[str, Any]:
@@ -149,8 +151,8 @@ def _by_river(model: Any) -> list[Any]:
 
 
 def _by_us(model: Any) -> list[Any]:
-    kind = kind_of(model)
-    _, _, learn, write_back = methods = methods_of(model, kind)
+    kind, quickened = kind_of(model), quick(model)
+    _, _, learn = methods = methods_of(quickened, kind)
     predict = methods.predict
     found: list[Any] = []
     for x, y in _events():
@@ -162,7 +164,7 @@ def _by_us(model: Any) -> list[Any]:
         else:
             found.append((prediction.value, prediction.probabilities))
         learn(x, float(y) if kind == "regression" else y)
-    write_back()
+    assert plain(quickened) is model  # with all that it learned, from now on
     return found
 
 
@@ -197,7 +199,8 @@ def test_a_union_does_as_rivers_does(
     And nothing is asked less often.
     """
     mine, rivers = make(), make()
-    kind, methods = kind_of(mine), unrolled(mine)
+    kind: str = kind_of(mine)
+    methods: Any = quick(mine)
     method = "predict_one" if kind == "regression" else "predict_proba_one"
     for features, label in events:
         predict, expect = getattr(methods, method), getattr(rivers, method)
@@ -206,8 +209,7 @@ def test_a_union_does_as_rivers_does(
         assert told(methods.learn_one, features, label) == expected
         if expected is not None:
             return  # what is left is half changed, and undone by whoever asked for it
-        write_back_of(methods)()
-        assert state(mine) == state(rivers)
+        assert state(methods) == state(rivers)
 
 
 @pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN)
@@ -215,8 +217,8 @@ def test_plain_pipelines_are_unrolled(make: Callable[[], base.Estimator]) -> Non
     """Also after a restore."""
     model = make()
 
-    assert isinstance(unrolled(model), Unrolled)
-    assert isinstance(unrolled(pickle.loads(pickling.dumps(model))), Unrolled)  # noqa: S301  # ours
+    assert isinstance(quicker(model), Unrolled)
+    assert isinstance(quicker(pickle.loads(pickling.dumps(model))), Unrolled)  # noqa: S301  # ours
 
 
 @pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
@@ -225,4 +227,4 @@ def test_what_has_rules_of_its_own_stays_rivers(make: Callable[[], base.Estimato
     model = make()
 
     assert not is_plain(model)
-    assert unrolled(model) is model
+    assert quick(model) is model

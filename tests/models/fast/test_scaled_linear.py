@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from river import compose, linear_model
 from river import preprocessing as pre
 
-from stream.core import fused, fused_linear, row
-from stream.core.fused_linear import FusedLinear, is_fused_linear
+from stream.core import compared
 from stream.core.learner import kind_of
-from stream.core.unrolled import unrolled, write_back_of
 from stream.models.encoders import MixedScaler
+from stream.models.fast import quick, row, scaled_linear
+from stream.models.fast.scaled_linear import FusedLinear, is_fused_linear
 from tests.bits import bits
 from tests.core.comparison import restored, told
-from tests.core.linear_models import SCALED, state
+from tests.models.fast.linear_models import SCALED, state
 
 
 class Halving(MixedScaler):
@@ -101,19 +101,18 @@ class _Mine:
         self._bind(model)
 
     def _bind(self, model: Any) -> None:
-        self.model, methods = model, unrolled(model)
-        self.predict = getattr(methods, self.predicts)
-        self.learn, self.write_back = fused.learner(methods), write_back_of(methods)
+        quickened: Any = quick(model)
+        self.model, self.learn = quickened, quickened.learn_one
+        self.predict = getattr(quickened, self.predicts)
 
     def row_n(self) -> int:
         """Values in the row; 0: there is none."""
-        fusing = self.learn.__self__  # type: ignore[attr-defined]
+        fusing = self.learn.__self__
         assert isinstance(fusing, FusedLinear)
         return len(fusing._names or ())
 
     def restore(self) -> None:
         """Go on from the pickled state."""
-        self.write_back()
         self._bind(restored(self.model))
 
 
@@ -129,7 +128,7 @@ def rows() -> Iterator[list[int]]:
     with pytest.MonkeyPatch.context() as patch:
         real = row.make
         patch.setattr(row, "make", make)
-        patch.setattr(fused_linear, "SAME_N", 1)
+        patch.setattr(scaled_linear, "SAME_N", 1)
         yield made
 
 
@@ -174,7 +173,6 @@ def _compare(make: Callable[[], Any], events: list[Event]) -> None:
             assert told(mine.learn, features, label) == expected
             if isinstance(expected, str):
                 return  # what is left is half changed, and undone by whoever asked for it
-        mine.write_back()
         if what == "restore":
             mine.restore()
             rivers = restored(rivers)
@@ -197,7 +195,6 @@ def test_a_row_of_any_width(width: int, rows: list[int]) -> None:
         mine.learn(features, n % 3 == 0)
         rivers.learn_one(features, n % 3 == 0)
 
-    mine.write_back()
     assert state(mine.model) == state(rivers)
     assert set(rows) == ({width} if width <= row.WIDTH_MAX else set())
 
@@ -241,7 +238,7 @@ def test_features_that_may_be_called_as_columns_get_no_rows(rows: list[int]) -> 
 
 def test_rows_need_some_events_alike() -> None:
     """To move in and out costs more than a few events gain: streams that alternate stay out."""
-    assert fused_linear.SAME_N == 1  # here; see the fixture
+    assert scaled_linear.SAME_N == 1  # here; see the fixture
     scaler, model = MODELS["river's defaults"]().steps.values()
     fusing = FusedLinear(scaler, model)
     for n in range(20):
@@ -257,6 +254,6 @@ def test_what_has_more_to_it_stays_as_it_was(steps: tuple[Any, Any]) -> None:
 
 def test_another_river_keeps_its_own_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until somebody has compared the bits, and said so."""
-    monkeypatch.setattr(fused, "river_version", "0.26.9")
+    monkeypatch.setattr(compared, "river_version", "0.26.9")
 
     assert not is_fused_linear(pre.StandardScaler(), linear_model.LogisticRegression())

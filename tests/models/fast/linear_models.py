@@ -7,6 +7,7 @@ from river import compose, linear_model, optim
 from river import preprocessing as pre
 
 from stream.core import pickling
+from stream.core.stand_in import plain
 
 
 def _own_weights(first: float) -> Any:
@@ -46,7 +47,7 @@ SCALED: dict[str, Callable[[], Any]] = {
 
 def state(model: Any) -> bytes:
     """Of the steps, also of pipelines inside: one that was called itself keeps a cache."""
-    return pickling.dumps([_steps(model)])
+    return pickling.dumps([_steps(plain(model))])
 
 
 def _steps(model: Any) -> Any:

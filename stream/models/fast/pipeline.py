@@ -10,12 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from river import base, compose
-from river.__version__ import __version__ as river_version
 
-from stream.core import fused, purity, steps
-from stream.core.fused_forest import FusedForest, is_fused_forest
-from stream.core.fused_linear import FusedLinear, is_fused_linear
-from stream.core.fused_tree import FusedTree, is_fused_tree
+from stream.core import purity
+from stream.models.fast import steps
+from stream.models.fast.coder import Coded
+from stream.models.fast.forest import FusedForest, is_fused_forest
+from stream.models.fast.linear import Linear, is_plain_linear
+from stream.models.fast.scaled_linear import FusedLinear, is_fused_linear
+from stream.models.fast.tree import FusedTree, is_fused_tree
+from stream.models.labels import LabelCoder
 
 Features = dict[str, Any]
 
@@ -25,31 +28,30 @@ class Unrolled:
 
     Args:
         pipeline: one that `is_plain` accepts.
-        before: see `unrolled`.
+        before: see `quicker`.
     """
 
     __slots__ = ("learn_one", "path", "predict_one", "predict_proba_one", "score_one", "write_back")
 
     def __init__(self, pipeline: compose.Pipeline, before: tuple[Any, ...] = ()) -> None:
         *first, last = pipeline.steps.values()
-        end: Any = unrolled(last, (*before, *first))
+        end: Any = quicker(last, (*before, *first))
         if first and is_fused_linear(first[-1], last) and _is_alone(first[-1], (*before, *first)):
             end = FusedLinear(first.pop(), last)
         transforms = tuple(map(steps.transform, first))
-        self.learn_one = _learner(first, end, is_supervised=last._supervised)  # noqa: SLF001
+        self.learn_one = _learner(first, end, is_supervised=last._supervised)
         self.predict_one = _after(transforms, getattr(end, "predict_one", None))
         self.predict_proba_one = _after(transforms, getattr(end, "predict_proba_one", None))
         self.score_one = _after(transforms, getattr(end, "score_one", None))
         self.write_back: Callable[[], None] = write_back_of(end)
-        self.path = "the pipeline's steps are called directly"
-        if not isinstance(end, base.Base):
-            self.path += f", {end.path}"
+        said = f"; {unknown(last)}" if end is last else f", {end.path}"
+        self.path = f"the pipeline's steps are called directly{said}"
 
 
-def unrolled(model: Any, before: tuple[Any, ...] = ()) -> Any:
-    """`model`, or its methods without what a pipeline, or trees' further counts of votes, cost.
+def quicker(model: Any, before: tuple[Any, ...] = ()) -> Any:
+    """Methods that do what a model's do, quicker; the model itself if nothing is.
 
-    A wrapper may bring `over`: its methods, over those of its `classifier` that were found so.
+    Without what a pipeline, or trees' further counts of votes, cost.
 
     Args:
         model: river's estimator.
@@ -57,29 +59,32 @@ def unrolled(model: Any, before: tuple[Any, ...] = ()) -> Any:
     """
     if is_plain(model):
         return Unrolled(model, before)
-    if fused.brings(model, "over"):  # a wrapper of ours, with what it is around unrolled
-        inner = unrolled(model.classifier, before)
-        return model if inner is model.classifier else model.over(inner)
+    if type(model) is LabelCoder:
+        inner = quicker(model.classifier, before)
+        if inner is model.classifier:
+            return model
+        return Coded(model, inner, write_back=write_back_of(inner))
     if is_fused_forest(model):
         return FusedForest(model, is_untouched=all(map(purity.is_pure, before)))
     if is_fused_tree(model):
         return FusedTree(model, is_untouched=all(map(purity.is_pure, before)))
-    return model
-
-
-def path(model: Any) -> str:
-    """How a fold calls a model, for people: in a quicker way than river's own, or why not."""
-    if not fused.is_compared():
-        return f"river's own methods: river {river_version} was not compared with a quicker way"
-    methods = unrolled(model)
-    if methods is model:
-        return f"river's own methods: nothing quicker is known for {type(model).__name__}"
-    return str(methods.path)
+    return Linear(model) if is_plain_linear(model) else model
 
 
 def write_back_of(methods: Any) -> Callable[[], None]:
-    """A function that writes back what the methods of `unrolled` keep outside the model."""
-    return methods.write_back if isinstance(methods, Unrolled | FusedLinear) else _nothing
+    """A function that writes back what the methods of `quicker` keep outside the model."""
+    keeps = isinstance(methods, Unrolled | FusedLinear | Coded)
+    return methods.write_back if keeps else _nothing
+
+
+def unknown(model: Any) -> str:
+    """Why a model keeps its own methods, for people."""
+    if type(model) is compose.Pipeline and model.steps:
+        *first, last = model.steps.values()
+        odd = [step for step in first if not steps.is_plain(step)] or [last]
+        return f"nothing quicker is known for a pipeline with {type(odd[0]).__name__}"
+    inner = model.classifier if type(model) is LabelCoder else model
+    return f"nothing quicker is known for this {type(inner).__name__}"
 
 
 def _nothing() -> None:
@@ -125,7 +130,7 @@ def _after(
 def _learner(first: list[Any], end: Any, *, is_supervised: bool) -> Callable[..., None]:
     """A whole pipeline's `learn_one`: the transformers in order, then the last step."""
     before = tuple(map(steps.learn_and_transform, first))
-    learn_last: Callable[..., None] = fused.learner(end)
+    learn_last: Callable[..., None] = end.learn_one
     if is_supervised and not before:
         return learn_last
 

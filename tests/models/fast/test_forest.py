@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from river import compose, drift, forest, metrics
 from river import preprocessing as pre
 
-from stream.core import fused, fused_forest
-from stream.core.fused_forest import FusedForest
+from stream.core import compared
 from stream.core.learner import kind_of, methods_of
-from stream.core.unrolled import unrolled
+from stream.models.fast import quick
+from stream.models.fast.forest import FusedForest, is_fused_forest
+from stream.models.fast.pipeline import quicker
 from tests.bits import bits
 from tests.core.comparison import restored
-from tests.core.trees import (
+from tests.models.fast.trees import (
     EVENTS,
     Event,
     ask_for_others,
@@ -101,7 +102,7 @@ def test_a_forest_goes_on_after_it_was_pickled() -> None:
         x, y = event(rng, texts=True)
         if n % 50 == 0:
             mine = restored(mine)
-        methods = methods_of(mine, kind_of(mine))
+        methods = methods_of(quick(mine), kind_of(mine))
         expected = rivers.predict_proba_one(x)
         assert bits(methods.predict(x).probabilities) == bits(expected)
         rivers.learn_one(x, y)
@@ -111,11 +112,11 @@ def test_a_forest_goes_on_after_it_was_pickled() -> None:
 
 def test_only_rivers_own_class_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
     """And only of a river whose bits were compared."""
-    assert isinstance(unrolled(_forest()), FusedForest)
+    assert isinstance(quicker(_forest()), FusedForest)
     other = forest.ARFRegressor(seed=1)
-    assert unrolled(other) is other
-    monkeypatch.setattr(fused, "river_version", "0.26.9")
-    assert not fused_forest.is_fused_forest(_forest())
+    assert quick(other) is other
+    monkeypatch.setattr(compared, "river_version", "0.26.9")
+    assert not is_fused_forest(_forest())
 
 
 def _draws(model: Any) -> Any:

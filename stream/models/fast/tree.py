@@ -19,7 +19,7 @@ from river.tree.nodes.branch import DTBranch
 from river.tree.nodes.htc_nodes import LeafNaiveBayesAdaptive
 from river.tree.utils import do_naive_bayes_prediction
 
-from stream.core.fused import is_compared
+from stream.core.compared import is_compared
 
 Features = dict[str, Any]
 Votes = dict[Any, float]
