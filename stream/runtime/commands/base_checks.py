@@ -1,8 +1,10 @@
-"""What `check` looks at in the topic of bases: is there a place for a model that is kept?"""
+"""What commands look at in the topic of bases: is there a place, and what folds began with?"""
 
 from stream.core.event import Channel
+from stream.core.metadata import Metadata
 from stream.core.recipe import Recipe
-from stream.ports import Reader, TopicInfo, Topics
+from stream.core.snapshot import Header
+from stream.ports import Bounds, Reader, TopicInfo, Topics
 from stream.runtime.commands.findings import Findings
 from stream.runtime.keeping import uses_bases
 from stream.runtime.pipeline import Pipeline
@@ -44,3 +46,19 @@ def look(
             f"topics.bases: cleanup.policy of {info.name} is {info.cleanup_policy}, which removes "
             "parts of a state; set it to delete"
         )
+
+
+def lost_beginning(known: Metadata, base: Header | None, events: Bounds, *, topic: str) -> str:
+    """Why a fold cannot be had again from where it began; "" if it can.
+
+    Args:
+        known: what was committed.
+        base: what it began with, if that is there.
+        events: what the log holds of its partition.
+        topic: that of the bases.
+    """
+    if known.has_base and base is None:
+        return f"what it began with at offset {known.genesis} is not in {topic}"
+    if known.genesis < events.start:
+        return f"began at offset {known.genesis}, the log starts at {events.start}"
+    return ""

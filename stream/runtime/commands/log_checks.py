@@ -11,6 +11,7 @@ from stream.errors import BadInput, LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Committed, Reader, TopicInfo
 from stream.runtime import bases, recent
 from stream.runtime.commands import screen
+from stream.runtime.commands.base_checks import lost_beginning
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.snapshots import existing_keys, stored, unsealed
 from stream.runtime.identity import Identity, is_within
@@ -93,8 +94,9 @@ class LogChecks:
 
         The fold began with `base`, or with the untrained model; `headers` are the snapshots'.
         """
-        findings, is_without = self._findings, known.has_base and base is None
-        if known.genesis >= bounds.start and not is_without:
+        findings, topic = self._findings, self._pipeline.settings.topics.bases
+        lost = lost_beginning(known, base, bounds, topic=topic)
+        if not lost:
             self._bases_n += known.has_base
             return True
         usable = [
@@ -102,15 +104,13 @@ class LogChecks:
             for header in headers
             if is_of(header, known) and header.next_offset >= bounds.start
         ]
-        lost = f"{where}: began at offset {known.genesis}, the log starts at {bounds.start}"
-        if is_without:
-            name = self._pipeline.settings.topics.bases
-            lost = f"{where}: what it began with at offset {known.genesis} is not in {name}"
         if usable:
-            findings.note(f"{lost}: only the snapshots (newest at {max(usable)}) can bring it back")
+            findings.note(
+                f"{where}: {lost}: only the snapshots (newest at {max(usable)}) can bring it back"
+            )
         else:
             findings.problem(
-                f"{lost}, and no snapshot can be used instead"
+                f"{where}: {lost}, and no snapshot can be used instead"
                 f"{self._why_no_snapshots()}; restore the snapshots, or begin again with "
                 'model.on_change = "fresh" and another seed'
             )

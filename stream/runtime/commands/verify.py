@@ -8,6 +8,7 @@ from functools import cache, partial
 
 from msgspec.structs import replace
 
+from stream.core.event import Channel
 from stream.core.metadata import Metadata, parse_metadata
 from stream.core.recipe import Recipe, changes
 from stream.core.result import StepResult
@@ -15,8 +16,8 @@ from stream.core.snapshot import Header, Keys
 from stream.core.task import Task
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
-from stream.runtime import preparation
-from stream.runtime.commands import difference, screen
+from stream.runtime import bases, preparation
+from stream.runtime.commands import base_checks, difference, screen
 from stream.runtime.commands.snapshots import (
     Found,
     existing_keys,
@@ -72,39 +73,64 @@ def verify(pipeline: Pipeline, *, partition: int | None, offset: int | None, as_
                     found.append(verified)
                     if not as_json:
                         screen.say(line(verified, f"ok, {verified.replayed} records replayed"))
-        if not as_json and offset is None:
-            _say_without_one(found, {p: committed[p] for p in partitions if p in committed})
+        lost_n = 0
+        if offset is None:
+            known = {p: committed[p] for p in partitions if p in committed}
+            lost_n = _say_without_one(verifier, found, known, as_json=as_json)
     if as_json:
         names = ("partition", "n", "next_offset", "size_bytes", "age_s", "problem", "skipped",
                  "replayed", "first_difference")  # fmt: skip
         say_json(pipeline, found, names)
-    _conclude(found, as_json=as_json)
+    _conclude(found, lost_n, as_json=as_json)
 
 
-def _say_without_one(found: list[Found], committed: Mapping[int, Committed]) -> None:
-    """Which partitions have nothing that a start could use: that costs a replay, and no event."""
+def _say_without_one(
+    verifier: "_Verifier",
+    found: list[Found],
+    committed: Mapping[int, Committed],
+    *,
+    as_json: bool,
+) -> int:
+    """Which partitions have nothing that a start could use: that costs a replay, and no event.
+
+    Returns: how many cannot be replayed, for their beginning is gone as well.
+    """
     having = {each.partition for each in found}
     useful = {each.partition for each in found if each.skipped is None}
+    lost_n = 0
     for partition, at in sorted(committed.items()):
         known = parse_metadata(at.metadata)
-        if known is not None and known.n and partition not in useful:
-            what = "no snapshot of the committed fold" if partition in having else "no snapshot"
-            began = ", with the base" if known.has_base else ""
-            replay = (
-                f"the next start replays {known.n - known.genesis_n} events from the log, from "
-                f"{known.genesis} on{began}"
-            )
-            screen.say(f"partition {partition}: {what}; {replay}")
+        if known is None or not known.n or partition in useful:
+            continue
+        what = "no snapshot of the committed fold" if partition in having else "no snapshot"
+        lost = verifier.lost_beginning(partition, known)
+        began = ", with the base" if known.has_base else ""
+        then = (
+            f"the next start replays {known.n - known.genesis_n} events from the log, from "
+            f"{known.genesis} on{began}"
+        )
+        if not as_json:
+            screen.say(f"partition {partition}: {what}; {lost or then}")
+        lost_n += bool(lost)
+    return lost_n
 
 
-def _conclude(found: list[Found], *, as_json: bool) -> None:
-    """Say how many snapshots verified. Raises: BadInput: at least one of them did not."""
+def _conclude(found: list[Found], lost_n: int, *, as_json: bool) -> None:
+    """Say how many snapshots verified.
+
+    Raises: BadInput: at least one of them did not, or a partition's state is lost.
+    """
     bad = sum(each.problem is not None for each in found)
     skipped = sum(each.skipped is not None for each in found)
     if bad:
         raise BadInput(
             f"{bad} of {len(found)} snapshots do not reproduce what was committed; a worker passes "
             "over what does not fit, and replays more of the log"
+        )
+    if lost_n:
+        raise BadInput(
+            f"nothing brings the state of {lost_n} partition{'' if lost_n == 1 else 's'} back; "
+            "`stream check` says what is lost"
         )
     if not found and not as_json:
         screen.say("no snapshots: there is nothing to verify")
@@ -171,6 +197,22 @@ class _Verifier:
         if (task.next_offset, own.n, own.digest) != (header.next_offset, header.n, header.digest):
             return replace(opened, problem="its state is not what its header says")
         return self._replayed(opened, task, committed=committed, known=known, progress=progress)
+
+    def lost_beginning(self, partition: int, known: Metadata) -> str:
+        """Why the committed fold cannot be had again from where it began; "" if it can.
+
+        Raises: Misconfigured, Retryable, BadInput.
+        """
+        base = None
+        if known.has_base:
+            identity = Identity.of(self.recipe, self.events.topic_id)
+            base = bases.load(self.reader, partition, known, keys=self.keys(), identity=identity)
+        return base_checks.lost_beginning(
+            known,
+            None if base is None else base.header,
+            self.reader.bounds(Channel.EVENTS, partition),
+            topic=self.pipeline.settings.topics.bases,
+        )
 
     def _beyond(self, header: Header, committed: Committed) -> str | None:
         """Whether a snapshot is of a state that is not committed, which no worker of ours takes."""
