@@ -27,11 +27,12 @@ class Admission:
         limits: how many there may be.
 
     Attributes:
+        is_heavy: a copy of the state was larger than it may be.
         class_type: the type of all known classes; None: there are none yet.
         told_n: the step whose event was the first to have a name left out.
     """
 
-    __slots__ = ("_classes_bytes", "_limits", "_news", "_state", "class_type", "told_n")
+    __slots__ = ("_classes_bytes", "_limits", "_news", "_state", "class_type", "is_heavy", "told_n")
 
     def __init__(self, state: State, limits: Limits) -> None:
         self._state = state
@@ -40,6 +41,7 @@ class Admission:
         self._classes_bytes = sum(map(classes.written_bytes, state.classes))
         self.class_type = next(map(type, state.classes), None)
         self.told_n = -1
+        self.is_heavy = False
 
     def misfit(self, features: dict[str, Feature]) -> Rejection | None:
         """Take new feature names in, up to the cap of a partition's life; or leave them out."""
@@ -85,6 +87,19 @@ class Admission:
             self._classes_bytes -= classes.written_bytes(news.label)
             self.class_type = next(map(type, state.classes), None)
         self._news = News(-1)
+
+    def weigh(self, payload_bytes: int) -> None:
+        """Note how large a copy of the state is: see `close_if_heavy`."""
+        self.is_heavy = payload_bytes > self._limits.state_bytes_max
+
+    def close_if_heavy(self) -> None:
+        """Take in no new name any more if the state is too large; the caller commits that next.
+
+        A state that knows no name yet stays open, for it would refuse every event from then on.
+        """
+        state = self._state
+        if self.is_heavy and state.closed_n is None and state.names:
+            state.closed_n = state.n
 
     def _is_closed(self) -> bool:
         closed_n = self._state.closed_n

@@ -51,11 +51,12 @@ class Alerts:
 
     def failure(self, state: State, result: StepResult, learned: int, *, is_refused: bool) -> None:
         """Count an event on which the model failed; one too many becomes an alert."""
-        before = state.failures
+        learner = state.line_up.serving
+        before = learner.failures
         number = state.n - state.refused_n + before.refused_n
-        state.failures = before.with_one_at(number, is_refused=is_refused)
-        if state.failures.is_told and not before.is_told:
-            alert = failing(result.record, state.failures, pipeline=self._pipeline, learned=learned)
+        learner.failures = failures = before.with_one_at(number, is_refused=is_refused)
+        if failures.is_told and not before.is_told:
+            alert = failing(result.record, failures, pipeline=self._pipeline, learned=learned)
             _add(state, result, alert)
 
 

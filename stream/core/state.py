@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from stream.core import pickling, unpickling
 from stream.core.detectors import Detectors
-from stream.core.failures import Failures
 from stream.core.learner import build
+from stream.core.learning.learner import Learner, LineUp
 from stream.core.metadata import Generation, Metadata
 from stream.core.recipe import Recipe
-from stream.core.scores import Window
 from stream.core.snapshot import Header
 from stream.core.stand_in import plain
 from stream.errors import Misconfigured
@@ -41,32 +40,26 @@ class State:
             When that is found out no replay could repeat: it is committed beside the offset.
         closed_said_n: the step that said so in an alert, the first that brought a new name.
         classes: the labels there were, of a model whose labels name classes.
-        is_ready: the model has answered once since it began to learn. Before that it may not be
-            able to, and what it raises when it is asked is no fault of the event's.
+        line_up: what learns.
         extras: the optional parts, by name.
-        model: may stand for another; what is pickled is that one.
     """
 
     __slots__ = (
         "classes", "closed_n", "closed_said_n", "detectors", "digest", "extras",
-        "failures", "genesis", "genesis_n", "has_base", "is_ready", "learned",
-        "model", "n", "names", "next_offset", "refused_n", "window",
+        "genesis", "genesis_n", "has_base", "line_up", "n", "names", "next_offset", "refused_n",
     )  # fmt: skip
 
     def __init__(self, *, model: Any, detectors: Detectors) -> None:
-        self.model = model
+        self.line_up = LineUp(Learner(model))
         self.detectors = detectors
         self.genesis = self.genesis_n = self.next_offset = 0
         self.has_base = False
         self.digest = 0
-        self.n = self.learned = self.refused_n = 0
-        self.is_ready = False
-        self.failures = Failures()
+        self.n = self.refused_n = 0
         self.names: set[str] = set()
         self.closed_n: int | None = None
         self.closed_said_n: int | None = None
         self.classes: set[bool | int | str] = set()
-        self.window = Window()
         self.extras: dict[str, Part] = {}
 
     def begin_at(self, offset: int, n: int) -> None:
@@ -77,21 +70,26 @@ class State:
     def __getstate__(self) -> dict[str, Any]:
         """The parts by name; extras as bytes, each to be read only by who has such a part."""
         state: dict[str, Any] = {
-            part: {name: getattr(self, name) for name in names} for part, names in _PARTS.items()
+            part: {name: getattr(self._holder(part), name) for name in names}
+            for part, names in _PARTS.items()
         }
-        state["learner"]["model"] = plain(self.model)
+        state["learner"]["model"] = plain(self.line_up.serving.model)
         if self.extras:
             state["extras"] = {name: pickling.dumps(each) for name, each in self.extras.items()}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         try:
+            self.line_up = LineUp(Learner(state["learner"]["model"]))
             for part, names in _PARTS.items():
                 for name in names:
-                    setattr(self, name, state[part][name])
+                    setattr(self._holder(part), name, state[part][name])
         except (KeyError, TypeError) as error:
             raise pickle.UnpicklingError(f"it lacks {error}") from error
         self.extras = state.get("extras", {})
+
+    def _holder(self, part: str) -> Any:
+        return self.line_up.serving if part == "learner" else self
 
     def metadata(
         self, fingerprint: str, *, learner: str, generation: Generation, is_paused: bool
@@ -106,7 +104,7 @@ class State:
             genesis=self.genesis,
             genesis_n=self.genesis_n,
             has_base=self.has_base,
-            learned=self.learned,
+            learned=self.line_up.serving.learned,
             is_paused=is_paused,
             closed_n=self.closed_n,
         )
@@ -120,7 +118,7 @@ class State:
             partition=partition,
             next_offset=self.next_offset,
             n=self.n,
-            learned=self.learned,
+            learned=self.line_up.serving.learned,
             digest=f"{self.digest:016x}",
             genesis=self.genesis,
             genesis_n=self.genesis_n,
@@ -137,9 +135,10 @@ def dumps(state: State) -> bytes:
     try:
         return pickling.dumps(state)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
+        model = type(plain(state.line_up.serving.model)).__name__
         raise Misconfigured(
-            f"model.factory: {type(plain(state.model)).__name__} cannot be pickled ({error}), and "
-            "so not snapshotted; use named functions and classes of a module in it"
+            f"model.factory: {model} cannot be pickled ({error}), and so not "
+            "snapshotted; use named functions and classes of a module in it"
         ) from error
 
 
@@ -200,31 +199,6 @@ def revived(payload: bytes) -> State:
     """Load what this very process pickled, or has loaded before: nobody else's bytes."""
     state: State = pickle.loads(payload)
     state.extras = {name: pickle.loads(each) for name, each in state.extras.items()}  # type: ignore[arg-type]  # not read yet
-    return state
-
-
-def carried(state: State, recipe: Recipe, before: Recipe) -> State:
-    """A state that was folded with another recipe, as it goes on with this one.
-
-    The learner goes on as it is. What has its very settings of before goes on, too; the rest begins
-    anew. Names and classes that there were are known yet; a state that had reached another ceiling
-    opens again.
-
-    Args:
-        state: its parts are taken over, not copied.
-        recipe: goes on with it.
-        before: what `state` was folded with.
-    """
-    extras = state.extras
-    state.detectors = Detectors(recipe.detectors, kept=state.detectors.detectors)
-    if recipe.limits.state_bytes_max != before.limits.state_bytes_max:
-        state.closed_n = state.closed_said_n = None
-    state.extras = {
-        spec.name: extras[spec.name]
-        if spec.name in extras and spec in before.extras
-        else spec.begin()
-        for spec in recipe.extras
-    }
     return state
 
 

@@ -1,4 +1,4 @@
-"""What a fold goes back to when a model raises half way: a copy of its state, and all since.
+"""What a learner goes back to when its model raises half way: a copy, and all events since.
 
     copy ── since[0] ── since[1] ── ... ── now
                         │
@@ -11,7 +11,6 @@ the place of the older copy.
 from typing import NamedTuple
 
 from stream.core.event import Record
-from stream.core.failures import Failures
 
 BYTES_MAX = 64 << 20
 """At this much a new copy is taken at once, and the fold stands still meanwhile."""
@@ -24,43 +23,30 @@ _RECORD_BYTES = 200
 """What a record takes beside its key, value and headers."""
 
 
-class Counts(NamedTuple):
-    """What a refusal moves on without a change of anything that is learned."""
-
-    n: int
-    refused_n: int
-    next_offset: int
-    digest: int
-    failures: Failures
-
-
 class CopyPoint(NamedTuple):
     """A moment whose state is being copied."""
 
     epoch: int
     since_n: int
     bytes_n: int
-    counts: Counts
 
 
 class Undo:
-    """The way back of one fold.
+    """The way back of one learner.
 
     Attributes:
         payload: the pickled state.
-        counts: those of that state, or moved on from there by refusals alone.
-        since: the records folded in since, in order.
+        since: the records it was asked about since, in order; no refused ones.
     """
 
-    __slots__ = ("_bytes_n", "_epoch", "_look_at_n", "_measured_n", "counts", "payload", "since")
+    __slots__ = ("_bytes_n", "_epoch", "_look_at_n", "_measured_n", "payload", "since")
 
     def __init__(self) -> None:
         self._epoch = 0
 
-    def keep(self, payload: bytes, counts: Counts) -> None:
+    def keep(self, payload: bytes) -> None:
         """Take `payload`, the present state, as what to go back to."""
         self.payload = payload
-        self.counts = counts
         self.since: list[Record] = []
         self._bytes_n = self._measured_n = 0
         self._look_at_n = LOOK_EVERY
@@ -88,9 +74,9 @@ class Undo:
         """How long the way back is: from 0 to 1, where a new copy is taken at once."""
         return self._measured() / BYTES_MAX
 
-    def copy_point(self, counts: Counts) -> CopyPoint:
-        """Mark this moment, for `rebase`; `counts` are the state's."""
-        return CopyPoint(self._epoch, len(self.since), self._measured(), counts)
+    def copy_point(self) -> CopyPoint:
+        """Mark this moment, for `rebase`."""
+        return CopyPoint(self._epoch, len(self.since), self._measured())
 
     def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:
         """Go back to `payload`, the state at `copy_point`, from now on.
@@ -99,11 +85,8 @@ class Undo:
         """
         if copy_point.epoch != self._epoch:
             return False
-        counts = (
-            copy_point.counts if copy_point.since_n else self.counts
-        )  # refusals moved those on since
         later, bytes_n = self.since[copy_point.since_n :], self._measured() - copy_point.bytes_n
-        self.keep(payload, counts)
+        self.keep(payload)
         self.since, self._bytes_n, self._measured_n = later, bytes_n, len(later)
         self._look_at_n = 0
         return True

@@ -1,7 +1,7 @@
 """When a state is over its ceiling, and how that is said: once, and again whenever it has doubled.
 
-A fold takes in no new feature name and no new class then (`Task.close_if_heavy`). A model may grow
-without any: by words as values, by trees that go deeper. Nobody but its owner can bound that.
+A fold takes in no new feature name and no new class then (`Admission.close_if_heavy`). A model may
+grow without any: by words as values, by trees that go deeper. Nobody but its owner can bound that.
 """
 
 import logging
@@ -33,7 +33,7 @@ class Ceiling:
 
     def weigh(self, task: Task, payload_bytes: int) -> None:
         """Take note of a copy's size; say so if the state is over its ceiling."""
-        task.weigh(payload_bytes)
+        task.admission.weigh(payload_bytes)
         most = task.recipe.limits.state_bytes_max
         if payload_bytes <= self._said_up_to.get(task.partition, most):
             return

@@ -49,4 +49,4 @@ class Costs:
     def predicted_s(self, task: Task) -> float:
         """How many seconds pickling will take; infinite while nothing is known."""
         took_s, learned = self._last.get(task.partition, (inf, 1))
-        return took_s * max(1.0, task.state.learned / max(1, learned))
+        return took_s * max(1.0, task.serving.learned / max(1, learned))

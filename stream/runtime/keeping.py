@@ -68,12 +68,12 @@ class Keeping:
             trial: compared its outcomes on the way.
             origin: what the replay began with, for people.
         """
-        state = task.state
+        state, learned = task.state, task.serving.learned
         if trial is not None and trial.difference is not None:
             raise self.refusal(f"does not repeat itself: {trial.difference}", origin)
-        if (state.n, state.learned) != (expected.n, expected.learned):
+        if (state.n, learned) != (expected.n, expected.learned):
             raise self.refusal(
-                f"learned {state.learned} of {state.n} events, and had learned {expected.learned} "
+                f"learned {learned} of {state.n} events, and had learned {expected.learned} "
                 f"of {expected.n}",
                 origin,
             )

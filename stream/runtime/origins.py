@@ -196,5 +196,5 @@ class Origins:
         except pickle.UnpicklingError as error:
             self._candidates.reject(header, f"it does not unpickle: {error}")
             return None
-        task.weigh(len(payload))
+        task.admission.weigh(len(payload))
         return Origin(task, told, stored_offset, len(payload))

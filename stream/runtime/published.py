@@ -96,7 +96,7 @@ def first_event(reader: Reader, partition: int, start: int, stop: int) -> int | 
 def first_left_out(reader: Reader, partition: int, start: int, stop: int) -> int | None:
     """The first offset in a range of the events at which a closed state let something new not in.
 
-    It had reached its ceiling (`Task.close_if_heavy`) by then, and between that and this event
+    It had reached its ceiling (`Admission.close_if_heavy`) by then, and between that and this event
     nothing was new, so that it is as good as the very step. None: there is no such event, or it
     lies further back than all that is looked at.
 

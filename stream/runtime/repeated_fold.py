@@ -59,7 +59,7 @@ def fold_all(job: Mapping[str, Any]) -> Answer:
     records = job["records"]
     try:
         task = Task(job["recipe"], partition=_partition(records))
-        found = tuple(generators.generators(task.state.model))
+        found = tuple(generators.generators(task.serving.model))
         return Answer(_folded(task, records, FOLD_S), found)
     except Exception as error:  # noqa: BLE001  # the model's; what it was is told
         return _ended_by(error)
@@ -96,7 +96,7 @@ def _first_half(job: Mapping[str, Any]) -> bytes:
     half = records[: (len(records) + 1) // 2]
     try:
         task = Task(job["recipe"], partition=_partition(records))
-        found = tuple(generators.generators(task.state.model))
+        found = tuple(generators.generators(task.serving.model))
         _unseed()
         outcomes, payload = _folded(task, half, FOLD_S / 2), task.pickled()
     except Exception as error:  # noqa: BLE001  # as above

@@ -11,6 +11,7 @@ committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
                             does not repeat itself: stop, or begin untrained under "fresh"
 """
 
+from stream.core.carrying import kept
 from stream.core.event import Channel
 from stream.core.metadata import Metadata, parse_metadata
 from stream.core.task import Task
@@ -257,9 +258,9 @@ class Restore:
         """Take a new copy now and then, or the replay would keep all its records for undoing."""
         if self._copies.is_due(task):
             began = self._sources.clock.monotonic()
-            task.weigh(len(task.keep_copy()))
+            task.admission.weigh(len(task.keep_copy()))
             if self._is_anew:
-                task.close_if_heavy()  # the first commit tells
+                task.admission.close_if_heavy()  # the first commit tells
             self._copies.took(self._sources.clock.monotonic() - began)
 
     def _proved(self, task: Task, expected: Metadata) -> Task:
@@ -286,9 +287,9 @@ class Restore:
     def _kept(self, task: Task, how: Keeping) -> Task:
         """Let the state go on with our recipe, from here; what it begins with is to be kept."""
         sources = self._sources
-        kept, payload = task.kept(sources.recipe)
+        going_on, payload = kept(task, sources.recipe)
         self.base = bases.Base(
-            kept.header(topic_id=sources.topic_id, taken_at_ms=sources.clock.now_ms()), payload
+            going_on.header(topic_id=sources.topic_id, taken_at_ms=sources.clock.now_ms()), payload
         )
-        self._lines.changed("keep", kept.next_offset, how.what)
-        return kept
+        self._lines.changed("keep", going_on.next_offset, how.what)
+        return going_on

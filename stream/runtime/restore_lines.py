@@ -49,6 +49,6 @@ class RestoreLines:
             partition=self._partition,
             origin=origin,
             next_offset=task.next_offset,
-            learned=task.state.learned,
+            learned=task.serving.learned,
             took_s=self._clock.monotonic() - self._began_s,
         )

@@ -254,7 +254,7 @@ class Worker:
         live = self._lives.tasks(LIVING)
         dirty = {partition: live[partition] for partition in self._lives.dirty}
         for task in dirty.values():
-            task.close_if_heavy()
+            task.admission.close_if_heavy()
         self._send({p: Committed(t.next_offset, t.metadata().encode()) for p, t in dirty.items()})
         self._telemetry.count(Metric.COMMITS)
         self._schedule.committed(began=began)

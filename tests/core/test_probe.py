@@ -22,7 +22,7 @@ print(hashlib.sha256(np.log(np.linspace(1e-3, 20, 20_000)).tobytes()).hexdigest(
 for name in sorted(catalogue()):
     task = Task(recipe(f"stream.models:{name}"), partition=PARTITION)
     fold(task, workload(task.kind, 300))
-    print(name, task.metadata().digest, task.state.learned)
+    print(name, task.metadata().digest, task.serving.learned)
 """
 
 

@@ -328,7 +328,7 @@ def test_a_key_and_headers_over_the_limit_are_refused_before_the_fold() -> None:
     assert [o[0].channel for o in outcomes] == [
         Channel.PREDICTIONS, Channel.QUARANTINE, Channel.PREDICTIONS, *[Channel.QUARANTINE] * 3,
     ]  # fmt: skip
-    assert folded.state.learned == 2
+    assert folded.serving.learned == 2
     reasons = {dict(o[0].headers)["stream.reason"] for o in outcomes if o[0].headers}
     assert reasons == {b"too_large"}
     details = [dict(o[0].headers)["stream.detail"] for o in outcomes if o[0].headers]

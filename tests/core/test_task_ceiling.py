@@ -30,8 +30,8 @@ def closed_at(n: int, log: list[Record]) -> tuple[Task, list[Any]]:
     """A fold that was found to be too large after n steps, and all that it gave."""
     folded = build()
     outputs = fold(folded, log[:n])
-    folded.weigh(len(folded.keep_copy()))
-    folded.close_if_heavy()
+    folded.admission.weigh(len(folded.keep_copy()))
+    folded.admission.close_if_heavy()
     return folded, outputs + fold(folded, log[n:])
 
 
@@ -43,7 +43,7 @@ def test_what_is_new_is_left_out_and_the_rest_is_learned() -> None:
     plain = [event(i, {"a": i % 5, "b": i % 3}, i % 2 == 0) for i in range(15, 40)]
     expected = fold(other, log[:15]) + fold(other, plain)
     assert [prediction_of(each) for each in outputs] == [prediction_of(each) for each in expected]
-    assert folded.state.learned == 40
+    assert folded.serving.learned == 40
     assert folded.state.names == {"a", "b", *(f"new {i}" for i in range(10, 15))}
     alerts = [document_of(o) for each in outputs for o in each if o.channel is Channel.ALERTS]
     assert [(a["kind"], a["detector"], a["offset"]) for a in alerts] == [
@@ -64,22 +64,22 @@ def test_a_small_state_is_left_alone() -> None:
     """And a large one too, until who commits it has been told."""
     folded = build()
     fold(folded, records(1))
-    folded.weigh(LIMITS.state_bytes_max)
-    folded.close_if_heavy()
+    folded.admission.weigh(LIMITS.state_bytes_max)
+    folded.admission.close_if_heavy()
     assert folded.metadata().closed_n is None
-    folded.weigh(LIMITS.state_bytes_max + 1)
+    folded.admission.weigh(LIMITS.state_bytes_max + 1)
     assert folded.metadata().closed_n is None
-    folded.close_if_heavy()
+    folded.admission.close_if_heavy()
     assert folded.metadata().closed_n == 1
 
 
 def test_a_model_that_is_too_large_untrained_learns_all_the_same() -> None:
     """Closed before it knows a name, it would refuse every event for ever."""
     folded = build()
-    folded.weigh(LIMITS.state_bytes_max + 1)
-    folded.close_if_heavy()
+    folded.admission.weigh(LIMITS.state_bytes_max + 1)
+    folded.admission.close_if_heavy()
     first = outputs_of(folded, records(1)[0])
-    folded.close_if_heavy()
+    folded.admission.close_if_heavy()
     assert folded.metadata().closed_n == 1
     assert first[0].channel is Channel.PREDICTIONS
 
@@ -107,8 +107,8 @@ def test_going_back_to_a_copy_of_before_keeps_it() -> None:
     folded = build("tests.fragile:FragileRegressor")
     for i in range(6):
         outputs_of(folded, event(i, {"a": 1.0, f"n{i}": 2.0}, 1))
-    folded._is_heavy = True
-    folded.close_if_heavy()
+    folded.admission.is_heavy = True
+    folded.admission.close_if_heavy()
     outputs_of(folded, event(6, {"a": 1.0, "n7": 2.0}, 1))
     outputs_of(folded, event(7, {"a": 1.0, "fail": "raise in learn"}, 1))
     assert folded.state.closed_n == 6
@@ -132,8 +132,8 @@ def test_a_closed_state_takes_in_no_new_class_either() -> None:
     folded = build()
     for i, label in enumerate(("x", "x", "y", "z", "x")):
         outputs = outputs_of(folded, event(i, {"a": i}, label))
-        folded._is_heavy = True
-        folded.close_if_heavy()
+        folded.admission.is_heavy = True
+        folded.admission.close_if_heavy()
         assert (outputs[0].channel is Channel.QUARANTINE) == (label == "z")
     assert folded.state.classes == {"x", "y"}
     refused = outputs_of(folded, event(5, {"a": 1}, "w"))

@@ -70,7 +70,7 @@ def test_an_odd_label_costs_its_own_event_only(factory: str) -> None:
     fold(folded, good[:30])
     assert refusal_of(outputs_of(folded, labelled(59, "3")))
     assert {refusal_of(each) for each in fold(folded, good[30:])} == {None}
-    assert folded.state.learned == 60
+    assert folded.serving.learned == 60
 
 
 def test_a_refused_label_brings_no_name_and_a_refused_name_no_class() -> None:

@@ -84,8 +84,8 @@ def test_the_state_is_as_if_the_event_had_never_been(
     assert [published(each) for i, each in enumerate(found) if i not in places] == [
         published(each) for each in expected
     ]
-    for name in ("names", "learned"):
-        assert getattr(dirty.state, name) == getattr(clean.state, name)
+    assert dirty.state.names == clean.state.names
+    assert dirty.serving.learned == clean.serving.learned
     assert dirty.score() == clean.score()
     assert dirty.state.n == clean.state.n + len(places)
     assert dirty.state.refused_n == clean.state.refused_n + len(places)
@@ -125,7 +125,7 @@ def test_rejections_between_failures_are_counted_once() -> None:
         assert stepwise.metadata() == direct.metadata()
         assert direct.state.n == direct.next_offset == len(pattern)
         assert direct.state.refused_n == len(pattern) - pattern.count("g")
-        assert direct.state.learned == pattern.count("g")
+        assert direct.serving.learned == pattern.count("g")
 
 
 def test_a_snapshot_amid_failures_holds_them() -> None:
@@ -144,11 +144,11 @@ def test_of_many_failures_each_costs_only_what_was_learned_before_it() -> None:
     """After one is undone there is a new copy to go back to, and nothing to fold again."""
     folded = build(Kind.REGRESSION)
     fold(folded, workload(Kind.REGRESSION, 20))
-    assert len(folded._way_back.since) == 20
+    assert len(folded.serving.way_back.since) == 19  # one of them was refused
     outputs_of(folded, poison(100, Kind.REGRESSION, "raise in learn"))
-    assert folded._way_back.since == []
+    assert folded.serving.way_back.since == []
     outputs_of(folded, poison(101, Kind.REGRESSION, "raise in learn"))
-    assert folded._way_back.since == []
+    assert folded.serving.way_back.since == []
 
 
 def test_the_reason_is_told_in_one_line() -> None:
@@ -217,7 +217,7 @@ def test_what_is_kept_for_undoing_is_bounded() -> None:
     lengths, told = [], []
     for offset in range(100):
         outputs_of(folded, record(offset, value, key=key, headers=headers))
-        lengths.append(len(folded._way_back.since))
+        lengths.append(len(folded.serving.way_back.since))
         told.append(folded.undo_length)
     assert max(lengths) * 1_000_000 <= BYTES_MAX
     assert lengths.index(0) == max(lengths)

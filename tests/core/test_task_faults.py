@@ -84,7 +84,7 @@ def test_a_model_that_needs_events_before_it_answers_gets_them(factory: str) -> 
     field = "score" if kind is Kind.ANOMALY else "prediction"
     expected = plain(untrained(factory), kind, rows)
     assert [each[field] for each in found] == expected
-    assert folded.state.learned == EVENTS_N
+    assert folded.serving.learned == EVENTS_N
     assert [each["learned"] for each in found] == list(range(EVENTS_N))
     for each, answer in zip(found, expected, strict=True):
         assert ("fault" in each) == (answer is None)
@@ -125,7 +125,7 @@ def test_an_unlabelled_event_that_nobody_can_answer_is_one_prediction() -> None:
         (published,) = outputs_of(folded, event(offset, {"a": 1.0}))
         assert published.channel is Channel.PREDICTIONS
         assert document_of(published)["fault"].startswith("NotFittedError")
-    assert folded.state.learned == 0
+    assert folded.serving.learned == 0
 
 
 def test_once_a_model_has_answered_what_it_raises_is_about_the_event() -> None:
@@ -142,7 +142,7 @@ def test_an_event_that_cannot_be_learned_is_refused_from_the_first_on() -> None:
     folded = build("tests.fragile:FragileRegressor")
     refused = outputs_of(folded, event(0, {"a": 1.0, "fail": "raise in learn"}, 2))
     assert dict(refused[0].headers)["stream.reason"] == Reason.MODEL_ERROR.encode()
-    assert folded.state.learned == 0
+    assert folded.serving.learned == 0
 
 
 ODD_MODELS = {
@@ -173,7 +173,7 @@ def test_an_answer_that_is_no_number_is_null_and_the_event_is_learned(
     for offset in range(3):
         assert "fault" not in prediction_of(outputs_of(folded, event(offset, {"a": 1.0}, label)))
     said = prediction_of(outputs_of(folded, event(3, {"a": 1.0, "odd": odd}, label)))
-    assert (said[field], said["learned"], folded.state.learned) == (None, 3, 4)
+    assert (said[field], said["learned"], folded.serving.learned) == (None, 3, 4)
     assert said["fault"]
     assert "0x" not in said["fault"]
     assert {"probabilities", "score", "prediction"} & set(said) == {field}

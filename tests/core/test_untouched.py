@@ -21,6 +21,7 @@ from river import (
 from stream.core import pickling
 from stream.core.asking import UNCHANGED, in_doubt
 from stream.core.event import Record
+from stream.core.learning.learner import At
 from stream.core.task import Task
 from stream.core.untouched import Watch
 from stream.models import encoders, labels, nominal
@@ -190,13 +191,13 @@ def test_only_what_may_have_changed_is_undone(
     What is large, or may have been taught already, goes back to its copy each time.
     """
     undone: list[int] = []
-    undo = Task._undo
+    go_back = Task._go_back
 
-    def counted(self: Task) -> None:
+    def counted(self: Task, at: At) -> None:
         undone.append(self.state.n)
-        undo(self)
+        go_back(self, at)
 
-    monkeypatch.setattr(Task, "_undo", counted)
+    monkeypatch.setattr(Task, "_go_back", counted)
     monkeypatch.setattr("stream.core.untouched.SMALL_BYTES", 0)
     folded = task(model)
     fold(folded, records())
@@ -208,14 +209,14 @@ def test_what_is_looked_at_is_left_alone_when_nothing_fails_any_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The watch ends, and clean events cost what they did before."""
-    monkeypatch.setattr("stream.core.task.WATCHED_N", 30)
+    monkeypatch.setattr("stream.core.learning.learner.WATCHED_N", 30)
     folded = task(counting)
     log = records(200)
     fold(folded, log[:31])
-    assert folded._predict == folded._watch_and_ask
+    assert folded.serving.ask == folded.serving._watch_and_ask
     clean = [event(1000 + i, {"a": 1.0, "b": 2.0}, label=True) for i in range(31)]
     fold(folded, clean)
-    assert folded._predict == folded._answer
+    assert folded.serving.ask == folded.serving._answer
 
 
 @pytest.mark.parametrize(

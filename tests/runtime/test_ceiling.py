@@ -30,7 +30,7 @@ def test_a_model_that_grows_with_closed_names_is_told_at_each_doubling() -> None
     task.step(event(0, {"a": 1.0}, label=True))
     for size in (1000, 1024, 1025, 1500, 2050, 2051, 4000, 4102, 4103):
         ceiling.weigh(task, size)
-        task.close_if_heavy()
+        task.admission.close_if_heavy()
     said = [fields for name, fields in telemetry.said if name is LogEvent.STATE_TOO_LARGE]
     assert [(fields["size_bytes"], fields["then"]) for fields in said] == [
         (1025, NAMES_CLOSED), (2051, STILL_GROWS), (4103, STILL_GROWS),

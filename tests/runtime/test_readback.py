@@ -148,7 +148,7 @@ def test_what_states_commonly_hold_comes_back(value: Any, monkeypatch: Any) -> N
     task = Task(parts, partition=0)
     task.step(event(0, {"a": 1.0}, label=True))
 
-    back = Task(parts, partition=0, payload=task.keep_copy()).state.model.held
+    back = Task(parts, partition=0, payload=task.keep_copy()).serving.model.held
 
     assert type(back) is type(value)
     assert repr(back) == repr(value) or type(value) is type(iter([]))
@@ -221,7 +221,7 @@ def test_what_becomes_unreadable_is_said_counted_and_not_stored(
     sealed = store.load(0, 1, len)
     assert sealed is not None
     _, payload = snapshot.unseal(sealed, snapshot.Keys(KEY))
-    assert Task(parts, partition=0, payload=payload).state.model.n == 1
+    assert Task(parts, partition=0, payload=payload).serving.model.n == 1
     said = [fields for what, fields in diary.said if what is LogEvent.SNAPSHOT_UNREADABLE]
     assert len(said) == 1
     assert "decimal.Context" in str(said[0]["why"])

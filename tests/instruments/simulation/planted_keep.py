@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from stream.core.carrying import kept
 from stream.core.recipe import Recipe
 from stream.core.task import Task
 from stream.runtime import restore as restore_module
@@ -13,8 +14,6 @@ from stream.runtime.restore import Restore
 from tests.instruments.simulation.world import Parts
 
 Plant = Callable[[pytest.MonkeyPatch], Parts]
-
-_kept = Task.kept
 
 
 class KeepsNoBase(Restore):
@@ -28,19 +27,19 @@ class KeepsNoBase(Restore):
 
 def _untrained(task: Task, recipe: Recipe) -> tuple[Task, bytes]:
     """What is kept is the untrained model, with the counts of the trained one."""
-    task.state.model = Task(recipe, partition=task.partition).state.model
-    return _kept(task, recipe)
+    task.serving.model = Task(recipe, partition=task.partition).serving.model
+    return kept(task, recipe)
 
 
 def _restarted(task: Task, recipe: Recipe) -> tuple[Task, bytes]:
     """The steps are counted anew."""
     task.state.n = 0
-    return _kept(task, recipe)
+    return kept(task, recipe)
 
 
-def _keeping(kept: Callable[[Task, Recipe], tuple[Task, bytes]]) -> Plant:
+def _keeping(mistaken: Callable[[Task, Recipe], tuple[Task, bytes]]) -> Plant:
     def plant(patch: pytest.MonkeyPatch) -> Parts:
-        patch.setattr(Task, "kept", kept)
+        patch.setattr(restore_module, "kept", mistaken)
         return Parts()
 
     return plant

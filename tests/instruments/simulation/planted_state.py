@@ -14,7 +14,7 @@ from stream.core import failures as failures_module
 from stream.core import snapshot as snapshot_module
 from stream.core import task as task_module
 from stream.core.event import Channel, Record
-from stream.core.failures import Failures
+from stream.core.learning.learner import At, Learner
 from stream.core.metadata import Metadata, parse_metadata
 from stream.core.result import NoAnswer, StepResult
 from stream.core.task import Task
@@ -196,12 +196,12 @@ def _restoring(made: type[Restore]) -> Plant:
 
 
 def _half_mutated(patch: pytest.MonkeyPatch) -> Parts:
-    patch.setattr(Task, "_undo", lambda _task: None)
+    patch.setattr(Task, "_go_back", lambda *_: None)
     return Parts()
 
 
 def _gaps_refused(patch: pytest.MonkeyPatch) -> Parts:
-    patch.setattr(Task, "_ask", lambda task, features: task._answer(features))
+    patch.setattr(Learner, "_ask_first", lambda learner, features: learner._answer(features))
     return Parts()
 
 
@@ -219,19 +219,29 @@ def _failures_uncounted(patch: pytest.MonkeyPatch) -> Parts:
 
 
 def _failures_forgotten(patch: pytest.MonkeyPatch) -> Parts:
-    counts = Task._counts
-    patch.setattr(Task, "_counts", lambda task: counts(task)._replace(failures=Failures()))
+    become = Learner.become
+
+    def forgetful(learner: Learner, copy: Learner) -> list[Record]:
+        learner.failures = copy.failures
+        return become(learner, copy)
+
+    patch.setattr(Learner, "become", forgetful)
     return Parts()
 
 
 def _detector_first(patch: pytest.MonkeyPatch) -> Parts:
-    undo = Task._undo
+    fail = Task._fail
 
-    def undo_the_model(task: Task) -> None:
-        undo(task)
+    def seen(task: Task, *args: Any, at: At) -> StepResult:
         task.state.detectors.update(1, None, None, {})
+        return fail(task, *args, at=at)
 
-    patch.setattr(Task, "_undo", undo_the_model)
+    patch.setattr(Task, "_fail", seen)
+    return Parts()
+
+
+def _not_learned_again(patch: pytest.MonkeyPatch) -> Parts:
+    patch.setattr(Task, "_learn_again", lambda *_, **__: None)
     return Parts()
 
 
@@ -314,13 +324,13 @@ def _ceiling_forgotten(patch: pytest.MonkeyPatch) -> Parts:
 
 
 def _ceiling_undone(patch: pytest.MonkeyPatch) -> Parts:
-    undo = Task._undo
+    fail = Task._fail
 
-    def undo_all(task: Task) -> None:
+    def reopened(task: Task, *args: Any, at: At) -> StepResult:
         task.state.closed_n = None
-        undo(task)
+        return fail(task, *args, at=at)
 
-    patch.setattr(Task, "_undo", undo_all)
+    patch.setattr(Task, "_fail", reopened)
     return Parts()
 
 
@@ -347,6 +357,7 @@ BUGS: Mapping[str, Plant] = {
     "chunks of two writes under one name": _writes_mixed,
     "a half-changed model kept": _half_mutated,
     "a detector updated before learning": _detector_first,
+    "what an undone model had learned since its copy not learned again": _not_learned_again,
     "an event refused for a gap of the model's": _gaps_refused,
     "NaN ends the worker": _nan_refused,
     "failures of the model not counted": _failures_uncounted,

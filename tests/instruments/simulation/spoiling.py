@@ -178,7 +178,7 @@ def _forge(cache: Cache, rng: Random, key: bytes) -> str:
             state = pickle.loads(payload)  # noqa: S301  # of a simulated worker
         except Exception:  # noqa: BLE001  # a planted bug lets through what was flipped before
             return ""
-        state.model.bias += 1.0
+        state.line_up.serving.model.bias += 1.0
         forged = _sealed_as_ours(header, pickling.dumps(state))
         put(cache, index, n, forged, next_offset=header.next_offset)
     return f"{index} {n}"

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from stream.core.event import Record
-from stream.core.failures import Failures
 from stream.core.task import Task
-from stream.core.undo import Counts, Undo
+from stream.core.undo import Undo
 from stream.errors import Retryable
 from stream.runtime.life import LIVING
 from stream.runtime.snapshotter import UNDO_TOO_LONG, Snapshotter
@@ -65,12 +64,12 @@ class Refusing(Forking):
 
 def test_there_is_room_for_what_is_folded_while_a_child_makes_a_copy() -> None:
     """Seconds, for a state of 20 MB; without room the fold would stand still."""
-    undo, counts = Undo(), Counts(0, 0, 0, 0, Failures())
-    undo.keep(b"", counts)
+    undo = Undo()
+    undo.keep(b"")
     event_of_225_bytes = Record(0, 0, 0, b"one", b"." * 225)
     while undo.length < UNDO_TOO_LONG:
         undo.remember(event_of_225_bytes)
-    copy_point = undo.copy_point(counts)
+    copy_point = undo.copy_point()
 
     assert not any(undo.remember(event_of_225_bytes) for _ in range(100_000))
     assert undo.rebase(copy_point, b"")
@@ -129,7 +128,7 @@ def test_a_copy_for_undoing_alone_is_not_stored(monkeypatch: pytest.MonkeyPatch)
     while stage.auditor.lag():
         stage.turn(process)
         for task in process.worker._lives.tasks(LIVING).values():
-            longest = max(longest, len(task._way_back.since))
+            longest = max(longest, len(task.serving.way_back.since))
 
     assert stage.snapshots == []
     assert longest < 30

@@ -160,7 +160,7 @@ def test_a_model_may_hold_one() -> None:
     """What comes back from a snapshot holds the model that it stood for."""
     chosen = recipe(f"{__name__}:holding")
     folded = Task(chosen, partition=PARTITION, payload=Task(chosen, partition=PARTITION).pickled())
-    assert type(folded.state.model.model) is compose.Pipeline
+    assert type(folded.serving.model.model) is compose.Pipeline
 
 
 def _folded(chosen: Recipe, name: str) -> tuple[list[Any], int, bytes]:
@@ -173,7 +173,7 @@ def _folded(chosen: Recipe, name: str) -> tuple[list[Any], int, bytes]:
         given += outputs_of(folded, event(n, x, None if name in ANOMALY else label))
         if n == EVENTS_N - 20:
             folded = Task(chosen, partition=PARTITION, payload=folded.keep_copy())
-    return given, folded.state.digest, state(folded.state.model)
+    return given, folded.state.digest, state(folded.serving.model)
 
 
 @pytest.mark.parametrize("name", [name for name in ZOO if is_stand_in(quick(animal(name)))])

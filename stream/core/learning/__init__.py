@@ -1,0 +1,1 @@
+"""What learns: a model with its methods, its scores and its own way back."""

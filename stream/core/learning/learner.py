@@ -1,0 +1,150 @@
+"""A learner: one model as a fold uses it, with its score and its own way back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from stream.core.event import Feature, Kind, Record
+from stream.core.failures import CRASHES, Failures
+from stream.core.formats.canonical import text_of
+from stream.core.learner import kind_of, methods_of
+from stream.core.result import NoAnswer
+from stream.core.scores import Window
+from stream.core.undo import Undo
+from stream.core.untouched import WATCHED_N, Watch
+
+At = Literal["asking", "teaching", "detecting"]
+"""Where an event failed. Once the detectors see it the model has learned it."""
+
+Features = dict[str, Feature]
+
+
+class Learner:
+    """A model, asked and taught event by event; what it raised on can be taken out of it again.
+
+    A snapshot keeps `model`, `learned`, `is_ready`, `failures` and `window`; `bind` makes the rest.
+
+    Args:
+        model: river's; untrained. Once bound it may be one that stands for it.
+
+    Attributes:
+        learned: how many events it has learned.
+        is_ready: it has answered once since it began to learn. Before that it may not be able to,
+            and what it raises when it is asked is no fault of the event's.
+        failures: when it failed last, and how often.
+        window: what it predicted last, beside what was true.
+        kind: what it does.
+        ask: asks the model, before it learns. Raises: NoAnswer, or whatever the model raises.
+        read: makes a prediction of what it answers. Raises: NoAnswer.
+        learn: teaches the model; who calls it counts in `learned`.
+        way_back: what `go_back` goes back to.
+    """
+
+    __slots__ = (
+        "_answer", "_quicken", "_teach", "_watch", "_watched_n", "ask", "failures",
+        "is_ready", "kind", "learn", "learned", "model", "read", "way_back", "window",
+    )  # fmt: skip
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.learned = 0
+        self.is_ready = False
+        self.failures = Failures()
+        self.window = Window()
+
+    def bind(self, quicken: Callable[[Any], Any]) -> None:
+        """Look up once what each event needs of the model.
+
+        Args:
+            quicken: gives an estimator that does the same in less time, see `Recipe`.
+        """
+        self._quicken, self.model = quicken, quicken(self.model)
+        self.kind: Kind = kind_of(self.model)
+        self._answer, self.read, self._teach = methods_of(self.model, self.kind)
+        self.ask: Callable[[Features], Any] = self._answer if self.is_ready else self._ask_first
+        self.learn = self._teach
+        self._watch: Watch | None = None
+        self._watched_n = 0
+
+    def begin_way_back(self, payload: bytes) -> None:
+        """Go back to `payload`, the pickled state of now, whatever comes."""
+        self.way_back = Undo()
+        self.way_back.keep(payload)
+
+    def _ask_first(self, features: Features) -> Any:
+        """Ask a model that may not be able to answer yet; once it has, nobody asks this way."""
+        try:
+            answer = self._answer(features)
+        except CRASHES:
+            raise
+        except BaseException as raised:
+            raise NoAnswer(text_of(raised)) from raised
+        self.read(answer)
+        if self.learned:
+            self.is_ready = True
+            self.ask = self._answer
+        return answer
+
+    def _watch_and_ask(self, features: Features) -> Any:
+        """Ask the model while events fail: first keep what asking may change."""
+        self._watched_n -= 1
+        if not self._watched_n or not self._watched().look():
+            self._watched_n, self.learn = 0, self._teach
+            self.ask = self._answer
+        return self._answer(features)
+
+    def _watch_and_learn(self, features: Features, label: Any) -> None:
+        """Teach the model while events fail: first keep its small parts as asking left them."""
+        self._watched().look_again(features, label)
+        self._teach(features, label)
+
+    def take_out(self, features: Features, *, at: At, go_back: Callable[[], None]) -> None:
+        """Take an event on which something raised out of the model again.
+
+        Args:
+            features: the event's.
+            at: where it raised.
+            go_back: goes back to the copy, and learns again what was learned since.
+        """
+        if at == "asking" and self._watched().is_unchanged(features):
+            return
+        watch, model = self._watched(), None
+        is_taught = at == "teaching" or self.learn != self._teach
+        if self._watched_n and at != "detecting":
+            model = watch.without_event(is_asked=at == "asking")
+        if model is None:
+            go_back()
+        else:
+            self.model = model
+            self.bind(self._quicken)
+            self._watch = watch.following(self.model)
+        if at != "detecting" and self.is_ready and watch.pays(self.way_back.payload):
+            self._watched_n, self.ask = WATCHED_N, self._watch_and_ask
+            if is_taught:
+                self.learn = self._watch_and_learn
+
+    def become(self, copy: "Learner") -> list[Record]:
+        """Take over what a copy had learned; the failures since stay known.
+
+        Returns: what it has not learned: the records since, in order.
+        """
+        self.model, self.learned = copy.model, copy.learned
+        self.is_ready, self.window = copy.is_ready, copy.window
+        self.bind(self._quicken)
+        return self.way_back.since
+
+    def _watched(self) -> Watch:
+        if self._watch is None:
+            self._watch = Watch(self.model)
+        return self._watch
+
+
+@dataclass(slots=True)
+class LineUp:
+    """The learners of a fold.
+
+    Attributes:
+        serving: its predictions are published.
+    """
+
+    serving: Learner
