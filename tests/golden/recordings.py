@@ -37,7 +37,7 @@ DETECTORS = {
         name="ecusum",
         type="ECUSUM",
         signal="prediction",
-        params={"warm_up": 50, "threshold": 10.0},
+        params={"warm_up": 40, "threshold": 10.0},
     ),
 }
 """Of a recording that has another one; this one alerts before and after the snapshot."""

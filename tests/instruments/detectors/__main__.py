@@ -34,7 +34,7 @@ from tests.instruments.detectors.streams import (
     signal,
 )
 
-RATES = (0.05, 0.2)
+RATES = (0.01, 0.05, 0.2)
 STEPS = ((0.2, 0.3), (0.2, 0.4), (0.2, 0.6), (0.05, 0.1), (0.05, 0.3))
 RUN_N, BEFORE_N, AFTER_N = 100_000, 5_000, 20_000
 FOUND_WITHIN_N = 5_000

@@ -43,10 +43,10 @@ CANDIDATES = (
 
 SWEEP = (
     *(Candidate(f"ADWIN, delta {delta:g}", "ADWIN", {"delta": delta})
-      for delta in (2e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)),
+      for delta in (2e-3, 1e-4, 1e-5, 1e-7)),
     *(Candidate(f"DDM, drift {drift:g}, warm start {warm}", "DDM",
                 {"drift_threshold": drift, "warm_start": warm})
-      for warm in (30, 500, 1000) for drift in (3.0, 4.0, 5.0, 6.0)),
+      for warm in (30, 300, 1000, 2000) for drift in (3.0, 3.5, 4.0)),
 )  # fmt: skip
 """What could become a default: river's own, and stricter ones."""
 
