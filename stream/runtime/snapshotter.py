@@ -45,9 +45,10 @@ The rest is for what is folded while a child makes the copy: 100,000 small event
 
 @dataclass(frozen=True, slots=True)
 class _Copying:
-    """A copy that a child is making."""
+    """A copy that a child is making; `taken` is what was noted of the partition before it."""
 
     task: Task
+    taken: tuple[int, float]
     copy_point: CopyPoint
     learned: int
     copy: Copy
@@ -180,9 +181,10 @@ class Snapshotter:
             self._say_copy_failed(error)
             return
         stalled_s = self._clock.monotonic() - started
+        taken = self._taken[task.partition]
         if is_stored:
             self._note_taken(task)
-        self._copying = _Copying(task, copy_point, header.learned, copy)
+        self._copying = _Copying(task, taken, copy_point, header.learned, copy)
         self._saving = self._executor.submit(
             self._receive, header, copy, stalled_s, is_stored=is_stored
         )
@@ -214,7 +216,8 @@ class Snapshotter:
         if isinstance(received, Retryable):
             self._say_copy_failed(received)
             if partition in self._debt_s:
-                self._debt_s[partition] = inf  # what it was for is still to be done
+                # What it was for is still to be done, also if nothing comes any more.
+                self._debt_s[partition], self._taken[partition] = inf, copying.taken
             return
         payload, took_s = received
         copying.task.rebase(copying.copy_point, payload)
