@@ -89,9 +89,12 @@ class Stage:
         name = NAMES[Channel.PREDICTIONS]
         end = self.broker.partition(name, partition).stable_end
         value = json.dumps({"partition": partition, "offset": end, "prediction": True})
-        self.broker.append(
-            name, partition, value=value.encode(), key=None, timestamp_ms=time_ms, headers=()
-        )
+        self.append(partition, value.encode(), time_ms)
+
+    def append(self, partition: int, value: bytes | None, time_ms: int = 0) -> None:
+        """Whatever somebody writes to the topic."""
+        name = NAMES[Channel.PREDICTIONS]
+        self.broker.append(name, partition, value=value, timestamp_ms=time_ms)
 
     def tail(self, *, last: int = 10, follow: bool = True) -> tuple[list[Any], str]:
         """What it shows, as JSON, and what it says."""
@@ -207,3 +210,136 @@ def test_what_retention_took_meanwhile_is_told(configuration: Settings) -> None:
 
     assert [each["offset"] for each in shown] == [0, 4, 5]
     assert said.endswith("stage.predictions partition 0: offsets 1 to 3 are gone: retention\n")
+
+
+@pytest.mark.parametrize("value", [None, b"", b"oops", b"[1]", b"{}", b"\xff", b'{"offset": 1'])
+def test_a_record_that_cannot_be_read_is_passed_over(
+    configuration: Settings, value: bytes | None
+) -> None:
+    """It is another writer's: it neither counts among the last nor comes in between."""
+    stage = Stage(configuration, [lambda it: it.append(0, value), lambda it: it.publish(0)])
+    stage.make(1)
+    for _ in range(3):
+        stage.publish(0)
+        stage.append(0, value)
+
+    shown, said = stage.tail(last=2)
+
+    assert [each["offset"] for each in shown] == [2, 4, 7]
+    assert said == ""
+
+
+@pytest.mark.parametrize(("last", "shown_n"), [(0, 0), (1, 1), (4, 4), (5, 4)])
+def test_as_many_of_the_last_are_shown_as_were_asked_for(
+    configuration: Settings, last: int, shown_n: int
+) -> None:
+    """Or all that there are; whoever asks for none is not told of any."""
+    stage = Stage(configuration, [])
+    stage.make(2)
+    for n in range(4):
+        stage.publish(n % 2, time_ms=n)
+
+    shown, said = stage.tail(last=last, follow=False)
+
+    places = [(0, 0), (1, 0), (0, 1), (1, 1)][4 - shown_n :]
+    assert [(each["partition"], each["offset"]) for each in shown] == places
+    assert said == ""
+
+
+@pytest.mark.parametrize(
+    ("last", "said"), [(1, "stream: nothing in stage.predictions yet\n"), (0, "")]
+)
+def test_an_empty_topic_is_told_to_whoever_asked_for_records(
+    configuration: Settings, last: int, said: str
+) -> None:
+    """It is nothing wrong."""
+    stage = Stage(configuration, [])
+    stage.make(1)
+
+    assert stage.tail(last=last, follow=False) == ([], said)
+
+
+def test_a_partition_that_is_added_meanwhile_is_shown_from_its_beginning(
+    configuration: Settings,
+) -> None:
+    """Found within ten seconds: all of it has come since."""
+
+    def widen(stage: Stage) -> None:
+        stage.broker.topic(NAMES[Channel.PREDICTIONS]).grow(2)
+        stage.publish(1)
+        stage.publish(1)
+
+    stage = Stage(configuration, [widen, *[lambda _: None] * 20])
+    stage.make(1)
+    stage.publish(0)
+
+    shown, _ = stage.tail(last=0)
+
+    assert [(each["partition"], each["offset"]) for each in shown] == [(1, 0), (1, 1)]
+
+
+def test_a_topic_that_was_made_again_is_shown_from_its_beginning(configuration: Settings) -> None:
+    """Its offsets count anew, and that is told."""
+
+    def again(stage: Stage) -> None:
+        del stage.broker.topics[NAMES[Channel.PREDICTIONS]]
+        stage.make(1)
+        stage.publish(0)
+
+    stage = Stage(configuration, [lambda _: None, again])
+    stage.make(1)
+    for _ in range(3):
+        stage.publish(0)
+
+    shown, said = stage.tail()
+
+    assert [each["offset"] for each in shown] == [0, 1, 2, 0]
+    where = "stage.predictions partition 0"
+    assert said == f"stream: {where}: ended at 3 and ends at 1: made again\n"
+
+
+def test_a_server_that_comes_back_has_its_minute_anew(configuration: Settings) -> None:
+    """Each time it goes is told, and what came meanwhile is shown."""
+
+    def gone(stage: Stage) -> None:
+        stage.failures.append("bounds")
+
+    def came(stage: Stage) -> None:
+        stage.publish(0)
+
+    stage = Stage(configuration, [*[gone] * 90, came, *[gone] * 90, came])
+    stage.make(1)
+
+    shown, said = stage.tail()
+
+    assert [each["offset"] for each in shown] == [0, 1]
+    assert said.splitlines()[1:] == ["stream: bounds failed; trying again for 60 s"] * 2
+
+
+def test_a_stop_signal_ends_it_between_two_batches(configuration: Settings) -> None:
+    """However much there is to be shown."""
+    stage = Stage(configuration, [])
+    stage.make(1)
+    for _ in range(tail.BATCH_RECORDS + 1):
+        stage.publish(0)
+    stage.stopping.set()
+
+    shown, _ = stage.tail(last=tail.BATCH_RECORDS + 1)
+
+    assert [each["offset"] for each in shown] == list(range(tail.BATCH_RECORDS))
+
+
+def test_a_table_keeps_the_columns_of_its_first_rows(configuration: Settings) -> None:
+    """One head, and what comes later is put below it."""
+    stage = Stage(configuration, [lambda it: it.publish(0)])
+    stage.make(1)
+    stage.publish(0)
+    with redirect_stdout(io.StringIO()) as out:
+        pipeline = cast("Pipeline", stage)
+        tail.show(pipeline, Channel.PREDICTIONS, last=1, follow=True, as_json=False)
+
+    head, *rows = out.getvalue().splitlines()
+    at = head.index("prediction")
+    assert head.split()[:2] == ["part", "offset"]
+    assert [row[at:].split()[0] for row in rows] == ["true", "true"]
+    assert [row.split()[:2] for row in rows] == [["0", "0"], ["0", "1"]]
