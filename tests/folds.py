@@ -8,11 +8,11 @@ from typing import Any
 from river import compose, linear_model, preprocessing
 
 from stream.core.event import Channel, Kind, Output, Record
+from stream.core.fold.task import Task
 from stream.core.formats.records import Writer
-from stream.core.learner import build, kind_of
+from stream.core.learning.estimator import build, kind_of
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
-from stream.core.task import Task
 from stream.models import half_space_trees
 from stream.models.fast import quick
 

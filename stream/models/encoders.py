@@ -6,7 +6,7 @@ number in one event and a string in the next. Only the first `categories_max` va
 are told apart, in the order they were learned; all others count as one, and so does a value met for
 the first time in a prediction. Where a model keeps statistics of every feature in many places, as
 trees do, only the first `names_max` names reach it, in the order they were learned; others are left
-out. And predicting changes nothing (`is_kept_by_asking`, see `stream.core.asking`).
+out. And predicting changes nothing (`is_kept_by_asking`, see `stream.core.learning.asking`).
 
 Nothing here iterates over a set: its order differs between hash seeds, and may differ after a
 round trip through pickle too, which would make a restored model another one than the live one.

@@ -21,7 +21,7 @@ class LabelCoder(base.Wrapper[base.Classifier], base.Classifier):
     Raises: ValueError: it knows only true and false.
     """
 
-    is_kept_by_asking = True  # see `stream.core.asking`
+    is_kept_by_asking = True  # see `stream.core.learning.asking`
 
     def __init__(self, classifier: base.Classifier) -> None:
         if not classifier._multiclass:  # noqa: SLF001  # river's tag

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from stream.config import Settings
 from stream.core.formats.records import Writer
-from stream.core.metadata import Generation
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Keys
+from stream.core.snapshots.metadata import Generation
+from stream.core.snapshots.seal import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
 from stream.runtime.commit_policy import CommitPolicy

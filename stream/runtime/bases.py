@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from stream.core.event import Channel, Output, Record
-from stream.core.metadata import Metadata
-from stream.core.snapshot import Header, Keys, SnapshotRejected, opened, seal, unseal
+from stream.core.snapshots.metadata import Metadata
+from stream.core.snapshots.seal import Header, Keys, SnapshotRejected, opened, seal, unseal
 from stream.ports import Reader
 from stream.runtime import recent
 from stream.runtime.identity import Identity

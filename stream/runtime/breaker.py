@@ -13,7 +13,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from stream.core.event import Channel, Rejection
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.runtime.replay import Replay
 from stream.runtime.sources import Sources
 from stream.telemetry import LogEvent

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from stream.core.snapshot import GONE, Header, SnapshotRejected, opened, unseal
+from stream.core.snapshots.seal import GONE, Header, SnapshotRejected, opened, unseal
 from stream.errors import BadInput, Retryable, StreamError
 from stream.ports import StoredSnapshot
 from stream.runtime.identity import Identity, Place, is_within

@@ -6,7 +6,7 @@ grow without any: by words as values, by trees that go deeper. Nobody but its ow
 
 import logging
 
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.telemetry import LogEvent, Telemetry
 
 NAMES_CLOSED = (

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.ports import Clock
 
 SHARE_MAX = 0.02

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from stream.core.event import Channel, Kind, Record
-from stream.core.metadata import parse_metadata
 from stream.core.problems import PROBLEMS
 from stream.core.recipe import Recipe
+from stream.core.snapshots.metadata import parse_metadata
 from stream.core.spec import EventShape
 from stream.errors import Misconfigured
 from stream.ports import Committed, Reader, TopicInfo

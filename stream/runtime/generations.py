@@ -7,8 +7,8 @@ partition that a newer one has folded it ends with 75, and leaves it to the othe
 
 from collections.abc import Callable, Mapping
 
-from stream.core.metadata import FIRST, Generation, Metadata, parse_metadata
 from stream.core.recipe import Recipe
+from stream.core.snapshots.metadata import FIRST, Generation, Metadata, parse_metadata
 from stream.errors import Fenced
 from stream.ports import Committed
 from stream.runtime.sources import Sources

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Header
+from stream.core.snapshots.seal import Header
 
 
 class Place(Protocol):
@@ -12,11 +12,11 @@ class Place(Protocol):
 
     @property
     def n(self) -> int:
-        """As `stream.core.snapshot.Header` has it."""
+        """As `stream.core.snapshots.seal.Header` has it."""
 
     @property
     def next_offset(self) -> int:
-        """As `stream.core.snapshot.Header` has it."""
+        """As `stream.core.snapshots.seal.Header` has it."""
 
 
 def is_within(place: Place, offset: int, n: int | None) -> bool:

@@ -16,13 +16,13 @@ from typing import Any
 import msgspec
 
 from stream.core.event import Channel, Record
+from stream.core.fold.task import Task
 from stream.core.formats.quarantine import parse
 from stream.core.formats.records import prediction_in
-from stream.core.metadata import Metadata, parse_metadata
 from stream.core.recipe import Recipe, changes
 from stream.core.result import StepResult
-from stream.core.snapshot import Header
-from stream.core.task import Task
+from stream.core.snapshots.metadata import Metadata, parse_metadata
+from stream.core.snapshots.seal import Header
 from stream.errors import Misconfigured
 from stream.ports import Committed, Reader
 from stream.runtime import recent

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stream.config import Settings
-from stream.core.snapshot import Keys
+from stream.core.snapshots.seal import Keys
 from stream.errors import BadInput
 from stream.telemetry import LogEvent, Telemetry
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stream.core.event import Channel
-from stream.core.metadata import parse_metadata
+from stream.core.snapshots.metadata import parse_metadata
 from stream.errors import Misconfigured
 from stream.ports import Bounds, Committed, Reader
 

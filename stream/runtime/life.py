@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.errors import Internal
 
 

@@ -3,10 +3,10 @@
 import pickle
 from typing import NamedTuple
 
-from stream.core.metadata import Metadata
+from stream.core.fold.task import Task
 from stream.core.recipe import Recipe, changes
-from stream.core.snapshot import Header
-from stream.core.task import Task
+from stream.core.snapshots.metadata import Metadata
+from stream.core.snapshots.seal import Header
 from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Committed
 from stream.runtime import bases

@@ -3,7 +3,7 @@
 import struct
 from typing import NamedTuple
 
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.ports import Clock
 
 _HEAD = struct.Struct(">dI")

@@ -10,11 +10,14 @@ from pathlib import Path
 from river import base
 
 from stream.config import Settings
-from stream.core import detector_choice, learner, pickling, seeds, unpickling
+from stream.core import seeds
 from stream.core.event import Kind
+from stream.core.fold.state import beginning
+from stream.core.learning import estimator
+from stream.core.monitoring import detector_choice
 from stream.core.recipe import Recipe, source_digest, versions
+from stream.core.snapshots import pickling, unpickling
 from stream.core.spec import ModelSpec, without_defaults
-from stream.core.state import beginning
 from stream.errors import Misconfigured
 from stream.models import fast
 
@@ -81,13 +84,13 @@ def model_problems(spec: ModelSpec, folder: Path) -> list[str]:
 def _built(spec: ModelSpec, folder: Path) -> tuple[base.Estimator, Kind, list[str]]:
     """The model, what it does, and the seeds that it was not given. Raises: Misconfigured."""
     make_importable(folder)
-    model = learner.build(spec)
+    model = estimator.build(spec)
     problems = [
         f"model.params: {where} is None, so two replays would differ; set a seed (for example "
         f"model.params.{where.rpartition('.')[2]} = 42, handed on by {spec.factory})"
         for where in seeds.unseeded(model)
     ]
-    return model, learner.kind_of(model), problems
+    return model, estimator.kind_of(model), problems
 
 
 def _factory(spec: ModelSpec) -> Callable[..., object]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from stream.core.fold.task import Task
 from stream.core.result import StepResult
-from stream.core.task import Task
 from stream.ports import Clock
 from stream.telemetry import LogEvent, Metric, Telemetry
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from stream.core.alerts import FULL
-from stream.core.classes import OVER
 from stream.core.event import Channel, Record
+from stream.core.fold.alerts import FULL
+from stream.core.fold.classes import OVER
 from stream.core.formats.quarantine import parse
 from stream.core.formats.records import alert_in, prediction_in
 from stream.ports import Bounds, Reader

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from stream.core.event import Channel, Record
+from stream.core.fold.task import Task
 from stream.core.formats.canonical import alert
 from stream.core.result import StepResult
-from stream.core.task import Task
 from stream.errors import StreamError
 from stream.runtime import generators
 from stream.runtime.forking import CAN_FORK, ForkedCopy

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from math import inf
 
 from stream.core.event import Channel, Record
+from stream.core.fold.task import Task
 from stream.core.result import StepResult
-from stream.core.task import Task
 from stream.errors import Retryable
 from stream.ports import Clock, Reader
 

@@ -11,10 +11,10 @@ committed offset c, with (n, digest h, fingerprint f, genesis g) beside it
                             does not repeat itself: stop, or begin untrained under "fresh"
 """
 
-from stream.core.carrying import kept
 from stream.core.event import Channel
-from stream.core.metadata import Metadata, parse_metadata
-from stream.core.task import Task
+from stream.core.fold.carrying import kept
+from stream.core.fold.task import Task
+from stream.core.snapshots.metadata import Metadata, parse_metadata
 from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Committed
 from stream.runtime import bases, published

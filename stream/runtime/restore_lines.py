@@ -2,7 +2,7 @@
 
 import logging
 
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.ports import Committed
 from stream.runtime.resumption import Resumption
 from stream.runtime.sources import Sources

@@ -15,7 +15,7 @@ the last bit. No offset at all, and outcomes: it was lost, and nobody begins aga
 
 from dataclasses import dataclass
 
-from stream.core.metadata import Metadata
+from stream.core.snapshots.metadata import Metadata
 from stream.errors import LogLost
 from stream.ports import Bounds, Committed, Reader
 from stream.runtime import published

@@ -7,7 +7,7 @@ back, lives again only if the committed offset, with its metadata, is exactly it
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.ports import Committed
 from stream.runtime.bases import Base
 from stream.runtime.candidates import Deadlined

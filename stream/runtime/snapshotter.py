@@ -18,9 +18,9 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from stream.core.snapshot import Header
-from stream.core.task import Task
-from stream.core.undo import CopyPoint
+from stream.core.fold.task import Task
+from stream.core.learning.undo import CopyPoint
+from stream.core.snapshots.seal import Header
 from stream.errors import Retryable
 from stream.ports import Clock, SnapshotStore
 from stream.runtime.ceiling import Ceiling

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stream.core.metadata import FIRST, Generation
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Keys
+from stream.core.snapshots.metadata import FIRST, Generation
+from stream.core.snapshots.seal import Keys
 from stream.ports import Clock, Reader, SnapshotStore
 from stream.telemetry import Telemetry
 

@@ -6,8 +6,8 @@ A store that is away costs a line a minute, never an event.
 import logging
 from dataclasses import dataclass
 
-from stream.core.snapshot import Header, seal
-from stream.core.task import Task
+from stream.core.fold.task import Task
+from stream.core.snapshots.seal import Header, seal
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Clock, SnapshotStore
 from stream.runtime.retention import Policy, superfluous

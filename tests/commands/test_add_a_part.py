@@ -17,10 +17,10 @@ import pytest
 from stream.adapters.embedded import EmbeddedFeed, EmbeddedTopics
 from stream.config import load
 from stream.core.event import Channel
-from stream.core.metadata import Metadata, parse_metadata
-from stream.core.snapshot import Header, Keys, unseal
-from stream.core.state import State
-from stream.core.task import Task
+from stream.core.fold.state import State
+from stream.core.fold.task import Task
+from stream.core.snapshots.metadata import Metadata, parse_metadata
+from stream.core.snapshots.seal import Header, Keys, unseal
 from stream.runtime.clock import SystemClock
 from stream.runtime.preparation import make_recipe
 from stream.topic_settings import NO_LIMIT

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import pytest
 
-from stream.core.alerts import detected
-from stream.core.detectors import Detector
 from stream.core.event import Record
+from stream.core.fold.alerts import detected
+from stream.core.monitoring.detectors import Detector
 from stream.core.spec import DetectorSpec
 from stream.demo.chart import nice_ticks
 from stream.demo.follower import Drift, Follower

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream.core.snapshot import key_id
+from stream.core.snapshots.seal import key_id
 from tests.commands.project import EMBEDDED, MODEL, Project
 
 OLD, NEW = b"old-key-" * 4, b"new-key-" * 4

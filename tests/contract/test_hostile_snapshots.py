@@ -20,12 +20,12 @@ import pytest
 import zstandard
 
 from stream.adapters.memory import MemoryBroker, MemoryReader
-from stream.core import pickling
 from stream.core.event import Channel, Record
+from stream.core.fold.task import Task
 from stream.core.recipe import Recipe
-from stream.core.snapshot import MAGIC, Header, Keys, key_id, seal
+from stream.core.snapshots import pickling
+from stream.core.snapshots.seal import MAGIC, Header, Keys, key_id, seal
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
-from stream.core.task import Task
 from stream.errors import BadInput, Retryable
 from stream.ports import Committed, Measure, SnapshotStore, StoredSnapshot
 from stream.runtime import candidates

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from stream.core.snapshot import START_BYTES_MAX, SnapshotRejected
+from stream.core.snapshots.seal import START_BYTES_MAX, SnapshotRejected
 from tests.contract.worlds import StoreWorld, loaded
 
 SEALED = bytes(range(256)) * 4

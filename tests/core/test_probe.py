@@ -15,7 +15,7 @@ FOLD = """
 import numpy as np, struct, hashlib
 from stream.core.event import Kind
 from stream.core.recipe import Recipe
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from tests.folds import PARTITION, fold, recipe, workload
 from stream.models import catalogue
 print(hashlib.sha256(np.log(np.linspace(1e-3, 20, 20_000)).tobytes()).hexdigest())

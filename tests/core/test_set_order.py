@@ -6,8 +6,8 @@ import random
 import pytest
 from river import base
 
-from stream.core import pickling
 from stream.core.set_order import insertion_order
+from stream.core.snapshots import pickling
 
 SETS_N = 60
 SHARE_MIN = 0.95

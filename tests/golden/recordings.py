@@ -9,10 +9,10 @@ from typing import Any
 from river.__version__ import __version__ as river_version
 
 from stream.core.event import Kind, Record
+from stream.core.fold.task import Task
 from stream.core.recipe import Recipe, versions
-from stream.core.snapshot import Keys, seal
+from stream.core.snapshots.seal import Keys, seal
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
-from stream.core.task import Task
 from stream.models.fast import quick
 
 ROOT = Path(__file__).parent

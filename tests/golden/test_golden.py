@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from river.__version__ import __version__ as river_version
 
-from stream.core.metadata import parse_metadata
+from stream.core.fold.task import Task
 from stream.core.probe import math_digest
-from stream.core.snapshot import unseal
-from stream.core.task import Task
+from stream.core.snapshots.metadata import parse_metadata
+from stream.core.snapshots.seal import unseal
 from tests.golden.recordings import (
     FOLDER,
     GENESIS,

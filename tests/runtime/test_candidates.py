@@ -8,7 +8,7 @@ import pytest
 from stream.adapters.memory import MemoryBroker, MemorySnapshots
 from stream.core.event import Channel
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Header, Keys, seal
+from stream.core.snapshots.seal import Header, Keys, seal
 from stream.core.spec import EventShape, Limits, ModelSpec
 from stream.runtime.candidates import Candidates
 from stream.runtime.clock import SystemClock

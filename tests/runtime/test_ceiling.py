@@ -6,8 +6,8 @@ import pytest
 
 from stream.config import load
 from stream.core.event import Channel, Kind
+from stream.core.fold.task import Task
 from stream.core.spec import Limits
-from stream.core.task import Task
 from stream.ports import TopicInfo
 from stream.runtime.capacity import largest_bytes, size_problems
 from stream.runtime.ceiling import NAMES_CLOSED, STILL_GROWS, Ceiling

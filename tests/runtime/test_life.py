@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.errors import Internal
 from stream.runtime.life import HALTED, LIVING, MOVES, SETTLING, Life, Lives, Move
 from tests.folds import PARTITION, recipe

@@ -22,10 +22,10 @@ import pytest
 from river import base
 
 from stream.adapters.memory import MemoryBroker, MemorySnapshots
-from stream.core import snapshot
+from stream.core.fold.task import Task
 from stream.core.recipe import Recipe
+from stream.core.snapshots import seal as sealing
 from stream.core.spec import EventShape, Limits, ModelSpec
-from stream.core.task import Task
 from stream.errors import Misconfigured
 from stream.runtime.clock import SystemClock
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
@@ -220,7 +220,7 @@ def test_what_becomes_unreadable_is_said_counted_and_not_stored(
     assert [(entry.n, entry.next_offset) for entry in store.stored(0)] == [(1, 1)]
     sealed = store.load(0, 1, len)
     assert sealed is not None
-    _, payload = snapshot.unseal(sealed, snapshot.Keys(KEY))
+    _, payload = sealing.unseal(sealed, sealing.Keys(KEY))
     assert Task(parts, partition=0, payload=payload).serving.model.n == 1
     said = [fields for what, fields in diary.said if what is LogEvent.SNAPSHOT_UNREADABLE]
     assert len(said) == 1

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from stream.core.event import Channel, Kind, Record
-from stream.core.metadata import Metadata
 from stream.core.recipe import Recipe
+from stream.core.snapshots.metadata import Metadata
 from stream.core.spec import EventShape, Limits, ModelSpec
 from stream.errors import Misconfigured
 from stream.ports import Bounds, Committed, TopicInfo

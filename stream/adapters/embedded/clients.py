@@ -13,7 +13,7 @@ import msgspec
 from stream.adapters.embedded import tables
 from stream.adapters.embedded.database import Database
 from stream.core.event import ALWAYS, Channel, Headers, Output, Record
-from stream.core.snapshot import START_BYTES_MAX
+from stream.core.snapshots.seal import START_BYTES_MAX
 from stream.errors import Misconfigured
 from stream.ports import Bounds, Clock, Committed, Measure, StoredSnapshot, TopicInfo
 

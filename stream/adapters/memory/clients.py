@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from stream.adapters.memory.broker import MemoryBroker
 from stream.adapters.memory.topic import Partition
 from stream.core.event import ALWAYS, Channel, Headers, Record
-from stream.core.snapshot import START_BYTES_MAX
+from stream.core.snapshots.seal import START_BYTES_MAX
 from stream.errors import LogLost
 from stream.ports import Bounds, Committed, Measure, StoredSnapshot, TopicInfo
 

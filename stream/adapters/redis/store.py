@@ -26,7 +26,7 @@ from stream.adapters.redis.words import (
     steps_of,
     translated,
 )
-from stream.core.snapshot import START_BYTES_MAX
+from stream.core.snapshots.seal import START_BYTES_MAX
 from stream.errors import BadInput, Misconfigured
 from stream.ports import Clock, Measure, StoredSnapshot
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from stream.core import problems
 from stream.core.event import Event, Kind, Reason, Rejection
-from stream.core.foreign import looks_like
+from stream.core.formats.foreign import looks_like
 from stream.core.spec import EventShape, Limits
 
 DEPTH_MAX = 100

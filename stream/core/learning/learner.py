@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stream.core.event import Feature, Kind, Record
-from stream.core.failures import CRASHES, Failures
 from stream.core.formats.canonical import text_of
-from stream.core.learner import kind_of, methods_of
+from stream.core.learning.estimator import kind_of, methods_of
+from stream.core.learning.failures import CRASHES, Failures
+from stream.core.learning.undo import Undo
+from stream.core.learning.untouched import WATCHED_N, Watch
 from stream.core.result import NoAnswer
 from stream.core.scores import Window
-from stream.core.undo import Undo
-from stream.core.untouched import WATCHED_N, Watch
 
 At = Literal["asking", "teaching", "detecting"]
 """Where an event failed. Once the detectors see it the model has learned it."""

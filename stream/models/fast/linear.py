@@ -13,8 +13,8 @@ from typing import Any
 from river import base, linear_model, optim, preprocessing
 from river.utils import VectorDict
 
-from stream.core.asking import brings
 from stream.core.compared import is_compared
+from stream.core.learning.asking import brings
 
 Features = dict[str, Any]
 

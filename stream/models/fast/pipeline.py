@@ -11,7 +11,7 @@ from typing import Any
 
 from river import base, compose
 
-from stream.core import purity
+from stream.core.learning import purity
 from stream.models.fast import steps
 from stream.models.fast.coder import Coded
 from stream.models.fast.forest import FusedForest, is_fused_forest

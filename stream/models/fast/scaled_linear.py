@@ -12,7 +12,7 @@ Measured: nine numbers, predicting and learning, 5 us an event; step by step 10,
 from itertools import product
 from typing import Any, Protocol
 
-from stream.core.asking import brings
+from stream.core.learning.asking import brings
 from stream.models.fast import linear, row
 
 Features = dict[str, Any]

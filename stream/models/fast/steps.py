@@ -13,8 +13,8 @@ from typing import Any
 
 from river import base, compose, preprocessing
 
-from stream.core import purity
 from stream.core.compared import is_compared
+from stream.core.learning import purity
 from stream.models.fast import linear
 
 Features = dict[str, Any]

@@ -1,9 +1,9 @@
 """What commands look at in the topic of bases: is there a place, and what folds began with?"""
 
 from stream.core.event import Channel
-from stream.core.metadata import Metadata
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Header
+from stream.core.snapshots.metadata import Metadata
+from stream.core.snapshots.seal import Header
 from stream.ports import Bounds, Reader, TopicInfo, Topics
 from stream.runtime.commands.findings import Findings
 from stream.runtime.keeping import uses_bases

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream.config import Settings, load_model
-from stream.core import learner
 from stream.core.event import Channel, Event, Kind, Reason, Record
+from stream.core.learning import estimator
 from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import first_start, preparation, repeating
@@ -287,7 +287,7 @@ def _trial(built: Prepared, event: Event) -> None:
     """Let the model predict and learn once, on a copy. Raises: Misconfigured: it raised."""
     try:
         quicken = built.recipe.quicken
-        learner.trial(built.model, built.kind, event.features, event.label, quicken=quicken)
+        estimator.trial(built.model, built.kind, event.features, event.label, quicken=quicken)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a user's model raises, a panic of Rust included

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import xxhash
 
 from stream.core.event import Channel, Record
+from stream.core.fold.task import Task
 from stream.core.formats.quarantine import QUARANTINE_HEADERS
 from stream.core.result import StepResult
-from stream.core.task import Task
 from stream.ports import Clock, Reader
 from stream.runtime import published, recent
 from stream.runtime.replay import Replay

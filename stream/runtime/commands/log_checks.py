@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from stream.core.event import Channel, Record, iso
-from stream.core.metadata import Metadata, parse_metadata
 from stream.core.recipe import Recipe, changes
-from stream.core.snapshot import Header
+from stream.core.snapshots.metadata import Metadata, parse_metadata
+from stream.core.snapshots.seal import Header
 from stream.errors import BadInput, LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Committed, Reader, TopicInfo
 from stream.runtime import bases, recent

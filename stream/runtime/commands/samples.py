@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stream.core.classes import refusal, written_bytes
 from stream.core.event import Kind, Rejection
+from stream.core.fold.classes import refusal, written_bytes
 from stream.core.formats.codec import Codec
 from stream.core.spec import EventShape, Limits
 from stream.errors import BadInput

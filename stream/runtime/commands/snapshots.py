@@ -6,7 +6,7 @@ from functools import cache, partial
 
 import msgspec
 
-from stream.core.snapshot import GONE, Header, Keys, SnapshotRejected, opened, unseal
+from stream.core.snapshots.seal import GONE, Header, Keys, SnapshotRejected, opened, unseal
 from stream.errors import BadInput, Misconfigured
 from stream.ports import SnapshotStore
 from stream.runtime.commands import screen

@@ -10,10 +10,10 @@ from msgspec import UNSET
 
 from stream.core.event import Channel, Kind, Record
 from stream.core.formats.records import prediction_in
-from stream.core.metadata import parse_metadata
 from stream.core.problems import PROBLEMS
 from stream.core.result import PredictionValue
 from stream.core.scores import WINDOW_N, Score
+from stream.core.snapshots.metadata import parse_metadata
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Reader, SnapshotStore, StoredSnapshot, TopicInfo, Topics
 from stream.runtime import recent
@@ -199,12 +199,12 @@ def _score(
 def _kind(pipeline: Pipeline) -> Kind | None:
     """What the model does; None with a line on stderr if it cannot be built here."""
     # They load river: a second or two, which a look at the log need not take.
-    from stream.core import learner  # noqa: PLC0415
+    from stream.core.learning import estimator  # noqa: PLC0415
     from stream.runtime import preparation  # noqa: PLC0415
 
     try:
         recipe = preparation.make_recipe(pipeline.settings)
-        return learner.kind_of(learner.build(recipe.model))
+        return estimator.kind_of(estimator.build(recipe.model))
     except Misconfigured as error:
         text = f"stream: scores unknown: {error.problems[0]}"
         screen.say(pipeline.telemetry.clean(text), error=True)

@@ -9,11 +9,11 @@ from functools import cache, partial
 from msgspec.structs import replace
 
 from stream.core.event import Channel
-from stream.core.metadata import Metadata, parse_metadata
+from stream.core.fold.task import Task
 from stream.core.recipe import Recipe, changes
 from stream.core.result import StepResult
-from stream.core.snapshot import Header, Keys
-from stream.core.task import Task
+from stream.core.snapshots.metadata import Metadata, parse_metadata
+from stream.core.snapshots.seal import Header, Keys
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
 from stream.runtime import bases, preparation

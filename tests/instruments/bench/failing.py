@@ -17,9 +17,9 @@ import msgspec
 from river import base, compose, forest, preprocessing
 
 from stream.core.event import Record
+from stream.core.fold.task import Task
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
-from stream.core.task import Task
 from stream.models.fast import quick
 
 EVENTS_N, WARM_UP_N, EVERY = 600, 1000, 20

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from stream.core.event import Record
+from stream.core.fold.task import Task
 from stream.core.spec import ModelSpec
-from stream.core.task import Task
 from tests.folds import PARTITION, event, recipe
 
 MODELS = (

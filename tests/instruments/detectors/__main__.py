@@ -21,8 +21,8 @@ from statistics import fmean
 
 import click
 
-from stream.core.detectors import BINARY
-from tests.core.detector_reference import bits
+from stream.core.monitoring.detectors import BINARY
+from tests.core.monitoring.detector_reference import bits
 from tests.instruments.detectors.candidates import CANDIDATES, SWEEP, Candidate, delay_n, run
 from tests.instruments.detectors.streams import (
     REAL,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from river import tree
 
 from stream import models
-from stream.core.detectors import build
+from stream.core.monitoring.detectors import build
 from tests.data import Row, rows
 from tests.instruments.detectors.candidates import Candidate, is_worse
 

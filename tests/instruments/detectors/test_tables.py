@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from stream.core.detectors import Alert
-from tests.core.detector_reference import bits
+from stream.core.monitoring.detectors import Alert
+from tests.core.monitoring.detector_reference import bits
 from tests.instruments.detectors.__main__ import judged, main, of_sine, rates
 from tests.instruments.detectors.candidates import Candidate, delay_n, is_worse, run
 from tests.instruments.detectors.streams import alarms_with_reset, errors

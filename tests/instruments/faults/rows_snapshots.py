@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import redis
 
-from stream.core import snapshot
+from stream.core.snapshots import seal as sealing
 from stream.runtime.forking import DEADLINE_S
 from tests.instruments.faults.hooks import VARIABLE, Hook, variable
 from tests.instruments.faults.rows_redis import STATIC_S, prefix, restores, steady, with_snapshots
@@ -30,7 +30,7 @@ def snapshots(table: Table) -> None:
     """Add rows 33, 34 and 40."""
     table.real(
         33, "a snapshot with a flipped bit, cut, swapped, older, forged", "I10 I11 I12",
-        tests=("tests/core/test_snapshot.py",),
+        tests=("tests/core/snapshots/test_seal.py",),
         why="Bombs: in the tests.",
     )(damaged)  # fmt: skip
     table.real(34, "a worker is killed while it writes a snapshot", "I10")(half_written)
@@ -59,9 +59,9 @@ def damaged(stage: Stage) -> Told:
         return sealed[:middle] + bytes([sealed[middle] ^ 1]) + sealed[middle + 1 :]
 
     def forged(sealed: bytes) -> bytes:
-        (length,) = snapshot._LENGTH.unpack_from(sealed, 4)
-        header = msgspec.json.decode(sealed[8 : 8 + length], type=snapshot.Header)
-        return snapshot.seal(header, b"cos\nsystem\n(S'touch pwned'\ntR.", b"k" * 32)
+        (length,) = sealing._LENGTH.unpack_from(sealed, 4)
+        header = msgspec.json.decode(sealed[8 : 8 + length], type=sealing.Header)
+        return sealing.seal(header, b"cos\nsystem\n(S'touch pwned'\ntR.", b"k" * 32)
 
     ways: dict[str, Callable[[bytes], bytes]] = {
         "flipped": flipped,

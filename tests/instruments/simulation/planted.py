@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from stream.core.event import Output, Record
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.errors import Retryable
 from stream.ports import Committed, Polled
 from stream.runtime import worker as worker_module

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from stream.core.event import Rejection
-from stream.core.metadata import Metadata
-from stream.core.task import Task
+from stream.core.fold.task import Task
+from stream.core.snapshots.metadata import Metadata
 from stream.runtime import worker as worker_module
 from stream.runtime.breaker import Breaker, Verdict
 from stream.runtime.life import MOVES, Life, Move

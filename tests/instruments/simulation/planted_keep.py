@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from stream.core.carrying import kept
+from stream.core.fold.carrying import kept
+from stream.core.fold.task import Task
 from stream.core.recipe import Recipe
-from stream.core.task import Task
 from stream.runtime import restore as restore_module
 from stream.runtime.keeping import Keeping
 from stream.runtime.restore import Restore

@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream.core import failures as failures_module
-from stream.core import snapshot as snapshot_module
-from stream.core import task as task_module
 from stream.core.event import Channel, Record
+from stream.core.fold import task as task_module
+from stream.core.fold.task import Task
+from stream.core.learning import failures as failures_module
 from stream.core.learning.learner import At, Learner
-from stream.core.metadata import Metadata, parse_metadata
 from stream.core.result import NoAnswer, StepResult
-from stream.core.task import Task
+from stream.core.snapshots import seal as snapshot_module
+from stream.core.snapshots.metadata import Metadata, parse_metadata
 from stream.errors import LogLost, Retryable
 from stream.ports import Bounds, Committed, StoredSnapshot
 from stream.runtime import origins as origins_module

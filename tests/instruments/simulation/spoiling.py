@@ -12,8 +12,8 @@ from typing import NoReturn
 import msgspec
 import zstandard
 
-from stream.core import pickling
-from stream.core.snapshot import MAGIC, Header, Keys, SnapshotRejected, opened, seal, unseal
+from stream.core.snapshots import pickling
+from stream.core.snapshots.seal import MAGIC, Header, Keys, SnapshotRejected, opened, seal, unseal
 from tests.instruments.simulation.cache import Cache
 from tests.instruments.simulation.cache_audit import base_of
 from tests.instruments.simulation.violation import Violation

@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 from stream.core.event import Channel, Reason
-from stream.core.metadata import parse_metadata
+from stream.core.snapshots.metadata import parse_metadata
 from stream.errors import BadInput, Retryable
 from stream.runtime.breaker import NEVER, Limit
 from stream.telemetry import LogEvent, Metric

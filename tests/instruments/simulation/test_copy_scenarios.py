@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from stream.core.event import Record
-from stream.core.task import Task
-from stream.core.undo import Undo
+from stream.core.fold.task import Task
+from stream.core.learning.undo import Undo
 from stream.errors import Retryable
 from stream.runtime.life import LIVING
 from stream.runtime.snapshotter import UNDO_TOO_LONG, Snapshotter

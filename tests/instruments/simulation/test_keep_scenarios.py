@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from stream.core.event import Channel
-from stream.core.metadata import Metadata, parse_metadata
 from stream.core.recipe import Recipe, versions
+from stream.core.snapshots.metadata import Metadata, parse_metadata
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 from stream.errors import ExitCode, Fenced, LogLost, Misconfigured
 from stream.runtime.sources import OnChange

@@ -14,7 +14,7 @@ from stream.adapters.memory.broker import Faults, no_faults
 from stream.adapters.memory.group import Member
 from stream.core.event import Channel
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Keys
+from stream.core.snapshots.seal import Keys
 from stream.core.spec import DetectorSpec, EventShape, ModelSpec
 from stream.models.fast import quick
 from stream.runtime import assembly

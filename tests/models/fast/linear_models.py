@@ -6,7 +6,7 @@ from typing import Any
 from river import compose, linear_model, optim
 from river import preprocessing as pre
 
-from stream.core import pickling
+from stream.core.snapshots import pickling
 from stream.core.stand_in import plain
 
 

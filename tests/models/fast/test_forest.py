@@ -10,12 +10,12 @@ from river import compose, drift, forest, metrics
 from river import preprocessing as pre
 
 from stream.core import compared
-from stream.core.learner import kind_of, methods_of
+from stream.core.learning.estimator import kind_of, methods_of
 from stream.models.fast import quick
 from stream.models.fast.forest import FusedForest, is_fused_forest
 from stream.models.fast.pipeline import quicker
 from tests.bits import bits
-from tests.core.comparison import restored
+from tests.core.learning.comparison import restored
 from tests.models.fast.trees import (
     EVENTS,
     Event,

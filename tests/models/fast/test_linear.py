@@ -10,9 +10,9 @@ from river import linear_model, optim, tree
 from river import preprocessing as pre
 
 from stream.core import compared
-from stream.core.learner import kind_of
+from stream.core.learning.estimator import kind_of
 from stream.models.fast import linear, quick
-from tests.core.comparison import restored, told
+from tests.core.learning.comparison import restored, told
 from tests.models.fast.linear_models import SCALED, state
 
 _NUMBERS = st.one_of(

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from river import anomaly, base, compose, feature_extraction, linear_model, naive_bayes, stats, tree
 from river import preprocessing as pre
 
-from stream.core import pickling
-from stream.core.learner import kind_of, methods_of
+from stream.core.learning.estimator import kind_of, methods_of
+from stream.core.snapshots import pickling
 from stream.core.stand_in import plain
 from stream.models.fast import quick
 from stream.models.fast.pipeline import Unrolled, is_plain, quicker
-from tests.core.comparison import told
+from tests.core.learning.comparison import told
 from tests.models.fast.linear_models import state
 
 

@@ -11,15 +11,15 @@ import pytest
 from river import base, compose, linear_model, preprocessing
 
 import stream.models
-from stream.core import pickling
-from stream.core.answers import last_step
-from stream.core.learner import build, kind_of
+from stream.core.fold.task import Task
+from stream.core.learning.answers import last_step
+from stream.core.learning.estimator import build, kind_of
 from stream.core.recipe import Recipe
+from stream.core.snapshots import pickling
 from stream.core.spec import ModelSpec
 from stream.core.stand_in import StandIn, is_stand_in, itself, plain
-from stream.core.task import Task
 from stream.models.fast import Quick, quick
-from tests.core.comparison import restored
+from tests.core.learning.comparison import restored
 from tests.folds import PARTITION, event, outputs_of, plain_pipeline, recipe
 from tests.models.fast.linear_models import state
 from tests.zoo import ANOMALY, ZOO, animal

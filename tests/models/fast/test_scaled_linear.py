@@ -10,12 +10,12 @@ from river import compose, linear_model
 from river import preprocessing as pre
 
 from stream.core import compared
-from stream.core.learner import kind_of
+from stream.core.learning.estimator import kind_of
 from stream.models.encoders import MixedScaler
 from stream.models.fast import quick, row, scaled_linear
 from stream.models.fast.scaled_linear import FusedLinear, is_fused_linear
 from tests.bits import bits
-from tests.core.comparison import restored, told
+from tests.core.learning.comparison import restored, told
 from tests.models.fast.linear_models import SCALED, state
 
 

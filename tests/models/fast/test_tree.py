@@ -13,7 +13,7 @@ from stream.core import compared
 from stream.models.fast import quick
 from stream.models.fast.pipeline import quicker
 from stream.models.fast.tree import FusedTree, is_fused_tree
-from tests.core.comparison import told
+from tests.core.learning.comparison import told
 from tests.models.fast.trees import (
     EVENTS,
     Event,

@@ -9,10 +9,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stream.core.learner import kind_of, methods_of
+from stream.core.learning.estimator import kind_of, methods_of
 from stream.models.fast import quick
 from tests.bits import bits
-from tests.core.comparison import told
+from tests.core.learning.comparison import told
 
 Event = tuple[dict[str, Any], Any]
 """Features and the label."""

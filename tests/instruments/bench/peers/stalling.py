@@ -3,7 +3,7 @@
 import pickle
 from pathlib import Path
 
-from stream.core.pickling import dumps
+from stream.core.snapshots.pickling import dumps
 from stream.telemetry import Metric
 from tests.instruments.bench.cargo import GAPS, make
 from tests.instruments.bench.meter import Meter, Spec, serve

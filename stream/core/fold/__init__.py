@@ -1,0 +1,1 @@
+"""The fold of one partition: its step, its state, what it takes in."""

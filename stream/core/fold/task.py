@@ -1,0 +1,299 @@
+"""The fold of one partition: `step(record)` gives the outcome and moves the state on by one record.
+
+Pure and deterministic: the same records in the same order give the same outputs, bit for bit,
+however they were batched and wherever the state was pickled in between.
+"""
+
+from contextlib import suppress
+from functools import partial
+
+import xxhash
+
+from stream.core.event import Feature, Kind, Reason, Record, Rejection
+from stream.core.fold.admission import Admission
+from stream.core.fold.alerts import Alerts
+from stream.core.fold.state import beginning, dumps, revived
+from stream.core.formats.canonical import results, text_of
+from stream.core.formats.checks import one_line
+from stream.core.formats.codec import Codec
+from stream.core.formats.sizes import oversize
+from stream.core.learning.failures import CRASHES
+from stream.core.learning.learner import At
+from stream.core.learning.undo import CopyPoint
+from stream.core.monitoring.detectors import DetectorRaised
+from stream.core.problems import PROBLEMS
+from stream.core.recipe import Recipe
+from stream.core.result import NoAnswer, Prediction, StepResult
+from stream.core.scores import Score
+from stream.core.snapshots.metadata import FIRST, Metadata
+from stream.core.snapshots.seal import Header
+
+_hash = xxhash.xxh3_64_intdigest
+_NO_PREDICTION = Prediction()
+
+
+class Task:
+    """One partition's fold.
+
+    Args:
+        recipe: what to fold with.
+        partition: whose records come.
+        genesis: without a payload: the offset at which the fold begins.
+        genesis_n: without a payload: how many steps there were before it.
+        payload: a state to go on from, as `keep_copy` gave it; None = the untrained model.
+
+    Attributes:
+        serving: the learner whose predictions are given out.
+        admission: decides which new names and classes are taken in.
+        is_paused: the worker does not go on with it; travels beside the committed offset, and is
+            no part of the state: a replay passes over it.
+        generation: the recipe's place among those of the pipeline; travels in the same way.
+
+    Raises:
+        Misconfigured: the recipe makes no model that can be folded.
+        pickle.UnpicklingError: the payload holds what no state of this recipe does.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        partition: int,
+        genesis: int = 0,
+        genesis_n: int = 0,
+        payload: bytes | None = None,
+    ) -> None:
+        self.recipe, self.partition = recipe, partition
+        self.fingerprint, self.learner_fingerprint = (
+            recipe.fingerprint(),
+            recipe.learner_fingerprint(),
+        )
+        self.generation = FIRST
+        self.is_paused = False
+        self._alerts = Alerts(recipe.pipeline)
+        self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
+        # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
+        # and two partitions cannot share an object that the factory keeps.
+        begin = beginning(recipe, self.fingerprint)
+        if payload is None:
+            payload, state = begin.pickled, revived(begin.pickled)
+            state.begin_at(genesis, genesis_n)
+        else:
+            state = begin.load(payload)
+        self.state = state
+        self.serving = state.line_up.serving
+        self.serving.bind(recipe.quicken)
+        self.kind: Kind = self.serving.kind
+        problem = self._problem = PROBLEMS[self.kind]
+        self._unsupervised, self._error_of = not problem.is_supervised, problem.error
+        self._signal_of = problem.signal
+        # With `positive` all labels are true or false by now, as they are for models of no more.
+        self._names_classes = problem.names_classes and recipe.shape.positive is None
+        self.admission = Admission(state, recipe.limits)
+        self._detect = state.detectors.update
+        self._extras = tuple(state.extras.values())
+        self.serving.begin_way_back(payload)
+        self._remember = self.serving.way_back.remember
+        self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
+        self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
+        self._answered, self._unanswered = results(recipe.events_topic, partition, self.kind)
+
+    @property
+    def next_offset(self) -> int:
+        """First offset not yet folded in."""
+        return self.state.next_offset
+
+    def step(self, record: Record) -> StepResult:  # noqa: C901, PLR0911, PLR0912, PLR0915
+        """Fold one record in; its outcome (a prediction or a refusal) and its alerts.
+
+        An event on which the model raises is refused, and the state is as if it had never been.
+        """
+        state, learner = self.state, self.serving
+        assert record.offset >= state.next_offset, "records come in order, each once"  # noqa: S101
+        key = record.key
+        if record.headers or (key is not None and len(key) > self._key_bytes_max):
+            event = oversize(record, bytes_max=self._key_bytes_max) or self._decode(record.value)
+        else:
+            event = self._decode(record.value)
+        if type(event) is Rejection:  # a third of what isinstance costs, for each event
+            return self._refuse(record, event)
+        features, label, learned = event.features, event.label, learner.learned
+        if (
+            self._names_classes
+            and label is not None
+            # To Python 1 is in {True}: only of one type it was there if it is in there.
+            and (label.__class__ is not self.admission.class_type or label not in state.classes)
+            and (misfit := self.admission.misfit_of_class(label, features))
+        ):
+            return self._refuse(record, misfit)
+        if not state.names.issuperset(features) and (misfit := self.admission.misfit(features)):
+            return self._refuse(record, misfit)
+        prediction, fault = _NO_PREDICTION, None
+        # Only calls into the model are guarded: our own mistakes end the process. Whatever a model
+        # raises is about the event: river's parts in Rust panic with what is no Exception.
+        try:
+            answer = learner.ask(features)
+        except NoAnswer as gap:
+            fault = one_line(str(gap))
+        except BaseException as raised:  # noqa: BLE001
+            return self._fail(record, features, raised, at="asking")
+        # Written before learning: a model may have given out an object that it goes on using.
+        if fault is None:
+            try:
+                prediction = learner.read(answer)
+                result = self._answered(record, event, prediction, learned)
+            except NoAnswer as gap:
+                prediction, fault = _NO_PREDICTION, one_line(str(gap))
+        if fault is not None:
+            result = self._unanswered(record, event, fault, learned)
+        signal = self._signal_of(prediction) if self._signals else None
+        error: float | None = None
+        if label is not None or self._unsupervised:
+            try:
+                learner.learn(features, label)
+            except BaseException as raised:  # noqa: BLE001
+                return self._fail(record, features, raised, at="teaching")
+            learner.learned = learned + 1
+            if self._error_of is not None:
+                predicted = prediction.value
+                error = self._error_of(predicted, label)
+                learner.window.add((predicted, label))
+        try:
+            alerts = self._detect(error, signal, label, features)
+        except DetectorRaised as raised:
+            return self._fail(record, features, raised.error, at="detecting")
+        if fault is None:
+            state.digest = _hash(result.canonical, state.digest)
+        else:  # its text is somebody else's, and may be another one in a replay
+            state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
+            self._alerts.failure(state, result, learned, is_refused=False)
+        is_full = state.closed_n is not None and self.admission.told_n == state.n
+        if alerts or is_full:
+            self._alerts.alerts(state, result, alerts, learned, is_full=is_full)
+        state.n += 1
+        state.next_offset = record.offset + 1
+        for part in self._extras:
+            part.on_event(event, result)
+        if self._remember(record):
+            self.keep_copy()
+        return result
+
+    def _fail(
+        self, record: Record, features: dict[str, Feature], raised: BaseException, *, at: At
+    ) -> StepResult:
+        """Refuse an event on which the model or a detector raised, and leave no trace of it."""
+        if isinstance(raised, CRASHES):
+            raise raised
+        self.admission.take_back()
+        self.serving.take_out(features, at=at, go_back=partial(self._go_back, at))
+        return self._refuse(record, Rejection(Reason.MODEL_ERROR, text_of(raised)))
+
+    def _go_back(self, at: At) -> None:
+        """Put the learner back to its copy, and let it learn again what it had learned since.
+
+        A detector that raised may be half changed, too. Then take a new copy, so that of many such
+        events each costs only the events before it.
+        """
+        copy = revived(self.serving.way_back.payload)
+        since = self.serving.become(copy.line_up.serving)
+        if at == "detecting":
+            self.state.detectors = copy.detectors
+            self._detect = copy.detectors.update
+        for record in since:
+            self._learn_again(record, is_detected=at == "detecting")
+        if since:
+            self.keep_copy()
+
+    def _learn_again(self, record: Record, *, is_detected: bool) -> None:
+        """Let the learner repeat an event that `step` folded; nobody else sees it a second time.
+
+        Args:
+            record: the event's; it was no refused one.
+            is_detected: the detectors went back to the copy, too.
+        """
+        state, learner, event = self.state, self.serving, self._decode(record.value)
+        assert type(event) is not Rejection  # noqa: S101
+        # A name that was left out of it is none of the names.
+        features = {name: event.features[name] for name in event.features if name in state.names}
+        label, prediction = event.label, _NO_PREDICTION
+        with suppress(NoAnswer):
+            asked = learner.read(learner.ask(features))
+            self._answered(record, event, asked, learner.learned)
+            prediction = asked
+        signal = self._signal_of(prediction) if self._signals else None
+        error: float | None = None
+        if label is not None or self._unsupervised:
+            learner.learn(features, label)
+            learner.learned += 1
+            if self._error_of is not None:
+                error = self._error_of(prediction.value, label)
+                learner.window.add((prediction.value, label))
+        if is_detected:
+            self._detect(error, signal, label, features)
+
+    def _refuse(self, record: Record, refusal: Rejection) -> StepResult:
+        """Refuse a record and count it; the digest moves on by the reason alone."""
+        state, result = self.state, StepResult(record, refusal=refusal)
+        state.digest = _hash(f"{record.offset}:{refusal.reason.value}".encode(), state.digest)
+        if refusal.reason is Reason.MODEL_ERROR:
+            self._alerts.failure(state, result, self.serving.learned, is_refused=True)
+        state.refused_n += 1
+        state.n += 1
+        state.next_offset = record.offset + 1
+        return result
+
+    def pickled(self) -> bytes:
+        """The state, pickled: the payload of a snapshot; no step sees it, so a fork may do it.
+
+        Raises: Misconfigured: the model holds something that cannot be pickled.
+        """
+        return dumps(self.state)
+
+    def problem_with(self, payload: bytes) -> str:
+        """Why a state that `pickled` gave would not come back; "" if it does. Takes its time."""
+        return beginning(self.recipe, self.fingerprint).problem_with(payload)
+
+    def keep_copy(self) -> bytes:
+        """The state, pickled; it is also what undoing goes back to. Raises: as `pickled`."""
+        payload = self.pickled()
+        self.serving.way_back.keep(payload)
+        return payload
+
+    @property
+    def undo_length(self) -> float:
+        """How long undoing would take, from 0 to 1; at 1 `step` takes a new copy by itself."""
+        return self.serving.way_back.length
+
+    def copy_point(self) -> CopyPoint:
+        """Mark the present state, which somebody else is about to pickle: see `rebase`."""
+        return self.serving.way_back.copy_point()
+
+    def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:
+        """Let undoing go back to `payload`, the state at `copy_point`, from now on.
+
+        Returns: False if there is a later copy already.
+        """
+        return self.serving.way_back.rebase(copy_point, payload)
+
+    def advance(self, next_offset: int) -> None:
+        """Move over offsets that hold no record (markers, aborted or compacted records)."""
+        assert next_offset >= self.state.next_offset, "a fold never goes back"  # noqa: S101
+        self.state.next_offset = next_offset
+
+    def score(self) -> Score | None:
+        """The windowed score beside the no-change baseline."""
+        return self._problem.score(self.serving.window.pairs)
+
+    def metadata(self) -> Metadata:
+        """The metadata to commit beside `next_offset`."""
+        return self.state.metadata(
+            self.fingerprint,
+            learner=self.learner_fingerprint,
+            generation=self.generation,
+            is_paused=self.is_paused,
+        )
+
+    def header(self, *, topic_id: str, taken_at_ms: int) -> Header:
+        """The header of a snapshot of this state."""
+        state, recipe = self.state, self.recipe
+        return state.header(recipe, self.partition, topic_id=topic_id, taken_at_ms=taken_at_ms)
