@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.errors import Retryable
 from stream.runtime.retention import Policy
 from stream.runtime.snapshotter import Snapshotter

@@ -10,10 +10,10 @@ import msgspec
 
 from stream.adapters.memory import MemoryBroker, MemoryReader, MemorySnapshots
 from stream.core.event import Channel, Record
+from stream.core.fold.task import Task
 from stream.core.recipe import Recipe
-from stream.core.snapshot import Keys
+from stream.core.snapshots.seal import Keys
 from stream.core.spec import EventShape, Limits, ModelSpec
-from stream.core.task import Task
 from stream.ports import Committed
 from stream.runtime.sources import Sources
 from stream.runtime.watched_log import WatchedLog

@@ -6,7 +6,7 @@ import pytest
 
 from stream.adapters.memory import MemoryReader
 from stream.core.event import Channel, Reason, Record, Rejection
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.errors import Retryable
 from stream.runtime.breaker import GO_ON, NEVER, Breaker, Limit
 from stream.telemetry import LogEvent

@@ -3,8 +3,8 @@
 import pytest
 
 from stream.core.event import Record
+from stream.core.fold.task import Task
 from stream.core.result import StepResult
-from stream.core.task import Task
 from stream.ports import Polled
 from stream.runtime.breaker import Breaker, Limit
 from stream.runtime.commit_policy import RECORDS_MAX, CommitPolicy, CommitSchedule

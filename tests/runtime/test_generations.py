@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from stream.core.metadata import FIRST, REPLACED_MAX, Generation
+from stream.core.snapshots.metadata import FIRST, REPLACED_MAX, Generation
 from stream.errors import Fenced
 from stream.ports import Committed
 from stream.runtime.generations import generation_at_start, refuse_older

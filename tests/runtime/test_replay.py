@@ -6,8 +6,8 @@ import pytest
 
 from stream.adapters.memory.topic import Fate
 from stream.core.event import Channel
+from stream.core.fold.task import Task
 from stream.core.result import StepResult
-from stream.core.task import Task
 from stream.errors import LogLost, Retryable
 from stream.runtime.replay import Replay
 from tests.runtime.surroundings import NAMES, Surroundings, events, folded

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stream.core.snapshot import seal
-from stream.core.task import Task
+from stream.core.fold.task import Task
+from stream.core.snapshots.seal import seal
 from stream.errors import Fenced, LogLost, Retryable
 from stream.ports import Committed
 from stream.runtime.life import LIVING, Life, Lives, Move

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stream.core.task import Task
+from stream.core.fold.task import Task
 from stream.errors import Retryable
 from stream.runtime.snapshotter import IN_LINE_S_MAX, UNDO_TOO_LONG
 from stream.telemetry import LogEvent, Metric

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from stream.core import snapshot
+from stream.core.fold.task import Task
+from stream.core.snapshots.seal import unseal
 from stream.core.spec import Limits
-from stream.core.task import Task
 from stream.runtime.snapshotter import AGE_S_MAX
 from stream.telemetry import LogEvent
 from tests.runtime.snapshotting import BUDGET_S, Snapshots
@@ -117,7 +117,7 @@ def test_what_is_stored_is_the_state_of_the_moment_it_was_taken(*, can_fork: boo
 
     sealed = at.store.load(0, 6, len)
     assert sealed is not None
-    header, payload = snapshot.unseal(sealed, KEYS)
+    header, payload = unseal(sealed, KEYS)
     assert (header.n, header.next_offset, header.topic_id) == (6, 6, at.topic_id)
     assert Task(RECIPE, partition=0, payload=payload).metadata() == then
     assert at.how() == (["forked"] if can_fork else ["in line"])

@@ -2,9 +2,8 @@
 
 import pytest
 
-from stream.core import snapshot
-from stream.core.snapshot import Header
-from stream.core.task import Task
+from stream.core.fold.task import Task
+from stream.core.snapshots.seal import Header, unseal
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.runtime.packing import packed, unpacked
 from stream.runtime.retention import Policy
@@ -52,7 +51,7 @@ def test_what_was_saved_is_sealed_and_said() -> None:
 
     sealed = at.store.load(0, 3, len)
     assert sealed is not None
-    header, payload = snapshot.unseal(sealed, KEYS)
+    header, payload = unseal(sealed, KEYS)
     assert Task(RECIPE, partition=0, payload=payload).metadata() == folded(events(3)).metadata()
     assert (header.n, header.topic_id) == (3, at.topic_id)
     (stored,) = at.store.stored(0)
