@@ -19,6 +19,7 @@ defaults, as fed from here), after how many events (median), and the false alarm
   fractions as they are: their bounds hold for any values in [0, 1].
 - KSWIN draws at random: without a seed it gets 0, so that a replay repeats it.
 - ECUSUM is ours (`monitoring.ecusum`): it takes any values of 0 and more, and sees rises alone.
+  docs/DETECTORS.md says which detector is for what.
 """
 
 from collections import deque
