@@ -40,13 +40,18 @@ def recipe(limits: Limits | None = None) -> Recipe:
     )
 
 
-RECIPE = recipe()
+RECIPE = recipe(Limits(value_bytes_max=2 << 20))
+"""With room for `LARGE`."""
 
 
 def event(x: float, *, bomb: str | None = None) -> bytes:
     """A labelled event; `bomb` says where the model raises on it (see `Brittle`)."""
     features: dict[str, object] = {"x": x} if bomb is None else {"x": x, "bomb": bomb}
     return msgspec.json.encode({"features": features, "label": x > 0})
+
+
+LARGE = event(0.5) + b" " * (1 << 20)
+"""An event whose record has a megabyte: a few of them are a long way back for undoing."""
 
 
 def events(n: int, *, seed: int = 0) -> list[bytes]:

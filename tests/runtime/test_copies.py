@@ -3,10 +3,7 @@
 import pytest
 
 from stream.runtime.copies import SHARE_MAX, UNDO_LONG, CopyPace, Costs
-from tests.runtime.surroundings import Surroundings, events, folded, step
-
-LARGE = b"x" * (1 << 20)
-"""No event: refused at once, and a record of a megabyte on the way back."""
+from tests.runtime.surroundings import LARGE, Surroundings, events, folded, step
 
 
 @pytest.mark.parametrize(("large_n", "is_due"), [(0, False), (3, False), (4, True)])

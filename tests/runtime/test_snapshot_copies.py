@@ -9,10 +9,7 @@ from stream.errors import Retryable
 from stream.runtime.snapshotter import IN_LINE_S_MAX, UNDO_TOO_LONG
 from stream.telemetry import LogEvent, Metric
 from tests.runtime.snapshotting import BUDGET_S, Child, Snapshots
-from tests.runtime.surroundings import event, events, folded, step
-
-LARGE = b"x" * (1 << 20)
-"""No event: refused at once, and a record of a megabyte on the way back."""
+from tests.runtime.surroundings import LARGE, event, events, folded, step
 
 
 def test_a_cheap_state_is_pickled_in_line_and_a_dear_one_by_a_child() -> None:
