@@ -37,13 +37,16 @@ def test_it_folds_from_the_task_s_next_offset_up_to_the_stop(start: int, stop: i
 
 @pytest.mark.parametrize("stop", [0, 3, 5])
 def test_where_the_task_is_there_already_nothing_is_read(stop: int) -> None:
-    """Nor does it go back."""
-    at, task = _at(), folded(EVENTS[:5])
+    """Nor does it go back; nor has anything come that a copy would be for."""
+    at, task, offsets = _at(), folded(EVENTS[:5]), list[int]()
 
-    assert _replay(at, task).advance(stop)
+    def between(task: Task) -> None:
+        offsets.append(task.next_offset)
+
+    assert Replay(at.reader, task, clock=at.clock, between=between).advance(stop)
 
     assert task.next_offset == 5
-    assert at.calls["read"] == 0
+    assert (at.calls["read"], offsets) == (0, [])
 
 
 def test_what_holds_no_record_before_the_stop_is_passed() -> None:
