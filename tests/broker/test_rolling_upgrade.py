@@ -45,7 +45,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package that has one part more, and one key more beside an offset."""
     folder = grown(tmp_path_factory.mktemp("later"))
-    path = folder / "stream" / "core" / "metadata.py"
+    path = folder / "stream" / "core" / "snapshots" / "metadata.py"
     last = """f"{'' if self.closed_n is None else f';c={self.closed_n}'}"\n"""
     source = path.read_text()
     assert source.count(last) == 1
