@@ -103,10 +103,16 @@ def is_asked(known: Metadata, recipe: Recipe, on_change: str) -> bool:
 
 def uses_bases(recipe: Recipe, committed: Mapping[int, Committed], on_change: str) -> bool:
     """Whether a fold of the group began with a base, or will begin anew with one."""
+    known = (parse_metadata(at.metadata) for at in committed.values())
+    has_any = any(each is not None and each.has_base for each in known)
+    return has_any or writes_bases(recipe, committed, on_change)
+
+
+def writes_bases(recipe: Recipe, committed: Mapping[int, Committed], on_change: str) -> bool:
+    """Whether a fold of the group will begin anew with a base."""
     known = [m for at in committed.values() if (m := parse_metadata(at.metadata)) is not None]
     return any(
-        each.has_base
-        or (each.fingerprint != recipe.fingerprint() and is_asked(each, recipe, on_change))
+        each.fingerprint != recipe.fingerprint() and is_asked(each, recipe, on_change)
         for each in known
     )
 

@@ -15,6 +15,7 @@ the last bit. No offset at all, and outcomes: it was lost, and nobody begins aga
 
 from dataclasses import dataclass
 
+from stream.core.event import Channel
 from stream.core.snapshots.metadata import Metadata
 from stream.errors import LogLost
 from stream.ports import Bounds, Committed, Reader
@@ -147,7 +148,8 @@ def check_end(where: str, committed: Committed, events: Bounds) -> None:
     if committed.offset > events.end:
         raise LogLost(
             f"{where}: offset {committed.offset} was committed, the log ends at {events.end}: it "
-            "was truncated or made again; reset the group's offsets"
+            "was truncated or made again; reset the group's offsets (made again: to "
+            f'{events.start}, and for one start set model.on_change = "rebuild")'
         )
 
 
@@ -167,16 +169,25 @@ def second_look(
     # Whoever was stopped for a while after the first look may have missed another's beginning.
     committed = reader.committed().get(partition)
     if committed is None:
-        if may_repeat:
-            known = published.first_missing(reader, partition, known)
-        raise LogLost(
-            f"partition {partition}: no offset is committed, yet there are outcomes up to the "
-            f"event before {known}: the group's offsets were deleted or have expired, the events "
-            "topic was made again, or another pipeline writes to these topics (`stream check` says "
-            f"which); set the group's offset of {topic} partition {partition} to {known} and, for "
-            'one start, model.on_change = "rebuild"; or name new output topics to begin again'
-        )
+        raise LogLost(_lost(reader, partition, topic, known, may_repeat=may_repeat))
     return committed
+
+
+def _lost(reader: Reader, partition: int, topic: str, known: int, *, may_repeat: bool) -> str:
+    """Say that there are outcomes up to `known` and no offset, why that may be, and what to do."""
+    events = reader.bounds(Channel.EVENTS, partition)
+    end = published.end_in(reader, partition, events)
+    if end is None:
+        why, to = f"none of them is of an event of {topic}, which was made again", events.start
+    else:
+        why = "the group's offsets were deleted or have expired"
+        to = published.first_missing(reader, partition, end) if may_repeat else end
+    return (
+        f"partition {partition}: no offset is committed, yet there are outcomes up to the event "
+        f"before {known}: {why}, or another pipeline writes to these topics (`stream check` says "
+        f"which); set the group's offset of {topic} partition {partition} to {to} and, for one "
+        'start, model.on_change = "rebuild"; or name new output topics to begin again'
+    )
 
 
 def genesis_of(

@@ -11,7 +11,7 @@ from stream.runtime.assembly import assemble
 from stream.runtime.capacity import record_bytes_max
 from stream.runtime.fitting import fitted
 from stream.runtime.generations import generation_at_start
-from stream.runtime.keeping import uses_bases
+from stream.runtime.keeping import uses_bases, writes_bases
 from stream.runtime.keys import snapshot_keys
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import Width, ready_bases, ready_topics, widened
@@ -39,7 +39,10 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
                 may_return=lambda: settings.model.on_change == "keep" or not topics.members(),
             )  # fmt: skip
             if uses_bases(recipe, committed, settings.model.on_change):
-                ready_bases(topics, settings, telemetry, events=infos[Channel.EVENTS])
+                ready_bases(
+                    topics, settings, telemetry, events=infos[Channel.EVENTS],
+                    is_written=writes_bases(recipe, committed, settings.model.on_change),
+                )  # fmt: skip
         first_start.try_model(
             recipe, prepared.kind, events=infos[Channel.EVENTS], reader=reader, telemetry=telemetry,
             stopping=pipeline.stopping,

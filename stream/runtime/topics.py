@@ -7,8 +7,10 @@ from stream.config import Settings
 from stream.core.event import ALWAYS, Channel, Kind
 from stream.errors import Misconfigured
 from stream.ports import TopicInfo, Topics
-from stream.runtime.capacity import own_topic_bytes, size_problems
+from stream.runtime import bases
+from stream.runtime.capacity import RECORD_BYTES, own_topic_bytes, size_problems
 from stream.telemetry import LogEvent, Telemetry
+from stream.topic_settings import KAFKAS_ACCEPTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +76,33 @@ def ready_topics(
 
 
 def ready_bases(
-    topics: Topics, settings: Settings, telemetry: Telemetry, *, events: TopicInfo
+    topics: Topics, settings: Settings, telemetry: Telemetry, *, events: TopicInfo, is_written: bool
 ) -> None:
     """Make the topic of bases if it is missing, with the events' partitions; kept for ever.
+
+    Args:
+        topics: describes, makes and widens it.
+        settings: `topics.create` says whether it is ours.
+        telemetry: told that it was made.
+        events: those that the states are of.
+        is_written: a recipe changed, so bases will be written, and have to fit.
 
     Raises: Misconfigured: it is missing or too narrow, and may not be made or changed; Retryable.
     """
     channel = Channel.BASES
     info = topics.describe((channel,))[channel]
+    if is_written and (narrow := bases_narrow(info)):
+        raise Misconfigured(narrow)
     missing = bases_missing(info, settings, events)
     if not missing:
         return
     if not settings.topics.create:
         raise Misconfigured(missing)
     if info is None:
-        topics.create(channel, partitions=events.partitions, retention_ms=-1)
+        topics.create(
+            channel, partitions=events.partitions, retention_ms=-1,
+            record_bytes_max=KAFKAS_ACCEPTS.bytes_max,  # whatever the broker's own limit is
+        )  # fmt: skip
         telemetry.say(
             LogEvent.TOPIC_CREATED, topic=settings.topics.bases, partitions=events.partitions
         )
@@ -105,6 +119,17 @@ def bases_missing(info: TopicInfo | None, settings: Settings, events: TopicInfo)
         f"topics.bases: {settings.topics.bases} {what}, and a changed recipe keeps its model "
         f"there; make it with {events.partitions} partitions and retention.ms = -1, or set "
         "topics.create = true"
+    )
+
+
+def bases_narrow(info: TopicInfo | None) -> str:
+    """Why the topic of bases does not take a part of a state; "" if it does, or is not there."""
+    needed = bases.CHUNK_BYTES + RECORD_BYTES
+    if info is None or info.accepts is None or info.accepts.bytes_max >= needed:
+        return ""
+    return (
+        f"topics.bases: {info.name} takes records of {info.accepts.bytes_max} bytes, a part of a "
+        f"state can have {needed}: raise its max.message.bytes"
     )
 
 

@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import redis
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.structs import OffsetAndMetadata
 
 from stream.sandbox import LocalKafka, LocalRedis
+from tests.commands.project import Project
 from tests.end_to_end.outside import Pipeline, until, without_place
+from tests.patience import HANGS_AFTER_S
 
 pytestmark = pytest.mark.broker
 
@@ -44,6 +48,19 @@ class Story:
         self._fed[partition] += n
         self.pipeline.feed((partition, _event(at)) for at in range(start, start + n))
 
+    def fed_and_predicted(self, n: int) -> None:
+        """So many more events to each partition, whose predictions are waited for."""
+        # Before the first worker has made the topics nobody could read them.
+        up = "partitions_assigned"
+        until(lambda: up in self.pipeline.log(999), timeout_s=HANGS_AFTER_S, what="a worker is up")
+        partitions = range(self.pipeline.partitions)
+        for partition in partitions:
+            self.feed(n, partition)
+        until(
+            lambda: all(len(self.predictions(p)) >= self._fed[p] for p in partitions),
+            timeout_s=HANGS_AFTER_S, what=f"{n} more predictions\n{self.pipeline.log()}",
+        )  # fmt: skip
+
     def run(self, **environment: str) -> None:
         """Work to the end, which must end well."""
         self.pipeline.run_until_end(timeout_s=150, **environment)
@@ -59,10 +76,12 @@ class Story:
     def delete_log(self, before: int, partition: int = 0) -> None:
         """What retention does."""
         tp = TopicPartition(f"{self.pipeline.name}.events", partition)
-        with closing(
-            KafkaAdminClient(bootstrap_servers=self.pipeline.kafka.bootstrap_servers)
-        ) as a:
-            a.delete_records({tp: before})
+        with self.pipeline.administrator() as admin:
+            admin.delete_records({tp: before})
+
+    def begin_again(self) -> None:
+        """The next events are the first ones again."""
+        self._fed = [0] * self.pipeline.partitions
 
     def lose_redis(self) -> None:
         """Nothing is left of the pipeline's keys."""
@@ -136,17 +155,94 @@ def test_retention_and_a_lost_redis_without_a_base_are_65(story: Story) -> None:
     assert 'model.on_change = "fresh"' in line
 
 
-def test_events_made_again_are_65(story: Story) -> None:
-    """Whatever changed beside it: Kafka forgot the offsets with the topic; the outcomes tell."""
-    name = f"{story.pipeline.name}.events"
-    with closing(KafkaAdminClient(bootstrap_servers=story.pipeline.kafka.bootstrap_servers)) as a:
-        a.delete_topics([name])
-        until(lambda: name not in a.list_topics(), timeout_s=60, what="the topic is gone")
+def test_events_made_again_are_65_until_the_offset_is_set(story: Story) -> None:
+    """Whatever changed beside it: Kafka forgot the offsets with the topic; the outcomes tell.
+
+    What the line says is done: the new events are predicted, by a model that begins with them.
+    """
+    pipeline = story.pipeline
+    tp, published = TopicPartition(f"{pipeline.name}.events", 0), story.predictions()
+    with pipeline.administrator() as admin:
+        admin.delete_topics([tp.topic])
+        until(lambda: tp.topic not in admin.list_topics(), timeout_s=60, what="the topic is gone")
         settings = {"num_partitions": 1, "replication_factor": 1}
-        a.create_topics({name: settings}, wait_for_metadata=True)
+        admin.create_topics({tp.topic: settings}, wait_for_metadata=True)
+    story.begin_again()
+    story.feed(MORE_N)
     story.configure(PAGE_HINKLEY)
 
     code, line = story.refused()
+    with pipeline.administrator() as admin:
+        admin.alter_group_offsets(pipeline.name, {tp: OffsetAndMetadata(0, "", -1)})
+    story.run(STREAM__MODEL__ON_CHANGE="rebuild")
 
     assert code == 65, line
     assert "no offset is committed, yet there are outcomes up to the event before 200" in line
+    assert f"none of them is of an event of {tp.topic}, which was made again" in line
+    assert f"set the group's offset of {tp.topic} partition 0 to 0 and, for one start, " in line
+    assert story.predictions() == published + published[:MORE_N]
+
+
+def test_a_topic_of_bases_that_takes_only_small_records(
+    story: Story, unchanged: list[dict[str, Any]]
+) -> None:
+    """`check` and the worker name it, before anything is written; wide enough, it is kept."""
+    pipeline = story.pipeline
+    name = f"{pipeline.name}.bases"
+    with pipeline.administrator() as admin:
+        configs = {"max.message.bytes": "100000", "retention.ms": "-1"}
+        topic = {"num_partitions": 1, "replication_factor": 1, "configs": configs}
+        admin.create_topics({name: topic}, wait_for_metadata=True)
+    story.configure(PAGE_HINKLEY)
+    story.feed(MORE_N)
+    lacking = f"topics.bases: {name} takes records of 100000 bytes, a part of a state can have"
+
+    checked = Project(pipeline.folder).stream("check")
+    code, line = story.refused()
+    with pipeline.administrator() as admin:
+        resource = ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "1048588"})
+        admin.alter_configs([resource])
+    story.run()
+
+    assert checked.code == 78, checked
+    assert f"problem {lacking} 904096: raise its max.message.bytes" in checked.err
+    assert code == 78, line
+    assert line.startswith(f"stream: {lacking}")
+    assert "recipe_changed" in pipeline.log()
+    assert story.predictions() == unchanged[: FIRST_N + MORE_N]
+
+
+def test_a_rolling_deploy_leaves_older_workers_75_where_a_newer_one_has_been(
+    kafka: LocalKafka, redis_server: LocalRedis, tmp_path: Path, pipeline: str,
+    unchanged: list[dict[str, Any]],
+) -> None:  # fmt: skip
+    """The model goes on; an older one that is started again meanwhile takes nothing back."""
+    stage = Pipeline(pipeline, tmp_path, kafka, redis_server, MODEL + SOON, partitions=2)
+    story = Story(stage)
+    workers = [stage.start()]
+    try:
+        story.fed_and_predicted(FIRST_N)
+        story.configure(PAGE_HINKLEY)
+        workers.append(stage.start())
+        until(lambda: stage.log(999).count("worker_started") == 2, timeout_s=HANGS_AFTER_S,
+              what="a newer one beside it")  # fmt: skip
+        workers[0].kill()
+        story.fed_and_predicted(MORE_N)
+        story.configure("")
+        workers.append(stage.start())  # as a supervisor does, in the middle of the deploy
+        code = workers[2].wait(HANGS_AFTER_S)
+        last = stage.log(1_000)
+        story.fed_and_predicted(MORE_N)
+        workers[1].terminate()
+        stopped = workers[1].wait(HANGS_AFTER_S)
+    finally:
+        for worker in workers:
+            worker.kill()
+
+    assert code == 75, last
+    assert "was folded with a newer recipe (generation 2, " in last
+    assert 'to go back to this recipe, stop them first, or set model.on_change = "keep"' in last
+    assert stopped == 0, stage.log()
+    assert stage.log(1_000).count("recipe_changed partition=0 on_change=keep") >= 1
+    assert stage.log(1_000).count("recipe_changed partition=1 on_change=keep") >= 1
+    assert story.predictions(0) == story.predictions(1) == unchanged

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,12 @@ class Pipeline:
             "replication_factor": 1,
             "configs": {"retention.ms": "-1"},
         }
-        admin = KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap_servers)
-        try:
+        with self.administrator() as admin:
             admin.create_topics({f"{self.name}.events": settings}, wait_for_metadata=True)
-        finally:
-            admin.close()
+
+    def administrator(self) -> AbstractContextManager[KafkaAdminClient]:
+        """Of the broker's topics and groups."""
+        return closing(KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap_servers))
 
     def feed(self, values: Iterable[bytes | tuple[int, bytes]]) -> int:
         """Append events; a bare value goes to partition 0. Returns: how many."""

@@ -6,9 +6,9 @@ from stream.core.snapshots.metadata import Metadata
 from stream.core.snapshots.seal import Header
 from stream.ports import Bounds, Reader, TopicInfo, Topics
 from stream.runtime.commands.findings import Findings
-from stream.runtime.keeping import uses_bases
+from stream.runtime.keeping import uses_bases, writes_bases
 from stream.runtime.pipeline import Pipeline
-from stream.runtime.topics import bases_missing
+from stream.runtime.topics import bases_missing, bases_narrow
 
 
 def look(
@@ -22,7 +22,8 @@ def look(
 ) -> None:
     """Look at the topic where it is used, or will be. Raises: Retryable, Misconfigured."""
     settings = pipeline.settings
-    if not uses_bases(recipe, reader.committed(), settings.model.on_change):
+    committed, on_change = reader.committed(), settings.model.on_change
+    if not uses_bases(recipe, committed, on_change):
         return
     info = topics.describe((Channel.BASES,))[Channel.BASES]
     missing = bases_missing(info, settings, events)
@@ -36,6 +37,9 @@ def look(
         findings.ok(f"topics.bases: {info.name}, partitions: {info.partitions}{then}")
     if info is None:
         return
+    if narrow := bases_narrow(info):
+        is_written = writes_bases(recipe, committed, on_change)
+        (findings.problem if is_written else findings.note)(narrow)
     if info.retention_ms is not None and info.retention_ms >= 0:
         findings.problem(
             f"topics.bases: {info.name} does not keep its records for ever, and they are what "
