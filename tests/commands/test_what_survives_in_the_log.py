@@ -28,6 +28,7 @@ from tests.commands.changes import (
 )
 from tests.commands.project import PIPELINE, Project
 from tests.end_to_end import plain_loop
+from tests.end_to_end.outside import without_place
 
 ALL = BEFORE + AFTER
 
@@ -220,3 +221,24 @@ def test_partitions_are_added_at_least_once_and_the_next_change_has_a_place_for_
         assert len(learned) >= 60
         assert predicted(waiting, partition) == plain_loop.classify(make(), learned)
         assert len(waiting.records(Channel.BASES, partition)) == 2 - partition
+
+
+def test_another_topic_of_events_is_read_from_its_beginning(waiting: Project) -> None:
+    """Longer than the first one, and nothing of it is passed over; the first one's place stays."""
+    before, longer = predicted(waiting), events(150, seed=9, most=1.0)
+    elsewhere = '[topics]\nevents = "elsewhere"\n'
+    changed(waiting, elsewhere)
+    fed(waiting, longer)
+
+    line = refused(waiting, 65)
+    changed(waiting, elsewhere + 'predictions = "p"\nalerts = "a"\nquarantine = "q"\n')
+    went_on(waiting)
+    tail = waiting.stream("tail", "predictions", "--last", "500", "--json")
+    changed(waiting)
+    went_on(waiting)
+
+    assert "outcomes up to the event before 120: none of them is of an event of elsewhere" in line
+    assert "or name new output topics to begin again" in line
+    told = [without_place(json.loads(each)) for each in tail.out.splitlines()]
+    assert told == plain_loop.classify(make(), longer)
+    assert predicted(waiting) == before + plain_loop.classify(make(), ALL)[len(before) :]

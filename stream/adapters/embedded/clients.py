@@ -54,7 +54,7 @@ class EmbeddedReader:
     def committed(self) -> dict[int, Committed]:
         """See `Reader.committed`."""
         with self._database.reading() as connection:
-            return tables.committed(connection, self._group)
+            return tables.committed(connection, self._group, self._names[Channel.EVENTS])
 
     def close(self) -> None:
         """See `Reader.close`."""

@@ -9,7 +9,7 @@ from typing import Final
 from stream.errors import BadInput, Internal, Misconfigured, Retryable, StreamError
 
 APPLICATION_ID: Final = 0x7374_666C  # "stfl" in the file's header: `file` and we know our own
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 _NOWHERE: Final = Path(":memory:")
 BUSY_TIMEOUT_S: Final = 5.0  # a writer holds the file for milliseconds; a stopped one for longer
 PAGE_BYTES: Final = 16_384  # events of 200 bytes: fewer pages to journal than with 4096
@@ -27,6 +27,17 @@ CREATE TABLE snapshots (
     topic_id TEXT NOT NULL,
     PRIMARY KEY (pipeline, partition, n)
 );
+"""
+
+_COMMITTED: Final = """
+CREATE TABLE committed (
+    pipeline TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    PRIMARY KEY (pipeline, topic, partition)
+) WITHOUT ROWID;
 """
 
 SCHEMA: Final = f"""
@@ -54,13 +65,7 @@ CREATE TABLE records (
     headers BLOB
 );
 
-CREATE TABLE committed (
-    pipeline TEXT NOT NULL,
-    partition INTEGER NOT NULL,
-    next_offset INTEGER NOT NULL,
-    metadata TEXT NOT NULL,
-    PRIMARY KEY (pipeline, partition)
-) WITHOUT ROWID;
+{_COMMITTED}
 
 {_SNAPSHOTS}
 
@@ -68,14 +73,23 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 
+_UNKNOWN_TOPIC: Final = f"""
+ALTER TABLE committed RENAME TO committed_of_any;
+{_COMMITTED}
+INSERT INTO committed SELECT pipeline, '', partition, next_offset, metadata FROM committed_of_any;
+DROP TABLE committed_of_any;
+PRAGMA user_version = {SCHEMA_VERSION};
+"""  # noqa: S608  # of our own words
+
 _UNKNOWN_STEPS: Final = f"""
 DROP TABLE snapshots;
 {_SNAPSHOTS}
-PRAGMA user_version = {SCHEMA_VERSION};
+{_UNKNOWN_TOPIC}
 """
 
-MIGRATIONS: Final = {1: _UNKNOWN_STEPS, 2: _UNKNOWN_STEPS}
-"""What brings the file of an older version up to date: its snapshots did not tell their step."""
+MIGRATIONS: Final = {1: _UNKNOWN_STEPS, 2: _UNKNOWN_STEPS, 3: _UNKNOWN_TOPIC}
+"""What brings the file of an older version up to date: the snapshots of 1 and 2 did not tell their
+step, nor committed offsets up to 3 their topic ("": of whichever the pipeline reads)."""
 
 # By SQLite's primary result code: who must act, and what to do. Anything else is our own failure.
 _MEANINGS: Final[dict[int, tuple[type[StreamError], str]]] = {

@@ -81,7 +81,7 @@ class EmbeddedLog:
         try:
             with self._database.writing() as connection:
                 tables.append(connection, self._names, outputs)
-                tables.commit_offsets(connection, self._group, offsets)
+                tables.commit_offsets(connection, self._group, self._names[Channel.EVENTS], offsets)
         except Retryable as error:
             raise CommitLost(f"the commit failed: {error}") from error
 
@@ -89,7 +89,7 @@ class EmbeddedLog:
         """See `Log.committed`."""
         self._take_lock()
         with self._database.reading() as connection:
-            found = tables.committed(connection, self._group)
+            found = tables.committed(connection, self._group, self._names[Channel.EVENTS])
         return {p: found[p] for p in sorted(partitions) if p in found}
 
     def close(self) -> None:

@@ -189,22 +189,27 @@ def expired(
     return stop if row is None else int(row[0]) - where.base
 
 
-def committed(connection: sqlite3.Connection, pipeline: str) -> dict[int, Committed]:
-    """The committed offsets of a pipeline, by partition."""
+def committed(connection: sqlite3.Connection, pipeline: str, topic: str) -> dict[int, Committed]:
+    """The committed offsets of a pipeline on an events topic, by partition."""
+    # A row without a topic is of an older version; one with it comes later, and counts.
     rows = connection.execute(
-        "SELECT partition, next_offset, metadata FROM committed WHERE pipeline = ?"
-        " ORDER BY partition",
-        (pipeline,),
+        "SELECT partition, next_offset, metadata FROM committed"
+        " WHERE pipeline = ? AND topic IN ('', ?) ORDER BY partition, topic",
+        (pipeline, topic),
     )
     return {partition: Committed(offset, metadata) for partition, offset, metadata in rows}
 
 
 def commit_offsets(
-    connection: sqlite3.Connection, pipeline: str, offsets: Mapping[int, Committed]
+    connection: sqlite3.Connection, pipeline: str, topic: str, offsets: Mapping[int, Committed]
 ) -> None:
-    """Move committed offsets, inside the caller's transaction."""
+    """Move committed offsets of an events topic, inside the caller's transaction."""
     connection.executemany(
-        "INSERT OR REPLACE INTO committed (pipeline, partition, next_offset, metadata)"
-        " VALUES (?, ?, ?, ?)",
-        [(pipeline, number, c.offset, c.metadata) for number, c in offsets.items()],
+        "DELETE FROM committed WHERE pipeline = ? AND topic = '' AND partition = ?",
+        [(pipeline, number) for number in offsets],
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO committed (pipeline, topic, partition, next_offset, metadata)"
+        " VALUES (?, ?, ?, ?, ?)",
+        [(pipeline, topic, number, c.offset, c.metadata) for number, c in offsets.items()],
     )
