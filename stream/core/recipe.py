@@ -7,15 +7,17 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from river import base
 from river.__version__ import __version__ as river_version
 
 from stream.core.parts import PartSpec
 from stream.core.probe import math_digest
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
-from stream.core.stand_in import itself
+
+if TYPE_CHECKING:
+    from river.base import Estimator  # commands that need no model do without river
 
 FOLD = 3
 """Raised when this program folds otherwise than before: older states are of another recipe.
@@ -48,6 +50,11 @@ def versions(*, has_sklearn: bool = False) -> dict[str, str]:
     }
 
 
+def itself(model: "Estimator") -> "Estimator":
+    """Leave a model to its own methods."""
+    return model
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """What a pipeline folds with. Two equal recipes give, bit for bit, equal outcomes.
@@ -71,9 +78,7 @@ class Recipe:
     source: str = ""
     versions: dict[str, str] = field(default_factory=versions)
     extras: tuple[PartSpec, ...] = ()
-    quicken: Callable[[base.Estimator], base.Estimator] = field(
-        default=itself, compare=False, repr=False
-    )
+    quicken: "Callable[[Estimator], Estimator]" = field(default=itself, compare=False, repr=False)
 
     def learner_parts(self) -> dict[str, str]:
         """What decides what the model is, and what it is taught."""

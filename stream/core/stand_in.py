@@ -11,6 +11,8 @@ from typing import Any
 
 from river import base
 
+from stream.core.recipe import itself
+
 
 class StandIn(base.Estimator):
     """Stands for another estimator. Pickled or copied, it is that one."""
@@ -60,8 +62,3 @@ def is_stand_in(value: object) -> bool:
 def plain(model: Any) -> Any:
     """What a model stands for, up to date; any other model itself."""
     return model.model if is_stand_in(model) else model
-
-
-def itself(model: base.Estimator) -> base.Estimator:
-    """Leave a model to its own methods."""
-    return model

@@ -14,10 +14,11 @@ from stream.core.event import Feature, Kind
 from stream.core.learning.answers import answering, is_of_sklearn, last_step
 from stream.core.learning.purity import OnOwnCopy, is_pure
 from stream.core.problems import PROBLEMS
+from stream.core.recipe import itself
 from stream.core.result import Prediction
 from stream.core.snapshots import pickling
 from stream.core.spec import ModelSpec
-from stream.core.stand_in import itself, plain
+from stream.core.stand_in import plain
 from stream.errors import Misconfigured
 
 _PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "cv2": "opencv-python"}

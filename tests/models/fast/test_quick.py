@@ -14,10 +14,10 @@ import stream.models
 from stream.core.fold.task import Task
 from stream.core.learning.answers import last_step
 from stream.core.learning.estimator import build, kind_of
-from stream.core.recipe import Recipe
+from stream.core.recipe import Recipe, itself
 from stream.core.snapshots import pickling
 from stream.core.spec import ModelSpec
-from stream.core.stand_in import StandIn, is_stand_in, itself, plain
+from stream.core.stand_in import StandIn, is_stand_in, plain
 from stream.models.fast import Quick, quick
 from tests.core.learning.comparison import restored
 from tests.folds import PARTITION, event, outputs_of, plain_pipeline, recipe
