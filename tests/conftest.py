@@ -57,6 +57,9 @@ _SERVERS_FIRST = ("broker", "end_to_end", "faults", "endpoint", "commands", "ben
 """Folders of tests that wait for servers and clocks, the longest files among them."""
 
 
+_LONGEST_N = 30
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: one that begins last keeps a processor waiting for minutes."""
 
@@ -68,8 +71,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name the simulation's seeds that ran: `record_property("seeds", (first, stop))`."""
+    """Say where the time went, and which of the simulation's seeds ran.
+
+    A test names them so: `record_property("seeds", (first, stop))`.
+    """
     reports = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, ())]
+    took_ms: Counter[str] = Counter()
+    for report in reports:
+        took_ms[report.nodeid.partition("::")[0]] += round(1000 * report.duration)
+    longest = [f"{name} {ms / 1000:.0f}" for name, ms in took_ms.most_common(_LONGEST_N)]
+    if len(took_ms) > _LONGEST_N:
+        terminalreporter.write_line(f"the longest files, seconds: {', '.join(longest)}")
     found = [value for r in reports for name, value in r.user_properties if name == "seeds"]
     ran = sorted({seed for first, stop in found for seed in range(first, stop)})
     if ran:
