@@ -1,7 +1,7 @@
 """What a worker finds out before a model's first event counts: see `repeating`.
 
-Only where nothing was folded with this recipe yet, or so little that it proves nothing: once a
-model has begun, a start costs no time for it any more.
+Only where nothing was folded with this learner yet, or so little that it proves nothing: once a
+model has begun, a start costs no time for it any more, nor does a change of other settings.
 """
 
 import logging
@@ -23,7 +23,7 @@ from stream.runtime import recent, repeating
 from stream.telemetry import LogEvent, Telemetry
 
 PROVED_N = 100
-"""Once so many records were folded with a recipe, a start tries it no more."""
+"""Once so many records were folded with a learner, a start tries it no more."""
 
 BYTES_MAX = 4 << 20
 PARTITIONS_MAX = 16
@@ -36,7 +36,7 @@ def try_model(
     recipe: Recipe, kind: Kind, *, events: TopicInfo, reader: Reader, telemetry: Telemetry,
     stopping: threading.Event,
 ) -> None:  # fmt: skip
-    """Let two processes fold the first events, if this recipe is new.
+    """Let two processes fold the first events, if this learner is new.
 
     Raises: Misconfigured: they differ. Retryable.
     """
@@ -68,7 +68,9 @@ def refuse_unrepeatable(
 
 def _folded_n(at: Committed, recipe: Recipe) -> int | None:
     known = parse_metadata(at.metadata)
-    return known.n if known is not None and known.fingerprint == recipe.fingerprint() else None
+    if known is None or recipe.learner_fingerprint() != known.learner:
+        return None
+    return known.n
 
 
 def first_records(reader: Reader, events: TopicInfo, *, n: int) -> list[Record]:

@@ -107,13 +107,15 @@ class _Reader:
         return self._committed
 
 
-def _at(n: int, fingerprint: str) -> Committed:
-    known = Metadata(n=n, digest="0" * 16, fingerprint=fingerprint, genesis=0, learned=n)
+def _at(n: int, learner: str, *, fingerprint: str = "deadbeef") -> Committed:
+    known = Metadata(
+        n=n, digest="0" * 16, fingerprint=fingerprint, learner=learner, genesis=0, learned=n
+    )
     return Committed(n, known.encode())
 
 
 MINE = recipe("river.dummy:PriorClassifier")
-OURS = MINE.fingerprint()
+OURS = MINE.learner_fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ OURS = MINE.fingerprint()
         (0, {}, first_start.MADE_UP_N),
         (5, {}, 5),
         (5_000, {}, repeating.EVENTS_MAX),
-        (500, {0: _at(300, "deadbeef")}, 500),
+        (500, {0: _at(300, "deadbeef", fingerprint=MINE.fingerprint())}, 500),
         (500, {0: Committed(300, "another tool's")}, 500),
         (500, {0: _at(0, OURS), 1: _at(20, OURS)}, 500),
         (0, {0: _at(0, OURS)}, None),
@@ -135,7 +137,7 @@ def test_a_model_is_tried_until_it_has_begun(
     tried_n: int | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At a first start, also of a changed recipe; a restart of what has begun waits for nothing."""
+    """At a first start, of a changed learner too; other settings and a restart wait for nothing."""
     tried: list[int] = []
 
     def compare(_recipe: Recipe, records: list[Record], **_more: Any) -> repeating.Compared:
