@@ -132,7 +132,7 @@ class Recipe:
         detectors = tuple(
             DetectorSpec(name=name, **json.loads(parts[f"detectors.{name}"])) for name in names
         )
-        extras = tuple(spec for spec in self.extras if _told(spec, parts) == _of_part(spec))
+        extras = tuple(spec for spec in self.extras if _recorded(spec, parts) == _of_part(spec))
         return replace(self, detectors=detectors, limits=Limits(**limits), extras=extras)
 
 
@@ -157,7 +157,7 @@ def _of_part(spec: PartSpec) -> dict[str, str]:
     return {f"part {spec.name}": str(spec.version), **_named(spec.name, spec.settings())}
 
 
-def _told(spec: PartSpec, parts: Mapping[str, str]) -> dict[str, str]:
+def _recorded(spec: PartSpec, parts: Mapping[str, str]) -> dict[str, str]:
     """What a recipe's parts tell of one of the extras; one more setting is another part."""
     own, settings = f"part {spec.name}", f"{spec.name}."
     return {n: value for n, value in parts.items() if n == own or n.startswith(settings)}

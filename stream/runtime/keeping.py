@@ -166,8 +166,8 @@ class Trial:
     def __init__(self, reader: Reader, partition: int, *, stop: int) -> None:
         self._published: dict[int, Any] = {}
         for channel in (Channel.PREDICTIONS, Channel.QUARANTINE):
-            told = recent.last(reader, channel, partition, n=TRIAL_N, take=_told)
-            self._published.update((offset, what) for offset, what in told if offset < stop)
+            found = recent.last(reader, channel, partition, n=TRIAL_N, take=_outcome_in)
+            self._published.update((offset, what) for offset, what in found if offset < stop)
         self.looked_n = self.repeated_n = 0
         self.difference: str | None = None
 
@@ -191,7 +191,7 @@ class Trial:
         return False
 
 
-def _told(record: Record) -> tuple[int, Any] | None:
+def _outcome_in(record: Record) -> tuple[int, Any] | None:
     """The offset and the content of a published outcome."""
     refused = parse(record)
     if refused is not None:
@@ -216,8 +216,8 @@ def _is_repeated(before: Any, now: Any) -> bool:
     return bool(before == now)
 
 
-def _shown(told: Any) -> str:
-    if not isinstance(told, dict):
-        return f"refused as {told}"
-    kept = {n: told[n] for n in ("prediction", "score", "probabilities") if n in told}
+def _shown(outcome: Any) -> str:
+    if not isinstance(outcome, dict):
+        return f"refused as {outcome}"
+    kept = {n: outcome[n] for n in ("prediction", "score", "probabilities") if n in outcome}
     return json.dumps(kept)

@@ -27,13 +27,13 @@ class Origin(NamedTuple):
     """A task to replay from.
 
     Attributes:
-        told: what it is, for people.
+        what: what it is, for people.
         stored_offset: that of the snapshot, or where the fold began.
         payload_bytes: of the state that was loaded; 0: none was.
     """
 
     task: Task
-    told: str
+    what: str
     stored_offset: int
     payload_bytes: int = 0
 
@@ -90,8 +90,8 @@ class Origins:
             for header, payload in self._candidates.up_to(offset, known.n):
                 if not is_of(header, known):
                     continue
-                told, stored_offset = f"snapshot at {header.next_offset}", header.next_offset
-                loaded = self._loaded(header, payload, recipe, told, stored_offset)
+                what, stored_offset = f"snapshot at {header.next_offset}", header.next_offset
+                loaded = self._loaded(header, payload, recipe, what, stored_offset)
                 found = loaded or found
                 if loaded is not None and known.n - header.n >= tried_n:
                     return loaded
@@ -110,8 +110,8 @@ class Origins:
         """
         if not known.has_base:
             return self.untrained(known.genesis, known.genesis_n, recipe)
-        base, told = self._base(known), f"base at {known.genesis}"
-        origin = None if base is None else self._loaded(*base, recipe, told, known.genesis)
+        base, what = self._base(known), f"base at {known.genesis}"
+        origin = None if base is None else self._loaded(*base, recipe, what, known.genesis)
         if origin is None:
             now = self._sources.clock.monotonic()
             self._missed_at = now if self._missed_at is None else self._missed_at
@@ -184,7 +184,7 @@ class Origins:
         )
 
     def _loaded(
-        self, header: Header, payload: bytes, recipe: Recipe, told: str, stored_offset: int
+        self, header: Header, payload: bytes, recipe: Recipe, what: str, stored_offset: int
     ) -> Origin | None:
         """Load the state of a verified snapshot; None: it does not unpickle."""
         try:
@@ -197,4 +197,4 @@ class Origins:
             self._candidates.reject(header, f"it does not unpickle: {error}")
             return None
         task.admission.weigh(len(payload))
-        return Origin(task, told, stored_offset, len(payload))
+        return Origin(task, what, stored_offset, len(payload))

@@ -246,7 +246,7 @@ class Restore:
         return genesis
 
     def _begun(self, origin: Origin) -> Task:
-        self._origin, self.stored_offset = origin.told, origin.stored_offset
+        self._origin, self.stored_offset = origin.what, origin.stored_offset
         if origin.payload_bytes:
             self._copies.took(origin.payload_bytes / PICKLED_BYTES_S)
         return origin.task

@@ -20,15 +20,15 @@ class RestoreLines:
 
     def moved(self, at: Resumption, committed: Committed) -> None:
         """Report that somebody moved the committed offset, if it was."""
-        told = at.told(committed)
-        if told:
+        notice = at.notice(committed)
+        if notice:
             self._telemetry.say(
                 LogEvent.OFFSET_MOVED,
                 level=logging.WARNING,
                 partition=self._partition,
                 committed=committed.offset,
                 next_offset=at.offset,
-                why=told,
+                why=notice,
             )
 
     def changed(self, on_change: str, genesis: int, what: str) -> None:

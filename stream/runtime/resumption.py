@@ -44,7 +44,7 @@ class Resumption:
     reach: int | None = None
     missing: int | None = None
 
-    def told(self, committed: Committed) -> str:
+    def notice(self, committed: Committed) -> str:
         """Say what an operator must know about it; "" where there is nothing."""
         if self.missing is not None:
             return (
@@ -69,7 +69,7 @@ class Resumption:
             committed: what was found committed.
             what: changed in the recipe; None: there is no metadata of ours.
         """
-        moved = self.told(committed)
+        moved = self.notice(committed)
         also = f"; {moved}" if moved else ""
         if what is not None:
             return (
@@ -97,8 +97,9 @@ class Resumption:
     def check_whole(self, where: str, committed: Committed) -> None:
         """Raises: LogLost: a rebuild would pass over events that have no outcome."""
         if self.missing is not None:
+            notice = self.notice(committed)
             raise LogLost(
-                f"{where}: cannot rebuild: {self.told(committed)}; set it back to {self.reach} to "
+                f"{where}: cannot rebuild: {notice}; set it back to {self.reach} to "
                 f'have them, or set model.on_change = "fresh" to go on at {self.offset}, untrained '
                 "and without them"
             )

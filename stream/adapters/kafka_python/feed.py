@@ -77,11 +77,11 @@ class KafkaFeed:
     def flush(self, *, timeout_s: float) -> int:
         """See `Feed.flush`."""
         with self._connection.translated(f"sending to {self._topic}"):
-            producing.flush(self._producer, self._settled, timeout_s=timeout_s)
+            producing.flush(self._producer, self._is_all_delivered, timeout_s=timeout_s)
         self._raise_failure()
         return self._acknowledged
 
-    def _settled(self) -> bool:
+    def _is_all_delivered(self) -> bool:
         return self._acknowledged == self._sent or self._failure is not None
 
     def close(self) -> None:

@@ -99,7 +99,7 @@ class Group:
         if not self.holds(member):
             raise CommitLost(f"the membership in group {self.name!r} was lost; poll again")
 
-    def settle(self, transaction: object, offsets: Mapping[int, Committed]) -> None:
+    def end_transaction(self, transaction: object, offsets: Mapping[int, Committed]) -> None:
         """Move the offsets that waited for the end of a transaction (none, if it aborted)."""
         self.pending.pop(transaction, None)
         self.offsets.update(offsets)

@@ -34,9 +34,9 @@ class Transaction:
         """Write a marker to every partition, and move the offsets if it commits."""
         self.fate = fate
         for partition in self.partitions:
-            partition.mark(self)
+            partition.end_transaction(self)
         for group, offsets in self.offsets:
-            group.settle(self, offsets if fate is Fate.COMMITTED else {})
+            group.end_transaction(self, offsets if fate is Fate.COMMITTED else {})
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +85,7 @@ class Partition:
         record = Record(self.number, offset, timestamp_ms, key, value, headers)
         entries.append((record, transaction))
 
-    def mark(self, transaction: Transaction) -> None:
+    def end_transaction(self, transaction: Transaction) -> None:
         """Add the marker that ends a transaction."""
         del self.opened[transaction]
         self._entries.append((None, None))

@@ -29,10 +29,18 @@ class Admission:
     Attributes:
         is_heavy: a copy of the state was larger than it may be.
         class_type: the type of all known classes; None: there are none yet.
-        told_n: the step whose event was the first to have a name left out.
+        left_out_n: the step whose event was the first to have a name left out.
     """
 
-    __slots__ = ("_classes_bytes", "_limits", "_news", "_state", "class_type", "is_heavy", "told_n")
+    __slots__ = (
+        "_classes_bytes",
+        "_limits",
+        "_news",
+        "_state",
+        "class_type",
+        "is_heavy",
+        "left_out_n",
+    )
 
     def __init__(self, state: State, limits: Limits) -> None:
         self._state = state
@@ -40,7 +48,7 @@ class Admission:
         self._news = News(-1)
         self._classes_bytes = sum(map(classes.written_bytes, state.classes))
         self.class_type = next(map(type, state.classes), None)
-        self.told_n = -1
+        self.left_out_n = -1
         self.is_heavy = False
 
     def misfit(self, features: dict[str, Feature]) -> Rejection | None:
@@ -113,5 +121,5 @@ class Admission:
         for name in new:
             del features[name]
         if self._state.closed_said_n is None:
-            self.told_n = self._state.n
+            self.left_out_n = self._state.n
         return None

@@ -167,7 +167,7 @@ class Task:
         else:  # its text is somebody else's, and may be another one in a replay
             state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
             self._alerts.failure(state, result, learned, is_refused=False)
-        is_full = state.closed_n is not None and self.admission.told_n == state.n
+        is_full = state.closed_n is not None and self.admission.left_out_n == state.n
         if alerts or is_full:
             self._alerts.alerts(state, result, alerts, learned, is_full=is_full)
         state.n += 1

@@ -167,17 +167,17 @@ class Redriven(msgspec.Struct, frozen=True):
 
     def start(self, reason: str | None) -> int:
         """The first offset that may hold a record to send, for one reason or (None) for any."""
-        return self.next_offset if reason is None else max(self.next_offset, self._mark(reason))
+        return self.next_offset if reason is None else max(self.next_offset, self._sent(reason))
 
     def has(self, refused: Refused) -> bool:
         """Whether a record was sent again."""
         return refused.record.offset < self.start(refused.reason)
 
     def moved(self, offset: int, reason: str | None) -> "Redriven":
-        """The new mark once everything below an offset, of one reason or of all, was sent."""
+        """How far it is once everything below an offset, of one reason or of all, was sent."""
         if reason is None:
             return Redriven(offset, {r: n for r, n in self.ahead.items() if n > offset})
         return Redriven(self.next_offset, {**self.ahead, reason: offset})
 
-    def _mark(self, reason: str) -> int:
+    def _sent(self, reason: str) -> int:
         return self.ahead.get(reason, 0)

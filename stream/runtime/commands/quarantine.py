@@ -56,7 +56,7 @@ class Quarantine:
             reader,
             events,
             {partition: reader.bounds(FROM, partition) for partition in partitions},
-            marks(reader.committed()),
+            redriven(reader.committed()),
         )
         found.check()
         return found
@@ -135,7 +135,7 @@ def _begins(whole: bytes | None, part: bytes | None) -> bool:
     return (whole or b"").startswith(part or b"")
 
 
-def marks(committed: Mapping[int, Committed]) -> dict[int, Redriven]:
+def redriven(committed: Mapping[int, Committed]) -> dict[int, Redriven]:
     """How far each partition was sent again; one that never was, or is forgotten, is left out."""
     return {p: Redriven.parse(at.offset, at.metadata) for p, at in committed.items()}
 

@@ -17,7 +17,7 @@ from stream.core.formats.quarantine import Redriven, Refused
 from stream.errors import BadInput, CommitLost, Retryable
 from stream.ports import Committed, Log
 from stream.runtime.commands import screen
-from stream.runtime.commands.quarantine import TO, Quarantine, marks
+from stream.runtime.commands.quarantine import TO, Quarantine, redriven
 from stream.runtime.fitting import fitted
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.watchdog import Watchdog
@@ -43,9 +43,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Which of a partition's records were sent again: by marks, or by the events topic."""
+    """Which of a partition's records were sent again: by redriven, or by the events topic."""
 
-    marks: Redriven
+    redriven: Redriven
     resent: frozenset[bytes] = frozenset()
 
     @classmethod
@@ -56,7 +56,7 @@ class Done:
 
     def has(self, refused: Refused) -> bool:
         """Whether a record was sent again."""
-        return self.marks.has(refused) or refused.origin in self.resent
+        return self.redriven.has(refused) or refused.origin in self.resent
 
 
 def redrive(pipeline: Pipeline, *, reason: str | None, dry_run: bool) -> None:
@@ -73,7 +73,7 @@ def redrive(pipeline: Pipeline, *, reason: str | None, dry_run: bool) -> None:
         if dry_run:
             for partition in quarantine.bounds:
                 done = Done.of(quarantine, partition)
-                for batch, _ in quarantine.records(partition, done.marks.start(reason)):
+                for batch, _ in quarantine.records(partition, done.redriven.start(reason)):
                     _outputs(quarantine, done, batch, reason=reason, tally=tally)
             screen.say(f"{tally} would be sent to {events}")
         else:
@@ -158,7 +158,7 @@ class Redrive:
             deadline_s = self._deadline_s * (1 + len(self._owned))  # looked up one by one
             # Of the group, and only now: whoever was before is fenced, and commits no more.
             with self._watchdog.watch("reading the committed offsets", deadline_s):
-                known = marks(self._log.committed(sorted(self._owned)))
+                known = redriven(self._log.committed(sorted(self._owned)))
             total = sum(b.end - b.start for b in bounds.values())
             clock = self._pipeline.clock()
             with screen.Progress("records looked at", total=total, clock=clock) as progress:
@@ -166,7 +166,7 @@ class Redrive:
                     if partition in known:
                         done = Done(known[partition])  # noqa: PLW2901  # the younger truth
                     elif partition in self._quarantine.redriven:
-                        raise Retryable("the marks were forgotten just now; run it again")
+                        raise Retryable("the redriven were forgotten just now; run it again")
                     self._send(partition, done, progress)
         finally:
             self._watchdog.close()
@@ -196,7 +196,7 @@ class Redrive:
     def _send(self, partition: int, done: Done, progress: screen.Progress) -> None:
         """Send one partition's refused records; each batch is committed with its mark."""
         reason, quarantine = self._reason, self._quarantine
-        known = done.marks
+        known = done.redriven
         for batch, next_offset in quarantine.records(partition, known.start(reason)):
             if self._pipeline.stopping.is_set():
                 return

@@ -33,7 +33,7 @@ def test_a_mistake_of_ours_is_no_events_fault(place: Any, monkeypatch: pytest.Mo
     task = Task(parts, partition=PARTITION)
     fold(task, workload(Kind.BINARY, 20))
     # As if there were something to tell of the next event.
-    task.state.closed_n, task.admission.told_n = 10**9, task.state.n
+    task.state.closed_n, task.admission.left_out_n = 10**9, task.state.n
     owner, name = place(task)
     monkeypatch.setattr(owner, name, typo)
 
