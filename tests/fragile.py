@@ -26,6 +26,14 @@ class Panic(BaseException):  # as PyO3's PanicException is
     """What a model's part in Rust raises: no `Exception`."""
 
 
+class Wordless(Exception):
+    """An error that fails when it is asked what is wrong."""
+
+    def __str__(self) -> str:
+        """Words that are not there."""
+        raise KeyError("template")
+
+
 class _Fragile:
     """What the estimators share: a count that every call moves on, and the failures."""
 
@@ -48,6 +56,7 @@ _RAISED: Mapping[str, tuple[Any, ...]] = {
     "raise": (ValueError, "learn or predict does not like\nthis event"),
     "panic": (Panic, "attempt to divide by zero"),
     "exit": (SystemExit, 0),
+    "wordless": (Wordless,),
     "interrupt": (KeyboardInterrupt,),
     "memory": (MemoryError,),
     "recursion": (RecursionError, "too deep"),

@@ -15,6 +15,7 @@ import numpy as np
 from stream.core.event import Channel, Record
 from stream.core.fold.task import Task
 from stream.core.formats.canonical import alert
+from stream.core.formats.checks import in_words
 from stream.core.result import StepResult
 from stream.errors import StreamError
 from stream.runtime import generators
@@ -86,7 +87,7 @@ def fold_in_two_halves(job: Mapping[str, Any]) -> Answer:
     except CRASHES:
         raise
     except Exception as error:  # noqa: BLE001  # as above
-        return replace(first, raised=f"{type(error).__name__}: {error}")
+        return replace(first, raised=in_words(error))
     return replace(first, outcomes=first.outcomes + rest)
 
 
@@ -109,7 +110,7 @@ def _ended_by(error: Exception) -> Answer:
     if isinstance(error, CRASHES):
         raise error
     of_ours = isinstance(error, StreamError)
-    return Answer(raised=str(error) if of_ours else f"{type(error).__name__}: {error}")
+    return Answer(raised=str(error) if of_ours else in_words(error))
 
 
 def _unseed() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import UNSET
 
 from stream.core.event import Event, Kind, Record
-from stream.core.formats.checks import one_line
+from stream.core.formats.checks import in_words, one_line
 from stream.core.problems import PROBLEMS
 from stream.core.result import AlertValue, NoAnswer, Prediction, PredictionValue, StepResult
 
@@ -117,7 +117,7 @@ def _is_writable(prediction: Prediction) -> bool:
 
 def text_of(raised: BaseException) -> str:
     """What was raised, in one line that is the same in a replay as far as that is ours to see."""
-    return one_line(_addressless(f"{type(raised).__name__}: {raised}"))
+    return one_line(_addressless(in_words(raised)))
 
 
 def _addressless(text: str) -> str:

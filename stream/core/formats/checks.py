@@ -249,6 +249,15 @@ def one_line(text: str) -> str:
     return clean if len(clean) <= DETAIL_CHARS_MAX else clean[: DETAIL_CHARS_MAX - 3] + "..."
 
 
+def in_words(error: BaseException) -> str:
+    """What was raised, and what it says; an error of the user's may fail to say anything."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception as another:  # noqa: BLE001  # `__str__` is the user's code, as what raised is
+        return f"{name} (its text cannot be had: {type(another).__name__})"
+
+
 class _Refused(Exception):  # a jump out of the checks, never seen outside
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from river import active, base, model_selection
 
 from stream.core.event import Feature, Kind
+from stream.core.formats.checks import in_words
 from stream.core.learning.answers import answering, is_of_sklearn, last_step
 from stream.core.learning.purity import OnOwnCopy, is_pure
 from stream.core.problems import PROBLEMS
@@ -240,4 +241,4 @@ def _arguments(params: Mapping[str, Any]) -> str:
 
 def _in_words(error: BaseException) -> str:
     """Write an exception on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return " ".join(in_words(error).split())

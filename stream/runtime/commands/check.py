@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stream.config import Settings, load_model
 from stream.core.event import Channel, Event, Kind, Reason, Record
+from stream.core.formats.checks import in_words
 from stream.core.learning import estimator
 from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
@@ -293,6 +294,6 @@ def _trial(built: Prepared, event: Event) -> None:
     except BaseException as error:  # whatever a user's model raises, a panic of Rust included
         names = ", ".join(event.features)
         raise Misconfigured(
-            f"model: {built.recipe.model.factory} raised {type(error).__name__}: {error} on "
+            f"model: {built.recipe.model.factory} raised {in_words(error)} on "
             f"an event with the features {names[:120]}; such events would be quarantined"
         ) from error

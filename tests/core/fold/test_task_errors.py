@@ -8,7 +8,17 @@ from stream.core.event import Channel, Kind, Output, Reason, Record
 from stream.core.fold.task import Task
 from stream.core.learning.undo import BYTES_MAX
 from stream.core.spec import Limits
-from tests.folds import ON_PREDICTION, PARTITION, event, fold, outputs_of, recipe, record, workload
+from tests.folds import (
+    ON_PREDICTION,
+    PARTITION,
+    document_of,
+    event,
+    fold,
+    outputs_of,
+    recipe,
+    record,
+    workload,
+)
 
 FRAGILE = {
     Kind.BINARY: "tests.fragile:FragileClassifier",
@@ -160,6 +170,23 @@ def test_the_reason_is_told_in_one_line() -> None:
         == b"ValueError: learn or predict does not like?this event"
     )
     assert output.value == poison(4, Kind.BINARY, "raise in learn").value
+
+
+@pytest.mark.parametrize("where", ["predict", "learn"])
+@pytest.mark.parametrize("warm_up", [0, WARM_UP])
+def test_an_error_that_cannot_say_what_is_wrong_is_one_all_the_same(
+    where: str, warm_up: int
+) -> None:
+    """A user's `__str__` may raise, too: the event is refused, or its answer has a gap."""
+    folded = build(Kind.BINARY)
+    fold(folded, workload(Kind.BINARY, warm_up))
+    output = outputs_of(folded, poison(100, Kind.BINARY, f"wordless in {where}"))[0]
+
+    words = "Wordless (its text cannot be had: KeyError)"
+    if where == "predict" and not warm_up:
+        assert document_of(output)["fault"] == words
+    else:
+        assert (dict(output.headers)["stream.detail"] or b"").decode() == words
 
 
 @pytest.mark.parametrize("where", ["predict", "learn"])
