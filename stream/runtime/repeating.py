@@ -174,7 +174,8 @@ def _difference(ours: Answer, theirs: Answer, records: Sequence[Record]) -> str 
     if theirs.unreadable is not None:
         return (
             f"could not be restored from a snapshot of it: {theirs.unreadable}; use plain types, "
-            "and classes of river, numpy or the factory's own package, for what it keeps"
+            "numpy's arrays, classes of the factory's own package, and those of river of which the "
+            "untrained model holds one, for what it keeps"
         )
     for (whose, state), (_, other_state) in zip(ours.generators, theirs.generators, strict=False):
         if state != other_state:

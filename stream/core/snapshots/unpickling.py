@@ -75,10 +75,11 @@ class Allowed:
         packages = (module if _is_package(module) else module.rpartition(".")[0]
                     for module in self._modules if _root(module) != "stream")  # fmt: skip
         self._packages = tuple(f"{package}." for package in packages if package)
-        own = {module.split(".")[1] for module, _ in held if module.startswith("river.")}
+        derived = _modules_of(held)
+        own = {module.split(".")[1] for module in derived if module.startswith("river.")}
         more = {each for package in ("", *own) for each in GROWN.get(package, "").split()}
         self._rivers = (own | more) - NOT_GROWN
-        self._modules |= _grown_of_sklearn(held)
+        self._modules |= _grown_of_sklearn(derived)
 
     def find(self, module: str, name: str) -> Any:
         """What is allowed under this name. Raises: pickle.UnpicklingError: nothing is."""
@@ -203,8 +204,18 @@ class _Recorder(pickle.Unpickler):
         return getattr(holder, name)
 
 
-def _grown_of_sklearn(held: set[Name]) -> frozenset[str]:
-    packages = {module.split(".")[1] for module, _ in held if module.startswith("sklearn.")}
+def _modules_of(held: set[Name]) -> set[str]:
+    """Where what is held is, and where the classes are that its classes derive from.
+
+    A forest of the user's that is derived from river's makes river's trees.
+    """
+    found = [_found(*name) for name in held]
+    bases = {each.__module__ for cls in found if isinstance(cls, type) for each in cls.__mro__}
+    return bases | {module for module, _ in held}
+
+
+def _grown_of_sklearn(modules: set[str]) -> frozenset[str]:
+    packages = {module.split(".")[1] for module in modules if module.startswith("sklearn.")}
     return frozenset(
         f"sklearn.{module}" for package in packages & GROWN_OF_SKLEARN.keys()
         for module in GROWN_OF_SKLEARN[package].split()

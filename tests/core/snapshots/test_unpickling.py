@@ -20,7 +20,7 @@ import pytest
 import river
 from hypothesis import given
 from hypothesis import strategies as st
-from river import base, linear_model, preprocessing
+from river import base, compose, forest, linear_model, preprocessing
 
 from stream.core.snapshots import pickling, rebuilding, unpickling
 from stream.core.snapshots.unpickling import Allowed
@@ -75,6 +75,10 @@ class Users(base.Classifier):
         """See river."""
         helper = Helper()
         self.helpers += [helper, Helper.Inner(), helper.method, collections.Counter([str(y)]), x]
+
+
+class UsersForest(forest.ARFClassifier):
+    """River's forest, with something of the user's: it makes its trees while it learns."""
 
 
 HOSTILE: list[tuple[str, bytes]] = [
@@ -148,6 +152,20 @@ def test_a_users_model_brings_its_own_module() -> None:
 
     assert [type(each).__name__ for each in back.helpers[:2]] == ["Helper", "Inner"]
     assert back.helpers[2]() == 1
+
+
+def test_a_users_class_may_hold_what_the_class_of_rivers_does_that_it_derives_from() -> None:
+    """The untrained state names the user's class alone, and a learned one river's trees."""
+    model = UsersForest(n_models=2, seed=1, grace_period=5)
+    allowed = Allowed(pickling.dumps(model), factory=__name__)
+    for n in range(60):
+        model.learn_one({"a": float(n % 7), "b": n % 3}, n % 7 > 3)
+    back = unpickling.loads(pickling.dumps(model), allowed)
+
+    x = {"a": 6.0, "b": 1}
+    assert back.predict_proba_one(x) == model.predict_proba_one(x)
+    with pytest.raises(pickle.UnpicklingError, match="FuncTransformer, which no state"):
+        unpickling.loads(pickling.dumps(compose.FuncTransformer(dict)), allowed)
 
 
 def test_what_the_untrained_model_names_is_allowed_and_nothing_near_it() -> None:
