@@ -44,8 +44,7 @@ class Unrolled:
         self.predict_proba_one = _after(transforms, getattr(end, "predict_proba_one", None))
         self.score_one = _after(transforms, getattr(end, "score_one", None))
         self.write_back: Callable[[], None] = write_back_of(end)
-        said = f"; {unknown(last)}" if end is last else f", {end.path}"
-        self.path = f"the pipeline's steps are called directly{said}"
+        self.path: str = end.path if isinstance(end, Unrolled) else _path(end, last)
 
 
 def quicker(model: Any, before: tuple[Any, ...] = ()) -> Any:
@@ -85,6 +84,12 @@ def unknown(model: Any) -> str:
         return f"nothing quicker is known for a pipeline with {type(odd[0]).__name__}"
     inner = model.classifier if type(model) is LabelCoder else model
     return f"nothing quicker is known for this {type(inner).__name__}"
+
+
+def _path(end: Any, last: Any) -> str:
+    """How a pipeline's steps are called, and its last one, which is no pipeline itself."""
+    said = f"; {unknown(last)}" if end is last else f", {end.path}"
+    return f"the pipeline's steps are called directly{said}"
 
 
 def _nothing() -> None:

@@ -30,6 +30,10 @@ STEPS = "the pipeline's steps are called directly"
             f"{STEPS}, the scaler and the linear model are one loop",
         ),
         (
+            stream.models.linear_regression(),
+            f"{STEPS}; nothing quicker is known for this TargetStandardScaler",
+        ),
+        (
             stream.models.naive_bayes(),
             f"{STEPS}; nothing quicker is known for this HoeffdingTreeClassifier",
         ),
@@ -58,7 +62,7 @@ STEPS = "the pipeline's steps are called directly"
             "its own methods: nothing quicker is known for this HoeffdingTreeClassifier",
         ),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_the_path_is_said(model: Any, said: str) -> None:
     """Of the ready trees and forests, too, whose labels are coded."""
