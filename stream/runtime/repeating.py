@@ -157,6 +157,11 @@ WHY = (
     "default_rng(1), random_state=1) and keep it in the model"
 )
 
+NOT_PICKLED = (
+    "what it learns is not in its pickled state (keep it in self, not in the class or the module, "
+    "and let no __getstate__ leave it out)"
+)
+
 
 def _difference(ours: Answer, theirs: Answer, records: Sequence[Record]) -> str | None:
     """Say in one sentence how two answers differ; None: they agree."""
@@ -164,12 +169,13 @@ def _difference(ours: Answer, theirs: Answer, records: Sequence[Record]) -> str 
     for n, (one, other) in enumerate(pairs):
         if one != other:
             place = f"event {n + 1} (partition {records[n].partition}, offset {records[n].offset})"
-            what, half = _first_value(one, other), theirs.half
+            what, half, why = _first_value(one, other), theirs.half, WHY
             if half is not None and n >= half:
                 what += f" (whose state was pickled and read back before event {half + 1})"
+                why = f"{NOT_PICKLED}, or {WHY}"
             return (
                 "does not repeat itself: two processes folded the same events, and of "
-                f"{place} {what}; {WHY}"
+                f"{place} {what}; {why}"
             )
     if theirs.unreadable is not None:
         return (

@@ -42,6 +42,7 @@ def test_the_first_event_that_differs_is_named(name: str) -> None:
     assert found is not None
     assert "does not repeat itself: two processes folded the same events, and of event 1 " in found
     assert "(partition 0, offset 0) the p" in found  # the prediction, or a probability
+    assert repeating.NOT_PICKLED not in found
     assert " in one and " in found
 
 
@@ -53,6 +54,7 @@ def test_what_no_restart_brings_back_is_found_half_way(name: str) -> None:
     assert found is not None
     assert "of event 31 (partition 0, offset 30)" in found
     assert "whose state was pickled and read back before event 31" in found
+    assert f"; {repeating.NOT_PICKLED}, or something in it draws" in found
 
 
 def test_a_generator_without_a_seed_is_found_before_it_draws() -> None:
