@@ -63,12 +63,16 @@ def test_the_models_of_the_configuration_page_are_the_ready_ones() -> None:
 def test_the_topics_page_has_every_field_reason_and_header() -> None:
     """docs/TOPICS.md: what a consumer reads instead of our code."""
     page = TOPICS.read_text()
-    event, prediction, alert = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    event, prediction, alert, quiet = map(
+        json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    )
     shape, told = EventShape(), set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
     assert set(event) == {shape.id, shape.label, "features"}
     assert set(prediction) | {"score", "fault"} == set(PredictionValue.__struct_fields__)
-    assert set(alert) == set(AlertValue.__struct_fields__)
+    assert set(quiet) == set(AlertValue.__struct_fields__)
+    assert list(alert) == list(quiet)[: len(alert)]
+    assert set(quiet) - set(alert) <= told
     assert set(Reason) <= told
     assert set(prediction) - {"v", "id", "partition"} | {"score"} <= told
     assert [name for name in QUARANTINE_HEADERS if f"`{name}`" not in page] == []

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, ValidationError
 
 from stream.config import problems
+from stream.config.alerts import SeverityName
 from stream.config.checks import Entry, RefusedError, Section, did_you_mean, matching, show
 from stream.core.monitoring.ecusum import ECUSUM
 from stream.core.spec import DetectorSpec, without_defaults
@@ -47,6 +48,11 @@ class Detector(Section):
     )
     params: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments for that class; KSWIN needs `seed`."
+    )
+    severity: SeverityName = Field(
+        default="warning",
+        description="`info`, `warning` or `critical`: of its drifts, but for improvements; with "
+        '`alerts.policy = "quiet"`.',
     )
 
     def core(self) -> DetectorSpec:
@@ -163,6 +169,15 @@ def specs(value: object) -> object:
     if refused:
         raise RefusedError(*refused)
     return tuple(found.values())
+
+
+def severities(value: Any) -> dict[str, str]:
+    """Of a list that `specs` let pass: detector's name -> its severity, if not the usual one.
+
+    It is no part of a `DetectorSpec`: a detector goes on as it is when its severity is another one.
+    """
+    written = [Detector.model_validate(each) for each in value or () if isinstance(each, dict)]
+    return {each.core().name: each.severity for each in written if each.severity != "warning"}
 
 
 Detectors = Annotated[tuple[DetectorSpec, ...] | None, BeforeValidator(specs)]

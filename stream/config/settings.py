@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, ValidationError
 
 from stream.config import problems
+from stream.config.alerts import Alerts
 from stream.config.checks import Entry, PartSection, Section, matching
 from stream.config.clients import CLIENTS
-from stream.config.detectors import Detectors
+from stream.config.detectors import Detectors, severities
 from stream.config.operation import Delivery, Outputs, Quarantine, Snapshots, Worker
 from stream.config.places import FOLDER
 from stream.config.recipe import Events, LimitsSection, Model
@@ -51,8 +52,10 @@ class Settings(Section):
     quarantine: Quarantine
     snapshots: Snapshots
     detectors: Detectors = None
+    alerts: Alerts
     limits: LimitsSection
     _folder: Path = PrivateAttr(default_factory=Path)
+    _severities: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -68,7 +71,8 @@ class Settings(Section):
         """The optional parts of a state that are configured."""
         sections = (getattr(self, name) for name in type(self).model_fields)
         found = (each.part() for each in sections if isinstance(each, PartSection))
-        return tuple(spec for spec in found if spec is not None)
+        policy = self.alerts.policy_spec(self._severities)
+        return tuple(spec for spec in (policy, *found) if spec is not None)
 
     @property
     def effective_hash_seed(self) -> int:
@@ -130,6 +134,7 @@ def checked(
     except ValidationError as error:
         return None, problems.entries(error, Settings) + entries
     settings._folder = folder  # noqa: SLF001  # no key of the configuration
+    settings._severities = severities(filled.get("detectors"))  # noqa: SLF001  # see there
     return (None if entries else settings), entries
 
 

@@ -39,6 +39,6 @@ class PartSpec(Protocol):
         """Those that are not the default, as JSON can hold them."""
         ...
 
-    def begin(self) -> Part:
-        """The part before its first event."""
+    def begin(self) -> object:
+        """Before the first event: a `Part`; of alerts, their policy, which sees no event."""
         ...

@@ -55,15 +55,53 @@ class PredictionValue(msgspec.Struct, gc=False):
         return Kind.MULTICLASS if is_class else None
 
 
+class Seen(msgspec.Struct, gc=False):
+    """What one detector found last of an episode."""
+
+    name: str
+    detector: str
+    before: float | None
+    after: float | None
+    offset: int
+
+
+class Withheld(msgspec.Struct, gc=False):
+    """An episode that was not announced, for there was too much at a time."""
+
+    episode: str
+    severity: str
+    repeats: int
+    message: str
+
+
 class Evidence(msgspec.Struct, gc=False):
-    """The mean of a signal before and after a change, as a detector saw it; None: unknown."""
+    """The mean of a signal before and after a change, as a detector saw it; None: unknown.
+
+    Attributes:
+        detectors: what each detector saw of it, in the order in which they came.
+        largest: of a storm: the most severe and most frequent of what was withheld.
+        withheld: of a storm: how many announcements were.
+    """
 
     before: float | None
     after: float | None
+    detectors: list[Seen] | UnsetType = UNSET
+    largest: list[Withheld] | UnsetType = UNSET
+    withheld: int | UnsetType = UNSET
+
+
+class Since(msgspec.Struct, gc=False):
+    """When a change probably began."""
+
+    offset: int
+    event_time: str
 
 
 class AlertValue(msgspec.Struct, gc=False, kw_only=True):
-    """One alert, with the fields of its record: docs/TOPICS.md tells what each means."""
+    """One alert, with the fields of its record: docs/TOPICS.md tells what each means.
+
+    Those from `severity` on are there with `alerts.policy = "quiet"` only.
+    """
 
     v: int = 1
     id: str
@@ -77,6 +115,13 @@ class AlertValue(msgspec.Struct, gc=False, kw_only=True):
     learned: int
     evidence: Evidence
     message: str
+    severity: str | UnsetType = UNSET
+    direction: str | UnsetType = UNSET
+    state: str | UnsetType = UNSET
+    episode: str | UnsetType = UNSET
+    since: Since | UnsetType = UNSET
+    repeats: int | UnsetType = UNSET
+    suggestion: str | UnsetType = UNSET
 
 
 _read = msgspec.json.Decoder(PredictionValue).decode

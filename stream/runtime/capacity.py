@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from stream.config import Settings
 from stream.core.event import Channel, Kind
 from stream.core.formats.quarantine import OWN_TIMESTAMP
+from stream.core.monitoring.policy import LARGEST_N
 from stream.core.problems import PROBLEMS
 from stream.ports import TopicInfo
 from stream.topic_settings import KAFKAS_ACCEPTS, NO_LIMIT
@@ -14,6 +15,9 @@ ESCAPED_BYTES = 6
 
 RECORD_BYTES = 4_096
 """All of an output that depends on no limit: fields, headers of ours, the batch around it."""
+
+WITHHELD_BYTES, SEEN_BYTES = 2_048, 256
+"""An episode in a storm's evidence: its name and its message; and what one detector saw."""
 
 CLASSES_BYTES_LEAST = 1024
 """What `limits.classes_bytes_max` may be at least."""
@@ -34,9 +38,16 @@ def record_bytes_max(channel: Channel, settings: Settings) -> int:
         Channel.EVENTS: limits.value_bytes_max + 2 * key + RECORD_BYTES,
         # An id, a label, and the label that was predicted.
         Channel.PREDICTIONS: 2 * key + 3 * escaped + RECORD_BYTES,
-        Channel.ALERTS: 2 * RECORD_BYTES,
+        Channel.ALERTS: 2 * RECORD_BYTES + _policy_bytes(settings),
         Channel.QUARANTINE: limits.value_bytes_max + 2 * key + RECORD_BYTES,
     }[channel]
+
+
+def _policy_bytes(settings: Settings) -> int:
+    """What an alert of a policy holds beside: what each detector saw, or a storm's largest ones."""
+    if settings.alerts.policy == "raw":
+        return 0
+    return LARGEST_N * WITHHELD_BYTES + len(settings.detectors or ()) * SEEN_BYTES
 
 
 def largest_bytes(channel: Channel, settings: Settings, kind: Kind | None = None) -> int:

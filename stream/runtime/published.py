@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from msgspec import UNSET
+
 from stream.core.event import Channel, Record
-from stream.core.fold.alerts import FULL
+from stream.core.fold.alert_values import FULL
 from stream.core.fold.classes import OVER
 from stream.core.formats.quarantine import parse
 from stream.core.formats.records import alert_in, prediction_in
@@ -122,7 +124,9 @@ def _left_out_at(record: Record) -> int | None:
     if FULL.encode() not in (record.value or b""):
         return None
     alert = alert_in(record)
-    return alert.offset if alert is not None and alert.name == FULL else None
+    if alert is None or alert.name != FULL or alert.state not in (UNSET, "firing"):
+        return None
+    return alert.offset
 
 
 def event_offset(record: Record) -> int | None:

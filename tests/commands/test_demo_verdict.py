@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from stream.core.event import Record
-from stream.core.fold.alerts import detected
+from stream.core.fold.alert_values import detected, raw
 from stream.core.monitoring.detectors import Detector
 from stream.core.spec import DetectorSpec
 from stream.demo.chart import nice_ticks
@@ -33,7 +33,8 @@ def test_a_drift_says_on_how_many_flights_it_stands_and_which_way(
         wrong = drawn.random() < (before if offset < 2_000 else after)
         follower.answers.append((not wrong, True))
         if (alarm := detector.update(float(wrong))) is not None:
-            alert = detected(Record(0, offset, 0, None, None), alarm, pipeline="demo", learned=0)
+            record = Record(0, offset, 0, None, None)
+            alert = raw(record, detected(record, alarm, None), pipeline="demo", learned=0)
             drift = Drift(**msgspec.structs.asdict(alert))
             follower._count_evidence(drift)
             follower.drifts.append(drift)

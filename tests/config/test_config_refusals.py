@@ -152,6 +152,14 @@ REFUSED = [
     ('detectors = [{ name = "x" }]', 'detectors[0].type: missing; write type = "ADWIN"'),
     ('detectors = [{ type = "KSWIN" }]', "detectors[0].params.seed: missing: unseeded"),
     ('detectors = [{ type = "DDM", signal = "eror" }]', 'detectors[0].signal: "eror" is no signal'),
+    ('[alerts]\npolicy = "silent"', 'alerts.policy: "silent" is not one of "raw", "quiet"'),
+    ('[alerts]\ncooldown = "1 hour"', 'alerts.cooldown: "1 hour" is no cooldown'),
+    ('[alerts]\ncooldown = "0 events"', 'alerts.cooldown: "0 events" is no cooldown'),
+    ('[alerts]\nmin_severity = "high"', "alerts.min_severity: "),
+    (
+        'detectors = [{ type = "DDM", severity = "bad" }]',
+        'detectors[0].severity: "bad" is not one of "info", "warning", "critical"',
+    ),
     ('detectors = [{ type = "DDM", signal = "feature:" }]', "detectors[0].signal: "),
     (
         'detectors = [{ type = "DDM" }, { type = "DDM" }]',

@@ -10,6 +10,9 @@ from river.__version__ import __version__ as river_version
 
 from stream.core.event import Kind, Record
 from stream.core.fold.task import Task
+from stream.core.monitoring.episodes import Severity
+from stream.core.monitoring.policy import PolicySpec
+from stream.core.parts import PartSpec
 from stream.core.recipe import Recipe, versions
 from stream.core.snapshots.seal import Keys, seal
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
@@ -30,6 +33,7 @@ MODELS: dict[str, ModelSpec] = {
         params={"n_models": 3, "height": 4, "window_size": 50, "seed": 5},
     ),
     "ecusum": ModelSpec(factory="stream.models:no_change"),
+    "alerts": ModelSpec(factory="stream.models:no_change"),
 }
 
 DETECTORS = {
@@ -39,8 +43,16 @@ DETECTORS = {
         signal="prediction",
         params={"warm_up": 40, "threshold": 10.0},
     ),
+    "alerts": DetectorSpec(
+        name="ph", type="PageHinkley", params={"min_instances": 5, "threshold": 2.0}
+    ),
 }
-"""Of a recording that has another one; this one alerts before and after the snapshot."""
+"""Of a recording that has another one; these alert before and after the snapshot."""
+
+PARTS: dict[str, tuple[PartSpec, ...]] = {
+    "alerts": (PolicySpec(min_severity=Severity.INFO, cooldown=20, reminder_ms=0, refill_n=40),)
+}
+"""Of a recording that has optional parts; at this one's snapshot an episode is open."""
 
 ADWIN = DetectorSpec(name="adwin", type="ADWIN", signal="feature:a")
 
@@ -57,6 +69,7 @@ def recipe(name: str, of: dict[str, str]) -> Recipe:
         hash_seed=1,
         quicken=quick,
         versions=of,
+        extras=PARTS.get(name, ()),
     )
 
 

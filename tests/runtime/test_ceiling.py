@@ -3,12 +3,17 @@
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET, UnsetType
 
-from stream.config import load
-from stream.core.event import Channel, Kind
+from stream.config import from_mapping, load
+from stream.core.event import Channel, Kind, Record
+from stream.core.fold.alert_values import FULL
 from stream.core.fold.task import Task
+from stream.core.formats import canonical
+from stream.core.result import AlertValue, Evidence
 from stream.core.spec import Limits
 from stream.ports import TopicInfo
+from stream.runtime import published
 from stream.runtime.capacity import largest_bytes, size_problems
 from stream.runtime.ceiling import NAMES_CLOSED, STILL_GROWS, Ceiling
 from stream.telemetry import LogEvent
@@ -50,6 +55,29 @@ def test_a_partition_that_comes_back_is_told_anew() -> None:
         ceiling.weigh(task, 5000)
         ceiling.release(PARTITION)
     assert len(telemetry.said) == 2
+
+
+@pytest.mark.parametrize(("state", "offset"), [(UNSET, 7), ("firing", 7), ("resolved", None)])
+def test_only_the_beginning_of_its_alert_tells_where_it_was(
+    state: str | UnsetType, offset: int | None
+) -> None:
+    """A restore looks for it; the record of its end lies at another step."""
+    alert = AlertValue(
+        id="p/0/7/model:names", kind="input", detector="state_bytes", name=FULL, signal="names",
+        partition=0, offset=7, event_time="", learned=7, evidence=Evidence(None, 3.0), message="",
+        state=state,
+    )  # fmt: skip
+    assert published._left_out_at(Record(0, 0, 0, None, canonical.alert(alert))) == offset
+
+
+def test_a_policy_on_alerts_needs_room_for_a_storm() -> None:
+    """And for what each detector saw; without one an alert is as small as it was."""
+    tree = {"pipeline": "p", "model": {"factory": "river.dummy:PriorClassifier"}}
+    raw = largest_bytes(Channel.ALERTS, from_mapping(tree))
+    quiet = largest_bytes(Channel.ALERTS, from_mapping({**tree, "alerts": {"policy": "quiet"}}))
+    detectors = [{"type": "ADWIN", "name": f"a{n}"} for n in range(40)]
+    more = {**tree, "alerts": {"policy": "quiet"}, "detectors": detectors}
+    assert raw < quiet < largest_bytes(Channel.ALERTS, from_mapping(more)) < 1_000_000
 
 
 @pytest.mark.parametrize("kind", Kind)

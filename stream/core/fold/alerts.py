@@ -4,16 +4,14 @@ from collections.abc import Sequence
 
 import xxhash
 
-from stream.core.event import Record, iso
+from stream.core.fold.alert_values import FAILING, FULL, announced, detected, failing, full, raw
 from stream.core.fold.state import State
 from stream.core.formats import canonical
-from stream.core.learning.failures import Failures
-from stream.core.monitoring.alert_text import describe
 from stream.core.monitoring.detectors import Alert
-from stream.core.result import AlertValue, Evidence, StepResult
-
-FULL = "model:names"
-"""The alert of a state that has reached its ceiling; no detector can be called so."""
+from stream.core.monitoring.episodes import Finding
+from stream.core.monitoring.marks import Place
+from stream.core.monitoring.policy import Policy
+from stream.core.result import AlertValue, StepResult
 
 _hash = xxhash.xxh3_64_intdigest
 
@@ -23,10 +21,13 @@ class Alerts:
 
     Args:
         pipeline: the pipeline that the alerts belong to.
+        policy: decides what is announced of what was found, when the step is over; None: all is,
+            as it is found.
     """
 
-    def __init__(self, pipeline: str) -> None:
+    def __init__(self, pipeline: str, policy: Policy | None = None) -> None:
         self._pipeline = pipeline
+        self._policy = policy
 
     def alerts(
         self,
@@ -41,13 +42,9 @@ class Alerts:
         record = result.record
         if is_full:
             state.closed_said_n = state.n
-            _add(
-                state,
-                result,
-                full(record, names_n=len(state.names), pipeline=self._pipeline, learned=learned),
-            )
+            self._give(state, result, full(record, names_n=len(state.names)), learned)
         for alarm in alerts:
-            _add(state, result, detected(record, alarm, pipeline=self._pipeline, learned=learned))
+            self._give(state, result, detected(record, alarm, self._policy), learned)
 
     def failure(self, state: State, result: StepResult, learned: int, *, is_refused: bool) -> None:
         """Count an event on which the model failed; one too many becomes an alert."""
@@ -55,73 +52,40 @@ class Alerts:
         before = learner.failures
         number = state.n - state.refused_n + before.refused_n
         learner.failures = failures = before.with_one_at(number, is_refused=is_refused)
-        if failures.is_told and not before.is_told:
-            alert = failing(result.record, failures, pipeline=self._pipeline, learned=learned)
+        if failures.is_told and not (before.is_told and self._policy is None):
+            self._give(state, result, failing(result.record, failures), learned)
+
+    def close(self, state: State, result: StepResult, learned: int) -> None:
+        """Add what the policy tells of the step; to be called at its `due_n` and later."""
+        policy, record = self._policy, result.record
+        assert policy is not None  # noqa: S101
+        if not policy.sees(state.n, record.timestamp_ms):
+            return
+
+        def is_ongoing(name: str) -> bool:
+            failures = state.line_up.serving.failures
+            # The last valid event's: a refused record is none, but for those that the model failed.
+            number = state.n - state.refused_n + failures.refused_n
+            number -= result.refusal is not None
+            return (name == FULL and state.closed_said_n is not None) or (
+                name == FAILING and failures.goes_on_at(number)
+            )
+
+        place = Place(
+            state.n, record.offset, record.timestamp_ms, learned, state.n - state.refused_n
+        )
+        for announcement in policy.close(place, is_ongoing=is_ongoing):
+            where = f"{self._pipeline}/{record.partition}"
+            _add(state, result, announced(announcement, record, where=where, learned=learned))
+
+    def _give(self, state: State, result: StepResult, finding: Finding, learned: int) -> None:
+        if self._policy is None:
+            alert = raw(result.record, finding, pipeline=self._pipeline, learned=learned)
             _add(state, result, alert)
+        else:
+            self._policy.fire(finding)
 
 
 def _add(state: State, result: StepResult, alert: AlertValue) -> None:
     state.digest = _hash(canonical.alert(alert), state.digest)
     result.alerts = (*result.alerts, alert)
-
-
-def detected(record: Record, alarm: Alert, *, pipeline: str, learned: int) -> AlertValue:
-    """The alert of what a detector found; its id is the same in every replay.
-
-    Args:
-        record: the event after which the detector gave it.
-        alarm: what it found.
-        pipeline: its name begins the id.
-        learned: how many events the model had learned before.
-    """
-    spec = alarm.spec
-    return _alert(
-        record, pipeline, learned, kind=alarm.kind, detector=spec.type, name=spec.name,
-        signal=spec.signal, before=alarm.before, after=alarm.after,
-        message=describe(alarm, record.partition, record.offset),
-    )  # fmt: skip
-
-
-def failing(record: Record, failures: Failures, *, pipeline: str, learned: int) -> AlertValue:
-    """The alert of a model that fails too often, at the event that was one too many."""
-    failed_n, of = len(failures.recent), failures.recent[-1] - failures.recent[0] + 1
-    return _alert(
-        record, pipeline, learned, kind="numeric", detector="failures",
-        name="model:failures",  # no detector can be called so
-        signal="failure", before=None, after=failed_n / of,
-        message=f"the model failed on {failed_n} of the last {of} events "
-        f'(partition {record.partition}, offset {record.offset}): see "fault" in predictions '
-        "and model_error in the quarantine",
-    )  # fmt: skip
-
-
-def full(record: Record, *, names_n: int, pipeline: str, learned: int) -> AlertValue:
-    """The alert of a state that has reached its ceiling, at the first name left out."""
-    return _alert(
-        record, pipeline, learned, kind="input", detector="state_bytes",
-        name=FULL,
-        signal="names", before=None, after=float(names_n),
-        message=f"the state is over limits.state_bytes_max with {names_n} feature names, so "
-        f"new ones are left out (partition {record.partition}, offset {record.offset}): does "
-        "an upstream invent names?",
-    )  # fmt: skip
-
-
-def _alert(
-    record: Record, pipeline: str, learned: int, *, kind: str, detector: str, name: str,
-    signal: str, before: float | None, after: float | None, message: str,
-) -> AlertValue:  # fmt: skip
-    """What all alerts have in common: where they were made, and their id."""
-    return AlertValue(
-        id=f"{pipeline}/{record.partition}/{record.offset}/{name}",
-        kind=kind,
-        detector=detector,
-        name=name,
-        signal=signal,
-        partition=record.partition,
-        offset=record.offset,
-        event_time=iso(record.timestamp_ms),
-        learned=learned,
-        evidence=Evidence(before, after),
-        message=message,
-    )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from stream.core.learning.estimator import build
 from stream.core.learning.learner import Learner, LineUp
+from stream.core.monitoring import policy
 from stream.core.monitoring.detectors import Detectors
 from stream.core.recipe import Recipe
 from stream.core.snapshots import pickling, unpickling
@@ -14,6 +15,7 @@ from stream.core.stand_in import plain
 from stream.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from stream.core.monitoring.policy import Policy
     from stream.core.parts import Part
 
 _PARTS = {
@@ -41,7 +43,8 @@ class State:
         closed_said_n: the step that said so in an alert, the first that brought a new name.
         classes: the labels there were, of a model whose labels name classes.
         line_up: what learns.
-        extras: the optional parts, by name.
+        extras: the optional parts, by name; the policy on alerts, if there is one, is told what was
+            found, the others see events.
     """
 
     __slots__ = (
@@ -60,7 +63,7 @@ class State:
         self.closed_n: int | None = None
         self.closed_said_n: int | None = None
         self.classes: set[bool | int | str] = set()
-        self.extras: dict[str, Part] = {}
+        self.extras: dict[str, Any] = {}
 
     def begin_at(self, offset: int, n: int) -> None:
         """Let an untrained state begin at an offset, after so many steps."""
@@ -87,6 +90,11 @@ class State:
         except (KeyError, TypeError) as error:
             raise pickle.UnpicklingError(f"it lacks {error}") from error
         self.extras = state.get("extras", {})
+
+    def policy_and_others(self) -> "tuple[Policy | None, tuple[Part, ...]]":
+        """The policy on alerts, if it is configured, and the optional parts that see events."""
+        others = dict(self.extras)
+        return others.pop(policy.NAME, None), tuple(others.values())
 
     def _holder(self, part: str) -> Any:
         return self.line_up.serving if part == "learner" else self
@@ -198,7 +206,7 @@ class Beginning:
 def revived(payload: bytes) -> State:
     """Load what this very process pickled, or has loaded before: nobody else's bytes."""
     state: State = pickle.loads(payload)
-    state.extras = {name: pickle.loads(each) for name, each in state.extras.items()}  # type: ignore[arg-type]  # not read yet
+    state.extras = {name: pickle.loads(each) for name, each in state.extras.items()}  # not read yet
     return state
 
 

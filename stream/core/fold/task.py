@@ -64,13 +64,9 @@ class Task:
         payload: bytes | None = None,
     ) -> None:
         self.recipe, self.partition = recipe, partition
-        self.fingerprint, self.learner_fingerprint = (
-            recipe.fingerprint(),
-            recipe.learner_fingerprint(),
-        )
-        self.generation = FIRST
-        self.is_paused = False
-        self._alerts = Alerts(recipe.pipeline)
+        self.fingerprint = recipe.fingerprint()
+        self.learner_fingerprint = recipe.learner_fingerprint()
+        self.generation, self.is_paused = FIRST, False
         self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
@@ -91,7 +87,8 @@ class Task:
         self._names_classes = problem.names_classes and recipe.shape.positive is None
         self.admission = Admission(state, recipe.limits)
         self._detect = state.detectors.update
-        self._extras = tuple(state.extras.values())
+        self._policy, self._extras = state.policy_and_others()
+        self._alerts = Alerts(recipe.pipeline, self._policy)
         self.serving.begin_way_back(payload)
         self._remember = self.serving.way_back.remember
         self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
@@ -146,8 +143,7 @@ class Task:
                 prediction, fault = _NO_PREDICTION, one_line(str(gap))
         if fault is not None:
             result = self._unanswered(record, event, fault, learned)
-        signal = self._signal_of(prediction) if self._signals else None
-        error: float | None = None
+        signal, error = self._signal_of(prediction) if self._signals else None, None
         if label is not None or self._unsupervised:
             try:
                 learner.learn(features, label)
@@ -155,9 +151,8 @@ class Task:
                 return self._fail(record, features, raised, at="teaching")
             learner.learned = learned + 1
             if self._error_of is not None:
-                predicted = prediction.value
-                error = self._error_of(predicted, label)
-                learner.window.add((predicted, label))
+                error = self._error_of(prediction.value, label)
+                learner.window.add((prediction.value, label))
         try:
             alerts = self._detect(error, signal, label, features)
         except DetectorRaised as raised:
@@ -170,6 +165,8 @@ class Task:
         is_full = state.closed_n is not None and self.admission.left_out_n == state.n
         if alerts or is_full:
             self._alerts.alerts(state, result, alerts, learned, is_full=is_full)
+        if self._policy is not None and state.n >= self._policy.due_n:
+            self._alerts.close(state, result, learned)
         state.n += 1
         state.next_offset = record.offset + 1
         for part in self._extras:
@@ -237,6 +234,8 @@ class Task:
         state.digest = _hash(f"{record.offset}:{refusal.reason.value}".encode(), state.digest)
         if refusal.reason is Reason.MODEL_ERROR:
             self._alerts.failure(state, result, self.serving.learned, is_refused=True)
+        if self._policy is not None and state.n >= self._policy.due_n:
+            self._alerts.close(state, result, self.serving.learned)
         state.refused_n += 1
         state.n += 1
         state.next_offset = record.offset + 1

@@ -44,6 +44,10 @@ class Failures(NamedTuple):
             is_told=goes_on or _within(recent, number) > FAILED_MAX,
         )
 
+    def goes_on_at(self, number: int) -> bool:
+        """Whether what was told is not over yet at the valid event with this number."""
+        return self.is_told and _within(self.recent, number) > CALM_N
+
 
 def _within(recent: tuple[int, ...], number: int) -> int:
     return sum(each > number - WINDOW_N for each in recent)

@@ -19,7 +19,6 @@ defaults, as fed from here), after how many events (median), and the false alarm
   fractions as they are: their bounds hold for any values in [0, 1].
 - KSWIN draws at random: without a seed it gets 0, so that a replay repeats it.
 - ECUSUM is ours (`monitoring.ecusum`): it takes any values of 0 and more, and sees rises alone.
-  docs/DETECTORS.md says which detector is for what.
 """
 
 from collections import deque
@@ -78,12 +77,14 @@ class Alert(msgspec.Struct, frozen=True):
     Attributes:
         before: mean of the signal before the change, as the detector saw it; None if unknown.
         after: mean of the signal since; finite, like `before`.
+        values_n: the change probably began so many values ago, with this one; None if unknown.
     """
 
     kind: Literal["drift", "warning"]
     spec: DetectorSpec
     before: float | None
     after: float | None
+    values_n: int | None = None
 
 
 class Detector:
@@ -99,8 +100,7 @@ class Detector:
 
     def __init__(self, spec: DetectorSpec) -> None:
         seeded = {"seed": 0} if spec.type == "KSWIN" else {}
-        self.spec = spec
-        self.skipped_n = 0
+        self.spec, self.skipped_n = spec, 0
         self._detector = _CLASSES[spec.type](**seeded | spec.params)
         recent_n = 0 if spec.type == "ADWIN" else getattr(self._detector, "window_size", RECENT_N)
         self._recent: deque[float] = deque(maxlen=recent_n)
@@ -129,7 +129,9 @@ class Detector:
         return self._drift() if detector.drift_detected else None
 
     def _drift(self) -> Alert:
-        alert = Alert("drift", self.spec, *self._means())
+        width_n = getattr(self._detector, "width", None)  # ADWIN's: what its window kept
+        since_n = width_n if self._zone is None else self._n - self._zone[0]
+        alert = Alert("drift", self.spec, *self._means(), since_n)
         self._forget()
         return alert
 
@@ -195,7 +197,7 @@ class _Ours(Detector):
         detector = self._detector
         detector.update(value)
         if detector.drift_detected:
-            return Alert("drift", self.spec, detector.before, detector.after)
+            return Alert("drift", self.spec, detector.before, detector.after, detector.since_n)
         return None
 
 

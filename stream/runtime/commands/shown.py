@@ -96,7 +96,12 @@ class _Alerts:
         return _object(record) if (record.key or b"").startswith(self._begins) else None
 
     def row(self, record: Record, taken: dict[str, Any]) -> list[str]:
-        return [_time(record), text(taken.get("kind")), str(taken.get("message", "-"))]
+        kind, message = text(taken.get("kind")), str(taken.get("message", "-"))
+        if (state := taken.get("state")) is not None:  # of a policy
+            kind = f"{kind}, {text(taken.get('severity'))}, {text(state)}"
+            if state == "firing":
+                message += f": {taken.get('suggestion')}"
+        return [_time(record), kind, message]
 
     def json(self, record: Record, taken: dict[str, Any]) -> str:  # noqa: ARG002
         return _value(record)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from stream.core.event import Channel, Event, Kind, Reason, Record, Rejection, iso
-from stream.core.fold.alerts import detected
+from stream.core.fold.alert_values import detected, raw
 from stream.core.formats import records
 from stream.core.formats.canonical import results
 from stream.core.formats.records import Writer, alert_in
@@ -157,7 +157,7 @@ def test_iso_is_written_in_utc_with_milliseconds() -> None:
 def test_an_alert_has_the_fields_of_the_contract() -> None:
     """Its key and id say where it belongs; the record's own time is the event's."""
     alarm = Alert("drift", DetectorSpec(name="adwin", type="ADWIN"), 0.11, None)
-    alert = detected(RECORD, alarm, pipeline="power", learned=40)
+    alert = raw(RECORD, detected(RECORD, alarm, None), pipeline="power", learned=40)
     _, output = Writer(recipe("stream.models:logistic_regression")).outputs(
         [StepResult(RECORD, canonical=b"{}", alerts=(alert,))]
     )

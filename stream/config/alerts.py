@@ -1,0 +1,66 @@
+"""`[alerts]`: which of the findings are told."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from stream.config.checks import Section, show
+from stream.core.monitoring.episodes import Severity
+from stream.core.monitoring.policy import PolicySpec
+
+SeverityName = Literal["info", "warning", "critical"]
+
+_COOLDOWN: Final = re.compile(r"([1-9][0-9]{0,8}) ?(events|ms|s|m|h|d)")
+_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def _cooldown(value: str) -> str:
+    if not _COOLDOWN.fullmatch(value):
+        raise ValueError(
+            f'{show(value)} is no cooldown; write "1000 events", or a duration of fold time: '
+            '"30s", "15m", "24h", "7d"'
+        )
+    return value
+
+
+class Alerts(Section):
+    """What becomes of what detectors find."""
+
+    policy: Literal["raw", "quiet"] = Field(
+        default="raw",
+        description="`raw`: every firing of every detector is an alert. `quiet`: few are: one when "
+        "it begins, reminders, one when it is over (docs/TOPICS.md). The other keys of this table "
+        "are of `quiet`.",
+    )
+    min_severity: SeverityName = Field(
+        default="warning",
+        description="`info`, `warning` or `critical`: what is less severe is not told.",
+    )
+    cooldown: Annotated[str, AfterValidator(_cooldown)] = Field(
+        default="1000 events",
+        description="So long nothing may fire until an alert is resolved; the same within as long "
+        'again reopens it. Records (`"1000 events"`), or fold time (`"30s"`, `"15m"`, `"24h"`, '
+        '`"7d"`).',
+    )
+
+    def policy_spec(self, severities: Mapping[str, str]) -> PolicySpec | None:
+        """The policy, as the core wants it; None: every firing is told.
+
+        Args:
+            severities: of detectors that have their own.
+        """
+        if self.policy == "raw":
+            return None
+        found = _COOLDOWN.fullmatch(self.cooldown)
+        assert found is not None  # noqa: S101
+        number, unit = int(found[1]), found[2]
+        return PolicySpec(
+            min_severity=Severity[self.min_severity.upper()],
+            cooldown=number * _MS.get(unit, 1),
+            unit="events" if unit == "events" else "ms",
+            severities=tuple(
+                (name, Severity[word.upper()]) for name, word in sorted(severities.items())
+            ),
+        )

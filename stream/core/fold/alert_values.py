@@ -1,0 +1,156 @@
+"""What was found, and what the policy tells of it, as values to publish."""
+
+from msgspec import UNSET
+
+from stream.core.event import Record, iso
+from stream.core.learning.failures import Failures
+from stream.core.monitoring.alert_text import describe
+from stream.core.monitoring.detectors import Alert
+from stream.core.monitoring.episodes import Direction, Episode, Finding, Severity
+from stream.core.monitoring.policy import Announcement, Policy
+from stream.core.monitoring.suggestions import suggestion
+from stream.core.result import AlertValue, Evidence, Seen, Since, Withheld
+
+FULL = "model:names"
+"""The alert of a state that has reached its ceiling; no detector can be called so."""
+
+FAILING = "model:failures"
+"""That of a model that fails too often."""
+
+
+def detected(record: Record, alarm: Alert, policy: Policy | None) -> Finding:
+    """What a detector found.
+
+    Args:
+        record: the event after which it did.
+        alarm: what it was.
+        policy: knows a severity of the detector's own.
+    """
+    spec, direction = alarm.spec, _direction(alarm)
+    severity = Severity.INFO
+    if alarm.kind == "drift" and direction != "better":
+        severity = Severity.WARNING
+        if policy is not None:
+            severity = policy.severity(spec.name, severity)
+    return Finding(
+        alarm.kind, spec.type, spec.name, spec.signal, direction, severity, alarm.before,
+        alarm.after, describe(alarm, record.partition, record.offset), alarm.values_n,
+    )  # fmt: skip
+
+
+def _direction(alarm: Alert) -> Direction:
+    """Only of an error is it known which way is worse."""
+    before, after = alarm.before, alarm.after
+    if alarm.spec.signal != "error" or before is None or after is None or before == after:
+        return "changed"
+    return "worse" if after > before else "better"
+
+
+def failing(record: Record, failures: Failures) -> Finding:
+    """A model fails too often."""
+    failed_n, of = len(failures.recent), failures.recent[-1] - failures.recent[0] + 1
+    return Finding(
+        "numeric", "failures", FAILING, "failure", "worse", Severity.CRITICAL, None, failed_n / of,
+        f"the model failed on {failed_n} of the last {of} events "
+        f'(partition {record.partition}, offset {record.offset}): see "fault" in predictions '
+        "and model_error in the quarantine",
+    )  # fmt: skip
+
+
+def full(record: Record, *, names_n: int) -> Finding:
+    """A state has reached its ceiling, and a name was left out for the first time."""
+    return Finding(
+        "input", "state_bytes", FULL, "names", "changed", Severity.CRITICAL, None, float(names_n),
+        f"the state is over limits.state_bytes_max with {names_n} feature names, so "
+        f"new ones are left out (partition {record.partition}, offset {record.offset}): does "
+        "an upstream invent names?",
+    )  # fmt: skip
+
+
+def raw(record: Record, finding: Finding, *, pipeline: str, learned: int) -> AlertValue:
+    """The alert of what was found, without a policy; its id is the same in every replay.
+
+    Args:
+        record: the event after which it was found.
+        finding: what it was.
+        pipeline: its name begins the id.
+        learned: how many events the model had learned before.
+    """
+    return AlertValue(
+        id=f"{pipeline}/{record.partition}/{record.offset}/{finding.name}",
+        kind=finding.kind,
+        detector=finding.detector,
+        name=finding.name,
+        signal=finding.signal,
+        partition=record.partition,
+        offset=record.offset,
+        event_time=iso(record.timestamp_ms),
+        learned=learned,
+        evidence=Evidence(finding.before, finding.after),
+        message=finding.message,
+    )
+
+
+def announced(
+    announcement: Announcement, record: Record, *, where: str, learned: int
+) -> AlertValue:
+    """The alert that the policy announces; its id and its episode are the same in every replay.
+
+    Args:
+        announcement: what.
+        record: that of the step at which it does.
+        where: the pipeline and the partition, as ids begin.
+        learned: how many events the model had learned before.
+    """
+    episode = announcement.episode
+    first, name = episode.first, _name(episode, where)
+    piece = next(iter(episode.pieces.values()), None)
+    return AlertValue(
+        id=f"{name}/{record.offset}",
+        kind=first.kind,
+        detector=first.detector,
+        name=first.name,
+        signal=first.signal,
+        partition=record.partition,
+        offset=record.offset,
+        event_time=iso(record.timestamp_ms),
+        learned=learned,
+        evidence=Evidence(
+            None if piece is None else piece.before,
+            None if piece is None else piece.after,
+            [Seen(of, *piece) for of, piece in episode.pieces.items()] or UNSET,
+            [_withheld(each, where) for each in announcement.largest] or UNSET,
+            episode.repeats if announcement.largest else UNSET,
+        ),
+        message=_message(announcement),
+        severity=episode.severity.word,
+        direction=first.direction,
+        state=announcement.state,
+        episode=name,
+        since=Since(episode.since.offset, iso(episode.since.timestamp_ms)),
+        repeats=episode.repeats,
+        suggestion=suggestion(episode, announcement.state),
+    )
+
+
+def _name(episode: Episode, where: str) -> str:
+    first = episode.first
+    return f"{where}/{first.kind}/{first.name}/{first.signal}/{episode.began.offset}"
+
+
+def _withheld(episode: Episode, where: str) -> Withheld:
+    return Withheld(
+        _name(episode, where), episode.severity.word, episode.repeats, episode.first.message
+    )
+
+
+def _message(announcement: Announcement) -> str:
+    """One line for people."""
+    episode = announcement.episode
+    if announcement.state == "firing":
+        return episode.message
+    times = "once" if episode.repeats == 1 else f"{episode.repeats} times"
+    since = f"{times} since offset {episode.began.offset}"
+    if announcement.state == "reminder":
+        return f"{since}: {episode.message}"
+    return f"resolved, after it fired {since}, last at {episode.last_offset}: {episode.message}"

@@ -1,0 +1,156 @@
+"""Episodes: what fires again and again for one reason is one of them, from firing to resolved."""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Final, Literal, NamedTuple
+
+from stream.core.monitoring.marks import Place
+
+Direction = Literal["worse", "better", "changed"]
+Phase = Literal["firing", "reminder", "resolved"]
+Key = tuple[str, str, str]
+"""Kind, direction and signal: what several detectors find of one signal is one episode."""
+
+NEVER: Final = 1 << 62
+STORM: Final = "storm"
+
+
+class Severity(IntEnum):
+    """How soon somebody should look; as a word in records and in the configuration."""
+
+    INFO = 0
+    WARNING = 1
+    CRITICAL = 2
+
+    @property
+    def word(self) -> str:
+        """As it is written."""
+        return self.name.lower()
+
+
+class Finding(NamedTuple):
+    """One firing of a detector, or of what the fold itself watches.
+
+    Attributes:
+        before: mean of the signal before; None where it is unknown, as `after`.
+        values_n: the change began so many values ago, the present one included; None: unknown.
+    """
+
+    kind: str
+    detector: str
+    name: str
+    signal: str
+    direction: Direction
+    severity: Severity
+    before: float | None
+    after: float | None
+    message: str
+    values_n: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """Of the episode that it belongs to."""
+        return self.kind, self.direction, self.signal
+
+
+class Piece(NamedTuple):
+    """What one detector found last in an episode."""
+
+    detector: str
+    before: float | None
+    after: float | None
+    offset: int
+
+
+class Episode:
+    """One episode of one partition.
+
+    Times are steps, or milliseconds of fold time, as the cooldown is.
+
+    Attributes:
+        first: the finding that it began with, and is called by.
+        began: where that was; `since` is where the change probably was.
+        severity: the highest there was.
+        repeats: how often it fired.
+        last: when it fired last, and `last_offset` where.
+        over_at: when it was resolved; None: it goes on.
+        announced: the severity with which it was, since it was resolved last; None: nobody knows.
+        is_withheld: it was not announced because too much was; a storm tells of it.
+        announced_at: when its last record was; announced_ms: with which timestamp.
+        remind_n: so many repeats are worth a reminder.
+        pieces: detector's name -> what it found last, since it was resolved last.
+    """
+
+    __slots__ = (
+        "announced",
+        "announced_at",
+        "announced_ms",
+        "began",
+        "first",
+        "is_withheld",
+        "last",
+        "last_offset",
+        "message",
+        "over_at",
+        "pieces",
+        "remind_n",
+        "repeats",
+        "severity",
+        "since",
+    )  # fmt: skip
+
+    def __init__(self, first: Finding, began: Place, since: Place) -> None:
+        self.first, self.began, self.since = first, began, since
+        self.severity = first.severity
+        self.message = first.message
+        self.repeats = self.last = self.last_offset = 0
+        self.over_at: int | None = None
+        self.announced: Severity | None = None
+        self.is_withheld = False
+        self.announced_at = self.announced_ms = 0
+        self.remind_n = NEVER
+        self.pieces: dict[str, Piece] = {}
+
+    def fire(self, finding: Finding, place: Place, now: int) -> None:
+        """Take one more firing in; of one that goes on after it was resolved that is a new change.
+
+        Whoever calls this says by `since` when that began.
+        """
+        if self.over_at is not None:
+            self.pieces.clear()
+        self.repeats += 1
+        self.severity = max(self.severity, finding.severity)
+        self.last, self.last_offset = now, place.offset
+        self.over_at = None
+        self.message = finding.message
+        # A timestamp far ahead must not silence the reminders for as long.
+        self.announced_ms = min(self.announced_ms, place.timestamp_ms)
+        if finding.kind != STORM:
+            piece = Piece(finding.detector, finding.before, finding.after, place.offset)
+            self.pieces[finding.name] = piece
+
+    def announce(self, place: Place, now: int) -> None:
+        """Note that it is told now."""
+        self.announced, self.is_withheld = self.severity, False
+        self.announced_at, self.announced_ms = now, place.timestamp_ms
+        self.remind_n = 2 * self.repeats
+
+    def resolve(self, at: int) -> bool:
+        """It is over. Returns: whether that is to be told."""
+        was_announced, self.announced = self.announced is not None, None
+        self.over_at, self.is_withheld = at, False
+        return was_announced
+
+    def is_worth_a_reminder(self, place: Place, now: int, *, cooldown: int, least_ms: int) -> bool:
+        """Whether it has fired twice as often as was told, and that is long enough ago."""
+        return (
+            self.repeats >= self.remind_n
+            and now - self.announced_at >= cooldown
+            and place.timestamp_ms - self.announced_ms >= least_ms
+        )
+
+
+def largest(episodes: Iterable[Episode], n: int) -> tuple[Episode, ...]:
+    """The most severe ones, of those the most frequent; the order is the same in a replay."""
+    order = sorted(episodes, key=lambda each: (-each.severity, -each.repeats, each.first.key))
+    return tuple(order[:n])
