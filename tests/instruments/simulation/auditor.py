@@ -15,6 +15,7 @@ from tests.instruments.simulation.cache_audit import CacheAudit
 from tests.instruments.simulation.closing_audit import ClosingAudit
 from tests.instruments.simulation.doubles import StrictBroker
 from tests.instruments.simulation.plain_loop import OUTPUTS, PlainLoop, Told
+from tests.instruments.simulation.plain_policy import Rules
 from tests.instruments.simulation.violation import Violation, require
 from tests.instruments.simulation.workload import Workload
 
@@ -35,8 +36,13 @@ def _told(channel: Channel, record: Record) -> Told:
     if channel is not Channel.QUARANTINE:
         told = _read(record.value or b"")
         if channel is Channel.ALERTS:
-            require(told.pop("evidence").keys() == {"before", "after"}, f"evidence of {record}")
+            is_of_policy = "state" in told
+            seen = told.pop("evidence").keys() - ({"detectors"} if is_of_policy else ())
+            if told["kind"] == "storm":
+                seen -= {"largest", "withheld"}
+            require(seen == {"before", "after"}, f"evidence of {record}")
             require(bool(told.pop("message")), f"no message in {record}")
+            require(bool(told.pop("suggestion", "")) == is_of_policy, f"no advice in {record}")
         elif "fault" in told:
             told["fault"] = isinstance(told["fault"], str) and told["fault"] != ""
     elif not headers.pop("stream.detail", b""):
@@ -57,6 +63,7 @@ class Auditor:
 
     Args:
         genesis: the offset at which each fold began.
+        rules: of the policy on alerts, if there is one.
 
     Attributes:
         is_cache_spoiled: somebody else has meddled with the snapshots.
@@ -73,8 +80,10 @@ class Auditor:
         names: Mapping[Channel, str],
         group: str,
         genesis: int = 0,
+        rules: Rules | None = None,
     ) -> None:
         self._broker = broker
+        self._rules = rules
         self._cache = cache
         self._workload = workload
         self._names = names
@@ -102,6 +111,7 @@ class Auditor:
         for partition in range(len(self._loops), len(self._workload.facts)):
             facts = self._workload.facts[partition]
             loop = PlainLoop(self._pipeline, self._names[Channel.EVENTS], partition, facts)
+            loop.rules = self._rules
             loop.begin_again(self._genesis)
             self._loops.append(loop)
             self._histories[partition] = loop.history
@@ -140,6 +150,11 @@ class Auditor:
     def alerts_n(self) -> int:
         """How many alerts there must be so far; a workload without any would prove little."""
         return sum(len(loop.outputs[Channel.ALERTS]) for loop in self._loops)
+
+    def alerts_told(self) -> set[str]:
+        """Of which kinds there are alerts of a policy, and in which states."""
+        told = (value for loop in self._loops for _, _, value, _ in loop.outputs[Channel.ALERTS])
+        return {f"{each['kind']} {each['state']}" for each in told if "state" in each}
 
     def closed(self) -> list[tuple[int, int, int | None]]:
         """Partitions closed to new names: from which record on, and the first that lost one."""

@@ -17,6 +17,7 @@ from river import drift
 
 from stream.core.event import Channel
 from tests.instruments.simulation.model import BOMB, Brittle
+from tests.instruments.simulation.plain_policy import Fired, PlainPolicy, Rules
 from tests.instruments.simulation.workload import LIMITS, Fact
 
 DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 1.5}
@@ -31,6 +32,11 @@ _State = tuple[Brittle, Any, set[Hashable]]
 
 def _nothing_failed() -> deque[bool]:
     return deque(maxlen=100)
+
+
+def _iso(timestamp_ms: int) -> str:
+    at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=timestamp_ms)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _untrained() -> _State:
@@ -57,6 +63,8 @@ class PlainLoop:
         closed_n: so many records have been processed when the worker decided that no new name is
             taken in any more: that is its own affair, it says so beside the committed offset.
         left_out_n: as many when one was left out for the first time, which is told.
+        rules: of the policy on alerts; None: all that is found is told.
+        errors: what the detector was fed since its last alarm.
     """
 
     pipeline: str
@@ -77,6 +85,10 @@ class PlainLoop:
     outputs: dict[Channel, list[Told]] = field(
         default_factory=lambda: {channel: [] for channel in OUTPUTS}
     )
+    rules: Rules | None = None
+    errors: list[int] = field(default_factory=list)
+    _policy: PlainPolicy | None = None
+    _at: tuple[int, Fact, int] | None = None
     _state: _State = field(default_factory=_untrained)
 
     def run_to(self, end: int) -> None:
@@ -86,7 +98,10 @@ class PlainLoop:
             fact = facts.get(offset)
             if fact is not None:
                 self.n += 1
+                self._at = offset, fact, self.learned
                 self._process(offset, fact)
+                if self._policy is not None:
+                    self._policy.close(self.n, offset, fact.timestamp_ms)
         self.offset = max(self.offset, end)
         self.history[end] = self.n, self.learned
 
@@ -100,6 +115,9 @@ class PlainLoop:
         self.has_answered = self.is_failing = False
         self.closed_n = self.left_out_n = None
         self._state = _untrained()
+        self.errors = []
+        if self.rules is not None:
+            self._policy = PlainPolicy(self.rules, tell=self._tell, holds_on=self._holds_on)
         self.history[genesis] = 0, 0
 
     def ahead(self, end: int) -> "PlainLoop":
@@ -140,7 +158,7 @@ class PlainLoop:
             assert spare is not None
             self._state = spare
             self._refuse(offset, fact, "model_error")
-            self._note(offset, fact, self.learned, is_failure=True)
+            self._note(is_failure=True)
 
     def _learn(
         self, offset: int, fact: Fact, features: dict[Hashable, Any], *, is_left_out: bool
@@ -172,46 +190,84 @@ class PlainLoop:
             value["label"] = label
             model.learn_one(features, label)
             self.learned += 1
-            detector.update(int(answer["prediction"] != label))
+            self.errors.append(int(answer["prediction"] != label))
+            detector.update(self.errors[-1])
         self._expect(Channel.PREDICTIONS, fact, fact.key, value)
         is_fault = "fault" in answer
         self.has_answered |= learned_before > 0 and not is_fault
-        self._note(offset, fact, learned_before, is_failure=is_fault)
+        self._note(is_failure=is_fault)
         if is_left_out and self.left_out_n is None:
             self.left_out_n = self.n - 1
-            told = "input", "state_bytes", "model:names", "names"
-            self._alert(offset, fact, learned_before, told)
+            told = "input", "state_bytes", "model:names", "names", "changed", "critical"
+            self._find(Fired(*told))
         if label is not None and detector.drift_detected:
-            self._alert(offset, fact, learned_before, ("drift", "PageHinkley", "ph", "error"))
+            direction = self._direction()
+            severity = "info" if direction == "better" else "warning"
+            self._find(Fired("drift", "PageHinkley", "ph", "error", direction, severity))
+            self.errors = []
 
-    def _note(self, offset: int, fact: Fact, learned: int, *, is_failure: bool) -> None:
+    def _direction(self) -> str:
+        """Whether the error rose or fell: of the last hundred values, or half, and those before."""
+        after_n = max(1, min(100, len(self.errors) // 2))
+        before, after = self.errors[:-after_n], self.errors[-after_n:]
+        rise = sum(after) * len(before) - sum(before) * len(after) if before else 0
+        return "worse" if rise > 0 else "better" if rise < 0 else "changed"
+
+    def _note(self, *, is_failure: bool) -> None:
         """A valid event is over; tell if the model failed on more than a tenth of a hundred."""
         self.failed.append(is_failure)
         failed_n = sum(self.failed)
-        if failed_n > 10 and not self.is_failing:
-            kind = "numeric", "failures", "model:failures", "failure"
-            self._alert(offset, fact, learned, kind)
-        self.is_failing = failed_n > (5 if self.is_failing else 10)
+        was_failing = self.is_failing
+        self.is_failing = failed_n > (5 if was_failing else 10)
+        # A policy counts each of them; without one the first is told.
+        is_told = self.is_failing if self._policy is not None else failed_n > 10 and not was_failing
+        if is_failure and is_told:
+            words = "numeric", "failures", "model:failures", "failure", "worse", "critical"
+            self._find(Fired(*words))
 
-    def _alert(
-        self, offset: int, fact: Fact, learned: int, what: tuple[str, str, str, str]
-    ) -> None:
-        kind, detector, name, signal = what
-        where = f"{self.pipeline}/{self.partition}"
-        at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=fact.timestamp_ms)
+    def _holds_on(self, name: str) -> bool:
+        return {"model:names": self.left_out_n is not None, "model:failures": self.is_failing}.get(
+            name, False
+        )
+
+    def _find(self, fired: Fired) -> None:
+        if self._policy is not None:
+            self._policy.fire(fired)
+        else:
+            self._alert(fired, f"{{}}/{fired.name}", {})
+
+    def _tell(self, first: Fired, words: dict[str, Any]) -> None:
+        """What the policy lets through."""
+        began, (since, since_ms) = words.pop("began"), words.pop("since")
+        episode = f"{self._where}/{first.kind}/{first.name}/{first.signal}/{began}"
+        words |= {
+            "direction": first.direction,
+            "episode": episode,
+            "since": {"offset": since, "event_time": _iso(since_ms)},
+        }
+        self._alert(first, f"{first.kind}/{first.name}/{first.signal}/{began}/{{}}", words)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.pipeline}/{self.partition}"
+
+    def _alert(self, fired: Fired, own_id: str, words: Mapping[str, Any]) -> None:
+        assert self._at is not None
+        offset, fact, learned = self._at
         value = {
             "v": 1,
-            "id": f"{where}/{offset}/{name}",
-            "kind": kind,
-            "detector": detector,
-            "name": name,
-            "signal": signal,
+            "id": f"{self._where}/{own_id.format(offset)}",
+            "kind": fired.kind,
+            "detector": fired.detector,
+            "name": fired.name,
+            "signal": fired.signal,
             "partition": self.partition,
             "offset": offset,
-            "event_time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "event_time": _iso(fact.timestamp_ms),
             "learned": learned,
+            **words,
         }
-        self._expect(Channel.ALERTS, fact, where.encode(), value)
+        self._expect(Channel.ALERTS, fact, self._where.encode(), value)
 
     def _refuse(self, offset: int, fact: Fact, reason: str) -> None:
         self.refused.append(self.n)

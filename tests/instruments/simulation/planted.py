@@ -16,7 +16,13 @@ from stream.runtime.life import LIVING, Life, Move
 from stream.runtime.settling import Settled, Settling
 from stream.runtime.watched_log import WatchedLog
 from stream.runtime.worker import Worker
-from tests.instruments.simulation import planted_breaker, planted_keep, planted_log, planted_state
+from tests.instruments.simulation import (
+    planted_alerts,
+    planted_breaker,
+    planted_keep,
+    planted_log,
+    planted_state,
+)
 from tests.instruments.simulation.doubles import deaf
 from tests.instruments.simulation.world import Parts
 
@@ -163,4 +169,5 @@ BUGS: Mapping[str, Plant] = {
     **planted_state.BUGS,
     **planted_breaker.BUGS,
     **planted_keep.BUGS,
+    **planted_alerts.BUGS,
 }

@@ -5,6 +5,8 @@ from dataclasses import replace
 from random import Random
 
 from stream.core.event import Channel
+from stream.core.monitoring.episodes import Severity
+from stream.core.monitoring.policy import PolicySpec
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec
 from stream.errors import Fenced, LogLost, Misconfigured
@@ -15,6 +17,7 @@ from tests.instruments.simulation.breaker_audit import BreakerAudit
 from tests.instruments.simulation.cache_audit import usable
 from tests.instruments.simulation.clock import ManualClock
 from tests.instruments.simulation.faults import Crash, Rates, failure
+from tests.instruments.simulation.plain_policy import Rules
 from tests.instruments.simulation.spoiling import spoil
 from tests.instruments.simulation.troubles import Misfortune, Trouble
 from tests.instruments.simulation.violation import Violation, require
@@ -38,10 +41,32 @@ CEILINGS = (1, 1400, 1700)
 QUIET = DetectorSpec(name="quiet", type="PageHinkley", params={"threshold": 1e9})
 """One more detector, which never finds anything: what is published is that of one fold."""
 
+POLICIES = (
+    PolicySpec(min_severity=Severity.INFO, cooldown=8, reminder_ms=0, burst_n=2, refill_n=25),
+    PolicySpec(
+        min_severity=Severity.INFO, cooldown=15_000, unit="ms", reminder_ms=0, burst_n=2,
+        refill_n=30,
+    ),
+    PolicySpec(cooldown=5, reminder_ms=9_000, burst_n=1, refill_n=40),
+)  # fmt: skip
+"""On alerts: of a log of 20 to 150 events all three tell firings, reminders, ends and storms."""
+
 WORKERS_MAX = 3
 PARTITIONS_MAX = 5
 
 Note = Callable[[str], None]
+
+
+def rules_of(policy: PolicySpec) -> Rules:
+    """A policy's settings, for the auditor."""
+    return Rules(
+        min_severity=policy.min_severity.word,
+        cooldown=policy.cooldown,
+        by_time=policy.unit == "ms",
+        reminder_ms=policy.reminder_ms,
+        burst_n=policy.burst_n,
+        refill_n=policy.refill_n,
+    )
 
 
 class Safety:
@@ -90,6 +115,7 @@ class Safety:
         if ceiling is not None:
             limits = replace(LIMITS, state_bytes_max=ceiling)
             self._options = replace(self._options, recipe=replace(RECIPE, limits=limits))
+        policy = self._drawn_policy(Random(f"alerts {seed}"))
         self._operator = Random(f"settings {seed}")
         self._changes = self._drawn_changes(self._operator)
         self._has_changed = False
@@ -110,8 +136,9 @@ class Safety:
             records_n=records_n or drawn_n,
         )
         self.auditor = Auditor(
-            self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE
-        )
+            self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
+            rules=None if policy is None else rules_of(policy),
+        )  # fmt: skip
         self.auditor.closing.has_ceiling = ceiling is not None
         if self._options.limit is LIMIT:
             self.workload.flood = rng.choice((0.1, 0.3))
@@ -122,6 +149,14 @@ class Safety:
         self._dead: list[Process] = []
         self._paused: list[Process] = []
         self._rejected: list[dict[str, object]] = []
+
+    def _drawn_policy(self, rng: Random) -> PolicySpec | None:
+        """That on alerts, which all processes have: it decides what is published."""
+        policy = rng.choice((None, None, None, *POLICIES))
+        if policy is not None:
+            quiet = replace(self._options.recipe, extras=(policy,))
+            self._options = replace(self._options, recipe=quiet)
+        return policy
 
     def _drawn_changes(self, rng: Random) -> dict[int, Recipe]:
         """Settings that whoever starts after so many actions has; others run on with theirs.

@@ -36,6 +36,9 @@ SIGHTS = (
     "misplace", "garble", "forge", "waits 60.0 s", "ended by its watchdog", "one more partition",
     "begins at", "refuses", "is closed to new names", "leaves names out",
     *(f"trouble: {trouble}" for trouble in Trouble),
+    "alerts: drift firing", "alerts: drift reminder", "alerts: drift resolved",
+    "alerts: storm firing", "alerts: storm resolved", "alerts: input firing",
+    "alerts: numeric firing",
     *(
         str(event)
         for event in (

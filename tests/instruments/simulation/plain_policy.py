@@ -1,0 +1,220 @@
+"""The right alerts of a policy: everything that ever fired is kept, and looked through each time.
+
+It shares no code with `stream.core.monitoring.policy`, and nothing here is bounded or quick.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+RANKS = ("info", "warning", "critical")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings, as `PolicySpec` has them."""
+
+    min_severity: str
+    cooldown: int
+    by_time: bool
+    reminder_ms: int
+    burst_n: int
+    refill_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What was found."""
+
+    kind: str
+    detector: str
+    name: str
+    signal: str
+    direction: str
+    severity: str
+
+
+@dataclass(slots=True)
+class Story:
+    """One episode, with all its firings and all that was told of it."""
+
+    first: Fired
+    offset: int
+    since: tuple[int, int]
+    firings: list[tuple[int, Fired]] = field(default_factory=list)
+    told: list[tuple[str, int, int, int, str]] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    held_on: int = 0
+    least_ms: int = 0
+    is_over: bool = False
+    is_untold: bool = False
+
+    @property
+    def severity(self) -> str:
+        """The highest of all firings."""
+        return max((each.severity for _, each in self.firings), key=RANKS.index)
+
+    @property
+    def last(self) -> int:
+        """When it fired, or held on, last."""
+        return max(self.firings[-1][0], self.held_on)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether somebody waits for its end."""
+        return bool(self.told) and self.told[-1][0] != "resolved"
+
+
+class PlainTime:
+    """Fold time, from all timestamps there were."""
+
+    def __init__(self) -> None:
+        self.now, self.all, self.since = 0, list[int](), list[int]()
+
+    def see(self, timestamp_ms: int) -> bool:
+        """One more. Returns: whether it is set back."""
+        self.all.append(timestamp_ms)
+        self.since.append(timestamp_ms)
+        last = sorted(self.all[-5:])
+        median = last[(len(last) - 1) // 2]
+        if median > self.now:
+            self.now, self.since = median, []
+        elif len(self.since) == 100:
+            middle, self.since = sorted(self.since)[49], []
+            if middle < self.now - 3_600_000:
+                self.now, self.all = max(middle, 0), []
+                return True
+        return False
+
+
+class PlainPolicy:
+    """What is told of one partition.
+
+    Args:
+        tell: is given the words of each record: of the episode, and of this one.
+        holds_on: whether what is called so goes on without firing.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        tell: Callable[[Fired, dict[str, Any]], None],
+        holds_on: Callable[[str], bool],
+    ) -> None:
+        self._rules = rules
+        self._tell = tell
+        self._holds_on = holds_on
+        self._fired: list[Fired] = []
+        self._stories: list[Story] = []
+        self._spent: list[int] = []
+        self._time = PlainTime()
+
+    def fire(self, fired: Fired) -> None:
+        """It fires at the present step."""
+        self._fired.append(fired)
+
+    def close(self, n: int, offset: int, timestamp_ms: int) -> None:
+        """The step is over."""
+        is_back = self._time.see(timestamp_ms)
+        assert not (is_back and self._rules.by_time), "no workload sets fold time back"
+        now = self._time.now if self._rules.by_time else n
+        fired, self._fired = self._fired, []
+        for story in list(self._stories):
+            self._end(story, n, now, timestamp_ms, fired)
+        stories: list[Story] = []
+        for each in fired:
+            story = self._story(each, offset, timestamp_ms)
+            story.firings.append((now, each))
+            story.is_over = False
+            story.least_ms = min(story.least_ms, timestamp_ms)
+            if story not in stories:
+                stories.append(story)
+        untold = [story for story in stories if not self._say(story, n, now, timestamp_ms)]
+        for _ in untold:
+            severities = (story.severity for story in self._stories if story.is_untold)
+            worst = max(severities, key=RANKS.index)
+            fired_storm = Fired("storm", "storm", "alerts:storm", "alerts", "changed", worst)
+            storm = self._story(fired_storm, offset, timestamp_ms)
+            storm.firings.append((now, fired_storm))
+            storm.is_over = False
+            storm.least_ms = min(storm.least_ms, timestamp_ms)
+        if untold:
+            self._say(storm, n, now, timestamp_ms)
+
+    def _end(self, story: Story, n: int, now: int, timestamp_ms: int, fired: list[Fired]) -> None:
+        cooldown = self._rules.cooldown
+        if not story.is_over and now - story.last >= cooldown:
+            fires = any(_key(each) == _key(story.first) for each in fired)
+            is_storm = story.first.kind == "storm"
+            if self._holds_on(story.first.name):
+                story.held_on = now
+            elif is_storm and self._room(n) < self._rules.burst_n * self._rules.refill_n:
+                pass
+            elif not fires or now - story.last > 2 * cooldown:
+                if story.is_told:
+                    self._publish(story, "resolved", now, timestamp_ms)
+                story.is_over, story.is_untold = True, False
+                story.ended.append(now if is_storm else story.last + cooldown)
+        if story.is_over and now - story.ended[-1] > cooldown:
+            self._stories.remove(story)
+
+    def _story(self, fired: Fired, offset: int, timestamp_ms: int) -> Story:
+        for story in self._stories:
+            if _key(story.first) == _key(fired):
+                if story.is_over:
+                    story.since = offset, timestamp_ms
+                return story
+        self._stories.append(Story(fired, offset, (offset, timestamp_ms)))
+        return self._stories[-1]
+
+    def _say(self, story: Story, n: int, now: int, timestamp_ms: int) -> bool:
+        """Tell what is to be told of it. Returns: False: the limit kept it back, and only now."""
+        rules, severity = self._rules, story.severity
+        if RANKS.index(severity) < RANKS.index(rules.min_severity):
+            return True
+        state = "firing"
+        if story.is_told:
+            _, told_n, told_at, _, told_severity = story.told[-1]
+            if severity == told_severity:
+                state = "reminder"
+                is_soon = now - told_at < rules.cooldown
+                is_soon |= timestamp_ms - story.least_ms < rules.reminder_ms
+                if is_soon or len(story.firings) < 2 * told_n:
+                    return True
+        is_free = severity == "critical" or story.first.kind == "storm"
+        if not is_free:
+            if self._room(n) < rules.refill_n:
+                is_known = state == "reminder" or story.is_untold
+                story.is_untold |= state == "firing"
+                return is_known
+            self._spent.append(n)
+        story.is_untold = False
+        self._publish(story, state, now, timestamp_ms)
+        return True
+
+    def _room(self, n: int) -> int:
+        """Steps in the bucket: it begins full, and each record takes what some steps give back."""
+        rules, full = self._rules, self._rules.burst_n * self._rules.refill_n
+        room, at = full, 0
+        for spent_n in self._spent:
+            room, at = min(full, room + spent_n - at) - rules.refill_n, spent_n
+        return min(full, room + n - at)
+
+    def _publish(self, story: Story, state: str, now: int, timestamp_ms: int) -> None:
+        repeats = len(story.firings)
+        story.told.append((state, repeats, now, timestamp_ms, story.severity))
+        story.least_ms = timestamp_ms
+        since_offset, since_ms = story.since
+        words = {
+            "severity": story.severity,
+            "state": state,
+            "began": story.offset,
+            "since": (since_offset, since_ms),
+            "repeats": repeats,
+        }
+        self._tell(story.first, words)
+
+
+def _key(fired: Fired) -> tuple[str, str, str]:
+    return fired.kind, fired.direction, fired.signal

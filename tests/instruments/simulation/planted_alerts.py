@@ -1,0 +1,98 @@
+"""Deliberate mistakes in the policy on alerts, and in how it is carried and brought back."""
+
+from collections.abc import Callable, Mapping
+from itertools import count
+
+import pytest
+
+from stream.core.fold.carrying import kept
+from stream.core.fold.state import State
+from stream.core.fold.task import Task
+from stream.core.monitoring.episodes import Episode
+from stream.core.monitoring.policy import NAME, Policy
+from stream.core.parts import Part
+from stream.core.recipe import Recipe
+from stream.runtime import restore as restore_module
+from tests.instruments.simulation.world import Parts
+
+Plant = Callable[[pytest.MonkeyPatch], Parts]
+
+
+def _by_arrival(patch: pytest.MonkeyPatch) -> Parts:
+    """Time is how many records this process has seen, replayed ones and all partitions' too."""
+    sees, arrived = Policy.sees, count()
+
+    def counting(policy: Policy, n: int, timestamp_ms: int) -> bool:
+        sees(policy, n, timestamp_ms)
+        policy._now = next(arrived)
+        policy.due_n = 0
+        return True
+
+    patch.setattr(Policy, "sees", counting)
+    return Parts()
+
+
+def _open_after_a_restart(patch: pytest.MonkeyPatch) -> Parts:
+    """What was resolved is taken for open when a state is read, and so is resolved twice."""
+    read = State.policy_and_others
+
+    def reopened(state: State) -> tuple[Policy | None, tuple[Part, ...]]:
+        policy, others = read(state)
+        for episode in policy.episodes.values() if policy is not None else ():
+            if episode.over_at is not None:
+                episode.over_at, episode.announced = None, episode.severity
+        return policy, others
+
+    patch.setattr(State, "policy_and_others", reopened)
+    return Parts()
+
+
+def _forgotten_when_kept(patch: pytest.MonkeyPatch) -> Parts:
+    """The policy begins anew whenever any setting changes."""
+
+    def forgetful(task: Task, recipe: Recipe) -> tuple[Task, bytes]:
+        task.state.extras = {n: part for n, part in task.state.extras.items() if n != NAME}
+        return kept(task, recipe)
+
+    patch.setattr(restore_module, "kept", forgetful)
+    return Parts()
+
+
+def _not_pickled(patch: pytest.MonkeyPatch) -> Parts:
+    """No snapshot has the repeats of an episode that goes on."""
+    keep_copy = Task.pickled
+
+    def pickled(task: Task) -> bytes:
+        policy, _ = task.state.policy_and_others()
+        episodes = list(policy.episodes.values()) if policy is not None else []
+        repeats = [each.repeats for each in episodes]
+        for each in episodes:
+            each.repeats = 1
+        try:
+            return keep_copy(task)
+        finally:
+            for each, before in zip(episodes, repeats, strict=True):
+                each.repeats = before
+
+    patch.setattr(Task, "pickled", pickled)
+    return Parts()
+
+
+def _end_of_the_unknown(patch: pytest.MonkeyPatch) -> Parts:
+    """The end of what nobody knows of is announced."""
+
+    def resolve(episode: Episode, at: int) -> bool:
+        episode.announced, episode.over_at, episode.is_withheld = None, at, False
+        return True
+
+    patch.setattr(Episode, "resolve", resolve)
+    return Parts()
+
+
+BUGS: Mapping[str, Plant] = {
+    "a cooldown by arrival": _by_arrival,
+    "an alert resolved twice after a restart": _open_after_a_restart,
+    "alerts forgotten when settings change": _forgotten_when_kept,
+    "repeats of an alert not in the snapshot": _not_pickled,
+    "the end told of an alert that was not": _end_of_the_unknown,
+}
