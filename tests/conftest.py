@@ -8,16 +8,20 @@ change; `--hypothesis-profile explore` draws others.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
-from stream.sandbox import LocalKafka, LocalRedis, Unavailable, containers
+from stream.sandbox import LocalKafka, LocalRedis, NotReady, Unavailable, containers
+
+Server = TypeVar("Server", bound=LocalKafka | LocalRedis)
+_PORT_TRIES = 3
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, print_blob=True, deadline=None)
@@ -33,24 +37,32 @@ def skip_or_fail(what: str, reason: object) -> NoReturn:
 
 def running_kafka(folder: Path) -> Iterator[LocalKafka]:
     """A broker that is up; stopped at the end."""
-    broker = LocalKafka(folder=folder)
-    try:
-        broker.start()
-    except Unavailable as error:
-        skip_or_fail("kafka", error)
+    broker = started("kafka", partial(LocalKafka, folder=folder))
     yield broker
     broker.kill()
 
 
 def running_redis(folder: Path) -> Iterator[LocalRedis]:
     """A Redis that is up; stopped at the end."""
-    server = LocalRedis(folder=folder)
-    try:
-        server.start()
-    except Unavailable as error:
-        skip_or_fail("redis", error)
+    server = started("redis", partial(LocalRedis, folder=folder))
     yield server
     server.kill()
+
+
+def started(what: str, make: Callable[[], Server]) -> Server:
+    """Start a server; on another port if somebody took the one it had chosen."""
+    for tries_left in reversed(range(_PORT_TRIES)):
+        server = make()
+        try:
+            server.start()
+        except NotReady as error:
+            if not tries_left or not any("already in use" in line for line in error.log_tail):
+                raise
+        except Unavailable as error:
+            skip_or_fail(what, error)
+        else:
+            return server
+    raise AssertionError("the last try returns, or raises")
 
 
 _SERVERS_FIRST = ("broker", "end_to_end", "faults", "endpoint", "commands", "bench", "simulation")

@@ -1,5 +1,6 @@
 """A local Kafka and a local Redis: ready means ready, and they can be killed, paused, restarted."""
 
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.broker.checks import (
     process_lines,
     publish,
 )
+from tests.conftest import started
 
 
 def test_a_started_broker_takes_a_transaction_at_once(kafka: LocalKafka, pipeline: str) -> None:
@@ -190,3 +192,18 @@ def test_a_server_outlives_the_thread_that_started_it(
 
     assert ready.redis_problem(server.port) is None
     server.stop()
+
+
+@pytest.mark.parametrize(("what", "kind"), [("kafka", LocalKafka), ("redis", LocalRedis)])
+def test_a_test_s_server_takes_another_port_when_somebody_took_its_own(
+    what: str, kind: type[LocalKafka] | type[LocalRedis], tmp_path: Path
+) -> None:
+    """Between choosing a port and listening on it there is a second; many tests choose."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = iter((taken.getsockname()[1], None))
+
+        server = started(what, lambda: kind(folder=tmp_path, port=next(ports)))
+
+        assert server.port != taken.getsockname()[1]
+        assert server.running
+        server.kill()
