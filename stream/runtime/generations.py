@@ -29,13 +29,18 @@ def generation_at_start(
     if not known:
         return FIRST
     fingerprint = recipe.fingerprint()
-    newest = max(known, key=lambda each: each.generation.number)
-    if newest.fingerprint == fingerprint:
-        return newest.generation
-    if fingerprint in newest.generation.replaced and not may_return():
+    last = max(each.generation.number for each in known)
+    newest = [each for each in known if each.generation.number == last]
+    others = [each for each in newest if each.fingerprint != fingerprint]
+    if not others:
+        return newest[0].generation
+    # Of two that began at once, before either had committed, neither is the newer one: whichever
+    # starts first from now on.
+    is_tied, other = len(others) < len(newest), others[0]
+    if not is_tied and fingerprint in other.generation.replaced and not may_return():
         own = [each.generation for each in known if each.fingerprint == fingerprint]
         return max(own, key=lambda each: each.number, default=Generation(0))
-    return newest.generation.next(newest.fingerprint, fingerprint)
+    return other.generation.next(other.fingerprint, fingerprint)
 
 
 def refuse_older(known: Metadata, sources: Sources, partition: int) -> None:

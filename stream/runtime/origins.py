@@ -86,6 +86,7 @@ class Origins:
         Raises: LogLost: the fold began with a base, which is gone; Retryable: wait for the store.
         """
         found: Origin | None = None
+        needs_log = known.genesis < log_start and known.n > known.genesis_n
         try:
             for header, payload in self._candidates.up_to(offset, known.n):
                 if not is_of(header, known):
@@ -96,12 +97,15 @@ class Origins:
                 if loaded is not None and known.n - header.n >= tried_n:
                     return loaded
         except (Retryable, Misconfigured) as error:
-            if known.genesis < log_start and found is None:
+            if needs_log and found is None:
                 raise  # only a snapshot can help: wait for the store
             self._candidates.say_store_away(error)
-        if found is not None and (found.task.state.n < known.n or known.genesis < log_start):
+        if found is not None and (found.task.state.n < known.n or needs_log):
             return found
-        return self._genesis(known, recipe)
+        origin = self._genesis(known, recipe)
+        if known.n == known.genesis_n:  # up to here there were markers, and no record to fold
+            origin.task.advance(max(offset, origin.task.next_offset))
+        return origin
 
     def _genesis(self, known: Metadata, recipe: Recipe) -> Origin:
         """What the committed fold began with.

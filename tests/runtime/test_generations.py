@@ -35,6 +35,9 @@ FOREIGN = Committed(5, "another tool's")
         ([_committed(OTHER, 1), _committed(OURS, 2, OTHER)], Generation(2, (OTHER,))),
         ([_committed(OURS, 2, OTHER), _committed(OTHER, 1)], Generation(2, (OTHER,))),
         ([FOREIGN, _committed(OTHER, 1)], Generation(2, (OTHER,))),
+        # Two began at once, each on a partition: whichever starts again first is the newer one.
+        ([_committed(OURS, 1), _committed(OTHER, 1)], Generation(2, (OTHER,))),
+        ([_committed(OTHER, 3, OURS), _committed(OURS, 3)], Generation(4, (OTHER,))),
     ],
 )
 def test_which_generation_a_recipe_is(committed: list[Committed], generation: Generation) -> None:
