@@ -86,7 +86,7 @@ class Origins:
         Raises: LogLost: the fold began with a base, which is gone; Retryable: wait for the store.
         """
         found: Origin | None = None
-        needs_log = known.genesis < log_start and known.n > known.genesis_n
+        needs_log = known.began_before(log_start)
         try:
             for header, payload in self._candidates.up_to(offset, known.n):
                 if not is_of(header, known):

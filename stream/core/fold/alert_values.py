@@ -1,6 +1,6 @@
 """What was found, and what the policy tells of it, as values to publish."""
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from stream.core.event import Record, iso
 from stream.core.learning.failures import Failures
@@ -76,8 +76,14 @@ def raw(record: Record, finding: Finding, *, pipeline: str, learned: int) -> Ale
         pipeline: its name begins the id.
         learned: how many events the model had learned before.
     """
+    own_id = f"{pipeline}/{record.partition}/{record.offset}/{finding.name}"
+    return _found(record, finding, own_id, learned)
+
+
+def _found(record: Record, finding: Finding, own_id: str, learned: int) -> AlertValue:
+    """What all alerts have in common: what was found, and at which event."""
     return AlertValue(
-        id=f"{pipeline}/{record.partition}/{record.offset}/{finding.name}",
+        id=own_id,
         kind=finding.kind,
         detector=finding.detector,
         name=finding.name,
@@ -105,16 +111,8 @@ def announced(
     episode = announcement.episode
     first, name = episode.first, _name(episode, where)
     piece = next(iter(episode.pieces.values()), None)
-    return AlertValue(
-        id=f"{name}/{record.offset}",
-        kind=first.kind,
-        detector=first.detector,
-        name=first.name,
-        signal=first.signal,
-        partition=record.partition,
-        offset=record.offset,
-        event_time=iso(record.timestamp_ms),
-        learned=learned,
+    return structs.replace(
+        _found(record, first, f"{name}/{record.offset}", learned),
         evidence=Evidence(
             None if piece is None else piece.before,
             None if piece is None else piece.after,

@@ -52,6 +52,13 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     is_paused: bool = False
     closed_n: int | None = None
 
+    def began_before(self, log_start: int) -> bool:
+        """Whether what the fold has folded reaches back to before the log's present beginning.
+
+        Where there were only markers, nothing was folded, and nothing of the log is needed.
+        """
+        return self.genesis < log_start and self.n > self.genesis_n
+
     def encode(self) -> str:
         """ASCII, far below the broker's 4,096 bytes.
 

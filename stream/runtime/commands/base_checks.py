@@ -63,6 +63,6 @@ def lost_beginning(known: Metadata, base: Header | None, events: Bounds, *, topi
     """
     if known.has_base and base is None:
         return f"what it began with at offset {known.genesis} is not in {topic}"
-    if known.genesis < events.start and known.n > known.genesis_n:
+    if known.began_before(events.start):
         return f"began at offset {known.genesis}, the log starts at {events.start}"
     return ""
