@@ -7,13 +7,13 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field
 
 from stream.config.checks import Section, show
+from stream.config.durations import MS
 from stream.core.monitoring.episodes import Severity
 from stream.core.monitoring.policy import PolicySpec
 
 SeverityName = Literal["info", "warning", "critical"]
 
 _COOLDOWN: Final = re.compile(r"([1-9][0-9]{0,8}) ?(events|ms|s|m|h|d)")
-_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def _cooldown(value: str) -> str:
@@ -45,6 +45,14 @@ class Alerts(Section):
         '`"7d"`).',
     )
 
+    budget_events: int = Field(
+        default=100_000,
+        ge=1000,
+        le=10_000_000_000,
+        description="At most one false alarm in so many events, on average, of all monitors of a "
+        "partition together (`[monitors]`).",
+    )
+
     def policy_spec(self, severities: Mapping[str, str]) -> PolicySpec | None:
         """The policy, as the core wants it; None: every firing is told.
 
@@ -58,7 +66,7 @@ class Alerts(Section):
         number, unit = int(found[1]), found[2]
         return PolicySpec(
             min_severity=Severity[self.min_severity.upper()],
-            cooldown=number * _MS.get(unit, 1),
+            cooldown=number * MS.get(unit, 1),
             unit="events" if unit == "events" else "ms",
             severities=tuple(
                 (name, Severity[word.upper()]) for name, word in sorted(severities.items())

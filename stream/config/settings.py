@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError
 
 from stream.config import problems
 from stream.config.alerts import Alerts
 from stream.config.checks import Entry, PartSection, Section, matching
 from stream.config.clients import CLIENTS
 from stream.config.detectors import Detectors, severities
+from stream.config.monitors import Monitors, table
 from stream.config.operation import Delivery, Outputs, Quarantine, Snapshots, Worker
 from stream.config.places import FOLDER
 from stream.config.recipe import Events, LimitsSection, Model
@@ -53,6 +54,7 @@ class Settings(Section):
     snapshots: Snapshots
     detectors: Detectors = None
     alerts: Alerts
+    monitors: Annotated[Monitors, BeforeValidator(table)]
     limits: LimitsSection
     _folder: Path = PrivateAttr(default_factory=Path)
     _severities: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -72,7 +74,15 @@ class Settings(Section):
         sections = (getattr(self, name) for name in type(self).model_fields)
         found = (each.part() for each in sections if isinstance(each, PartSection))
         policy = self.alerts.policy_spec(self._severities)
-        return tuple(spec for spec in (policy, *found) if spec is not None)
+        # Without a policy each block would tell again what holds on.
+        monitors = policy and self.monitors.spec(self.alerts.budget_events)
+        return tuple(spec for spec in (policy, monitors, *found) if spec is not None)
+
+    @property
+    def silence_s(self) -> float | None:
+        """How long no event may come until that is told; None: it never is."""
+        is_told = self.alerts.policy == "quiet" and self.alerts.min_severity != "critical"
+        return self.monitors.silence_s if is_told else None
 
     @property
     def effective_hash_seed(self) -> int:

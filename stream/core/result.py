@@ -56,13 +56,32 @@ class PredictionValue(msgspec.Struct, gc=False):
 
 
 class Seen(msgspec.Struct, gc=False):
-    """What one detector found last of an episode."""
+    """What one detector or monitor found last of an episode.
+
+    Attributes:
+        value: of the measure; threshold: what it is over; both of monitors only.
+        before_n, after_n: of how many events both sides are.
+        feature: whose; slice: one value of it, where that alone is looked at.
+    """
 
     name: str
     detector: str
     before: float | None
     after: float | None
     offset: int
+    value: float | UnsetType = UNSET
+    threshold: float | UnsetType = UNSET
+    before_n: int | UnsetType = UNSET
+    after_n: int | UnsetType = UNSET
+    feature: str | UnsetType = UNSET
+    slice: str | UnsetType = UNSET
+
+
+class Moved(msgspec.Struct, gc=False):
+    """A feature that moved before a drift: its psi as a multiple of what is too much."""
+
+    feature: str
+    times: float
 
 
 class Withheld(msgspec.Struct, gc=False):
@@ -81,6 +100,8 @@ class Evidence(msgspec.Struct, gc=False):
         detectors: what each detector saw of it, in the order in which they came.
         largest: of a storm: the most severe and most frequent of what was withheld.
         withheld: of a storm: how many announcements were.
+        feature, slice, measure, value, threshold, before_n, after_n: of a monitor: as `Seen`.
+        moved: of a drift: the features that have moved most.
     """
 
     before: float | None
@@ -88,6 +109,14 @@ class Evidence(msgspec.Struct, gc=False):
     detectors: list[Seen] | UnsetType = UNSET
     largest: list[Withheld] | UnsetType = UNSET
     withheld: int | UnsetType = UNSET
+    feature: str | UnsetType = UNSET
+    slice: str | UnsetType = UNSET
+    measure: str | UnsetType = UNSET
+    value: float | UnsetType = UNSET
+    threshold: float | UnsetType = UNSET
+    before_n: int | UnsetType = UNSET
+    after_n: int | UnsetType = UNSET
+    moved: list[Moved] | UnsetType = UNSET
 
 
 class Since(msgspec.Struct, gc=False):

@@ -18,6 +18,7 @@ from stream.runtime.commit_policy import CommitPolicy
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
 from stream.runtime.retention import Policy
 from stream.runtime.room import Room
+from stream.runtime.silence import Silence
 from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.sources import Sources
 from stream.runtime.topics import Width
@@ -47,6 +48,7 @@ def wired(
     stopping: threading.Event,
     limit: Limit,
     headers: frozenset[str] = frozenset(),
+    silence_s: float | None = None,
     room: Room | None = None,
     fork: Fork | None = None,
     jitter: Callable[[], float] = random.random,
@@ -54,8 +56,8 @@ def wired(
 ) -> Worker:
     """A worker of these parts: the one place where they get to know each other.
 
-    `headers` names those of an event that its prediction gets; `executor` and `fork` are as
-    `Snapshotter` takes them, the rest as `Worker` does.
+    `headers` names those of an event that its prediction gets, `silence_s` is as `Silence` takes
+    it; `executor` and `fork` are as `Snapshotter` takes them, the rest as `Worker` does.
     """
     snapshotter = parts.snapshotter(
         sources.store,
@@ -67,10 +69,14 @@ def wired(
         telemetry=sources.telemetry,
         fork=fork,
     )
+    writer = Writer(sources.recipe, headers=headers)
     return parts.worker(
         log,
         sources=sources,
-        writer=Writer(sources.recipe, headers=headers),
+        writer=writer,
+        silence=Silence(
+            silence_s, pipeline=sources.recipe.pipeline, write=writer.alert, clock=sources.clock
+        ),
         snapshotter=snapshotter,
         commit_policy=commit_policy,
         room=room,
@@ -147,6 +153,7 @@ def assemble(
             window=settings.quarantine.breaker_window, share=settings.quarantine.breaker_share
         ),
         headers=frozenset(settings.outputs.headers),
+        silence_s=settings.silence_s,
         room=room,
         fork=ForkedCopy if CAN_FORK else None,
     )

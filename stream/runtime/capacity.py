@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from stream.config import Settings
 from stream.core.event import Channel, Kind
 from stream.core.formats.quarantine import OWN_TIMESTAMP
+from stream.core.monitoring.episodes import PIECES_MAX
+from stream.core.monitoring.monitors_spec import MOVED_MAX
 from stream.core.monitoring.policy import LARGEST_N
 from stream.core.problems import PROBLEMS
 from stream.ports import TopicInfo
@@ -16,7 +18,7 @@ ESCAPED_BYTES = 6
 RECORD_BYTES = 4_096
 """All of an output that depends on no limit: fields, headers of ours, the batch around it."""
 
-WITHHELD_BYTES, SEEN_BYTES = 2_048, 256
+WITHHELD_BYTES, SEEN_BYTES = 2_048, 512
 """An episode in a storm's evidence: its name and its message; and what one detector saw."""
 
 CLASSES_BYTES_LEAST = 1024
@@ -47,7 +49,11 @@ def _policy_bytes(settings: Settings) -> int:
     """What an alert of a policy holds beside: what each detector saw, or a storm's largest ones."""
     if settings.alerts.policy == "raw":
         return 0
-    return LARGEST_N * WITHHELD_BYTES + len(settings.detectors or ()) * SEEN_BYTES
+    seen_n = max(PIECES_MAX, len(settings.detectors or ()))
+    # Each may name a feature, and a slice its value.
+    names_n = 2 * LARGEST_N + 2 * PIECES_MAX + MOVED_MAX
+    name_bytes = ESCAPED_BYTES * (settings.limits.name_chars_max + settings.limits.string_chars_max)
+    return LARGEST_N * WITHHELD_BYTES + seen_n * SEEN_BYTES + names_n * name_bytes
 
 
 def largest_bytes(channel: Channel, settings: Settings, kind: Kind | None = None) -> int:

@@ -20,6 +20,7 @@ from stream.core.snapshots import pickling, unpickling
 from stream.core.spec import ModelSpec, without_defaults
 from stream.errors import Misconfigured
 from stream.models import fast
+from stream.runtime.reference import parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def prepare(settings: Settings) -> Prepared:
     model, kind, problems = _built(spec, settings.folder)
     specs = settings.detectors
     if specs is None:
-        specs = detector_choice.default_specs(kind)
+        specs = detector_choice.default_specs(kind, is_quiet=settings.alerts.policy == "quiet")
     else:
         problems += detector_choice.problems(specs, kind)
     if problems:
@@ -69,7 +70,7 @@ def prepare(settings: Settings) -> Prepared:
         hash_seed=settings.effective_hash_seed,
         source=_source(spec.factory.partition(":")[0]),
         versions=versions(has_sklearn=_has_sklearn(model)),
-        extras=settings.parts(),
+        extras=parts_of(settings, kind),
         quicken=fast.quick,
     )
     beginning(recipe, recipe.fingerprint())  # what no snapshot brings back is refused here

@@ -30,6 +30,7 @@ from stream.runtime.progress import Progress, count_sent
 from stream.runtime.room import Everywhere, Room
 from stream.runtime.seldom import Seldom
 from stream.runtime.settling import Settling
+from stream.runtime.silence import Silence
 from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.sources import Sources
 from stream.runtime.watchdog import Watchdog
@@ -61,6 +62,7 @@ class Worker:
         *,
         sources: Sources,
         writer: Writer,
+        silence: Silence,
         snapshotter: Snapshotter,
         commit_policy: CommitPolicy,
         room: Room | None = None,
@@ -72,6 +74,7 @@ class Worker:
         deadlined, call_deadline_s = watchdog.watch, commit_policy.call_deadline_s
         self._log = WatchedLog(log, deadlined=deadlined, call_deadline_s=call_deadline_s)
         self._writer = writer
+        self._silence = silence
         self._snapshotter = snapshotter
         self._policy = commit_policy
         self._room = room or Everywhere()
@@ -138,6 +141,9 @@ class Worker:
             elif self._results and self._policy.is_ahead:
                 self._send({})
             self._rehearse()
+            self._silence.heard(polled.records)
+            if self._silence.is_watched and not self._lives.dirty:
+                self._tell_silence()
             is_delivered = False
             self._settle()
         except CommitLost as error:
@@ -264,6 +270,14 @@ class Worker:
         for partition in dirty:
             self._lives.move(partition, Move.COMMIT)
         self._back_off.succeeded()
+
+    def _tell_silence(self) -> None:
+        """Say which partitions are silent, by the wall clock; no offset goes with it."""
+        told_n = self._silence.look(
+            self._lives.tasks({Life.FOLDING}), lambda outputs: self._log.commit(outputs, {})
+        )
+        if told_n:
+            self._telemetry.count(Metric.ALERTS, told_n)
 
     def _send(self, offsets: Mapping[int, Committed]) -> None:
         """Publish the results in hand, and commit offsets with them."""

@@ -7,8 +7,9 @@ from typing import Any
 from stream.config import load
 from stream.core.event import Event, Kind
 from stream.core.formats.codec import Codec
-from stream.runtime.commands import init, rows
-from stream.runtime.commands.layout import Columns
+from stream.runtime.commands import init
+from stream.runtime.files import rows
+from stream.runtime.files.layout import Columns
 from stream.runtime.preparation import prepare
 
 

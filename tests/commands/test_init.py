@@ -16,9 +16,10 @@ from river import datasets
 from stream.core.event import Kind
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
-from stream.runtime.commands import init, rows, samples
+from stream.runtime.commands import init, samples
 from stream.runtime.commands.guesses import guess
-from stream.runtime.commands.layout import Columns
+from stream.runtime.files import rows
+from stream.runtime.files.layout import Columns
 from tests import data
 from tests.commands.project import REPOSITORY, Project
 from tests.commands.starting import sample_of, starts

@@ -9,8 +9,9 @@ import pytest
 from stream.config import load
 from stream.core.event import Kind
 from stream.errors import BadInput
-from stream.runtime.commands import init, rows
-from stream.runtime.commands.layout import Columns
+from stream.runtime.commands import init
+from stream.runtime.files import rows
+from stream.runtime.files.layout import Columns
 from tests.commands.starting import sample_of, starts
 
 EMPTY_LABELS: list[tuple[str, list[str], str | None, str]] = [

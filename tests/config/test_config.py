@@ -1,41 +1,22 @@
 """The configuration, through files and environments as an operator writes them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from stream.config import Settings, from_mapping, load, reference
+from stream.config import from_mapping, reference
 from stream.config.clients import CLIENTS
 from stream.config.reference import keys
 from stream.config.servers import Kafka
 from stream.core.event import Channel
-from stream.core.monitoring.policy import PolicySpec
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 from stream.errors import Misconfigured
+from tests.config.conftest import PLAIN, Load
 
-Load = Callable[..., Settings]
-
-PLAIN = """
-pipeline = "electricity"
-[model]
-factory = "stream.models:logistic_regression"
-"""
 CANARY = "canary-7f3a-canary-7f3a-canary-7f3a"
-
-
-@pytest.fixture
-def loaded(tmp_path: Path) -> Load:
-    """Load a configuration from its text, and an environment."""
-
-    def load_text(text: str = PLAIN, /, **environ: str) -> Settings:
-        path = tmp_path / "stream.toml"
-        path.write_text(text)
-        return load(path, environ=environ)
-
-    return load_text
 
 
 def test_of_every_client_it_is_known_what_sets_it_apart() -> None:
@@ -105,6 +86,13 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "alerts.policy": ("quiet", "quiet"),
     "alerts.min_severity": ("info", "info"),
     "alerts.cooldown": ("15m", "15m"),
+    "alerts.budget_events": ("5000", 5000),
+    "monitors.inputs": ("false", False),
+    "monitors.reference": ("first 2000", "first 2000"),
+    "monitors.outputs": ("false", False),
+    "monitors.slices": ('["carrier"]', ("carrier",)),
+    "monitors.slices_max": ("5", 5),
+    "monitors.silence_after": ("15m", "15m"),
     "limits.value_bytes_max": ("1000", 1000),
     "limits.features_max": ("10", 10),
     "limits.name_chars_max": ("10", 10),
@@ -302,30 +290,6 @@ def test_our_own_detector_is_written_like_rivers(loaded: Load) -> None:
     assert found.detectors == (
         DetectorSpec(name="ecusum", type="ECUSUM", params={"threshold": 10_000}),
     )
-
-
-def test_a_policy_on_alerts_is_a_part_only_where_it_is_quiet(loaded: Load) -> None:
-    """Its cooldown is of records, or of fold time; a detector may have a severity of its own."""
-    assert loaded(f'{PLAIN}\n[alerts]\nmin_severity = "info"\ncooldown = "1h"').parts() == ()
-
-    quiet = f'{PLAIN}\n[alerts]\npolicy = "quiet"\n'
-    assert loaded(quiet).parts() == (PolicySpec(),)
-    assert PolicySpec().settings() == {}
-    for text, cooldown, unit in (
-        ("250 events", 250, "events"), ("500ms", 500, "ms"), ("30s", 30_000, "ms"),
-        ("15m", 900_000, "ms"), ("24h", 86_400_000, "ms"), ("7d", 604_800_000, "ms"),
-    ):  # fmt: skip
-        (spec,) = loaded(f'{quiet}cooldown = "{text}"').parts()
-        assert isinstance(spec, PolicySpec)
-        assert (spec.cooldown, spec.unit) == (cooldown, unit)
-
-    detectors = '[[detectors]]\ntype = "ADWIN"\nseverity = "critical"\n[[detectors]]\ntype = "DDM"'
-    found = loaded(f'{quiet}min_severity = "info"\n{detectors}')
-    assert found.detectors == (
-        DetectorSpec(name="adwin", type="ADWIN"), DetectorSpec(name="ddm", type="DDM"),
-    )  # fmt: skip
-    (spec,) = found.parts()
-    assert spec.settings() == {"min_severity": "info", "severities": {"adwin": "critical"}}
 
 
 def test_librdkafka_options_have_dots_however_they_are_written(loaded: Load) -> None:

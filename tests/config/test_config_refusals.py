@@ -152,6 +152,14 @@ REFUSED = [
     ('detectors = [{ name = "x" }]', 'detectors[0].type: missing; write type = "ADWIN"'),
     ('detectors = [{ type = "KSWIN" }]', "detectors[0].params.seed: missing: unseeded"),
     ('detectors = [{ type = "DDM", signal = "eror" }]', 'detectors[0].signal: "eror" is no signal'),
+    (
+        '[monitors]\nreference = "first 10"',
+        'monitors.reference: "first 10" is no reference',
+    ),
+    (
+        '[monitors]\nsilence_after = "soon"',
+        'monitors.silence_after: "soon" is no duration; write "30s"',
+    ),
     ('[alerts]\npolicy = "silent"', 'alerts.policy: "silent" is not one of "raw", "quiet"'),
     ('[alerts]\ncooldown = "1 hour"', 'alerts.cooldown: "1 hour" is no cooldown'),
     ('[alerts]\ncooldown = "0 events"', 'alerts.cooldown: "0 events" is no cooldown'),

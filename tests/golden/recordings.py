@@ -11,6 +11,7 @@ from river.__version__ import __version__ as river_version
 from stream.core.event import Kind, Record
 from stream.core.fold.task import Task
 from stream.core.monitoring.episodes import Severity
+from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.core.monitoring.policy import PolicySpec
 from stream.core.parts import PartSpec
 from stream.core.recipe import Recipe, versions
@@ -34,6 +35,7 @@ MODELS: dict[str, ModelSpec] = {
     ),
     "ecusum": ModelSpec(factory="stream.models:no_change"),
     "alerts": ModelSpec(factory="stream.models:no_change"),
+    "monitors": ModelSpec(factory="stream.models:no_change"),
 }
 
 DETECTORS = {
@@ -49,8 +51,11 @@ DETECTORS = {
 }
 """Of a recording that has another one; these alert before and after the snapshot."""
 
+POLICY = PolicySpec(min_severity=Severity.INFO, cooldown=20, reminder_ms=0, refill_n=40)
+
 PARTS: dict[str, tuple[PartSpec, ...]] = {
-    "alerts": (PolicySpec(min_severity=Severity.INFO, cooldown=20, reminder_ms=0, refill_n=40),)
+    "alerts": (POLICY,),
+    "monitors": (POLICY, MonitorsSpec(block_n=20, reference_n=100, budget_events=100)),
 }
 """Of a recording that has optional parts; at this one's snapshot an episode is open."""
 

@@ -1,15 +1,17 @@
 """What was found, and what the policy tells of it, as values to publish."""
 
+from collections.abc import Sequence
+
 from msgspec import UNSET, structs
 
 from stream.core.event import Record, iso
 from stream.core.learning.failures import Failures
 from stream.core.monitoring.alert_text import describe
 from stream.core.monitoring.detectors import Alert
-from stream.core.monitoring.episodes import Direction, Episode, Finding, Severity
+from stream.core.monitoring.episodes import Direction, Episode, Finding, Piece, Severity
 from stream.core.monitoring.policy import Announcement, Policy
 from stream.core.monitoring.suggestions import suggestion
-from stream.core.result import AlertValue, Evidence, Seen, Since, Withheld
+from stream.core.result import AlertValue, Evidence, Moved, Seen, Since, Withheld
 
 FULL = "model:names"
 """The alert of a state that has reached its ceiling; no detector can be called so."""
@@ -17,14 +19,20 @@ FULL = "model:names"
 FAILING = "model:failures"
 """That of a model that fails too often."""
 
+NAMED_MAX = 10
+"""Features that a message names; `evidence.detectors` has them all."""
 
-def detected(record: Record, alarm: Alert, policy: Policy | None) -> Finding:
+
+def detected(
+    record: Record, alarm: Alert, policy: Policy | None, moved: Sequence[tuple[str, float]] = ()
+) -> Finding:
     """What a detector found.
 
     Args:
         record: the event after which it did.
         alarm: what it was.
         policy: knows a severity of the detector's own.
+        moved: features that have moved, too.
     """
     spec, direction = alarm.spec, _direction(alarm)
     severity = Severity.INFO
@@ -35,6 +43,7 @@ def detected(record: Record, alarm: Alert, policy: Policy | None) -> Finding:
     return Finding(
         alarm.kind, spec.type, spec.name, spec.signal, direction, severity, alarm.before,
         alarm.after, describe(alarm, record.partition, record.offset), alarm.values_n,
+        moved=moved,
     )  # fmt: skip
 
 
@@ -110,16 +119,9 @@ def announced(
     """
     episode = announcement.episode
     first, name = episode.first, _name(episode, where)
-    piece = next(iter(episode.pieces.values()), None)
     return structs.replace(
         _found(record, first, f"{name}/{record.offset}", learned),
-        evidence=Evidence(
-            None if piece is None else piece.before,
-            None if piece is None else piece.after,
-            [Seen(of, *piece) for of, piece in episode.pieces.items()] or UNSET,
-            [_withheld(each, where) for each in announcement.largest] or UNSET,
-            episode.repeats if announcement.largest else UNSET,
-        ),
+        evidence=_evidence(announcement, where),
         message=_message(announcement),
         severity=episode.severity.word,
         direction=first.direction,
@@ -128,6 +130,44 @@ def announced(
         since=Since(episode.since.offset, iso(episode.since.timestamp_ms)),
         repeats=episode.repeats,
         suggestion=suggestion(episode, announcement.state),
+    )
+
+
+def _evidence(announcement: Announcement, where: str) -> Evidence:
+    """Both sides as the first of the episode saw them, and what each saw."""
+    episode = announcement.episode
+    seen = [_seen(name, piece) for (name, _), piece in episode.pieces.items()]
+    evidence = Evidence(
+        seen[0].before if seen else None,
+        seen[0].after if seen else None,
+        seen or UNSET,
+        [_withheld(each, where) for each in announcement.largest] or UNSET,
+        episode.repeats if announcement.largest else UNSET,
+        moved=[Moved(feature, times) for feature, times in episode.moved] or UNSET,
+    )
+    if not seen or seen[0].value is UNSET:
+        return evidence
+    first = {name: getattr(seen[0], name) for name in _MEASURED}
+    return structs.replace(evidence, measure=seen[0].detector, **first)
+
+
+_MEASURED = ("value", "threshold", "before_n", "after_n", "feature", "slice")
+
+
+def _seen(name: str, piece: Piece) -> Seen:
+    """A piece of evidence, with what a monitor measured."""
+    measured = piece.measured
+    seen = Seen(name, piece.detector, piece.before, piece.after, piece.offset)
+    if measured is None:
+        return seen
+    return structs.replace(
+        seen,
+        value=measured.value,
+        threshold=measured.threshold,
+        before_n=measured.before_n,
+        after_n=measured.after_n,
+        feature=UNSET if measured.feature is None else measured.feature,
+        slice=UNSET if measured.part is None else measured.part,
     )
 
 
@@ -145,10 +185,14 @@ def _withheld(episode: Episode, where: str) -> Withheld:
 def _message(announcement: Announcement) -> str:
     """One line for people."""
     episode = announcement.episode
+    features = dict.fromkeys(feature for _, feature in episode.pieces if feature)
+    message = episode.message
+    if len(features) > 1:
+        message += f"; of {len(features)} features: {', '.join(list(features)[:NAMED_MAX])}"
     if announcement.state == "firing":
-        return episode.message
+        return message
     times = "once" if episode.repeats == 1 else f"{episode.repeats} times"
     since = f"{times} since offset {episode.began.offset}"
     if announcement.state == "reminder":
-        return f"{since}: {episode.message}"
-    return f"resolved, after it fired {since}, last at {episode.last_offset}: {episode.message}"
+        return f"{since}: {message}"
+    return f"resolved, after it fired {since}, last at {episode.last_offset}: {message}"

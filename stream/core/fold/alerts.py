@@ -1,15 +1,18 @@
 """What a step tells beside its outcome: alerts, each a part of the digest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import xxhash
 
+from stream.core.event import Record
 from stream.core.fold.alert_values import FAILING, FULL, announced, detected, failing, full, raw
 from stream.core.fold.state import State
 from stream.core.formats import canonical
 from stream.core.monitoring.detectors import Alert
 from stream.core.monitoring.episodes import Finding
 from stream.core.monitoring.marks import Place
+from stream.core.monitoring.monitors import Monitors, Row
 from stream.core.monitoring.policy import Policy
 from stream.core.result import AlertValue, StepResult
 
@@ -23,11 +26,45 @@ class Alerts:
         pipeline: the pipeline that the alerts belong to.
         policy: decides what is announced of what was found, when the step is over; None: all is,
             as it is found.
+        monitors: what is watched beside the detectors; None: nothing is, as without a policy.
+        error_of: of a prediction's value and a label; None: nothing is ever wrong.
     """
 
-    def __init__(self, pipeline: str, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: str,
+        policy: Policy | None = None,
+        monitors: Monitors | None = None,
+        error_of: Callable[[Any, Any], float] | None = None,
+    ) -> None:
         self._pipeline = pipeline
-        self._policy = policy
+        self._policy, self._monitors, self._error_of = policy, monitors, error_of
+
+    def watch(self, state: State, record: Record, row: Row) -> None:
+        """Show the monitors an event that was accepted; what they find is told when it is over."""
+        monitors, policy = self._monitors, self._policy
+        if monitors is None or policy is None:
+            return
+        monitors.rows.append(row)
+        if len(monitors.rows) == monitors.block_n:
+            for finding in monitors.close(self._error_of):
+                policy.fire(finding)
+            self._watch_flow(state, record)
+
+    def refused(self, state: State, result: StepResult, learned: int) -> None:
+        """Let the monitors and the policy see a refused record, before it is counted."""
+        policy = self._policy
+        if policy is not None:
+            self._watch_flow(state, result.record)
+            if state.n >= policy.due_n:
+                self.close(state, result, learned)
+
+    def _watch_flow(self, state: State, record: Record) -> None:
+        """Let the monitors see how many records were refused, if enough have come."""
+        monitors, policy = self._monitors, self._policy
+        if monitors is not None and policy is not None:
+            for finding in monitors.flow(state.n, state.refused_n, record.timestamp_ms):
+                policy.fire(finding)
 
     def alerts(
         self,
@@ -43,8 +80,10 @@ class Alerts:
         if is_full:
             state.closed_said_n = state.n
             self._give(state, result, full(record, names_n=len(state.names)), learned)
+        moved = self._monitors.moved() if self._monitors is not None and alerts else ()
         for alarm in alerts:
-            self._give(state, result, detected(record, alarm, self._policy), learned)
+            finding = detected(record, alarm, self._policy, moved)
+            self._give(state, result, finding, learned)
 
     def failure(self, state: State, result: StepResult, learned: int, *, is_refused: bool) -> None:
         """Count an event on which the model failed; one too many becomes an alert."""

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from stream.core.learning.estimator import build
 from stream.core.learning.learner import Learner, LineUp
-from stream.core.monitoring import policy
+from stream.core.monitoring import monitors_spec
+from stream.core.monitoring import policy as policy_part
 from stream.core.monitoring.detectors import Detectors
 from stream.core.recipe import Recipe
 from stream.core.snapshots import pickling, unpickling
@@ -15,6 +16,7 @@ from stream.core.stand_in import plain
 from stream.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from stream.core.monitoring.monitors import Monitors
     from stream.core.monitoring.policy import Policy
     from stream.core.parts import Part
 
@@ -91,10 +93,11 @@ class State:
             raise pickle.UnpicklingError(f"it lacks {error}") from error
         self.extras = state.get("extras", {})
 
-    def policy_and_others(self) -> "tuple[Policy | None, tuple[Part, ...]]":
-        """The policy on alerts, if it is configured, and the optional parts that see events."""
+    def watchers_and_others(self) -> "tuple[Policy | None, Monitors | None, tuple[Part, ...]]":
+        """The policy on alerts and the monitors, if there are, and the parts that see events."""
         others = dict(self.extras)
-        return others.pop(policy.NAME, None), tuple(others.values())
+        policy, monitors = others.pop(policy_part.NAME, None), others.pop(monitors_spec.NAME, None)
+        return policy, monitors, tuple(others.values())
 
     def _holder(self, part: str) -> Any:
         return self.line_up.serving if part == "learner" else self

@@ -67,7 +67,6 @@ class Task:
         self.fingerprint = recipe.fingerprint()
         self.learner_fingerprint = recipe.learner_fingerprint()
         self.generation, self.is_paused = FIRST, False
-        self._signals = any(detector.signal == "prediction" for detector in recipe.detectors)
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
         begin = beginning(recipe, self.fingerprint)
@@ -84,11 +83,14 @@ class Task:
         self._unsupervised, self._error_of = not problem.is_supervised, problem.error
         self._signal_of = problem.signal
         # With `positive` all labels are true or false by now, as they are for models of no more.
+        # To Python 1 is in {True}: a class was there only if it has the type of all, too.
         self._names_classes = problem.names_classes and recipe.shape.positive is None
         self.admission = Admission(state, recipe.limits)
         self._detect = state.detectors.update
-        self._policy, self._extras = state.policy_and_others()
-        self._alerts = Alerts(recipe.pipeline, self._policy)
+        self._policy, monitors, self._extras = state.watchers_and_others()
+        self._alerts = Alerts(recipe.pipeline, self._policy, monitors, problem.error)
+        self._is_watched = monitors is not None
+        self._signals = self._is_watched or "prediction" in {d.signal for d in recipe.detectors}
         self.serving.begin_way_back(payload)
         self._remember = self.serving.way_back.remember
         self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
@@ -118,7 +120,6 @@ class Task:
         if (
             self._names_classes
             and label is not None
-            # To Python 1 is in {True}: only of one type it was there if it is in there.
             and (label.__class__ is not self.admission.class_type or label not in state.classes)
             and (misfit := self.admission.misfit_of_class(label, features))
         ):
@@ -126,8 +127,7 @@ class Task:
         if not state.names.issuperset(features) and (misfit := self.admission.misfit(features)):
             return self._refuse(record, misfit)
         prediction, fault = _NO_PREDICTION, None
-        # Only calls into the model are guarded: our own mistakes end the process. Whatever a model
-        # raises is about the event: river's parts in Rust panic with what is no Exception.
+        # Only calls into the model are guarded; river's parts in Rust panic with no Exception.
         try:
             answer = learner.ask(features)
         except NoAnswer as gap:
@@ -165,6 +165,8 @@ class Task:
         is_full = state.closed_n is not None and self.admission.left_out_n == state.n
         if alerts or is_full:
             self._alerts.alerts(state, result, alerts, learned, is_full=is_full)
+        if self._is_watched:
+            self._alerts.watch(state, record, (features, label, prediction.value, signal, error))
         if self._policy is not None and state.n >= self._policy.due_n:
             self._alerts.close(state, result, learned)
         state.n += 1
@@ -234,8 +236,7 @@ class Task:
         state.digest = _hash(f"{record.offset}:{refusal.reason.value}".encode(), state.digest)
         if refusal.reason is Reason.MODEL_ERROR:
             self._alerts.failure(state, result, self.serving.learned, is_refused=True)
-        if self._policy is not None and state.n >= self._policy.due_n:
-            self._alerts.close(state, result, self.serving.learned)
+        self._alerts.refused(state, result, self.serving.learned)
         state.refused_n += 1
         state.n += 1
         state.next_offset = record.offset + 1

@@ -53,13 +53,13 @@ class Writer:
                     )
                 )  # fmt: skip
             if result.alerts:
-                made += [self._alert(record, value) for value in result.alerts]
+                made += [self.alert(value, record.timestamp_ms) for value in result.alerts]
         return made
 
-    def _alert(self, record: Record, value: AlertValue) -> Output:
-        key = f"{self._recipe.pipeline}/{record.partition}".encode()
-        value_bytes = canonical.alert(value)
-        return Output(Channel.ALERTS, record.partition, record.timestamp_ms, key, value_bytes)
+    def alert(self, value: AlertValue, timestamp_ms: int) -> Output:
+        """The record of an alert."""
+        key = f"{self._recipe.pipeline}/{value.partition}".encode()
+        return Output(Channel.ALERTS, value.partition, timestamp_ms, key, canonical.alert(value))
 
     def _quarantined(self, record: Record, refusal: Rejection) -> Output:
         recipe = self._recipe

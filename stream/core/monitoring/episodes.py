@@ -1,6 +1,6 @@
 """Episodes: what fires again and again for one reason is one of them, from firing to resolved."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Final, Literal, NamedTuple
 
@@ -13,6 +13,9 @@ Key = tuple[str, str, str]
 
 NEVER: Final = 1 << 62
 STORM: Final = "storm"
+
+PIECES_MAX: Final = 20
+"""Of evidence in one episode: a hundred features may break together."""
 
 
 class Severity(IntEnum):
@@ -28,12 +31,31 @@ class Severity(IntEnum):
         return self.name.lower()
 
 
+class Measured(NamedTuple):
+    """What a monitor measured.
+
+    Attributes:
+        value: of the measure; threshold: what it is over.
+        before_n, after_n: of how many events both sides are.
+        feature: whose; None: of no feature. part: one value of it, where that alone is looked at.
+    """
+
+    value: float
+    threshold: float
+    before_n: int
+    after_n: int
+    feature: str | None = None
+    part: str | None = None
+
+
 class Finding(NamedTuple):
     """One firing of a detector, or of what the fold itself watches.
 
     Attributes:
         before: mean of the signal before; None where it is unknown, as `after`.
         values_n: the change began so many values ago, the present one included; None: unknown.
+        measured: by a monitor; None: a detector tells no more than before and after.
+        moved: features that have moved, and psi as a multiple of its threshold: of a drift.
     """
 
     kind: str
@@ -46,6 +68,8 @@ class Finding(NamedTuple):
     after: float | None
     message: str
     values_n: int | None = None
+    measured: Measured | None = None
+    moved: Sequence[tuple[str, float]] = ()
 
     @property
     def key(self) -> Key:
@@ -54,12 +78,13 @@ class Finding(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What one detector found last in an episode."""
+    """What one detector or monitor found last in an episode."""
 
     detector: str
     before: float | None
     after: float | None
     offset: int
+    measured: Measured | None
 
 
 class Episode:
@@ -78,7 +103,8 @@ class Episode:
         is_withheld: it was not announced because too much was; a storm tells of it.
         announced_at: when its last record was; announced_ms: with which timestamp.
         remind_n: so many repeats are worth a reminder.
-        pieces: detector's name -> what it found last, since it was resolved last.
+        pieces: detector's name, and feature -> what it found last, since it was resolved last.
+        moved: as the last finding that had it.
     """
 
     __slots__ = (
@@ -91,6 +117,7 @@ class Episode:
         "last",
         "last_offset",
         "message",
+        "moved",
         "over_at",
         "pieces",
         "remind_n",
@@ -102,14 +129,14 @@ class Episode:
     def __init__(self, first: Finding, began: Place, since: Place) -> None:
         self.first, self.began, self.since = first, began, since
         self.severity = first.severity
-        self.message = first.message
+        self.message, self.moved = first.message, first.moved
         self.repeats = self.last = self.last_offset = 0
         self.over_at: int | None = None
         self.announced: Severity | None = None
         self.is_withheld = False
         self.announced_at = self.announced_ms = 0
         self.remind_n = NEVER
-        self.pieces: dict[str, Piece] = {}
+        self.pieces: dict[tuple[str, str | None], Piece] = {}
 
     def fire(self, finding: Finding, place: Place, now: int) -> None:
         """Take one more firing in; of one that goes on after it was resolved that is a new change.
@@ -123,11 +150,20 @@ class Episode:
         self.last, self.last_offset = now, place.offset
         self.over_at = None
         self.message = finding.message
+        self.moved = finding.moved or self.moved
         # A timestamp far ahead must not silence the reminders for as long.
         self.announced_ms = min(self.announced_ms, place.timestamp_ms)
         if finding.kind != STORM:
-            piece = Piece(finding.detector, finding.before, finding.after, place.offset)
-            self.pieces[finding.name] = piece
+            self._keep(finding, place)
+
+    def _keep(self, finding: Finding, place: Place) -> None:
+        """Keep what was found as a piece of evidence, while there is room."""
+        feature = None if finding.measured is None else finding.measured.feature
+        key = finding.name, feature
+        if key in self.pieces or len(self.pieces) < PIECES_MAX:
+            self.pieces[key] = Piece(
+                finding.detector, finding.before, finding.after, place.offset, finding.measured
+            )
 
     def announce(self, place: Place, now: int) -> None:
         """Note that it is told now."""

@@ -27,6 +27,7 @@ from stream.core.monitoring.episodes import (
     largest,
 )
 from stream.core.monitoring.fold_time import FoldTime
+from stream.core.monitoring.grouping import Groups
 from stream.core.monitoring.marks import Marks, Place
 
 NAME: Final = "alerts"
@@ -52,7 +53,7 @@ class PolicySpec:
     """
 
     name: ClassVar = NAME
-    version: ClassVar = 1
+    version: ClassVar = 2
     min_severity: Severity = Severity.WARNING
     cooldown: int = 1000
     unit: Unit = "events"
@@ -101,13 +102,13 @@ class Policy:
     """
 
     __slots__ = (
-        "_credit", "_credit_n", "_fired", "_marks", "_next", "_now", "_spec", "_time", "due_n",
-        "episodes",
+        "_credit", "_credit_n", "_fired", "_groups", "_marks", "_next", "_now", "_spec", "_time",
+        "due_n", "episodes",
     )  # fmt: skip
 
     def __init__(self, spec: PolicySpec) -> None:
         self._spec = spec
-        self._marks = Marks()
+        self._marks, self._groups = Marks(), Groups()
         self._time = FoldTime() if spec.unit == "ms" else None
         self._fired: list[Finding] = []
         self._next, self._now = NEVER, 0
@@ -145,7 +146,7 @@ class Policy:
             place: the step.
             is_ongoing: whether what bears this name holds on, though it does not fire.
         """
-        now, fired = self._now, self._fired
+        now, fired = self._now, [*self._groups.joined(self._fired, self._is_open)]
         if place.n >= self._marks.due_n:
             self._marks.add(place)
         announced: list[Announcement] = []
@@ -157,6 +158,10 @@ class Policy:
         # By fold time each record counts, for each may move it.
         self.due_n = 0 if self._time is not None else min(self._next, self._marks.due_n)
         return announced
+
+    def _is_open(self, finding: Finding) -> bool:
+        episode = self.episodes.get(finding.key)
+        return episode is not None and episode.over_at is None
 
     def _set_back(self, was_ms: int, now: int) -> None:
         """Fold time is set back, and with it what was noted by it; that is announced."""

@@ -22,7 +22,7 @@ from stream.runtime.commands.label_guess import (
     values_of,
 )
 from stream.runtime.commands.leaks import leaks
-from stream.runtime.commands.times import event_time_ms
+from stream.runtime.files.times import event_time_ms
 
 COUNTED_N = 100  # a shorter run of whole numbers may be anything
 NEARLY_ALL = 0.9  # of the events

@@ -14,7 +14,7 @@ from stream.errors import Misconfigured, Usage
 from stream.printable import escaped
 from stream.runtime.commands import samples, screen
 from stream.runtime.commands.guesses import Guess, guess
-from stream.runtime.commands.spellings import alike, alike_said, odd_number
+from stream.runtime.files.spellings import alike, alike_said, odd_number
 
 SAMPLE_RECORDS = 5_000
 """More would tell the same, and take longer than anybody waits without a word."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from stream.core.event import Channel
 from stream.errors import Usage
 from stream.ports import Clock, Feed
-from stream.runtime.commands import rows
-from stream.runtime.commands.layout import Columns, Outgoing
 from stream.runtime.commands.screen import Progress, say
+from stream.runtime.files import rows
+from stream.runtime.files.layout import Columns, Outgoing
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import ready_topics
 

@@ -19,9 +19,9 @@ from stream.core.formats.codec import Codec
 from stream.core.spec import EventShape, Limits
 from stream.errors import BadInput
 from stream.printable import escaped
-from stream.runtime.commands import rows
-from stream.runtime.commands.columns import Column, delimiter_of
-from stream.runtime.commands.layout import check_header
+from stream.runtime.files import rows
+from stream.runtime.files.columns import Column, delimiter_of
+from stream.runtime.files.layout import check_header
 
 SHOWN_N = 3
 """So many of the lines that are no event are named."""

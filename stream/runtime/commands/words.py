@@ -99,7 +99,7 @@ def produce(
       stream produce -c stream.toml elec2.csv.gz --label class --rate 1000/s
     """  # noqa: D301  # click reads the \b
     from stream.runtime.commands import produce  # noqa: PLC0415
-    from stream.runtime.commands.layout import Columns  # noqa: PLC0415
+    from stream.runtime.files.layout import Columns  # noqa: PLC0415
 
     pipeline = open_pipeline(path)
     signals.listen(pipeline.stopping)

@@ -145,7 +145,7 @@ def test_several_detectors_of_one_change_are_one_episode() -> None:
     assert len(hand.told) == 1
     (episode,) = hand.policy.episodes.values()
     assert (episode.first.name, episode.repeats) == ("adwin", 3)
-    assert [(name, each.after, each.offset) for name, each in episode.pieces.items()] == [
+    assert [(name, each.after, each.offset) for (name, _), each in episode.pieces.items()] == [
         ("adwin", 0.3, 100),
         ("ddm", 0.4, 102),
     ]

@@ -9,6 +9,7 @@ import msgspec
 
 from stream.adapters.memory.topic import Partition
 from stream.core.event import Channel, Record
+from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.ports import Committed
 from tests.instruments.simulation.cache import Cache
 from tests.instruments.simulation.cache_audit import CacheAudit
@@ -26,6 +27,11 @@ _METADATA = re.compile(
     r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=(?P<r>\d+)"
     r"(?:;s=(?P<s>\d+)|;b=(?P<b>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;c=(?P<c>\d+))?"
 )
+_OF_POLICY = {
+    "detectors", "moved", "measure", "value", "threshold", "before_n", "after_n", "feature",
+}  # fmt: skip
+"""In evidence, beside both sides; that numbers are right, tests of the monitors say."""
+
 _Place = tuple[Channel, int]
 _read = msgspec.json.Decoder().decode
 
@@ -37,7 +43,7 @@ def _told(channel: Channel, record: Record) -> Told:
         told = _read(record.value or b"")
         if channel is Channel.ALERTS:
             is_of_policy = "state" in told
-            seen = told.pop("evidence").keys() - ({"detectors"} if is_of_policy else ())
+            seen = told.pop("evidence").keys() - (_OF_POLICY if is_of_policy else set())
             if told["kind"] == "storm":
                 seen -= {"largest", "withheld"}
             require(seen == {"before", "after"}, f"evidence of {record}")
@@ -63,7 +69,7 @@ class Auditor:
 
     Args:
         genesis: the offset at which each fold began.
-        rules: of the policy on alerts, if there is one.
+        rules: of the policy on alerts, if there is one; monitors: the settings of the monitors.
 
     Attributes:
         is_cache_spoiled: somebody else has meddled with the snapshots.
@@ -81,9 +87,10 @@ class Auditor:
         group: str,
         genesis: int = 0,
         rules: Rules | None = None,
+        monitors: MonitorsSpec | None = None,
     ) -> None:
         self._broker = broker
-        self._rules = rules
+        self._rules, self._monitors = rules, monitors
         self._cache = cache
         self._workload = workload
         self._names = names
@@ -111,7 +118,7 @@ class Auditor:
         for partition in range(len(self._loops), len(self._workload.facts)):
             facts = self._workload.facts[partition]
             loop = PlainLoop(self._pipeline, self._names[Channel.EVENTS], partition, facts)
-            loop.rules = self._rules
+            loop.rules, loop.monitors = self._rules, self._monitors
             loop.begin_again(self._genesis)
             self._loops.append(loop)
             self._histories[partition] = loop.history

@@ -16,8 +16,11 @@ from typing import Any
 from river import drift
 
 from stream.core.event import Channel
+from stream.core.monitoring.episodes import Finding
+from stream.core.monitoring.monitors import Monitors
+from stream.core.monitoring.monitors_spec import MonitorsSpec
 from tests.instruments.simulation.model import BOMB, Brittle
-from tests.instruments.simulation.plain_policy import Fired, PlainPolicy, Rules
+from tests.instruments.simulation.plain_policy import Fired, PlainPolicy, Rules, Step
 from tests.instruments.simulation.workload import LIMITS, Fact
 
 DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 1.5}
@@ -64,6 +67,7 @@ class PlainLoop:
             taken in any more: that is its own affair, it says so beside the committed offset.
         left_out_n: as many when one was left out for the first time, which is told.
         rules: of the policy on alerts; None: all that is found is told.
+        monitors: their settings; they are the worker's own, fed by hand with what was accepted.
         errors: what the detector was fed since its last alarm.
     """
 
@@ -86,8 +90,10 @@ class PlainLoop:
         default_factory=lambda: {channel: [] for channel in OUTPUTS}
     )
     rules: Rules | None = None
+    monitors: MonitorsSpec | None = None
     errors: list[int] = field(default_factory=list)
     _policy: PlainPolicy | None = None
+    _watched: Monitors | None = None
     _at: tuple[int, Fact, int] | None = None
     _state: _State = field(default_factory=_untrained)
 
@@ -98,10 +104,14 @@ class PlainLoop:
             fact = facts.get(offset)
             if fact is not None:
                 self.n += 1
-                self._at = offset, fact, self.learned
+                learned, refused_n = self.learned, len(self.refused)
+                self._at = offset, fact, learned
                 self._process(offset, fact)
+                if len(self.refused) > refused_n:
+                    self._watch_flow(fact, refused_n)
                 if self._policy is not None:
-                    self._policy.close(self.n, offset, fact.timestamp_ms)
+                    valid_n = self.n - 1 - refused_n
+                    self._policy.close(Step(self.n, offset, fact.timestamp_ms, learned, valid_n))
         self.offset = max(self.offset, end)
         self.history[end] = self.n, self.learned
 
@@ -118,6 +128,7 @@ class PlainLoop:
         self.errors = []
         if self.rules is not None:
             self._policy = PlainPolicy(self.rules, tell=self._tell, holds_on=self._holds_on)
+            self._watched = None if self.monitors is None else self.monitors.begin()
         self.history[genesis] = 0, 0
 
     def ahead(self, end: int) -> "PlainLoop":
@@ -205,6 +216,32 @@ class PlainLoop:
             severity = "info" if direction == "better" else "warning"
             self._find(Fired("drift", "PageHinkley", "ph", "error", direction, severity))
             self.errors = []
+        self._watch(fact, features, label, answer)
+
+    def _watch(
+        self, fact: Fact, features: dict[Hashable, Any], label: Any, answer: Mapping[str, Any]
+    ) -> None:
+        """Show the monitors an event that was accepted and learned."""
+        if self._watched is None:
+            return
+        value, chances = answer["prediction"], answer.get("probabilities")
+        shown = {str(name): each for name, each in features.items()}
+        chance = None if chances is None else float(chances["true"])
+        error = None if label is None else float(value != label)
+        self._watched.rows.append((shown, label, value, chance, error))
+        if len(self._watched.rows) == self._watched.block_n:
+            for each in self._watched.close(lambda value, label: float(value != label)):
+                self._found(each)
+            self._watch_flow(fact, len(self.refused))
+
+    def _watch_flow(self, fact: Fact, refused_n: int) -> None:
+        if self._watched is not None:
+            for each in self._watched.flow(self.n - 1, refused_n, fact.timestamp_ms):
+                self._found(each)
+
+    def _found(self, of: Finding) -> None:
+        words = of.kind, of.detector, of.name, of.signal, of.direction, of.severity.word
+        self._find(Fired(*words, of.values_n))
 
     def _direction(self) -> str:
         """Whether the error rose or fell: of the last hundred values, or half, and those before."""

@@ -4,7 +4,7 @@ It shares no code with `stream.core.monitoring.policy`, and nothing here is boun
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 RANKS = ("info", "warning", "critical")
@@ -32,6 +32,18 @@ class Fired:
     signal: str
     direction: str
     severity: str
+    values_n: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One that is over: where it was, and how many events were learned, or valid, before it."""
+
+    n: int
+    offset: int
+    timestamp_ms: int
+    learned: int
+    valid_n: int
 
 
 @dataclass(slots=True)
@@ -109,22 +121,26 @@ class PlainPolicy:
         self._stories: list[Story] = []
         self._spent: list[int] = []
         self._time = PlainTime()
+        self._steps: list[Step] = []
+        self._leads: dict[str, str] = {}
 
     def fire(self, fired: Fired) -> None:
         """It fires at the present step."""
         self._fired.append(fired)
 
-    def close(self, n: int, offset: int, timestamp_ms: int) -> None:
+    def close(self, step: Step) -> None:
         """The step is over."""
+        self._steps.append(step)
+        n, offset, timestamp_ms = step.n, step.offset, step.timestamp_ms
         is_back = self._time.see(timestamp_ms)
         assert not (is_back and self._rules.by_time), "no workload sets fold time back"
         now = self._time.now if self._rules.by_time else n
-        fired, self._fired = self._fired, []
+        fired, self._fired = self._grouped(), []
         for story in list(self._stories):
             self._end(story, n, now, timestamp_ms, fired)
         stories: list[Story] = []
         for each in fired:
-            story = self._story(each, offset, timestamp_ms)
+            story = self._story(each, offset, self._since(each))
             story.firings.append((now, each))
             story.is_over = False
             story.least_ms = min(story.least_ms, timestamp_ms)
@@ -135,7 +151,7 @@ class PlainPolicy:
             severities = (story.severity for story in self._stories if story.is_untold)
             worst = max(severities, key=RANKS.index)
             fired_storm = Fired("storm", "storm", "alerts:storm", "alerts", "changed", worst)
-            storm = self._story(fired_storm, offset, timestamp_ms)
+            storm = self._story(fired_storm, offset, (offset, timestamp_ms))
             storm.firings.append((now, fired_storm))
             storm.is_over = False
             storm.least_ms = min(storm.least_ms, timestamp_ms)
@@ -159,13 +175,43 @@ class PlainPolicy:
         if story.is_over and now - story.ended[-1] > cooldown:
             self._stories.remove(story)
 
-    def _story(self, fired: Fired, offset: int, timestamp_ms: int) -> Story:
+    def _grouped(self) -> list[Fired]:
+        """What was found of features, each with the signal of the one that it goes with."""
+        found: list[Fired] = []
+        first = None
+        for each in self._fired:
+            if each.kind == "input":
+                lead = replace(each, signal=self._leads.get(each.signal, each.signal))
+                if not any(_key(s.first) == _key(lead) and not s.is_over for s in self._stories):
+                    first = first or each.signal
+                    self._leads[each.signal] = first
+                    lead = replace(each, signal=first)
+                found.append(lead)
+            else:
+                found.append(each)
+        return found
+
+    def _since(self, fired: Fired) -> tuple[int, int]:
+        """The last of every 32nd step at which the change had not begun."""
+        now = at = self._steps[-1]
+        if fired.values_n is not None:
+            is_error = fired.signal in ("error", "label")
+            before_n = (now.learned if is_error else now.valid_n) + 1 - fired.values_n
+            marked = self._steps[::32]
+            at = marked[0]
+            for step in marked:
+                if (step.learned if is_error else step.valid_n) > before_n:
+                    break
+                at = step
+        return at.offset, at.timestamp_ms
+
+    def _story(self, fired: Fired, offset: int, since: tuple[int, int]) -> Story:
         for story in self._stories:
             if _key(story.first) == _key(fired):
                 if story.is_over:
-                    story.since = offset, timestamp_ms
+                    story.since = since
                 return story
-        self._stories.append(Story(fired, offset, (offset, timestamp_ms)))
+        self._stories.append(Story(fired, offset, since))
         return self._stories[-1]
 
     def _say(self, story: Story, n: int, now: int, timestamp_ms: int) -> bool:

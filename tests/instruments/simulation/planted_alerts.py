@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from itertools import count
+from typing import Any
 
 import pytest
 
+from stream.core.event import Record
 from stream.core.fold.carrying import kept
 from stream.core.fold.state import State
 from stream.core.fold.task import Task
 from stream.core.monitoring.episodes import Episode
+from stream.core.monitoring.monitors import Monitors
+from stream.core.monitoring.monitors_spec import NAME as MONITORS
 from stream.core.monitoring.policy import NAME, Policy
 from stream.core.parts import Part
 from stream.core.recipe import Recipe
 from stream.runtime import restore as restore_module
+from stream.runtime.folding import Folding
 from tests.instruments.simulation.world import Parts
 
 Plant = Callable[[pytest.MonkeyPatch], Parts]
@@ -34,16 +39,16 @@ def _by_arrival(patch: pytest.MonkeyPatch) -> Parts:
 
 def _open_after_a_restart(patch: pytest.MonkeyPatch) -> Parts:
     """What was resolved is taken for open when a state is read, and so is resolved twice."""
-    read = State.policy_and_others
+    read = State.watchers_and_others
 
-    def reopened(state: State) -> tuple[Policy | None, tuple[Part, ...]]:
-        policy, others = read(state)
+    def reopened(state: State) -> tuple[Policy | None, Monitors | None, tuple[Part, ...]]:
+        policy, monitors, others = read(state)
         for episode in policy.episodes.values() if policy is not None else ():
             if episode.over_at is not None:
                 episode.over_at, episode.announced = None, episode.severity
-        return policy, others
+        return policy, monitors, others
 
-    patch.setattr(State, "policy_and_others", reopened)
+    patch.setattr(State, "watchers_and_others", reopened)
     return Parts()
 
 
@@ -63,7 +68,7 @@ def _not_pickled(patch: pytest.MonkeyPatch) -> Parts:
     keep_copy = Task.pickled
 
     def pickled(task: Task) -> bytes:
-        policy, _ = task.state.policy_and_others()
+        policy, _, _ = task.state.watchers_and_others()
         episodes = list(policy.episodes.values()) if policy is not None else []
         repeats = [each.repeats for each in episodes]
         for each in episodes:
@@ -89,10 +94,61 @@ def _end_of_the_unknown(patch: pytest.MonkeyPatch) -> Parts:
     return Parts()
 
 
+def _fed_before(patch: pytest.MonkeyPatch) -> Parts:
+    """A monitor is fed before the event is accepted: what the model then refuses, too."""
+    fail = Task._fail
+
+    def shown(task: Task, record: Record, features: Any, raised: BaseException, **at: Any) -> Any:
+        monitors = task.state.extras.get(MONITORS)
+        if monitors is not None:
+            monitors.rows.append((features, None, None, None, None))
+        return fail(task, record, features, raised, **at)
+
+    patch.setattr(Task, "_fail", shown)
+    return Parts()
+
+
+def _rows_not_pickled(patch: pytest.MonkeyPatch) -> Parts:
+    """No snapshot has the events of the block that goes on."""
+    pickle_it = Task.pickled
+
+    def pickled(task: Task) -> bytes:
+        monitors = task.state.extras.get(MONITORS)
+        rows = [] if monitors is None else monitors.rows
+        if monitors is not None:
+            monitors.rows = []
+        try:
+            return pickle_it(task)
+        finally:
+            if monitors is not None:
+                monitors.rows = rows
+
+    patch.setattr(Task, "pickled", pickled)
+    return Parts()
+
+
+def _blocks_of_polls(patch: pytest.MonkeyPatch) -> Parts:
+    """A block ends with a batch of the log, too: where that ends no replay repeats."""
+    advance, fold = Folding._fold_some, Monitors.close
+
+    def some(folding: Folding, task: Task, records: Any, deadline: float) -> int:
+        n = advance(folding, task, records, deadline)
+        monitors = task.state.extras.get(MONITORS)
+        if monitors is not None and len(monitors.rows) > 1:
+            fold(monitors, None)
+        return n
+
+    patch.setattr(Folding, "_fold_some", some)
+    return Parts()
+
+
 BUGS: Mapping[str, Plant] = {
     "a cooldown by arrival": _by_arrival,
     "an alert resolved twice after a restart": _open_after_a_restart,
     "alerts forgotten when settings change": _forgotten_when_kept,
     "repeats of an alert not in the snapshot": _not_pickled,
+    "a monitor fed before the event is accepted": _fed_before,
+    "events of a block not in the snapshot": _rows_not_pickled,
+    "a block that ends with a poll": _blocks_of_polls,
     "the end told of an alert that was not": _end_of_the_unknown,
 }

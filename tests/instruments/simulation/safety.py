@@ -6,6 +6,7 @@ from random import Random
 
 from stream.core.event import Channel
 from stream.core.monitoring.episodes import Severity
+from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.core.monitoring.policy import PolicySpec
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec
@@ -50,6 +51,9 @@ POLICIES = (
     PolicySpec(cooldown=5, reminder_ms=9_000, burst_n=1, refill_n=40),
 )  # fmt: skip
 """On alerts: of a log of 20 to 150 events all three tell firings, reminders, ends and storms."""
+
+MONITORS = MonitorsSpec(block_n=4, reference_n=12, budget_events=20)
+"""Beside a policy: they find something in so short a log."""
 
 WORKERS_MAX = 3
 PARTITIONS_MAX = 5
@@ -116,6 +120,7 @@ class Safety:
             limits = replace(LIMITS, state_bytes_max=ceiling)
             self._options = replace(self._options, recipe=replace(RECIPE, limits=limits))
         policy = self._drawn_policy(Random(f"alerts {seed}"))
+        monitors = self._drawn_monitors(Random(f"monitors {seed}"), policy)
         self._operator = Random(f"settings {seed}")
         self._changes = self._drawn_changes(self._operator)
         self._has_changed = False
@@ -137,7 +142,7 @@ class Safety:
         )
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
-            rules=None if policy is None else rules_of(policy),
+            rules=None if policy is None else rules_of(policy), monitors=monitors,
         )  # fmt: skip
         self.auditor.closing.has_ceiling = ceiling is not None
         if self._options.limit is LIMIT:
@@ -157,6 +162,14 @@ class Safety:
             quiet = replace(self._options.recipe, extras=(policy,))
             self._options = replace(self._options, recipe=quiet)
         return policy
+
+    def _drawn_monitors(self, rng: Random, policy: PolicySpec | None) -> MonitorsSpec | None:
+        """Whether there are monitors; only a policy tells what they find."""
+        if policy is None or rng.random() < 0.5:
+            return None
+        watched = replace(self._options.recipe, extras=(policy, MONITORS))
+        self._options = replace(self._options, recipe=watched)
+        return MONITORS
 
     def _drawn_changes(self, rng: Random) -> dict[int, Recipe]:
         """Settings that whoever starts after so many actions has; others run on with theirs.

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from stream.config.checks import show
-from stream.runtime.commands.spellings import NUMBER
+from stream.runtime.files.spellings import NUMBER
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECONDS_ABOVE = 1e11

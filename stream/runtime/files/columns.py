@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 from stream.core.event import Feature
-from stream.runtime.commands.spellings import NUMBER, is_like_number
+from stream.runtime.files.spellings import NUMBER, is_like_number
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null"})
 """In whatever case, and with spaces around: a cell that holds nothing."""

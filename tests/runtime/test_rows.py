@@ -12,9 +12,9 @@ from stream.core.event import Kind, Rejection
 from stream.core.formats.codec import Codec
 from stream.core.spec import EventShape, Limits
 from stream.errors import BadInput, Usage
-from stream.runtime.commands.layout import Columns, Outgoing
-from stream.runtime.commands.rows import read, survey
-from stream.runtime.commands.times import event_time_ms
+from stream.runtime.files.layout import Columns, Outgoing
+from stream.runtime.files.rows import read, survey
+from stream.runtime.files.times import event_time_ms
 
 FLAT = EventShape(id="order_id", label="is_fraud", flat=True, ignore=frozenset({"note"}))
 

@@ -18,12 +18,12 @@ from typing import BinaryIO, NoReturn, cast
 
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
-from stream.runtime.commands.columns import (
+from stream.runtime.files.columns import (
     Column,
     delimiter_of,
     other_delimiter,
 )
-from stream.runtime.commands.layout import Columns, Layout, Outgoing
+from stream.runtime.files.layout import Columns, Layout, Outgoing
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 

@@ -11,9 +11,9 @@ from stream.config.checks import did_you_mean, nearest, show
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
 from stream.printable import escaped
-from stream.runtime.commands.columns import Column, ColumnType, is_missing
-from stream.runtime.commands.spellings import alike, alike_said
-from stream.runtime.commands.times import event_time_ms
+from stream.runtime.files.columns import Column, ColumnType, is_missing
+from stream.runtime.files.spellings import alike, alike_said
+from stream.runtime.files.times import event_time_ms
 
 _NAMES_MAX = 30  # of features that are said
 

@@ -1,0 +1,78 @@
+"""The bins that a variable's values are counted in: made of a reference, then kept."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from stream.core.monitoring.blocks import NOTHING, Block
+
+BINS_N: Final = 10
+CATEGORIES_MAX: Final = 64
+
+
+class NumberBins:
+    """Bins between the quantiles of the reference's numbers.
+
+    Args:
+        blocks: the reference, with a number at least.
+
+    Attributes:
+        edges: shape (bins - 1,); a bin takes what is above one edge up to and with the next.
+        least: the smallest number of the reference; most: its largest.
+    """
+
+    __slots__ = ("edges", "least", "most")
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        ordered = np.sort(np.concatenate([each.numbers for each in blocks]))
+        n = len(ordered)
+        self.least, self.most = float(ordered[0]), float(ordered[-1])
+        # Where one value is frequent, quantiles are equal; at the largest a bin would be empty.
+        at = {float(ordered[-(-n * k // BINS_N) - 1]) for k in range(1, BINS_N)} - {self.most}
+        self.edges = np.array(sorted(at)) if at else NOTHING
+
+    @property
+    def bins_n(self) -> int:
+        """How many there are; 1: the reference was constant."""
+        return len(self.edges) + 1
+
+    def count(self, block: Block) -> list[int]:
+        """How many values of a block are in each bin."""
+        places = np.searchsorted(self.edges, block.numbers)
+        found: list[int] = np.bincount(places, minlength=self.bins_n).tolist()
+        return found
+
+
+class WordBins:
+    """A bin for each of the most frequent words of the reference, one for all others.
+
+    Args:
+        blocks: the reference.
+
+    Attributes:
+        names: word -> its bin.
+    """
+
+    __slots__ = ("names",)
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        total: Counter[Any] = Counter()
+        for each in blocks:
+            total.update(each.words)
+        # Of equally frequent ones always the same, whatever order they came in.
+        order = sorted(total, key=lambda word: (-total[word], str(word)))
+        self.names = {word: place for place, word in enumerate(order[:CATEGORIES_MAX])}
+
+    @property
+    def bins_n(self) -> int:
+        """How many there are, with that of the others."""
+        return len(self.names) + 1
+
+    def count(self, block: Block) -> list[int]:
+        """How many values of a block are in each bin."""
+        found = [0] * self.bins_n
+        for word, n in block.words.items():
+            found[self.names.get(word, -1)] += n
+        return found

@@ -1,0 +1,51 @@
+"""`[alerts]` and `[monitors]`: when they are parts of a state, and with which settings."""
+
+from stream.core.monitoring.monitors_spec import MonitorsSpec
+from stream.core.monitoring.policy import PolicySpec
+from stream.core.spec import DetectorSpec
+from tests.config.conftest import PLAIN, Load
+
+
+def test_a_policy_on_alerts_is_a_part_only_where_it_is_quiet(loaded: Load) -> None:
+    """Its cooldown is of records, or of fold time; a detector may have a severity of its own."""
+    assert loaded(f'{PLAIN}\n[alerts]\nmin_severity = "info"\ncooldown = "1h"').parts() == ()
+
+    quiet = f'{PLAIN}\n[alerts]\npolicy = "quiet"\n'
+    assert loaded(quiet).parts() == (PolicySpec(), MonitorsSpec())
+    assert PolicySpec().settings() == MonitorsSpec().settings() == {}
+    for text, cooldown, unit in (
+        ("250 events", 250, "events"), ("500ms", 500, "ms"), ("30s", 30_000, "ms"),
+        ("15m", 900_000, "ms"), ("24h", 86_400_000, "ms"), ("7d", 604_800_000, "ms"),
+    ):  # fmt: skip
+        spec, _ = loaded(f'{quiet}cooldown = "{text}"').parts()
+        assert isinstance(spec, PolicySpec)
+        assert (spec.cooldown, spec.unit) == (cooldown, unit)
+
+    detectors = '[[detectors]]\ntype = "ADWIN"\nseverity = "critical"\n[[detectors]]\ntype = "DDM"'
+    found = loaded(f'{quiet}min_severity = "info"\n{detectors}')
+    assert found.detectors == (
+        DetectorSpec(name="adwin", type="ADWIN"), DetectorSpec(name="ddm", type="DDM"),
+    )  # fmt: skip
+    spec, _ = found.parts()
+    assert spec.settings() == {"min_severity": "info", "severities": {"adwin": "critical"}}
+
+
+def test_monitors_are_a_part_only_of_quiet_alerts(loaded: Load) -> None:
+    """`monitors = false` is none of them; without alerts that are quiet nobody would tell."""
+    quiet = '[alerts]\npolicy = "quiet"\n'
+    assert loaded(f"{PLAIN}\n[monitors]\ninputs = true").parts() == ()
+    assert loaded(f"monitors = false\n{PLAIN}\n{quiet}").parts() == (PolicySpec(),)
+    tables = f'{quiet}budget_events = 5000\n[monitors]\nreference = "first 1000"\noutputs = false'
+    _, spec = loaded(f"{PLAIN}\n{tables}").parts()
+    assert spec == MonitorsSpec(reference_n=1000, outputs=False, budget_events=5000)
+    assert spec.settings() == {"reference_n": 1000, "outputs": False, "budget_events": 5000}
+
+
+def test_silence_is_told_only_where_somebody_is_told(loaded: Load) -> None:
+    """By quiet alerts, of a warning and more."""
+    silent = '[monitors]\nsilence_after = "15m"\n'
+    assert loaded(f"{PLAIN}\n{silent}").silence_s is None
+    assert loaded(f'{PLAIN}\n{silent}[alerts]\npolicy = "quiet"').silence_s == 900.0
+    critical = '[alerts]\npolicy = "quiet"\nmin_severity = "critical"'
+    assert loaded(f"{PLAIN}\n{silent}{critical}").silence_s is None
+    assert loaded(f'{PLAIN}\n[alerts]\npolicy = "quiet"').silence_s is None

@@ -1,0 +1,123 @@
+"""What the quiet policy, the default detectors and all monitors say on real streams.
+
+    python -m tests.instruments.monitors real
+    python -m tests.instruments.monitors shuffled --copies 10
+    python -m tests.instruments.monitors planted
+    python -m tests.instruments.monitors cost --rounds 6
+
+`real`: every alert on the streams as they are. `shuffled`: on copies in an order of chance, where
+nothing changes, so that every alert of a warning or more is false. `planted`: one feature of the
+flights is broken from a known event on, in each way that features break. `cost`: what an event
+costs with all monitors and without any, in turn, and how large they are.
+
+docs/MONITORS.md has what they wrote.
+"""
+
+import pickle
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from statistics import median
+
+import click
+
+from tests.instruments.monitors.faults import FAULTS, PLANTED_AT, broken
+from tests.instruments.monitors.folding import STREAMS, Alerted, alerts_of, events_of, timed
+
+
+def _line(*cells: object) -> None:
+    sys.stdout.write(f"| {' | '.join(map(str, cells))} |\n")
+    sys.stdout.flush()
+
+
+def _head(*cells: str) -> None:
+    _line(*cells)
+    _line(*["---"] * len(cells))
+
+
+@click.group()
+def main() -> None:
+    """What the monitors say."""
+
+
+@main.command()
+@click.option("--only", default="", help="The beginning of a stream's name.")
+@click.option("--least", default="warning", help="info, warning or critical")
+def real(only: str, least: str) -> None:
+    """Every alert on the streams as they are."""
+    _head("stream", "offset", "state", "severity", "episode", "since", "message")
+    for name in STREAMS:
+        if name.startswith(only):
+            for each in alerts_of(name, events_of(name), min_severity=least):
+                _line(name, each.offset, each.state, each.severity, each.what, each.since,
+                      each.message)  # fmt: skip
+
+
+@main.command()
+@click.option("--copies", default=10)
+@click.option("--only", default="")
+def shuffled(copies: int, only: str) -> None:
+    """How often it is wrong on copies in an order of chance."""
+    _head("stream", "events", "firing", "in 100,000", "which")
+    for name in STREAMS:
+        if not name.startswith(only):
+            continue
+        events_n, found = 0, []
+        for seed in range(copies):
+            events = events_of(name, shuffle_seed=seed)
+            events_n += len(events)
+            found += [each for each in alerts_of(name, events) if each.state == "firing"]
+        which = Counter(each.what for each in found)
+        told = ", ".join(f"{what} {n}" for what, n in which.most_common())
+        _line(name, events_n, len(found), f"{1e5 * len(found) / events_n:.2f}", told or "none")
+
+
+@main.command()
+@click.option("--feature", default="", help="Only this one.")
+def planted(feature: str) -> None:
+    """Break one feature of the flights, in each way."""
+    _head("fault", "first alert", "events later", "alerts within 5,000", "what else")
+    name = "airline_hflights"
+    events = events_of(name)[: PLANTED_AT + 5_000]
+    before = {each.episode for each in alerts_of(name, events)}
+    for fault in FAULTS:
+        if fault.feature.startswith(feature):
+            found = alerts_of(name, broken(events, fault))
+            new = [each for each in found if each.state == "firing" and each.episode not in before]
+            of_it = [each for each in new if fault.feature in each.features]
+            others = [each.what for each in new if each not in of_it]
+            _line(fault.name, *_first(of_it), len(new), ", ".join(others) or "nothing")
+
+
+def _first(alerts: Iterable[Alerted]) -> tuple[str, str]:
+    first = next(iter(alerts), None)
+    return ("none", "-") if first is None else (first.message, f"{first.offset - PLANTED_AT}")
+
+
+@main.command()
+@click.option("--rounds", default=6)
+@click.option("--events", "events_n", default=50_000)
+def cost(rounds: int, events_n: int) -> None:
+    """What an event costs, in turn."""
+    events = events_of("airline_hflights")[:events_n]
+    kinds = {"none": "", "detectors": "detectors", "all": "detectors, monitors"}
+    took: dict[str, list[float]] = {each: [] for each in kinds}
+    size = 0
+    for turn in range(rounds):
+        for kind in kinds if turn % 2 else reversed(kinds):
+            us, state = timed("airline_hflights", events, kind)
+            took[kind].append(us)
+            if kind == "all":
+                size = len(pickle.dumps(state.extras["monitors"]))
+    _head("watched by", "us an event, median", "over none")
+    for kind, all_us in took.items():
+        _line(
+            kinds[kind] or "nothing",
+            f"{median(all_us):.2f}",
+            f"{median(us - none for us, none in zip(all_us, took['none'], strict=True)):.2f}",
+        )
+    sys.stdout.write(f"\n{size} bytes of monitors in a snapshot\n")
+
+
+if __name__ == "__main__":
+    main()
