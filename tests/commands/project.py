@@ -1,6 +1,7 @@
 """A pipeline in a folder of its own, used as anybody would: by the command, as a process."""
 
 import csv
+import hashlib
 import json
 import os
 import random
@@ -20,10 +21,13 @@ from typing import IO, Any
 from stream.adapters.embedded import EmbeddedReader
 from stream.core.event import Channel, Record
 from stream.runtime.clock import SystemClock
+from tests.commands.forked import forks
 from tests.patience import HANGS_AFTER_S
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PIPELINE = "commands"
+HASH_SEED = int.from_bytes(hashlib.sha256(PIPELINE.encode()).digest()[:4], "big")
+"""See `Settings.effective_hash_seed`: with another one `run` begins again as a new interpreter."""
 HAPPENS_WITHIN_S = HANGS_AFTER_S
 
 EMBEDDED = """
@@ -83,15 +87,15 @@ class Project:
 
     def bare(self, *arguments: str, timeout_s: float = HANGS_AFTER_S, **environment: str) -> Done:
         """Run a command, with nothing added, to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "stream", *arguments],
-            cwd=self.folder,
-            env=self.environment(environment),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        command = [sys.executable, "-m", "stream", *arguments]
+        variables = self.environment(environment)
+        if forks(HASH_SEED).can(environment):
+            done = forks(HASH_SEED).run(command, self.folder, variables, timeout_s)
+        else:
+            done = subprocess.run(
+                command, cwd=self.folder, env=variables, capture_output=True, text=True,
+                timeout=timeout_s, check=False,
+            )  # fmt: skip
         return Done(done.returncode, done.stdout, done.stderr)
 
     @contextmanager

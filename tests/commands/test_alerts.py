@@ -56,7 +56,7 @@ def test_turned_off_again_the_model_goes_on_and_each_firing_is_an_alert(tmp_path
     project.configure(EMBEDDED + MODEL)
     done = ran(project, 600, drift_at=1)
     assert "on_change=keep" in done.err
-    assert "part alerts: 1 -> unset" in done.err
+    assert "part alerts: 2 -> unset" in done.err
     assert alerts(project)
     assert not {"state", "episode"} & {name for each in alerts(project) for name in each}
     predictions = project.records(Channel.PREDICTIONS)

@@ -145,11 +145,13 @@ class Episode:
         """
         if self.over_at is not None:
             self.pieces.clear()
+        # Of several findings of one step the first says it.
+        if place.offset != self.last_offset or not self.repeats:
+            self.message = finding.message
         self.repeats += 1
         self.severity = max(self.severity, finding.severity)
         self.last, self.last_offset = now, place.offset
         self.over_at = None
-        self.message = finding.message
         self.moved = finding.moved or self.moved
         # A timestamp far ahead must not silence the reminders for as long.
         self.announced_ms = min(self.announced_ms, place.timestamp_ms)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from stream.core.event import iso
+from stream.core.monitoring.bucket import DATA, Bucket
 from stream.core.monitoring.episodes import (
     NEVER,
     STORM,
@@ -49,7 +50,8 @@ class PolicySpec:
         unit: of the cooldown: steps, or milliseconds of fold time.
         severities: detector and its own severity, for drifts that are no improvement.
         reminder_ms: so far apart, by the records' timestamps, reminders are at least.
-        burst_n: so many may be announced at once; refill_n: one more in so many steps.
+        burst_n: so many may be announced at once; refill_n: one more in so many steps. What is
+            found in the data and what is found of the model are counted apart.
     """
 
     name: ClassVar = NAME
@@ -102,7 +104,7 @@ class Policy:
     """
 
     __slots__ = (
-        "_credit", "_credit_n", "_fired", "_groups", "_marks", "_next", "_now", "_spec", "_time",
+        "_buckets", "_fired", "_groups", "_marks", "_next", "_now", "_spec", "_time",
         "due_n", "episodes",
     )  # fmt: skip
 
@@ -112,7 +114,7 @@ class Policy:
         self._time = FoldTime() if spec.unit == "ms" else None
         self._fired: list[Finding] = []
         self._next, self._now = NEVER, 0
-        self._credit, self._credit_n = spec.burst_n * spec.refill_n, 0
+        self._buckets = tuple(Bucket(spec.burst_n, spec.refill_n) for _ in range(2))
         self.due_n = 0
         self.episodes: dict[Key, Episode] = {}
 
@@ -206,7 +208,7 @@ class Policy:
             state = self._state(episode, place, now)
             if state is None:
                 continue
-            if episode.severity is Severity.CRITICAL or self._takes(place.n):
+            if episode.severity is Severity.CRITICAL or self._takes(episode, place.n):
                 episode.announce(place, now)
                 yield Announcement(state, episode)
             elif state == "firing" and not episode.is_withheld:
@@ -266,21 +268,12 @@ class Policy:
             storm.announce(place, now)
             yield Announcement(state, storm, largest(withheld, LARGEST_N))
 
-    # A token bucket, in steps: a record costs `refill_n` of them, and each step gives one back.
-
     def _missing(self, n: int) -> int:
-        """How many steps it takes until the bucket is full."""
-        spec = self._spec
-        return spec.burst_n * spec.refill_n - self._credit - (n - self._credit_n)
+        """How many steps it takes until as many may be published at once as ever."""
+        return max(bucket.missing(n) for bucket in self._buckets)
 
-    def _takes(self, n: int) -> bool:
-        spec = self._spec
-        self._credit = spec.burst_n * spec.refill_n - max(0, self._missing(n))
-        self._credit_n = n
-        if self._credit < spec.refill_n:
-            return False
-        self._credit -= spec.refill_n
-        return True
+    def _takes(self, episode: Episode, n: int) -> bool:
+        return self._buckets[episode.first.kind in DATA].takes(n)
 
     def _next_due(self, place: Place, now: int) -> int:
         """When the next episode is over, or forgotten."""

@@ -119,7 +119,7 @@ class PlainPolicy:
         self._holds_on = holds_on
         self._fired: list[Fired] = []
         self._stories: list[Story] = []
-        self._spent: list[int] = []
+        self._spent: dict[bool, list[int]] = {False: [], True: []}
         self._time = PlainTime()
         self._steps: list[Step] = []
         self._leads: dict[str, str] = {}
@@ -165,7 +165,11 @@ class PlainPolicy:
             is_storm = story.first.kind == "storm"
             if self._holds_on(story.first.name):
                 story.held_on = now
-            elif is_storm and self._room(n) < self._rules.burst_n * self._rules.refill_n:
+            elif (
+                is_storm
+                and min(self._room(n, k) for k in self._spent)
+                < self._rules.burst_n * self._rules.refill_n
+            ):
                 pass
             elif not fires or now - story.last > 2 * cooldown:
                 if story.is_told:
@@ -230,20 +234,21 @@ class PlainPolicy:
                     return True
         is_free = severity == "critical" or story.first.kind == "storm"
         if not is_free:
-            if self._room(n) < rules.refill_n:
+            is_data = story.first.kind in ("input", "output", "flow")
+            if self._room(n, is_data) < rules.refill_n:
                 is_known = state == "reminder" or story.is_untold
                 story.is_untold |= state == "firing"
                 return is_known
-            self._spent.append(n)
+            self._spent[is_data].append(n)
         story.is_untold = False
         self._publish(story, state, now, timestamp_ms)
         return True
 
-    def _room(self, n: int) -> int:
+    def _room(self, n: int, is_data: bool) -> int:
         """Steps in the bucket: it begins full, and each record takes what some steps give back."""
         rules, full = self._rules, self._rules.burst_n * self._rules.refill_n
         room, at = full, 0
-        for spent_n in self._spent:
+        for spent_n in self._spent[is_data]:
             room, at = min(full, room + spent_n - at) - rules.refill_n, spent_n
         return min(full, room + n - at)
 
