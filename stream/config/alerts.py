@@ -29,10 +29,10 @@ class Alerts(Section):
     """What becomes of what detectors find."""
 
     policy: Literal["raw", "quiet"] = Field(
-        default="raw",
-        description="`raw`: every firing of every detector is an alert. `quiet`: few are: one when "
-        "it begins, reminders, one when it is over (docs/TOPICS.md). The other keys of this table "
-        "are of `quiet`.",
+        default="quiet",
+        description="`quiet`: few alerts: one when something begins, reminders, one when it is "
+        "over (docs/TOPICS.md). `raw`: every firing of every detector is one, and nothing else is; "
+        "the other keys of this table and `[monitors]` are of `quiet`.",
     )
     min_severity: SeverityName = Field(
         default="warning",

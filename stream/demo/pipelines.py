@@ -64,6 +64,7 @@ def write_config(pipeline: Pipeline, sandbox: Sandbox, folder: Path) -> Path:
         f"hash_seed = {HASH_SEED}\n"
         f'[worker]\ninstance = "{pipeline.name}-0"\n'
         f"[snapshots]\nrecovery_time_s = {RECOVERY_TIME_S}\n"
+        '[alerts]\npolicy = "raw"\n'  # the report shows each firing
         '[[detectors]]\nname = "adwin"\ntype = "ADWIN"\nsignal = "error"\n'
         f"params = {{ delta = {ADWIN_DELTA} }}\n",
         encoding="utf-8",

@@ -17,7 +17,7 @@ from tests.end_to_end.outside import REPOSITORY, Pipeline, until
 
 pytestmark = pytest.mark.broker
 
-EARLIER = "ce83879d2e6f42a6c0fd26e5d73563aea6a5a9e0"
+EARLIER = "696c6363a12dc49aefe4d6b54bc8fc20e4ef1b37"
 """The commit to upgrade from: the last release, or one that folds as we do (`recipe.FOLD`)."""
 
 COUNTING = {"STREAM__WORDS__DISTINCT_MAX": "100"}

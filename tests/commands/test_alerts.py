@@ -53,7 +53,7 @@ def test_turned_off_again_the_model_goes_on_and_each_firing_is_an_alert(tmp_path
     ran(project, 300, drift_at=None)
     assert alerts(project) == []
 
-    project.configure(EMBEDDED + MODEL)
+    project.configure(EMBEDDED + MODEL + '[alerts]\npolicy = "raw"\n')
     done = ran(project, 600, drift_at=1)
     assert "on_change=keep" in done.err
     assert "part alerts: 2 -> unset" in done.err

@@ -34,13 +34,8 @@ class Story:
 
     def configure(self, settings: str) -> None:
         """Change the settings."""
-        pipeline = self.pipeline
-        pipeline.config = MODEL + SOON + settings
-        (pipeline.folder / "stream.toml").write_text(
-            f'pipeline = "{pipeline.name}"\n'
-            f'[kafka]\nbootstrap_servers = "{pipeline.kafka.bootstrap_servers}"\n'
-            f'[redis]\nurl = "{pipeline.redis.url}"\n{pipeline.config}'
-        )
+        self.pipeline.config = MODEL + SOON + settings
+        self.pipeline.configure()
 
     def feed(self, n: int, partition: int = 0) -> None:
         """So many more events."""

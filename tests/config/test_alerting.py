@@ -5,10 +5,13 @@ from stream.core.monitoring.policy import PolicySpec
 from stream.core.spec import DetectorSpec
 from tests.config.conftest import PLAIN, Load
 
+RAW = '[alerts]\npolicy = "raw"\n'
 
-def test_a_policy_on_alerts_is_a_part_only_where_it_is_quiet(loaded: Load) -> None:
+
+def test_a_policy_on_alerts_is_a_part_unless_they_are_raw(loaded: Load) -> None:
     """Its cooldown is of records, or of fold time; a detector may have a severity of its own."""
-    assert loaded(f'{PLAIN}\n[alerts]\nmin_severity = "info"\ncooldown = "1h"').parts() == ()
+    assert loaded(f'{PLAIN}\n{RAW}min_severity = "info"\ncooldown = "1h"').parts() == ()
+    assert loaded(PLAIN).parts() == (PolicySpec(), MonitorsSpec())
 
     quiet = f'{PLAIN}\n[alerts]\npolicy = "quiet"\n'
     assert loaded(quiet).parts() == (PolicySpec(), MonitorsSpec())
@@ -33,7 +36,7 @@ def test_a_policy_on_alerts_is_a_part_only_where_it_is_quiet(loaded: Load) -> No
 def test_monitors_are_a_part_only_of_quiet_alerts(loaded: Load) -> None:
     """`monitors = false` is none of them; without alerts that are quiet nobody would tell."""
     quiet = '[alerts]\npolicy = "quiet"\n'
-    assert loaded(f"{PLAIN}\n[monitors]\ninputs = true").parts() == ()
+    assert loaded(f"{PLAIN}\n{RAW}[monitors]\ninputs = true").parts() == ()
     assert loaded(f"monitors = false\n{PLAIN}\n{quiet}").parts() == (PolicySpec(),)
     tables = f'{quiet}budget_events = 5000\n[monitors]\nreference = "first 1000"\noutputs = false'
     _, spec = loaded(f"{PLAIN}\n{tables}").parts()
@@ -44,7 +47,7 @@ def test_monitors_are_a_part_only_of_quiet_alerts(loaded: Load) -> None:
 def test_silence_is_told_only_where_somebody_is_told(loaded: Load) -> None:
     """By quiet alerts, of a warning and more."""
     silent = '[monitors]\nsilence_after = "15m"\n'
-    assert loaded(f"{PLAIN}\n{silent}").silence_s is None
+    assert loaded(f"{PLAIN}\n{silent}{RAW}").silence_s is None
     assert loaded(f'{PLAIN}\n{silent}[alerts]\npolicy = "quiet"').silence_s == 900.0
     critical = '[alerts]\npolicy = "quiet"\nmin_severity = "critical"'
     assert loaded(f"{PLAIN}\n{silent}{critical}").silence_s is None

@@ -17,6 +17,9 @@ from stream.sandbox import LocalKafka, LocalRedis
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+ALERTS = '[alerts]\npolicy = "raw"\n'
+"""A plain loop knows each firing of a detector, and nothing more."""
+
 
 @dataclass
 class Pipeline:
@@ -37,11 +40,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "stream.toml").write_text(
-            f'pipeline = "{self.name}"\n'
-            f'[kafka]\nbootstrap_servers = "{self.kafka.bootstrap_servers}"\n'
-            f'[redis]\nurl = "{self.redis.url}"\n{self.config}'
-        )
+        self.configure()
         for module, source in self.modules.items():
             (self.folder / f"{module}.py").write_text(source)
         settings = {
@@ -51,6 +50,14 @@ class Pipeline:
         }
         with self.administrator() as admin:
             admin.create_topics({f"{self.name}.events": settings}, wait_for_metadata=True)
+
+    def configure(self) -> None:
+        """Write its configuration."""
+        (self.folder / "stream.toml").write_text(
+            f'pipeline = "{self.name}"\n'
+            f'[kafka]\nbootstrap_servers = "{self.kafka.bootstrap_servers}"\n'
+            f'[redis]\nurl = "{self.redis.url}"\n{ALERTS}{self.config}'
+        )
 
     def administrator(self) -> AbstractContextManager[KafkaAdminClient]:
         """Of the broker's topics and groups."""

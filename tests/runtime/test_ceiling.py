@@ -73,7 +73,7 @@ def test_only_the_beginning_of_its_alert_tells_where_it_was(
 def test_a_policy_on_alerts_needs_room_for_a_storm() -> None:
     """And for what each detector saw; without one an alert is as small as it was."""
     tree = {"pipeline": "p", "model": {"factory": "river.dummy:PriorClassifier"}}
-    raw = largest_bytes(Channel.ALERTS, from_mapping(tree))
+    raw = largest_bytes(Channel.ALERTS, from_mapping({**tree, "alerts": {"policy": "raw"}}))
     quiet = largest_bytes(Channel.ALERTS, from_mapping({**tree, "alerts": {"policy": "quiet"}}))
     detectors = [{"type": "ADWIN", "name": f"a{n}"} for n in range(40)]
     more = {**tree, "alerts": {"policy": "quiet"}, "detectors": detectors}

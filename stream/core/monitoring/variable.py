@@ -190,6 +190,8 @@ class Variable:
             else:
                 k, n, what = self._new(found)
             if n and rate.add(k, n):
+                if measure == "new_category":
+                    self._meet(found)
                 yield Found(
                     measure, k / n, rate.limit, rate.before, k / n, rate.before_n, n, rate.since_n,
                     f"{what} in {k / n:.1%} of {n} events, in {rate.before:.1%} of "
@@ -210,6 +212,12 @@ class Variable:
         new = [word for word in words if word not in known]
         most = max(new, key=lambda word: (words[word], str(word)), default="")
         return sum(words[word] for word in new), sum(words.values()), f"never seen ({shown(most)})"
+
+    def _meet(self, found: Block) -> None:
+        """Know what was told to be new: the next alert is of another category."""
+        known = self._known
+        if known is not None and len(known) < WORDS_MAX:
+            known.update(only(found, self._sort).words)
 
     def _constant(self, found: Block) -> Iterator[Found]:
         """What used to vary and does not any more."""

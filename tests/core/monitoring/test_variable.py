@@ -148,3 +148,18 @@ def test_once_it_moved_half_as_much_is_too_much() -> None:
     assert {each.measure for each in found(variable, little, chance, 1)} == {"psi"}
     other = learned(NORMAL, chance)
     assert found(other, lambda c: c.gauss(10.2, 2.0), chance, 8) == []
+
+
+@pytest.mark.parametrize("names", [("ZZ", "YY"), ("a", "b", "c")])
+def test_a_new_category_is_told_once(names: tuple[str, ...]) -> None:
+    """Then it is known, and the next one is new."""
+    chance = random.Random(7)
+    variable = learned(CARRIER, chance)
+
+    def draw(chance: random.Random) -> Any:
+        return name if chance.random() < 0.1 else CARRIER(chance)
+
+    for name in names:
+        seen = [each for each in found(variable, draw, chance, 5) if each.measure != "psi"]
+        assert [each.measure for each in seen] == ["new_category"]
+        assert f'"{name}"' in seen[0].text

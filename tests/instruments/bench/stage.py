@@ -39,6 +39,8 @@ guarantee = "{guarantee}"
 commit_interval_ms = {commit_interval_ms}
 [snapshots]
 recovery_time_s = 10
+[alerts]
+policy = "raw"
 """
 
 NAMED = '[worker]\ninstance = "w-0"\n'

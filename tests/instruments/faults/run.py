@@ -73,7 +73,8 @@ class Run:
         self.recoveries: list[float] = []
         self.config = (
             f"[delivery]\ncommit_interval_ms = {commit_interval_ms}\n"
-            f"[snapshots]\nrecovery_time_s = {recovery_time_s}\n{config}"
+            f"[snapshots]\nrecovery_time_s = {recovery_time_s}\n"
+            f'[alerts]\npolicy = "raw"\n{config}'  # a plain loop knows each firing of a detector
         )
         if "[model]" not in config:
             self.config += '\n[model]\nfactory = "tests.instruments.faults.models:logistic"\n'
