@@ -66,7 +66,9 @@ class Project:
     folder: Path
 
     def configure(self, text: str = EMBEDDED + MODEL, *, pipeline: str = PIPELINE) -> None:
-        """Write stream.toml."""
+        """Write stream.toml; under whatever name, the hash seed is that of `forks`."""
+        if pipeline != PIPELINE and "hash_seed" not in text:
+            text = text.replace("[model]\n", f"[model]\nhash_seed = {HASH_SEED}\n", 1)
         self.write("stream.toml", f'pipeline = "{pipeline}"\n{text}')
 
     def write(self, name: str, content: str | bytes) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stream.sandbox import NotReady, Unavailable
 from tests.instruments.bench import comparison, growth, latency, loops, stall, startup, workers
-from tests.instruments.bench.loops import CLIENTS, GUARANTEES
+from tests.instruments.bench.loops import ALERTS, CLIENTS, GUARANTEES
 from tests.instruments.bench.stage import Failed
 from tests.instruments.bench.step import MODELS
 
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         help="measure these too: beginnings of their names, or all")  # fmt: skip
     add("--client", type=_some(CLIENTS), help="ours with (default kafka-python)")
     add("--guarantee", type=_some(GUARANTEES), help="ours with (default exactly-once)")
+    add("--alerts", type=_some(ALERTS), help="ours with (default raw); quiet has all monitors")
     add("--models", type=_some(tuple(MODELS)), help="default lr")
     add("--events", type=int, metavar="N",
         help="of logistic regression (default 100000); slower models get fewer")  # fmt: skip

@@ -34,7 +34,7 @@ def run(options: Namespace, folder: Path, *, command: str, say: Say) -> int:
         for done, rows in enumerate(
             measure(
                 stage,
-                [*loops.ours(clients, guarantees), *loops.chosen(peers)],
+                [*loops.ours(clients, guarantees, options.alerts or ["raw"]), *loops.chosen(peers)],
                 events_n={model: events_n // FEWER[model] for model in models},
                 rounds=rounds,
             ),

@@ -25,6 +25,7 @@ class Loop:
         environment: None is our own.
         packages: whose versions are told.
         models: those that it can be measured with.
+        alerts: our worker's policy; with "quiet" it has all monitors.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Loop:
     needs_kafka: bool = True
     packages: tuple[str, ...] = ()
     models: tuple[str, ...] = tuple(MODELS)
+    alerts: str = "raw"
 
 
 BARE = Loop(
@@ -45,20 +47,28 @@ BARE = Loop(
 )  # fmt: skip
 
 
-def ours(clients: Collection[str], guarantees: Collection[str]) -> Iterator[Loop]:
+ALERTS = ("raw", "quiet")
+_MONITORS = {"raw": ("", ""), "quiet": ("-monitors", ", all monitors")}
+
+
+def ours(
+    clients: Collection[str], guarantees: Collection[str], alerts: Collection[str] = ("raw",)
+) -> Iterator[Loop]:
     """Our worker; the embedded log knows only one guarantee."""
     packages = {"confluent": ("confluent-kafka",), "kafka-python": ("kafka-python",)}
-    for client, guarantee in product(CLIENTS, GUARANTEES):
+    for client, guarantee, policy in product(CLIENTS, GUARANTEES, ALERTS):
         embedded = client == "embedded"
         if (
             client in clients
             and guarantee in guarantees
+            and policy in alerts
             and (not embedded or guarantee == "exactly-once")
         ):
             yield Loop(
-                name=f"ours-{client}-{guarantee}", title=f"**ours**, {client}", module="ours",
-                variant=client, guarantee=guarantee, state="recovered",
-                needs_kafka=not embedded, packages=packages.get(client, ()),
+                name=f"ours-{client}-{guarantee}{_MONITORS[policy][0]}", module="ours",
+                title=f"**ours**, {client}{_MONITORS[policy][1]}", variant=client,
+                guarantee=guarantee, state="recovered", needs_kafka=not embedded,
+                packages=packages.get(client, ()), alerts=policy,
             )  # fmt: skip
 
 

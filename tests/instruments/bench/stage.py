@@ -40,7 +40,7 @@ commit_interval_ms = {commit_interval_ms}
 [snapshots]
 recovery_time_s = 10
 [alerts]
-policy = "raw"
+policy = "{alerts}"
 """
 
 NAMED = '[worker]\ninstance = "w-0"\n'
@@ -116,6 +116,7 @@ class Stage:
         client: str,
         guarantee: str = "exactly-once",
         commit_interval_ms: int = 200,
+        alerts: str = "raw",
         more: str = "",
     ) -> Path:
         """A configuration of ours, whose path is NAME.toml in the stage's folder.
@@ -127,11 +128,12 @@ class Stage:
             client: the worker's.
             guarantee: the worker's.
             commit_interval_ms: the worker's.
-            more: further lines, of `[snapshots]` and what follows.
+            alerts: the worker's policy.
+            more: further tables.
         """
         text = CONFIG.format(
             name=name, client=client, events=events or _events(model), model=model,
-            guarantee=guarantee, commit_interval_ms=commit_interval_ms,
+            guarantee=guarantee, commit_interval_ms=commit_interval_ms, alerts=alerts,
         )  # fmt: skip
         if client == "embedded":
             text = text.replace("[topics]", f'path = "{self.folder / "log.sqlite3"}"\n[topics]')
@@ -156,8 +158,9 @@ class Stage:
         more: dict[str, str] = {}
         if ours:
             config = self.config(
-                name, model=model, client=loop.variant, guarantee=loop.guarantee, more=NAMED
-            )
+                name, model=model, client=loop.variant, guarantee=loop.guarantee,
+                alerts=loop.alerts, more=NAMED,
+            )  # fmt: skip
             more["config"] = str(config)
         elif loop.needs_kafka:
             assert self.topics is not None

@@ -3,12 +3,14 @@
     python -m tests.instruments.monitors real
     python -m tests.instruments.monitors shuffled --copies 10
     python -m tests.instruments.monitors planted
+    python -m tests.instruments.monitors autocorrelated
     python -m tests.instruments.monitors cost --rounds 6
 
 `real`: every alert on the streams as they are. `shuffled`: on copies in an order of chance, where
 nothing changes, so that every alert of a warning or more is false. `planted`: one feature of the
-flights is broken from a known event on, in each way that features break. `cost`: what an event
-costs with all monitors and without any, in turn, and how large they are.
+flights is broken from a known event on, in each way that features break. `autocorrelated`: one
+number that depends on the one before it, of which nothing changes, or its mean. `cost`: what an
+event costs with all monitors and without any, in turn, and how large they are.
 
 docs/MONITORS.md has what they wrote.
 """
@@ -21,6 +23,7 @@ from statistics import median
 
 import click
 
+from tests.instruments.monitors.autocorrelated import SHIFTS, delay, false_alarms
 from tests.instruments.monitors.faults import FAULTS, PLANTED_AT, broken
 from tests.instruments.monitors.folding import STREAMS, Alerted, alerts_of, events_of, timed
 
@@ -95,6 +98,22 @@ def _first(alerts: Iterable[Alerted]) -> tuple[str, str]:
 
 
 @main.command()
+@click.option("--runs", default=20)
+@click.option("--features", "features_n", default=10, help="Among so many the budget is shared.")
+def autocorrelated(runs: int, features_n: int) -> None:
+    """Values that depend on those before."""
+    shifts = [f"found after, {shift} deviations" for shift in SHIFTS]
+    _head("correlation", "false in 100,000", *shifts)
+    for rho in (0.0, 0.5, 0.9, 0.99):
+        false = false_alarms(rho, runs_n=runs, blocks_n=200, features_n=features_n)
+        cells = []
+        for shift in SHIFTS:
+            after_n, found_n = delay(rho, shift, runs_n=runs, features_n=features_n)
+            cells.append(f"{after_n:.0f} ({found_n} of {runs})" if found_n else "none")
+        _line(rho, f"{false:.2f}", *cells)
+
+
+@main.command()
 @click.option("--rounds", default=6)
 @click.option("--events", "events_n", default=50_000)
 def cost(rounds: int, events_n: int) -> None:
@@ -105,7 +124,7 @@ def cost(rounds: int, events_n: int) -> None:
     size = 0
     for turn in range(rounds):
         for kind in kinds if turn % 2 else reversed(kinds):
-            us, state = timed("airline_hflights", events, kind)
+            us, state = timed("airline_hflights", events, kinds[kind])
             took[kind].append(us)
             if kind == "all":
                 size = len(pickle.dumps(state.extras["monitors"]))
