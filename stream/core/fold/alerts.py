@@ -1,7 +1,6 @@
 """What a step tells beside its outcome: alerts, each a part of the digest."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import xxhash
 
@@ -14,6 +13,7 @@ from stream.core.monitoring.episodes import Finding
 from stream.core.monitoring.marks import Place
 from stream.core.monitoring.monitors import Monitors, Row
 from stream.core.monitoring.policy import Policy
+from stream.core.problems import Problem
 from stream.core.result import AlertValue, StepResult
 
 _hash = xxhash.xxh3_64_intdigest
@@ -27,7 +27,7 @@ class Alerts:
         policy: decides what is announced of what was found, when the step is over; None: all is,
             as it is found.
         monitors: what is watched beside the detectors; None: nothing is, as without a policy.
-        error_of: of a prediction's value and a label; None: nothing is ever wrong.
+        problem: says what is wrong; with monitors there is one.
     """
 
     def __init__(
@@ -35,19 +35,20 @@ class Alerts:
         pipeline: str,
         policy: Policy | None = None,
         monitors: Monitors | None = None,
-        error_of: Callable[[Any, Any], float] | None = None,
+        problem: Problem | None = None,
     ) -> None:
         self._pipeline = pipeline
-        self._policy, self._monitors, self._error_of = policy, monitors, error_of
+        self._policy, self._monitors, self._problem = policy, monitors, problem
 
     def watch(self, state: State, record: Record, row: Row) -> None:
         """Show the monitors an event that was accepted; what they find is told when it is over."""
         monitors, policy = self._monitors, self._policy
-        if monitors is None or policy is None:
+        problem = self._problem
+        if monitors is None or policy is None or problem is None:
             return
         monitors.rows.append(row)
         if len(monitors.rows) == monitors.block_n:
-            for finding in monitors.close(self._error_of):
+            for finding in monitors.close(problem):
                 policy.fire(finding)
             self._watch_flow(state, record)
 

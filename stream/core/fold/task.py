@@ -88,7 +88,7 @@ class Task:
         self.admission = Admission(state, recipe.limits)
         self._detect = state.detectors.update
         self._policy, monitors, self._extras = state.watchers_and_others()
-        self._alerts = Alerts(recipe.pipeline, self._policy, monitors, problem.error)
+        self._alerts = Alerts(recipe.pipeline, self._policy, monitors, problem)
         self._is_watched = monitors is not None
         self._signals = self._is_watched or "prediction" in {d.signal for d in recipe.detectors}
         self.serving.begin_way_back(payload)

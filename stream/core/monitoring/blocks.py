@@ -72,6 +72,11 @@ def only(found: Block, sort: Sort) -> Block:
     return found._replace(words=Counter({w: n for w, n in found.words.items() if type(w) is kept}))
 
 
+def has_one_number(found: Block) -> bool:
+    """Whether all numbers are the same."""
+    return bool((found.numbers == found.numbers[0]).all())
+
+
 def top_share(found: Block) -> float:
     """The share of the most frequent number."""
     _, counts = np.unique(found.numbers, return_counts=True)

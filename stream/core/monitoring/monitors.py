@@ -4,8 +4,9 @@ Events are collected; every 250 of them are taken apart once, so that a monitor 
 a microsecond an event. What is over its threshold is a finding, of which the policy makes alerts.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Final
 
 from stream.core.event import Feature
@@ -19,6 +20,7 @@ from stream.core.monitoring.quality import Labelled, Quality
 from stream.core.monitoring.rates import Rate
 from stream.core.monitoring.slices import Slices, Worse
 from stream.core.monitoring.variable import Variable
+from stream.core.problems import Problem
 
 FEATURES_MAX: Final = 100
 """So many are watched: those that came first."""
@@ -85,25 +87,20 @@ class Monitors:
                 odd.before, odd.after, odd.text, odd.since_n * self.block_n, measured,
             )  # fmt: skip
 
-    def close(self, error_of: Callable[[Any, Any], float] | None) -> list[Finding]:
-        """Take a full block apart.
-
-        Args:
-            error_of: of a prediction's value and a label; None: nothing is ever wrong.
-
-        Returns: what is over its threshold.
-        """
+    def close(self, problem: Problem) -> list[Finding]:
+        """Take a full block apart. Returns: what is over its threshold."""
         rows, self.rows = self.rows, []
+        events, labels, values, chances, errors = zip(*rows, strict=True)
         found: list[Finding] = []
         if self._spec.inputs:
-            found += self._inputs([features for features, _, _, _, _ in rows])
+            found += self._inputs(events)
         self._seen_n += 1
         if self._spec.outputs:
-            found += self._outputs(rows)
-            if error_of is not None:
-                found += self._scores(rows, error_of)
+            found += self._outputs(labels, values, chances)
+            if problem.is_supervised:
+                found += self._scores(zip(labels, chances, errors, strict=True), problem)
         for name, slices in self._slices.items():
-            pairs = ((features.get(name), error) for features, _, _, _, error in rows)
+            pairs = ((each.get(name), error) for each, error in zip(events, errors, strict=True))
             found += [_of_slice(name, each) for each in slices.add(pairs)]
         return found
 
@@ -156,17 +153,20 @@ class Monitors:
             self._meet(events)
         is_last = self._seen_n + 1 == reference_n
         for name, variable in features.items():
-            values = [each.get(name) for each in events]
+            values = _values(events, name)
             yield from self._of(variable, values, f"feature:{name}", is_last=is_last)
 
-    def _outputs(self, rows: Sequence[Row]) -> Iterator[Finding]:
+    def _outputs(
+        self, labels: Sequence[Any], values: Sequence[Any], chances: Sequence[float | None]
+    ) -> Iterator[Finding]:
+        """Compare labels with the first ones, and predictions with those before."""
         seen_n, n = self._seen_n, self._spec.blocks_n
-        labels = [label for _, label, _, _, _ in rows]
         yield from self._of(self._label, labels, "label", is_last=seen_n == n)
         # What an untrained model says is no reference.
         if seen_n > n:
-            values = [value if chance is None else chance for _, _, value, chance, _ in rows]
-            yield from self._predictions(values, is_last=seen_n % n == 0)
+            told = [value if chance is None else chance
+                    for value, chance in zip(values, chances, strict=True)]  # fmt: skip
+            yield from self._predictions(told, is_last=seen_n % n == 0)
 
     def _predictions(self, values: list[Any], *, is_last: bool) -> Iterator[Finding]:
         """Compare predictions with those of before: a model that learns says ever other things."""
@@ -180,7 +180,7 @@ class Monitors:
             self._next = Variable(self._spec.least_n)
 
     def _of(
-        self, variable: Variable, values: list[Any], signal: str, *, is_last: bool
+        self, variable: Variable, values: Sequence[Any], signal: str, *, is_last: bool
     ) -> Iterator[Finding]:
         """Watch one variable, or learn what it is usually like, with this block as the last."""
         if not variable.is_ready:
@@ -203,19 +203,15 @@ class Monitors:
             )  # fmt: skip
 
     def _scores(
-        self, rows: Sequence[Row], error_of: Callable[[Any, Any], float]
+        self, rows: Iterable[tuple[Any, float | None, float | None]], problem: Problem
     ) -> Iterator[Finding]:
         """Collect labelled events, and look at a block of them."""
         labelled = self._labelled
-        labelled += [
-            Labelled(label, value, chance, error)
-            for _, label, value, chance, error in rows
-            if error is not None
-        ]
+        labelled += [(label, chance, error) for label, chance, error in rows if error is not None]
         while len(labelled) >= self.block_n:
             block = labelled[: self.block_n]
             del labelled[: self.block_n]
-            for poor in self._quality.add(block, error_of):
+            for poor in self._quality.add(block, problem):
                 kind, signal = _OF_MEASURE[poor.measure]
                 yield Finding(
                     kind, poor.measure, poor.name, signal, "worse", Severity.WARNING,
@@ -225,6 +221,14 @@ class Monitors:
 
 
 _OF_MEASURE: Final = {"baseline": ("score", "error"), "calibration": ("output", "prediction")}
+
+
+def _values(events: Sequence[Mapping[str, Feature]], name: str) -> list[Any]:
+    """One feature of each event; None: it is missing."""
+    try:
+        return list(map(itemgetter(name), events))  # half of what asking each takes
+    except KeyError:
+        return [each.get(name) for each in events]
 
 
 def _of_slice(feature: str, worse: Worse) -> Finding:

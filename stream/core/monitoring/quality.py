@@ -5,9 +5,15 @@ it is only learning, and nobody is told.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from math import exp, fsum, sqrt
 from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.core.problems import Problem
 
 BLOCKS_N: Final = 20
 T_MIN: Final = 4.0
@@ -21,13 +27,10 @@ _RATES: Final = tuple(0.5 * 0.5**k for k in range(6))
 _LOG_MAX: Final = 700.0
 
 
-class Labelled(NamedTuple):
-    """One labelled event: what came, what was predicted, P(true) if it is known, and the error."""
+Labelled = tuple[Any, float | None, float]
+"""One labelled event: its label, what detectors on "prediction" are told of it, and the error."""
 
-    label: Any
-    value: Any
-    chance: float | None
-    error: float
+Numbers = npt.NDArray[np.float64]
 
 
 class Poor(NamedTuple):
@@ -64,10 +67,10 @@ class Bias:
     def __init__(self, threshold: float) -> None:
         self._threshold, self._logs = threshold, [0.0] * len(_RATES)
 
-    def add(self, values: Sequence[float]) -> bool:
+    def add(self, values: Numbers) -> bool:
         """Take in a block of values, -1 to 1. Returns: whether it is so; then it starts over."""
-        scaled = [(each - MARGIN) / (1.0 + MARGIN) for each in values]
-        total, squares = fsum(scaled), fsum(each * each for each in scaled)
+        scaled = (values - MARGIN) / (1.0 + MARGIN)
+        total, squares = fsum(scaled.tolist()), fsum((scaled * scaled).tolist())
         self._logs = [
             min(max(log, 0.0) + rate * total - rate * rate * squares, _LOG_MAX)
             for rate, log in zip(_RATES, self._logs, strict=True)
@@ -85,45 +88,44 @@ class Quality:
         blocks: to a false alarm of one measure, on average.
     """
 
-    __slots__ = ("_bias", "_bins", "_errors", "_labels", "_last", "_n", "_total")
+    __slots__ = ("_bias", "_chances", "_errors", "_labels", "_last", "_n", "_total")
 
     def __init__(self, blocks: float) -> None:
         self._errors: deque[tuple[int, float, float, float]] = deque(maxlen=BLOCKS_N)
-        self._bins: deque[list[tuple[int, float, int]]] = deque(maxlen=BLOCKS_N)
+        self._chances: deque[tuple[Numbers, Numbers]] = deque(maxlen=BLOCKS_N)
         self._bias = Bias(blocks), Bias(blocks)
         self._labels: Counter[Any] = Counter()
         self._total, self._n = 0.0, 0
         self._last: Any = None
 
-    def add(
-        self, events: Sequence[Labelled], error_of: Callable[[Any, Any], float]
-    ) -> Iterator[Poor]:
+    def add(self, events: Sequence[Labelled], problem: Problem) -> Iterator[Poor]:
         """Take in a block of labelled events. Yields: what is not good enough."""
-        self._errors.append(self._beside_baselines(events, error_of))
+        self._errors.append(self._beside_baselines(events, problem))
         yield from self._worse()
-        known = [each for each in events if each.chance is not None and type(each.label) is bool]
+        known = [(chance, label) for label, chance, _ in events
+                 if chance is not None and type(label) is bool]  # fmt: skip
         if known:
-            yield from self._off(known)
+            chances, came = zip(*known, strict=True)
+            yield from self._off(np.array(chances, dtype=np.float64), np.array(came, np.float64))
 
     def _beside_baselines(
-        self, events: Sequence[Labelled], error_of: Callable[[Any, Any], float]
+        self, events: Sequence[Labelled], problem: Problem
     ) -> tuple[int, float, float, float]:
-        """How many, and the errors of the model, of no change, and of the most frequent label."""
-        usual, unchanged = [], []
-        is_number = type(events[0].label) is float or type(events[0].value) is float
-        frequent = self._labels.most_common(1)[0][0] if self._labels else None
-        for event in events:
-            label, last = event.label, self._last
-            unchanged.append(event.error if last is None else error_of(last, label))
-            if is_number:
-                usual.append(error_of(self._total / self._n if self._n else 0.0, label))
-                self._total += label
-                self._n += 1
-            else:
-                usual.append(error_of(frequent, label))
-                self._labels[label] += 1
-            self._last = label
-        return len(events), fsum(each.error for each in events), fsum(unchanged), fsum(usual)
+        """How many, and the errors of the model, of no change, and of the usual label before."""
+        labels, _, errors = zip(*events, strict=True)
+        error_of = problem.error
+        assert error_of is not None  # noqa: S101  # they have labels
+        before = (labels[0] if self._last is None else self._last, *labels[:-1])
+        unchanged = fsum(map(error_of, before, labels))
+        if problem.error_is_share:
+            usual = self._labels.most_common(1)[0][0] if self._labels else None
+            self._labels.update(labels)
+        else:
+            usual = self._total / self._n if self._n else 0.0
+            self._total += fsum(labels)
+            self._n += len(labels)
+        self._last = labels[-1]
+        return len(events), fsum(errors), unchanged, fsum(map(error_of, repeat(usual), labels))
 
     def _worse(self) -> Iterator[Poor]:
         """Compare the errors of the last blocks with those of each baseline."""
@@ -145,31 +147,29 @@ class Quality:
                     f"predicting {what} {baseline:.4g}",
                 )  # fmt: skip
 
-    def _off(self, events: Sequence[Labelled]) -> Iterator[Poor]:
+    def _off(self, chances: Numbers, came: Numbers) -> Iterator[Poor]:
         """Bet that probabilities are too low, and that they are too high."""
-        bins = [(0, 0.0, 0)] * BINS_N
-        for each in events:
-            chance = each.chance or 0.0
-            at = min(int(chance * BINS_N), BINS_N - 1)
-            n, total, trues = bins[at]
-            bins[at] = n + 1, total + chance, trues + each.label
-        self._bins.append(bins)
-        if len(self._bins) < BLOCKS_N:
+        self._chances.append((chances, came))
+        if len(self._chances) < BLOCKS_N:
             return
-        for sign, bias, what in zip((1.0, -1.0), self._bias, ("low", "high"), strict=True):
-            if bias.add([sign * (each.label - (each.chance or 0.0)) for each in events]):
+        off = came - chances
+        for values, bias, what in zip((off, -off), self._bias, ("low", "high"), strict=True):
+            if bias.add(values):
                 yield self._poor_chances(what)
 
     def _poor_chances(self, what: str) -> Poor:
         """How far chances are off, over the last blocks: their expected calibration error."""
-        columns = [
-            tuple(map(sum, zip(*each, strict=True))) for each in zip(*self._bins, strict=True)
-        ]
-        n = sum(each[0] for each in columns)
-        off = fsum(abs(total - trues) for _, total, trues in columns) / n
-        said, came = fsum(each[1] for each in columns) / n, sum(each[2] for each in columns) / n
+        bins = [(0.0, 0.0)] * BINS_N
+        pairs = [pair for block in self._chances
+                 for pair in zip(*(each.tolist() for each in block), strict=True)]  # fmt: skip
+        for chance, came in pairs:
+            at = min(int(chance * BINS_N), BINS_N - 1)
+            bins[at] = bins[at][0] + chance, bins[at][1] + came
+        n = len(pairs)
+        off = fsum(abs(total - trues) for total, trues in bins) / n
+        said, true = fsum(each[0] for each in bins) / n, fsum(each[1] for each in bins) / n
         return Poor(
-            "calibration", what, said, came, off, MARGIN, n,
+            "calibration", what, said, true, off, MARGIN, n,
             f"probabilities are too {what}: over the last {n} labelled events they say "
-            f"{said:.1%} on average, and {came:.1%} came true (calibration error {off:.3f})",
+            f"{said:.1%} on average, and {true:.1%} came true (calibration error {off:.3f})",
         )  # fmt: skip

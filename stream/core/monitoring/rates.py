@@ -32,7 +32,8 @@ class Rate:
     """
 
     __slots__ = (
-        "_blocks", "_down", "_logs", "_threshold", "_up", "before", "before_n", "limit", "since_n",
+        "_blocks", "_down", "_is_up", "_logs", "_threshold", "_up", "before", "before_n", "limit",
+        "since_n",
     )  # fmt: skip
 
     def __init__(self, reference: Sequence[tuple[int, int]], threshold: float) -> None:
@@ -52,21 +53,22 @@ class Rate:
 
     def _start_over(self) -> None:
         self._logs, self._blocks = [0.0] * RATES_N, [0] * RATES_N
-        self.since_n = 0
+        self.since_n, self._is_up = 0, False
 
     def add(self, k: int, n: int) -> bool:
         """Take in one block: k of n. Returns: whether the share has risen; then it starts over.
 
         What was nearly always so cannot rise.
         """
-        if self.limit >= LIMIT_MAX:
-            return False
+        if self.limit >= LIMIT_MAX or (not k and not self._is_up):
+            return False  # the second: what was won is nothing, and is less now
         gains = [k * up + (n - k) * down for up, down in zip(self._up, self._down, strict=True)]
         logs, blocks = self._logs, self._blocks
         for each, gain in enumerate(gains):
             blocks[each] = blocks[each] + 1 if logs[each] > 0.0 else 1
             logs[each] = min(max(logs[each], 0.0) + gain, _LOG_MAX)
-        if max(logs) <= 0.0 or fsum(map(exp, logs)) < RATES_N * self._threshold:
+        self._is_up = max(logs) > 0.0
+        if not self._is_up or fsum(map(exp, logs)) < RATES_N * self._threshold:
             return False
         best, _ = max(enumerate(logs), key=itemgetter(1))
         since_n = blocks[best]

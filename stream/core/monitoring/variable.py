@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from stream.core.monitoring.bins import NumberBins, WordBins
-from stream.core.monitoring.blocks import SORTS, Block, Sort, block, only, top_share
+from stream.core.monitoring.blocks import SORTS, Block, Sort, block, has_one_number, only, top_share
 from stream.core.monitoring.found import Chances, Found, Measure, shown
 from stream.core.monitoring.psi import PSI_MIN, design_effect, psi, quantile_of_f, scale
 from stream.core.monitoring.rates import Rate
@@ -224,7 +224,7 @@ class Variable:
         if not self._varies or found.present_n < self._least_n:
             return
         if self._sort == "number":
-            is_constant = len(found.numbers) == found.present_n and top_share(found) == 1.0
+            is_constant = len(found.numbers) == found.present_n and has_one_number(found)
         else:
             is_constant = len(found.words) == 1 and not len(found.numbers)
         self._constant_n = self._constant_n + 1 if is_constant else 0

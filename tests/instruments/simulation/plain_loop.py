@@ -19,6 +19,7 @@ from stream.core.event import Channel
 from stream.core.monitoring.episodes import Finding
 from stream.core.monitoring.monitors import Monitors
 from stream.core.monitoring.monitors_spec import MonitorsSpec
+from stream.core.problems import BINARY
 from tests.instruments.simulation.model import BOMB, Brittle
 from tests.instruments.simulation.plain_policy import Fired, PlainPolicy, Rules, Step
 from tests.instruments.simulation.workload import LIMITS, Fact
@@ -230,7 +231,7 @@ class PlainLoop:
         error = None if label is None else float(value != label)
         self._watched.rows.append((shown, label, value, chance, error))
         if len(self._watched.rows) == self._watched.block_n:
-            for each in self._watched.close(lambda value, label: float(value != label)):
+            for each in self._watched.close(BINARY):
                 self._found(each)
             self._watch_flow(fact, len(self.refused))
 

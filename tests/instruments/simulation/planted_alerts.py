@@ -15,6 +15,7 @@ from stream.core.monitoring.monitors import Monitors
 from stream.core.monitoring.monitors_spec import NAME as MONITORS
 from stream.core.monitoring.policy import NAME, Policy
 from stream.core.parts import Part
+from stream.core.problems import BINARY
 from stream.core.recipe import Recipe
 from stream.runtime import restore as restore_module
 from stream.runtime.folding import Folding
@@ -135,7 +136,7 @@ def _blocks_of_polls(patch: pytest.MonkeyPatch) -> Parts:
         n = advance(folding, task, records, deadline)
         monitors = task.state.extras.get(MONITORS)
         if monitors is not None and len(monitors.rows) > 1:
-            fold(monitors, None)
+            fold(monitors, BINARY)
         return n
 
     patch.setattr(Folding, "_fold_some", some)
