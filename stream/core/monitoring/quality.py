@@ -60,23 +60,31 @@ class Bias:
 
     Args:
         threshold: blocks to a false alarm, on average, at least.
+
+    Attributes:
+        since_n: of the last finding: so many blocks ago, the present one included, it began.
     """
 
-    __slots__ = ("_logs", "_threshold")
+    __slots__ = ("_blocks", "_logs", "_threshold", "since_n")
 
     def __init__(self, threshold: float) -> None:
         self._threshold, self._logs = threshold, [0.0] * len(_RATES)
+        self._blocks, self.since_n = [0] * len(_RATES), 0
 
     def add(self, values: Numbers) -> bool:
         """Take in a block of values, -1 to 1. Returns: whether it is so; then it starts over."""
         scaled = (values - MARGIN) / (1.0 + MARGIN)
         total, squares = fsum(scaled.tolist()), fsum((scaled * scaled).tolist())
+        self._blocks = [
+            n + 1 if log > 0.0 else 1 for n, log in zip(self._blocks, self._logs, strict=True)
+        ]
         self._logs = [
             min(max(log, 0.0) + rate * total - rate * rate * squares, _LOG_MAX)
             for rate, log in zip(_RATES, self._logs, strict=True)
         ]
         if fsum(map(exp, self._logs)) < len(_RATES) * self._threshold:
             return False
+        self.since_n = self._blocks[self._logs.index(max(self._logs))]
         self._logs = [0.0] * len(_RATES)
         return True
 
@@ -155,12 +163,12 @@ class Quality:
         off = came - chances
         for values, bias, what in zip((off, -off), self._bias, ("low", "high"), strict=True):
             if bias.add(values):
-                yield self._poor_chances(what)
+                yield self._poor_chances(what, min(bias.since_n, BLOCKS_N))
 
-    def _poor_chances(self, what: str) -> Poor:
-        """How far chances are off, over the last blocks: their expected calibration error."""
+    def _poor_chances(self, what: str, blocks_n: int) -> Poor:
+        """How far chances are off, since that began: their expected calibration error."""
         bins = [(0.0, 0.0)] * BINS_N
-        pairs = [pair for block in self._chances
+        pairs = [pair for block in list(self._chances)[-blocks_n:]
                  for pair in zip(*(each.tolist() for each in block), strict=True)]  # fmt: skip
         for chance, came in pairs:
             at = min(int(chance * BINS_N), BINS_N - 1)

@@ -207,6 +207,9 @@ def test_chances_that_do_not_come_true_are_told() -> None:
     found = firing(Task(slow, partition=PARTITION), made)
     one = next(each for each in found if each.detector == "calibration" and each.offset > 8000)
     assert (one.kind, one.name, one.signal) == ("output", "high", "prediction")
+    # Both sides since it began: half became a quarter, and nobody told the model.
+    assert one.evidence.before == pytest.approx(0.5, abs=0.05)
+    assert one.evidence.after == pytest.approx(0.25, abs=0.08)
 
 
 def test_a_slice_that_becomes_worse_is_told() -> None:
