@@ -33,10 +33,6 @@ REFERENCE_MIN: Final = 2 * BLOCK_N
 """Events of a reference: of one block alone nothing says how much blocks differ."""
 
 
-FIRST_N: Final = 5000
-"""Events that labels and predictions are compared with, where features have a file."""
-
-
 class Monitors(Section):
     """What is watched beside the detectors; `monitors = false`: nothing is."""
 
@@ -86,11 +82,11 @@ class Monitors(Section):
         """The monitors, as the core wants them; None: there are none."""
         if not (self.inputs or self.outputs or self.slices):
             return None
-        found = _REFERENCE.fullmatch(self.reference)
+        usual, found = MonitorsSpec(), _REFERENCE.fullmatch(self.reference)
         return MonitorsSpec(
             inputs=self.inputs,
             outputs=self.outputs,
-            reference_n=FIRST_N if found is None else int(found[1]),
+            reference_n=usual.reference_n if found is None else int(found[1]),
             slices=self.slices,
             slices_max=self.slices_max,
             budget_events=budget_events,

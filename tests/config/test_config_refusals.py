@@ -1,34 +1,15 @@
 """What the configuration refuses, and in which words."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stream.config import Settings, load
+from stream.config import load
 from stream.config.reference import keys
 from stream.errors import Misconfigured
+from tests.config.conftest import PLAIN, Load
 
-Load = Callable[..., Settings]
-
-PLAIN = """
-pipeline = "electricity"
-[model]
-factory = "stream.models:logistic_regression"
-"""
 CANARY = "canary-7f3a-canary-7f3a-canary-7f3a"
-
-
-@pytest.fixture
-def loaded(tmp_path: Path) -> Load:
-    """Load a configuration from its text, and an environment."""
-
-    def load_text(text: str = PLAIN, /, **environ: str) -> Settings:
-        path = tmp_path / "stream.toml"
-        path.write_text(text)
-        return load(path, environ=environ)
-
-    return load_text
 
 
 def problems(load_text: Load, text: str = PLAIN, /, **environ: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ FAILING = "model:failures"
 """That of a model that fails too often."""
 
 NAMED_MAX = 10
-"""Features that a message names; `evidence.detectors` has them all."""
+"""Features that a message names; `evidence.detectors` has more."""
 
 
 def detected(

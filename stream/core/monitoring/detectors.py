@@ -49,7 +49,7 @@ _CLASSES: Final[dict[str, Callable[..., Any]]] = {
 }  # fmt: skip
 BINARY: Final = frozenset({"DDM", "EDDM", "FHDDM", "HDDMA", "HDDMW"})  # they read errors, 0 or 1
 _SIGNALS: Final = ("error", "prediction", "label")
-_FEATURE: Final = "feature:"
+FEATURE: Final = "feature:"
 
 _FED: Final[dict[str, Callable[[float], float]]] = {
     "EDDM": lambda value: value >= 0.5,  # noqa: PLR2004  # an even chance
@@ -212,7 +212,7 @@ def build(spec: DetectorSpec) -> Detector:
     at, params = f'detectors "{spec.name}"', spec.params
     if spec.type not in _CLASSES:
         raise Misconfigured(f"{at}: type must be one of {', '.join(_CLASSES)}, not {spec.type!r}")
-    if spec.signal not in _SIGNALS and not spec.signal.startswith(_FEATURE):
+    if spec.signal not in _SIGNALS and not spec.signal.startswith(FEATURE):
         raise Misconfigured(f"{at}: signal must be one of {_SIGNALS} or feature:NAME")
     known = _signature(_CLASSES[spec.type]).parameters
     if unknown := [f"params.{name}" for name in params if name not in known]:
@@ -253,7 +253,7 @@ class Detectors:
         for detector in self.detectors:
             on[detector.spec.signal] = (*on.get(detector.spec.signal, ()), detector)
         self._on_error = on.pop("error", ())
-        self._on_others = tuple((name, name.removeprefix(_FEATURE), on[name]) for name in on)
+        self._on_others = tuple((name, name.removeprefix(FEATURE), on[name]) for name in on)
 
     def update(
         self,

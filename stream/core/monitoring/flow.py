@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
+from stream.core.monitoring.episodes import Severity
+from stream.core.monitoring.found import Found
 from stream.core.monitoring.rates import Rate
 
 BLOCKS_N: Final = 20
@@ -13,22 +15,6 @@ TIMES: Final = 3.0
 
 MUCH: Final = 10.0
 """So many times as fast, or as slow, is worth a warning; less may be a day and a night."""
-
-
-class Odd(NamedTuple):
-    """What is odd about how records come, as `variable.Found`; `is_much`: it is worth a warning."""
-
-    measure: Literal["quarantine_rate", "rate"]
-    name: str
-    before: float
-    after: float
-    value: float
-    threshold: float
-    before_n: int
-    after_n: int
-    since_n: int
-    is_much: bool
-    text: str
 
 
 class Flow:
@@ -56,7 +42,7 @@ class Flow:
         self._began_ms: int | None = None
         self._fast_n = self._slow_n = 0
 
-    def close(self, n: int, refused_n: int, timestamp_ms: int) -> Iterator[Odd]:
+    def close(self, n: int, refused_n: int, timestamp_ms: int) -> Iterator[Found]:
         """End a block; the first call only begins one.
 
         Args:
@@ -73,7 +59,7 @@ class Flow:
         if began_ms is not None and timestamp_ms > began_ms:
             yield from self._speed(block[1] / (timestamp_ms - began_ms) * 1000.0, block[1])
 
-    def _refusals(self, k: int, n: int) -> Iterator[Odd]:
+    def _refusals(self, k: int, n: int) -> Iterator[Found]:
         """Compare how many of a block were refused with the first blocks."""
         if self._rate is None:
             self._refused.append((k, n))
@@ -81,15 +67,14 @@ class Flow:
                 self._rate, self._refused = Rate(self._refused, self._blocks), []
         elif self._rate.add(k, n):
             rate = self._rate
-            yield Odd(
-                "quarantine_rate", "quarantine_rate", rate.before, k / n, k / n, rate.limit,
-                rate.before_n, n, rate.since_n,
-                True,
+            yield Found(
+                "quarantine_rate", k / n, rate.limit, rate.before, k / n, rate.before_n, n,
+                rate.since_n,
                 f"{k / n:.1%} of {n} records were refused, {rate.before:.1%} of "
                 f"{rate.before_n} before",
             )  # fmt: skip
 
-    def _speed(self, speed: float, n: int) -> Iterator[Odd]:
+    def _speed(self, speed: float, n: int) -> Iterator[Found]:
         """Compare how many events there are in a second of event time."""
         if len(self._spans) < BLOCKS_N:
             self._spans.append(speed)
@@ -97,14 +82,15 @@ class Flow:
         least, most = min(self._spans), max(self._spans)
         self._fast_n = self._fast_n + 1 if speed > TIMES * most else 0
         self._slow_n = self._slow_n + 1 if speed < least / TIMES else 0
+        is_much = speed > MUCH * most or speed * MUCH < least
         for name, in_turn, limit in (("rate_up", self._fast_n, TIMES * most),
                                      ("rate_down", self._slow_n, least / TIMES)):  # fmt: skip
             if in_turn >= IN_TURN_N:
                 usual = sum(self._spans) / BLOCKS_N
-                yield Odd(
-                    "rate", name, usual, speed, speed, limit, BLOCKS_N * n, n, in_turn,
-                    speed > MUCH * most or speed * MUCH < least,
+                yield Found(
+                    "rate", speed, limit, usual, speed, BLOCKS_N * n, n, in_turn,
                     f"{speed:.4g} events a second of event time, {least:.4g} to {most:.4g} before",
+                    name, Severity.WARNING if is_much else Severity.INFO,
                 )  # fmt: skip
         if not self._fast_n and not self._slow_n:
             self._spans.append(speed)

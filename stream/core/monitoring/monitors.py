@@ -12,13 +12,14 @@ from typing import Any, Final
 from stream.core.event import Feature
 from stream.core.monitoring.bins import NumberBins
 from stream.core.monitoring.blocks import Block
-from stream.core.monitoring.episodes import Finding, Measured, Severity
+from stream.core.monitoring.detectors import FEATURE
+from stream.core.monitoring.episodes import Direction, Finding, Measured, Severity
 from stream.core.monitoring.flow import Flow
-from stream.core.monitoring.found import Chances
+from stream.core.monitoring.found import Chances, Found
 from stream.core.monitoring.monitors_spec import MOVED_MAX, MonitorsSpec
 from stream.core.monitoring.quality import Labelled, Quality
 from stream.core.monitoring.rates import Rate
-from stream.core.monitoring.slices import Slices, Worse
+from stream.core.monitoring.slices import Slices
 from stream.core.monitoring.variable import Variable
 from stream.core.problems import Problem
 
@@ -36,8 +37,6 @@ OWN_RATES: Final = 3
 Row = tuple[Mapping[str, Feature], Any, Any, float | None, float | None]
 """Of one event: features, label, the prediction's value, what detectors on "prediction" are told of
 it, and its error; None: it has no label."""
-
-_FEATURE: Final = "feature:"
 
 _GROWN = (Rate, NumberBins, Block)
 """What monitors come to hold: a state may name only what it names before the first event."""
@@ -77,15 +76,11 @@ class Monitors:
         begun_n = self._flow.begun_n
         if begun_n is not None and n - begun_n < self.block_n:
             return
-        for odd in self._flow.close(n, refused_n, timestamp_ms):
-            measured = Measured(odd.value, odd.threshold, odd.before_n, odd.after_n)
-            is_refusals = odd.measure == "quarantine_rate"
-            yield Finding(
-                "flow", odd.measure, odd.name, "quarantine" if is_refusals else "events",
-                "worse" if is_refusals else "changed",
-                Severity.WARNING if odd.is_much else Severity.INFO,
-                odd.before, odd.after, odd.text, odd.since_n * self.block_n, measured,
-            )  # fmt: skip
+        for found in self._flow.close(n, refused_n, timestamp_ms):
+            if found.measure == "quarantine_rate":
+                yield self._finding(found, "flow", "quarantine", direction="worse")
+            else:
+                yield self._finding(found, "flow", "events")
 
     def close(self, problem: Problem) -> list[Finding]:
         """Take a full block apart. Returns: what is over its threshold."""
@@ -101,14 +96,14 @@ class Monitors:
                 found += self._scores(zip(labels, chances, errors, strict=True), problem)
         for name, slices in self._slices.items():
             pairs = ((each.get(name), error) for each, error in zip(events, errors, strict=True))
-            found += [_of_slice(name, each) for each in slices.add(pairs)]
+            found += [self._of_slice(name, *each) for each in slices.add(pairs)]
         return found
 
     def moved(self) -> list[tuple[str, float]]:
         """The features that have moved most: name, and psi as a multiple of its threshold."""
         events = [features for features, _, _, _, _ in self.rows]
         ratios = [
-            (name, each.look([features.get(name) for features in events]))
+            (name, each.look(_values(events, name)))
             for name, each in self._features.items()
             if each.is_monitorable
         ]
@@ -133,7 +128,7 @@ class Monitors:
             block = rows[start : start + self.block_n]
             self._meet(block)
             for name, variable in self._features.items():
-                variable.learn([row.get(name) for row in block])
+                variable.learn(_values(block, name))
         for variable in self._features.values():
             variable.complete(self._chances())
 
@@ -154,7 +149,7 @@ class Monitors:
         is_last = self._seen_n + 1 == reference_n
         for name, variable in features.items():
             values = _values(events, name)
-            yield from self._of(variable, values, f"feature:{name}", is_last=is_last)
+            yield from self._of(variable, values, f"{FEATURE}{name}", is_last=is_last)
 
     def _outputs(
         self, labels: Sequence[Any], values: Sequence[Any], chances: Sequence[float | None]
@@ -189,18 +184,14 @@ class Monitors:
                 variable.complete(self._chances())
             return
         kind, feature, what = "output", None, signal
-        if signal.startswith(_FEATURE):
-            kind, feature = "input", signal.removeprefix(_FEATURE)
+        if signal.startswith(FEATURE):
+            kind, feature = "input", signal.removeprefix(FEATURE)
             what = f'feature "{feature}"'
         for of in variable.watch(values):
-            measured = Measured(of.value, of.threshold, of.before_n, of.after_n, feature)
             # A model that learns says other things by itself: a tree that splits does so at once.
             is_learning = variable is self._prediction and of.measure == "psi"
-            yield Finding(
-                kind, of.measure, of.measure, signal, "changed",
-                Severity.INFO if is_learning else Severity.WARNING, of.before, of.after,
-                f"{what}: {of.text}", of.since_n * self.block_n, measured,
-            )  # fmt: skip
+            told = of._replace(severity=Severity.INFO) if is_learning else of
+            yield self._finding(told, kind, signal, what=f"{what}: ", feature=feature)
 
     def _scores(
         self, rows: Iterable[tuple[Any, float | None, float | None]], problem: Problem
@@ -213,11 +204,33 @@ class Monitors:
             del labelled[: self.block_n]
             for poor in self._quality.add(block, problem):
                 kind, signal = _OF_MEASURE[poor.measure]
-                yield Finding(
-                    kind, poor.measure, poor.name, signal, "worse", Severity.WARNING,
-                    poor.before, poor.after, poor.text, None,
-                    Measured(poor.value, poor.threshold, poor.n, poor.n),
-                )  # fmt: skip
+                yield self._finding(poor, kind, signal, direction="worse")
+
+    def _of_slice(self, feature: str, word: str, worse: Found) -> Finding:
+        value = f"{feature}={word}"
+        return self._finding(
+            worse, "score", f"slice:{value}", direction="worse", what=f"{value}: ",
+            feature=feature, part=word,
+        )  # fmt: skip
+
+    def _finding(
+        self,
+        of: Found,
+        kind: str,
+        signal: str,
+        *,
+        direction: Direction = "changed",
+        what: str = "",
+        feature: str | None = None,
+        part: str | None = None,
+    ) -> Finding:
+        """What a monitor found, as the policy takes it; `what` begins its message."""
+        return Finding(
+            kind, of.measure, of.name or of.measure, signal, direction, of.severity, of.before,
+            of.after, f"{what}{of.text}",
+            None if of.since_n is None else of.since_n * self.block_n,
+            Measured(of.value, of.threshold, of.before_n, of.after_n, feature, part),
+        )  # fmt: skip
 
 
 _OF_MEASURE: Final = {"baseline": ("score", "error"), "calibration": ("output", "prediction")}
@@ -229,12 +242,3 @@ def _values(events: Sequence[Mapping[str, Feature]], name: str) -> list[Any]:
         return list(map(itemgetter(name), events))  # half of what asking each takes
     except KeyError:
         return [each.get(name) for each in events]
-
-
-def _of_slice(feature: str, worse: Worse) -> Finding:
-    value = f"{feature}={worse.word}"
-    return Finding(
-        "score", "slice", "slice", f"slice:{value}", "worse", Severity.WARNING, worse.before,
-        worse.after, f"{value}: {worse.text}", None,
-        Measured(worse.after, worse.threshold, worse.before_n, worse.after_n, feature, worse.word),
-    )  # fmt: skip

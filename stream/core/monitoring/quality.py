@@ -8,11 +8,12 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 from math import exp, fsum, sqrt
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from stream.core.monitoring.found import Found
 from stream.core.problems import Problem
 
 BLOCKS_N: Final = 20
@@ -31,25 +32,6 @@ Labelled = tuple[Any, float | None, float]
 """One labelled event: its label, what detectors on "prediction" are told of it, and the error."""
 
 Numbers = npt.NDArray[np.float64]
-
-
-class Poor(NamedTuple):
-    """What is not good enough.
-
-    Attributes:
-        measure: which; baseline: which baseline.
-        before: the baseline's error; of chances, their mean. after: the model's; the labels'.
-        value: how much worse, or how far off. threshold: what is too much.
-    """
-
-    measure: Literal["baseline", "calibration"]
-    name: str
-    before: float
-    after: float
-    value: float
-    threshold: float
-    n: int
-    text: str
 
 
 class Bias:
@@ -106,7 +88,7 @@ class Quality:
         self._total, self._n = 0.0, 0
         self._last: Any = None
 
-    def add(self, events: Sequence[Labelled], problem: Problem) -> Iterator[Poor]:
+    def add(self, events: Sequence[Labelled], problem: Problem) -> Iterator[Found]:
         """Take in a block of labelled events. Yields: what is not good enough."""
         self._errors.append(self._beside_baselines(events, problem))
         yield from self._worse()
@@ -135,7 +117,7 @@ class Quality:
         self._last = labels[-1]
         return len(events), fsum(errors), unchanged, fsum(map(error_of, repeat(usual), labels))
 
-    def _worse(self) -> Iterator[Poor]:
+    def _worse(self) -> Iterator[Found]:
         """Compare the errors of the last blocks with those of each baseline."""
         errors = self._errors
         if len(errors) < BLOCKS_N:
@@ -149,13 +131,13 @@ class Quality:
             error = sqrt(fsum((x - mean) ** 2 for x in losses) / (BLOCKS_N - 1) / BLOCKS_N)
             if mean > 0.0 and mean > T_MIN * error:
                 baseline = fsum(each[at] for each in errors) / n
-                yield Poor(
-                    "baseline", name, baseline, own, mean, T_MIN * error, n,
+                yield Found(
+                    "baseline", mean, T_MIN * error, baseline, own, n, n, None,
                     f"over the last {n} labelled events the model's error is {own:.4g}, that of "
-                    f"predicting {what} {baseline:.4g}",
+                    f"predicting {what} {baseline:.4g}", name,
                 )  # fmt: skip
 
-    def _off(self, chances: Numbers, came: Numbers) -> Iterator[Poor]:
+    def _off(self, chances: Numbers, came: Numbers) -> Iterator[Found]:
         """Bet that probabilities are too low, and that they are too high."""
         self._chances.append((chances, came))
         if len(self._chances) < BLOCKS_N:
@@ -165,7 +147,7 @@ class Quality:
             if bias.add(values):
                 yield self._poor_chances(what, min(bias.since_n, BLOCKS_N))
 
-    def _poor_chances(self, what: str, blocks_n: int) -> Poor:
+    def _poor_chances(self, what: str, blocks_n: int) -> Found:
         """How far chances are off, since that began: their expected calibration error."""
         bins = [(0.0, 0.0)] * BINS_N
         pairs = [pair for block in list(self._chances)[-blocks_n:]
@@ -176,8 +158,8 @@ class Quality:
         n = len(pairs)
         off = fsum(abs(total - trues) for total, trues in bins) / n
         said, true = fsum(each[0] for each in bins) / n, fsum(each[1] for each in bins) / n
-        return Poor(
-            "calibration", what, said, true, off, MARGIN, n,
+        return Found(
+            "calibration", off, MARGIN, said, true, n, n, None,
             f"probabilities are too {what}: over the last {n} labelled events they say "
-            f"{said:.1%} on average, and {true:.1%} came true (calibration error {off:.3f})",
+            f"{said:.1%} on average, and {true:.1%} came true (calibration error {off:.3f})", what,
         )  # fmt: skip

@@ -1,24 +1,13 @@
 """The errors of a classifier on parts of the events: one share for each value of a feature."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from stream.core.monitoring.found import Found
 from stream.core.monitoring.rates import Rate
 
 BLOCK_N: Final = 50
 BLOCKS_N: Final = 20
-
-
-class Worse(NamedTuple):
-    """A slice whose error has risen: its value, both shares, and of how many events."""
-
-    word: str
-    before: float
-    after: float
-    threshold: float
-    before_n: int
-    after_n: int
-    text: str
 
 
 class _Slice:
@@ -46,7 +35,7 @@ class Slices:
         self._most, self._threshold = most, threshold
         self._slices: dict[str, _Slice] = {}
 
-    def add(self, events: Iterable[tuple[Any, float | None]]) -> Iterator[Worse]:
+    def add(self, events: Iterable[tuple[Any, float | None]]) -> Iterator[tuple[str, Found]]:
         """Take in events: the feature's value, and the error. Yields: whose error has risen."""
         for word, error in events:
             if type(word) is not str or error is None:
@@ -59,10 +48,10 @@ class Slices:
             one.n += 1
             one.wrong_n += error > 0.0
             if one.n == BLOCK_N:
-                yield from _closed(one, word, self._threshold)
+                yield from ((word, each) for each in _closed(one, self._threshold))
 
 
-def _closed(one: _Slice, word: str, threshold: float) -> Iterator[Worse]:
+def _closed(one: _Slice, threshold: float) -> Iterator[Found]:
     """End a block of one slice: a part of its reference, or to be compared with it."""
     k, n, one.n, one.wrong_n = one.wrong_n, one.n, 0, 0
     rate = one.rate
@@ -71,8 +60,8 @@ def _closed(one: _Slice, word: str, threshold: float) -> Iterator[Worse]:
         if len(one.blocks) == BLOCKS_N:
             one.rate, one.blocks = Rate(one.blocks, threshold), []
     elif rate.add(k, n):
-        yield Worse(
-            word, rate.before, k / n, rate.limit, rate.before_n, n,
+        yield Found(
+            "slice", k / n, rate.limit, rate.before, k / n, rate.before_n, n, None,
             f"the model is wrong on {k / n:.1%} of the last {n} events, on {rate.before:.1%} of "
             f"{rate.before_n} before",
         )  # fmt: skip

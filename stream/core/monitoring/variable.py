@@ -48,21 +48,8 @@ class Variable:
     """
 
     __slots__ = (
-        "_bins",
-        "_constant_n",
-        "_counts",
-        "_effect",
-        "_f",
-        "_known",
-        "_least_n",
-        "_mean",
-        "_moved_n",
-        "_rates",
-        "_reference",
-        "_sort",
-        "_varies",
-        "is_monitorable",
-        "is_ready",
+        "_bins", "_constant_n", "_counts", "_effect", "_f", "_known", "_least_n", "_mean",
+        "_moved_n", "_rates", "_reference", "_sort", "_varies", "is_monitorable", "is_ready",
         "ratio",
     )  # fmt: skip
 
@@ -155,7 +142,7 @@ class Variable:
         counts, n, index, threshold = moved
         self.ratio = index / threshold
         # Once it has moved, half as much is still too much.
-        if index > (threshold if self._moved_n < IN_TURN_N else threshold / 2):
+        if index > (threshold / 2 if self.is_moved else threshold):
             self._moved_n += 1
         else:
             self._moved_n = 0

@@ -83,6 +83,7 @@ def test_what_breaks_is_found_within_three_blocks(before: Draw, after: Draw, mea
     assert one.value > one.threshold
     assert one.before_n > 0
     assert one.after_n > 0
+    assert one.since_n is not None
     assert 1 <= one.since_n <= 3
 
 
