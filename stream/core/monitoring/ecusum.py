@@ -17,13 +17,12 @@ least). A real stream of such a kind, elec2, with a dispersion of 6: 2 alarms in
 which were ten wrong answers in a row.
 """
 
-from math import exp, fsum, log, log1p, sqrt
+from math import exp, fsum, log, log1p
 from operator import itemgetter
 from typing import Final
 
-RATES_N: Final = 8
-RATE_MAX: Final = 5.0  # a larger one gains little, and makes much of a limit that is a bit too low
-STAKE_MAX: Final = 0.95  # of what was won, on one value: a value of 0 must leave something
+from stream.core.monitoring.betting import RATES_N, gains, rates_below, upper_end
+
 Z2: Final = 2.0**2  # squared deviations between a block's mean and the limit
 THRESHOLD_MIN, THRESHOLD_MAX = 10.0, 1e15  # the largest L is below 37: no overflow
 WARM_UP_MIN, WARM_UP_MAX = 10, 100_000
@@ -133,16 +132,16 @@ class ECUSUM:
         self._lose_zeros()
         self._total += x
         if x == 1.0:
-            gains = self._up
+            gained = self._up
         else:
             d = x - self._limit
-            gains = [log1p(rate * d) / self._dispersion for rate in self._rates]
+            gained = [log1p(rate * d) / self._dispersion for rate in self._rates]
         if x <= self._limit:
-            self._lose(gains, self._n + 1)
+            self._lose(gained, self._n + 1)
             return
         logs = self._logs = [
             (won if won > 0.0 else 0.0) + gain  # noqa: FURB136  # max() takes twice as long
-            for won, gain in zip(self._logs, gains, strict=True)
+            for won, gain in zip(self._logs, gained, strict=True)
         ]
         # The mean of exponentials is at most the largest, and nothing but a gain lets it rise.
         if exp(max(logs)) >= self.threshold and fsum(map(exp, logs)) >= RATES_N * self.threshold:
@@ -209,14 +208,12 @@ class ECUSUM:
             self._lower_limit(self._total - self._half, since_n, Z2)
             self._half = self._total
         self._block = self._total
-        highest = min(RATE_MAX, STAKE_MAX / self._limit)
-        self._rates = [highest * 0.5**k for k in range(RATES_N)]
-        self._up = [log1p(rate * (1.0 - self._limit)) / self._dispersion for rate in self._rates]
-        self._down = [log1p(-rate * self._limit) / self._dispersion for rate in self._rates]
+        self._rates = rates_below(self._limit)
+        self._up, self._down = gains(self._rates, self._limit, self._dispersion)
 
     def _lower_limit(self, total: float, n: int, z2: float) -> None:
         """Take the upper end of the interval around the mean of `n` values, if it is lower."""
         mean, q = total / n, z2 * self._dispersion / n
-        limit = (mean + q / 2.0 + sqrt(q * (mean * (1.0 - mean) + q / 4.0))) / (1.0 + q)
+        limit = upper_end(mean, q)
         if limit < self._limit:
             self._limit, self._reference = limit, mean

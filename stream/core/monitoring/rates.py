@@ -6,13 +6,12 @@ that it costs nothing an event.
 """
 
 from collections.abc import Sequence
-from math import exp, fsum, log1p, sqrt
+from math import exp, fsum
 from operator import itemgetter
 from typing import Final
 
-RATES_N: Final = 8
-RATE_MAX: Final = 5.0
-STAKE_MAX: Final = 0.95
+from stream.core.monitoring.betting import RATES_N, gains, rates_below, upper_end
+
 LIMIT_MAX: Final = 0.95
 Z2: Final = 3.0**2  # squared deviations between the reference's share and the limit
 _LOG_MAX: Final = 700.0  # exp() of more is too large for a float
@@ -44,11 +43,8 @@ class Rate:
         # Where they come in bursts, blocks differ more than those of independent events.
         bursts = [(found - of * self.before) ** 2 / (of * spread) for found, of in reference if of]
         dispersion = max(1.0, fsum(bursts) / len(bursts))
-        self.limit = min(LIMIT_MAX, _upper(self.before, Z2 * dispersion / n))
-        highest = min(RATE_MAX, STAKE_MAX / self.limit)
-        rates = [highest * 0.5**each for each in range(RATES_N)]
-        self._up = [log1p(rate * (1.0 - self.limit)) / dispersion for rate in rates]
-        self._down = [log1p(-rate * self.limit) / dispersion for rate in rates]
+        self.limit = min(LIMIT_MAX, upper_end(self.before, Z2 * dispersion / n))
+        self._up, self._down = gains(rates_below(self.limit), self.limit, dispersion)
         self._start_over()
 
     def _start_over(self) -> None:
@@ -62,9 +58,9 @@ class Rate:
         """
         if self.limit >= LIMIT_MAX or (not k and not self._is_up):
             return False  # the second: what was won is nothing, and is less now
-        gains = [k * up + (n - k) * down for up, down in zip(self._up, self._down, strict=True)]
+        gained = [k * up + (n - k) * down for up, down in zip(self._up, self._down, strict=True)]
         logs, blocks = self._logs, self._blocks
-        for each, gain in enumerate(gains):
+        for each, gain in enumerate(gained):
             blocks[each] = blocks[each] + 1 if logs[each] > 0.0 else 1
             logs[each] = min(max(logs[each], 0.0) + gain, _LOG_MAX)
         self._is_up = max(logs) > 0.0
@@ -75,8 +71,3 @@ class Rate:
         self._start_over()
         self.since_n = since_n
         return True
-
-
-def _upper(share: float, q: float) -> float:
-    """The upper end of Wilson's interval around a share; q: squared deviations over the number."""
-    return (share + q / 2.0 + sqrt(q * (share * (1.0 - share) + q / 4.0))) / (1.0 + q)
