@@ -1,6 +1,7 @@
 """The SQLite file: its schema, its settings, and its errors in our words."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ APPLICATION_ID: Final = 0x7374_666C  # "stfl" in the file's header: `file` and w
 SCHEMA_VERSION: Final = 4
 _NOWHERE: Final = Path(":memory:")
 BUSY_TIMEOUT_S: Final = 5.0  # a writer holds the file for milliseconds; a stopped one for longer
+OPEN_AGAIN_S: Final = 0.01  # SQLite's own wait doesn't cover the change to a journal
 PAGE_BYTES: Final = 16_384  # events of 200 bytes: fewer pages to journal than with 4096
 WAL_PAGES: Final = 2_000  # 32 MiB between two checkpoints: each costs an fsync more
 
@@ -180,7 +182,24 @@ def translated(error: sqlite3.Error, path: Path) -> StreamError:
 
 
 def _opened(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
-    """Connect to the file, refuse another program's, apply our settings and bring the schema up."""
+    """Connect to the file, and wait for another process that is making it at this moment.
+
+    Two that turn a new file's journal to WAL at once would wait for each other: SQLite tells one
+    of them so without waiting (https://sqlite.org/c3ref/busy_handler.html), and it begins again.
+    """
+    deadline_s = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            return _connected(path, busy_timeout_s)
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= deadline_s:
+                raise
+            time.sleep(OPEN_AGAIN_S)
+
+
+def _connected(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """Refuse another program's file, apply our settings and bring the schema up."""
     # Threads are the caller's business: one at a time, which a background saver may be.
     connection = sqlite3.connect(
         path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
@@ -214,9 +233,11 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
     """Read the schema's version; refuse a foreign database and one of a newer version of ours."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables_n,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    # One statement, so one state of the file: between two another process may have made it.
+    version, application_id, tables_n = connection.execute(
+        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)"
+        " FROM pragma_user_version, pragma_application_id"
+    ).fetchone()
     if application_id != APPLICATION_ID and (version or application_id or tables_n):
         raise Misconfigured(
             f"kafka.path: {path} is the database of another program; name another file"
