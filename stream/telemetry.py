@@ -33,6 +33,7 @@ class LogEvent(StrEnum):
     RECIPE_CHANGED = "recipe_changed"  # and model.on_change told what to do
     OFFSET_MOVED = "offset_moved"  # the committed offset is not where the outcomes end; what then
     MODEL_UNTRIED = "model_untried"  # whether it repeats itself could not be found out, and why
+    FEATURES_WATCHED = "features_watched"  # the monitors' reference is whole; what has no usual
     PARTITION_PAUSED = "partition_paused"  # too much of it was refused; what to do
     PARTITION_RESUMED = "partition_resumed"  # its next records would do better
     SNAPSHOT_SAVED = "snapshot_saved"

@@ -60,10 +60,14 @@ class Monitors(Section):
     slices_max: int = Field(
         default=50, ge=1, le=10_000, description="Values of each of them that are watched."
     )
-
     silence_after: Annotated[str, AfterValidator(duration)] = Field(
         default="0s",
         description="A partition without an event for so long, by the wall clock, is an alert; "
+        "`0s`: never.",
+    )
+    lag_after: Annotated[str, AfterValidator(duration)] = Field(
+        default="0s",
+        description="A lag that has grown for so long, by the wall clock, is an alert; "
         "`0s`: never.",
     )
 
@@ -71,6 +75,11 @@ class Monitors(Section):
     def silence_s(self) -> float | None:
         """How long is silence; None: nothing is."""
         return milliseconds(self.silence_after) / 1000 or None
+
+    @property
+    def lag_s(self) -> float | None:
+        """How long a lag must have grown; None: nobody looks."""
+        return milliseconds(self.lag_after) / 1000 or None
 
     @property
     def reference_file(self) -> Path | None:

@@ -81,8 +81,16 @@ class Settings(Section):
     @property
     def silence_s(self) -> float | None:
         """How long no event may come until that is told; None: it never is."""
-        is_told = self.alerts.policy == "quiet" and self.alerts.min_severity != "critical"
-        return self.monitors.silence_s if is_told else None
+        return self.monitors.silence_s if self._warnings_are_told else None
+
+    @property
+    def lag_s(self) -> float | None:
+        """How long a lag may grow until that is told; None: it never is."""
+        return self.monitors.lag_s if self._warnings_are_told else None
+
+    @property
+    def _warnings_are_told(self) -> bool:
+        return self.alerts.policy == "quiet" and self.alerts.min_severity != "critical"
 
     @property
     def effective_hash_seed(self) -> int:

@@ -3,11 +3,12 @@
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import NamedTuple
 
 from stream.config import Settings
+from stream.core.event import Channel
 from stream.core.formats.records import Writer
 from stream.core.recipe import Recipe
 from stream.core.snapshots.metadata import Generation
@@ -15,7 +16,9 @@ from stream.core.snapshots.seal import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
 from stream.runtime.commit_policy import CommitPolicy
+from stream.runtime.flow_watch import FlowWatch, Watched
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
+from stream.runtime.growing_lag import GrowingLag
 from stream.runtime.retention import Policy
 from stream.runtime.room import Room
 from stream.runtime.silence import Silence
@@ -37,6 +40,16 @@ class Parts(NamedTuple):
 THE_PARTS = Parts()
 
 
+class FlowTimes(NamedTuple):
+    """After how long something about the flow is told; None: it never is."""
+
+    silence_s: float | None = None
+    lag_s: float | None = None
+
+
+NOTHING_WATCHED = FlowTimes()
+
+
 def wired(
     sources: Sources,
     *,
@@ -48,7 +61,7 @@ def wired(
     stopping: threading.Event,
     limit: Limit,
     headers: frozenset[str] = frozenset(),
-    silence_s: float | None = None,
+    flow: FlowTimes = NOTHING_WATCHED,
     room: Room | None = None,
     fork: Fork | None = None,
     jitter: Callable[[], float] = random.random,
@@ -56,8 +69,8 @@ def wired(
 ) -> Worker:
     """A worker of these parts: the one place where they get to know each other.
 
-    `headers` names those of an event that its prediction gets, `silence_s` is as `Silence` takes
-    it; `executor` and `fork` are as `Snapshotter` takes them, the rest as `Worker` does.
+    `headers` names those of an event that its prediction gets, `flow` tells what is watched by the
+    wall clock; `executor` and `fork` are as `Snapshotter` takes them, the rest as `Worker` does.
     """
     snapshotter = parts.snapshotter(
         sources.store,
@@ -74,8 +87,11 @@ def wired(
         log,
         sources=sources,
         writer=writer,
-        silence=Silence(
-            silence_s, pipeline=sources.recipe.pipeline, write=writer.alert, clock=sources.clock
+        flow_watch=FlowWatch(
+            tuple(_watched(flow, sources)),
+            pipeline=sources.recipe.pipeline,
+            write=writer.alert,
+            clock=sources.clock,
         ),
         snapshotter=snapshotter,
         commit_policy=commit_policy,
@@ -153,10 +169,21 @@ def assemble(
             window=settings.quarantine.breaker_window, share=settings.quarantine.breaker_share
         ),
         headers=frozenset(settings.outputs.headers),
-        silence_s=settings.silence_s,
+        flow=FlowTimes(settings.silence_s, settings.lag_s),
         room=room,
         fork=ForkedCopy if CAN_FORK else None,
     )
+
+
+def _watched(times: FlowTimes, sources: Sources) -> Iterator[Watched]:
+    """What is watched by the wall clock."""
+    if times.silence_s is not None:
+        yield Silence(times.silence_s, clock=sources.clock)
+    if times.lag_s is not None:
+        yield GrowingLag(
+            times.lag_s, end_of=lambda p: sources.reader.bounds(Channel.EVENTS, p).end,
+            clock=sources.clock,
+        )  # fmt: skip
 
 
 def _policy(settings: Settings, *, until_end: bool, is_ahead: bool) -> CommitPolicy:

@@ -17,6 +17,7 @@ class Progress:
         self._clock = clock
         self._telemetry = telemetry
         self._said_at = clock.monotonic()
+        self._watched: set[int] = set()  # partitions of which that was said
 
     def say_if_due(self, live: Mapping[int, Task]) -> None:
         """Report counts and scores of the live partitions, if the last report is old enough."""
@@ -31,6 +32,22 @@ class Progress:
             paused=[p for p, task in live.items() if task.is_paused],
             scores=[f"{p}:{s.metric}={s.value:.4f}/{s.baseline:.4f}" for p, s in scores],
         )
+
+    def committed(self, tasks: Iterable[Task]) -> None:
+        """Say, once for each partition, which features are watched, when it is known."""
+        for task in tasks:
+            if task.partition in self._watched:
+                continue
+            _, monitors, _ = task.state.watchers_and_others()
+            features = None if monitors is None else monitors.watched()
+            if features is not None:
+                self._watched.add(task.partition)
+                self._telemetry.say(
+                    LogEvent.FEATURES_WATCHED,
+                    partition=task.partition,
+                    features=features.n,
+                    not_monitorable=list(features.not_monitorable),
+                )
 
 
 def count_sent(telemetry: Telemetry, results: Iterable[StepResult]) -> None:

@@ -23,6 +23,7 @@ from stream.runtime.backoff import BackOff
 from stream.runtime.bases import batches
 from stream.runtime.breaker import NEVER, Breaker, Limit
 from stream.runtime.commit_policy import CommitPolicy, CommitSchedule
+from stream.runtime.flow_watch import FlowWatch
 from stream.runtime.folding import Folding
 from stream.runtime.goals import Goals
 from stream.runtime.life import LIVING, Life, Lives, Move
@@ -30,7 +31,6 @@ from stream.runtime.progress import Progress, count_sent
 from stream.runtime.room import Everywhere, Room
 from stream.runtime.seldom import Seldom
 from stream.runtime.settling import Settling
-from stream.runtime.silence import Silence
 from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.sources import Sources
 from stream.runtime.watchdog import Watchdog
@@ -62,7 +62,7 @@ class Worker:
         *,
         sources: Sources,
         writer: Writer,
-        silence: Silence,
+        flow_watch: FlowWatch,
         snapshotter: Snapshotter,
         commit_policy: CommitPolicy,
         room: Room | None = None,
@@ -74,7 +74,7 @@ class Worker:
         deadlined, call_deadline_s = watchdog.watch, commit_policy.call_deadline_s
         self._log = WatchedLog(log, deadlined=deadlined, call_deadline_s=call_deadline_s)
         self._writer = writer
-        self._silence = silence
+        self._flow_watch = flow_watch
         self._snapshotter = snapshotter
         self._policy = commit_policy
         self._room = room or Everywhere()
@@ -141,9 +141,9 @@ class Worker:
             elif self._results and self._policy.is_ahead:
                 self._send({})
             self._rehearse()
-            self._silence.heard(polled.records)
-            if self._silence.is_watched and not self._lives.dirty:
-                self._tell_silence()
+            self._flow_watch.heard(polled.records)
+            if self._flow_watch.is_on and not self._lives.dirty:
+                self._watch_flow()
             is_delivered = False
             self._settle()
         except CommitLost as error:
@@ -269,13 +269,15 @@ class Worker:
             self._breaker.say_paused(live[partition], self._breaker.found(partition))
         for partition in dirty:
             self._lives.move(partition, Move.COMMIT)
+        self._progress.committed(dirty.values())
         self._back_off.succeeded()
 
-    def _tell_silence(self) -> None:
-        """Say which partitions are silent, by the wall clock; no offset goes with it."""
-        told_n = self._silence.look(
-            self._lives.tasks({Life.FOLDING}), lambda outputs: self._log.commit(outputs, {})
-        )
+    def _watch_flow(self) -> None:
+        """Tell what is wrong with the flow, by the wall clock; no offset goes with it."""
+        with self._deadlined("watching the flow", self._policy.call_deadline_s):
+            told_n = self._flow_watch.look(
+                self._lives.tasks({Life.FOLDING}), lambda outputs: self._log.commit(outputs, {})
+            )
         if told_n:
             self._telemetry.count(Metric.ALERTS, told_n)
 

@@ -88,7 +88,10 @@ def test_a_feature_that_breaks_is_told_without_any_setting(tmp_path: Path) -> No
     """By default; killed and restarted in the middle it is the same alert."""
     project = Project(tmp_path)
     project.configure(EMBEDDED + MODEL)
-    ran(project, 5400, drift_at=None)
+    done = ran(project, 5400, drift_at=None)
+    assert "features_watched partition=0 features=2 not_monitorable=-" in done.err
+    (row,) = project.stream("status", "--json").json["partitions"]
+    assert row["alerts"] == 0
     chance = random.Random(3)
     rows = [(x := round(chance.uniform(-1, 1), 6), x > 0) for _ in range(600)]
     project.write_csv("broken.csv", ("x", "label"), rows)
@@ -99,6 +102,10 @@ def test_a_feature_that_breaks_is_told_without_any_setting(tmp_path: Path) -> No
     assert alert["evidence"]["feature"] == "noise"
     assert alert["evidence"]["before"] == 0.0
     assert 5400 < alert["offset"] < 6000
+    (row,) = project.stream("status", "--json").json["partitions"]
+    assert row["alerts"] == len(
+        {each["episode"] for each in alerts(project) if each["state"] == "firing"}
+    )
     assert project.stream("snapshots", "verify").code == 0
 
 

@@ -1,5 +1,7 @@
 """`[alerts]` and `[monitors]`: when they are parts of a state, and with which settings."""
 
+import pytest
+
 from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.core.monitoring.policy import PolicySpec
 from stream.core.spec import DetectorSpec
@@ -44,11 +46,12 @@ def test_monitors_are_a_part_only_of_quiet_alerts(loaded: Load) -> None:
     assert spec.settings() == {"reference_n": 1000, "outputs": False, "budget_events": 5000}
 
 
-def test_silence_is_told_only_where_somebody_is_told(loaded: Load) -> None:
+@pytest.mark.parametrize(("key", "name"), [("silence_after", "silence_s"), ("lag_after", "lag_s")])
+def test_the_flow_is_watched_only_where_somebody_is_told(loaded: Load, key: str, name: str) -> None:
     """By quiet alerts, of a warning and more."""
-    silent = '[monitors]\nsilence_after = "15m"\n'
-    assert loaded(f"{PLAIN}\n{silent}{RAW}").silence_s is None
-    assert loaded(f'{PLAIN}\n{silent}[alerts]\npolicy = "quiet"').silence_s == 900.0
+    watched = f'[monitors]\n{key} = "15m"\n'
+    assert getattr(loaded(f"{PLAIN}\n{watched}{RAW}"), name) is None
+    assert getattr(loaded(f'{PLAIN}\n{watched}[alerts]\npolicy = "quiet"'), name) == 900.0
     critical = '[alerts]\npolicy = "quiet"\nmin_severity = "critical"'
-    assert loaded(f"{PLAIN}\n{silent}{critical}").silence_s is None
-    assert loaded(f'{PLAIN}\n[alerts]\npolicy = "quiet"').silence_s is None
+    assert getattr(loaded(f"{PLAIN}\n{watched}{critical}"), name) is None
+    assert getattr(loaded(f'{PLAIN}\n[alerts]\npolicy = "quiet"'), name) is None

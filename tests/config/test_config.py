@@ -93,6 +93,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "monitors.slices": ('["carrier"]', ("carrier",)),
     "monitors.slices_max": ("5", 5),
     "monitors.silence_after": ("15m", "15m"),
+    "monitors.lag_after": ("15m", "15m"),
     "limits.value_bytes_max": ("1000", 1000),
     "limits.features_max": ("10", 10),
     "limits.name_chars_max": ("10", 10),

@@ -27,6 +27,7 @@ class Pipeline:
 
     Attributes:
         config: TOML below the server's addresses.
+        alerts: the tables [alerts] and [monitors].
         modules: name -> source of Python modules beside the configuration.
     """
 
@@ -37,6 +38,7 @@ class Pipeline:
     config: str
     modules: Mapping[str, str] = field(default_factory=dict)
     partitions: int = 1
+    alerts: str = ALERTS
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +58,7 @@ class Pipeline:
         (self.folder / "stream.toml").write_text(
             f'pipeline = "{self.name}"\n'
             f'[kafka]\nbootstrap_servers = "{self.kafka.bootstrap_servers}"\n'
-            f'[redis]\nurl = "{self.redis.url}"\n{ALERTS}{self.config}'
+            f'[redis]\nurl = "{self.redis.url}"\n{self.alerts}{self.config}'
         )
 
     def administrator(self) -> AbstractContextManager[KafkaAdminClient]:

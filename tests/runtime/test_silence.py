@@ -8,6 +8,7 @@ import pytest
 from stream.core.event import Output
 from stream.core.formats.records import Writer
 from stream.errors import CommitLost
+from stream.runtime.flow_watch import FlowWatch
 from stream.runtime.silence import Silence
 from tests import folds
 from tests.instruments.simulation.clock import ManualClock
@@ -24,12 +25,13 @@ FACTORY = "stream.models:logistic_regression"
 class Hand:
     """A silence that is looked at by hand; what is published is kept."""
 
-    def __init__(self, clock: ManualClock, after_s: float | None = AFTER_S) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.task = folds.task(FACTORY)
         self.tasks: Mapping[int, Task] = {folds.PARTITION: self.task}
         writer = Writer(self.task.recipe)
-        self.silence = Silence(after_s, pipeline="power", write=writer.alert, clock=clock)
+        silence = Silence(AFTER_S, clock=clock)
+        self.silence = FlowWatch([silence], pipeline="power", write=writer.alert, clock=clock)
         self.published: list[Output] = []
 
     def looked(self, after_s: float = 0.0) -> list[tuple[str, str]]:
@@ -96,10 +98,3 @@ def test_a_partition_that_is_another_workers_is_not_watched(hand: Hand) -> None:
     assert hand.looked(59.0) == []
     assert hand.looked(1.0) == []
     assert [state for state, _ in hand.looked(59.0)] == ["firing"]
-
-
-def test_it_is_off_unless_set() -> None:
-    """Nothing is told, ever."""
-    hand = Hand(ManualClock(), after_s=None)
-    assert not hand.silence.is_watched
-    assert hand.looked(1e6) == []

@@ -7,7 +7,7 @@ a microsecond an event. What is over its threshold is a finding, of which the po
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from stream.core.event import Feature
 from stream.core.monitoring.bins import NumberBins
@@ -40,6 +40,19 @@ it, and its error; None: it has no label."""
 
 _GROWN = (Rate, NumberBins, Block)
 """What monitors come to hold: a state may name only what it names before the first event."""
+
+
+class WatchedFeatures(NamedTuple):
+    """The features that are watched.
+
+    Attributes:
+        n: how many.
+        not_monitorable: of which only what is missing, of another type or constant is told: a
+            clock, a counter or an id is never as it was.
+    """
+
+    n: int
+    not_monitorable: tuple[str, ...]
 
 
 class Monitors:
@@ -109,6 +122,15 @@ class Monitors:
         ]
         moved = [(name, ratio) for name, ratio in ratios if ratio > MOVED_RATIO]
         return sorted(moved, key=lambda each: (-each[1], each[0]))[:MOVED_MAX]
+
+    def watched(self) -> "WatchedFeatures | None":
+        """What is known of the features once their reference is complete; None: it is not yet."""
+        features = self._features
+        if not features or not all(each.is_ready for each in features.values()):
+            return None
+        return WatchedFeatures(
+            len(features), tuple(n for n, each in features.items() if not each.is_monitorable)
+        )
 
     def _blocks(self, rates_n: int) -> float:
         """Blocks to a false alarm of one of so many rates: an eighth of the budget is theirs."""

@@ -30,6 +30,9 @@ SHARE_MAX: Final = 0.9
 MARGIN: Final = 0.1
 """Of the reference's span, on both sides: so far out is still within the range."""
 
+ROUNDING: Final = 1e-9
+"""Of the largest number: so little is none, where the reference was constant."""
+
 IN_TURN_N: Final = 2
 """Blocks that must have moved, one after the other."""
 
@@ -43,7 +46,7 @@ class Variable:
 
     Attributes:
         is_ready: its reference is complete.
-        is_monitorable: it has a distribution that stays.
+        is_monitorable: what it is like stays so; a clock's, a counter's or an id's does not.
         ratio: the last block's psi, as a multiple of its threshold.
     """
 
@@ -95,8 +98,8 @@ class Variable:
         blocks = [self._bins.count(each) for each in of]
         self._counts = [sum(each) for each in zip(*blocks, strict=True)]
         self._effect = design_effect(blocks)
-        if len(of) > 1 and self._bins.bins_n > 1 and self._effect <= EFFECT_MAX:
-            self.is_monitorable = True
+        self.is_monitorable = self._effect <= EFFECT_MAX
+        if self.is_monitorable and len(of) > 1 and self._bins.bins_n > 1:
             self._f = quantile_of_f(sqrt(chances.psi), self._bins.bins_n, len(of))
         if isinstance(self._bins, NumberBins):
             self._of_numbers(of, chances)
@@ -158,7 +161,7 @@ class Variable:
     def _psi(self, found: Block) -> tuple[list[int], int, float, float] | None:
         """The counts, how many, psi and its threshold; None: there is nothing to compare."""
         n = found.of(self._sort)
-        if not self.is_monitorable or n < self._least_n:
+        if not self._f or n < self._least_n:
             return None
         counts = self._bins.count(found if self._sort == "number" else only(found, self._sort))
         usual = scale(n, sum(self._counts), bins_n=self._bins.bins_n, effect=self._effect)
@@ -188,7 +191,8 @@ class Variable:
     def _out_of_range(self, found: Block) -> tuple[int, int, str]:
         bins = self._bins
         assert isinstance(bins, NumberBins)  # noqa: S101
-        margin = MARGIN * (bins.most - bins.least)
+        largest = max(abs(bins.least), abs(bins.most))
+        margin = MARGIN * (bins.most - bins.least) + ROUNDING * largest
         least, most = bins.least - margin, bins.most + margin
         out = (found.numbers < least) | (found.numbers > most)
         return int(np.count_nonzero(out)), len(found.numbers), f"outside {least:.4g} to {most:.4g}"

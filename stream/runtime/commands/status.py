@@ -18,6 +18,7 @@ from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Reader, SnapshotStore, StoredSnapshot, TopicInfo, Topics
 from stream.runtime import recent
 from stream.runtime.commands import screen
+from stream.runtime.commands.alerts import episodes_n, last_alerts
 from stream.runtime.commands.health import wait_for_progress
 from stream.runtime.lag import is_paused, lag
 from stream.runtime.pipeline import Pipeline
@@ -33,6 +34,8 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
         snapshot_n: the step of the newest snapshot's fold, by which the store knows it.
         learned: how many events the model had learned at the committed offset.
         score: the score over the last predictions that have a label.
+        alerts: episodes of a warning and more that began within the last `alerts.budget_events`
+            offsets: so many false ones may be, at most, is one; None: each firing is an alert.
         last_alert: the newest alert, as it was published.
     """
 
@@ -47,6 +50,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_size_bytes: int | None
     learned: int | None
     score: Score | None
+    alerts: int | None
     last_alert: dict[str, Any] | None
 
 
@@ -126,6 +130,8 @@ def gather(
         at = committed.get(partition)
         known = None if at is None else parse_metadata(at.metadata)
         snapshot = snapshots.get(partition)
+        offset = bounds.end if at is None else at.offset
+        alerts = last_alerts(pipeline, reader, infos[Channel.ALERTS], partition)
         rows.append(
             PartitionStatus(
                 partition=partition,
@@ -139,7 +145,8 @@ def gather(
                 snapshot_size_bytes=None if snapshot is None else snapshot.size_bytes,
                 learned=None if known is None else known.learned,
                 score=_score(reader, infos[Channel.PREDICTIONS], partition, kind),
-                last_alert=_last_alert(pipeline, reader, infos[Channel.ALERTS], partition),
+                alerts=episodes_n(pipeline, alerts, offset),
+                last_alert=alerts[-1] if alerts else None,
             )
         )
     return Status(pipeline=pipeline.settings.pipeline, partitions=rows)
@@ -216,32 +223,13 @@ def _labelled(record: Record) -> PredictionValue | None:
     return None if value is None or value.label is UNSET else value
 
 
-def _last_alert(
-    pipeline: Pipeline, reader: Reader, alerts: TopicInfo | None, partition: int
-) -> dict[str, Any] | None:
-    """Find this partition's newest alert; None: there is none, or none within reach."""
-    if alerts is None or partition >= alerts.partitions:
-        return None
-    key = f"{pipeline.settings.pipeline}/{partition}".encode()  # pipelines may share a topic
-
-    def take(record: Record) -> dict[str, Any] | None:
-        if record.key != key:
-            return None
-        try:
-            return msgspec.json.decode(record.value or b"", type=dict[str, Any])
-        except msgspec.DecodeError:
-            return None
-
-    return next(iter(recent.last(reader, Channel.ALERTS, partition, n=1, take=take)), None)
-
-
 # -- how it is shown ------------------------------------------------------------------------------
 
 
 def _show_table(status: Status) -> None:
     columns = (
         "partition", "committed", "end", "lag", "snapshot", "age", "size", "learned", "score",
-        "no change", "last alert",
+        "no change", "alerts", "last alert",
     )  # fmt: skip
     screen.table(columns, [_cells(row) for row in status.partitions])
 
@@ -260,6 +248,7 @@ def _cells(row: PartitionStatus) -> list[str]:
         _text(row.learned),
         "-" if row.score is None else f"{row.score.metric} {row.score.value:.4f}",
         "-" if row.score is None else f"{row.score.baseline:.4f}",
+        _text(row.alerts),
         "-"
         if alert is None
         else f"{alert.get('kind')} {alert.get('name')} at {alert.get('offset')}",

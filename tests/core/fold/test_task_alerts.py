@@ -14,6 +14,7 @@ from stream.core.fold.task import Task
 from stream.core.formats import canonical
 from stream.core.formats.records import alert_in
 from stream.core.monitoring.episodes import Severity
+from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.core.monitoring.policy import PolicySpec
 from stream.core.recipe import Recipe
 from stream.core.result import AlertValue
@@ -161,10 +162,17 @@ def test_a_detector_s_own_severity_lets_it_through_or_not() -> None:
         assert [each.severity for each in alerts(Task(recipe, partition=3), records())] == told
 
 
-@pytest.mark.parametrize("spec", [PolicySpec(), PolicySpec(cooldown=1_000_000, unit="ms")])
-def test_a_detector_that_fires_at_each_event_for_an_hour_is_few_alerts(spec: PolicySpec) -> None:
-    """At most three with `repeats`, and one when it is over."""
-    recipe = replace(RAW, detectors=(EVERY_EVENT,), extras=(spec,))
+@pytest.mark.parametrize("more", [(), (MonitorsSpec(reference_n=1000),)], ids=["alone", "watched"])
+@pytest.mark.parametrize(
+    "spec",
+    [PolicySpec(), PolicySpec(cooldown=1_000_000, unit="ms")],
+    ids=["events", "time"],
+)
+def test_a_detector_that_fires_at_each_event_for_an_hour_is_few_alerts(
+    spec: PolicySpec, more: tuple[MonitorsSpec, ...]
+) -> None:
+    """At most three with `repeats`, and one when it is over; monitors beside it add none of it."""
+    recipe = replace(RAW, detectors=(EVERY_EVENT,), extras=(spec, *more))
     labelled = [each for each in records() if each.value != b"junk"][:3_600]
     hour = [
         msgspec.structs.replace(each, offset=n, timestamp_ms=1000 * n)
@@ -174,6 +182,11 @@ def test_a_detector_that_fires_at_each_event_for_an_hour_is_few_alerts(spec: Pol
     assert len(alerts(Task(replace(recipe, extras=()), partition=3), tuple(hour))) == len(hour)
 
     found = alerts(Task(recipe, partition=3), (*hour, *silence))
+    # In the end labels stop, feature and answer are constant: those are alerts of their own.
+    others = [each for each in found if each.kind != "drift"]
+    assert {each.signal for each in others} <= {"label", "feature:x", "prediction"}
+    assert len([each for each in others if each.state == "firing"]) <= 3 * len(more)
+    found = [each for each in found if each.kind == "drift"]
 
     firing = [each for each in found if each.state != "resolved"]
     assert 1 <= len(firing) <= 3

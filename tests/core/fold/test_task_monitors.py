@@ -263,6 +263,21 @@ def test_an_event_that_is_refused_by_the_model_is_no_row() -> None:
     assert len(folded.state.extras["monitors"].rows) == 17
 
 
+def test_a_clock_is_said_to_be_not_monitorable() -> None:
+    """Once the reference is whole; a counter, a clock and an id are never as they were."""
+    made = documents(2 * REFERENCE_N)
+    for at, each in enumerate(made):
+        each["features"] |= {"clock": 1000 * at, "order": f"o-{at}", "version": 3}
+    folded = Task(watched(), partition=PARTITION)
+    monitors = folded.state.extras["monitors"]
+    found = alerts(folded, made[: REFERENCE_N - 1])
+    assert monitors.watched() is None
+    for each in records(made)[REFERENCE_N - 1 :]:
+        found += folded.step(each).alerts
+    assert found == []
+    assert monitors.watched() == (6, ("clock", "order"))
+
+
 def test_ten_features_take_less_than_a_megabyte() -> None:
     """At the end of the reference there is most."""
     chance = random.Random(9)

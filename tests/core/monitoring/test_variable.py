@@ -64,6 +64,8 @@ BROKEN: list[tuple[str, Draw, Draw, str]] = [
     ("numbers", CARRIER, lambda chance: chance.randrange(5), "type"),
     ("flags turned", FLAG, lambda chance: chance.random() < 0.7, "psi"),
     ("flags as 0 and 1", FLAG, lambda chance: int(chance.random() < 0.3), "type"),
+    ("a constant that varies", lambda _: 7.5, lambda chance: 7.5 + (chance.random() < 0.1),
+     "range"),
     ("less sparse", SPARSE, lambda chance: chance.random() / 2 if chance.random() < 0.4 else None,
      "psi"),
 ]  # fmt: skip
