@@ -14,6 +14,8 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream.sandbox import LocalKafka, LocalRedis
+from tests.commands.forked import forks
+from tests.commands.project import HASH_SEED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -54,11 +56,14 @@ class Pipeline:
             admin.create_topics({f"{self.name}.events": settings}, wait_for_metadata=True)
 
     def configure(self) -> None:
-        """Write its configuration."""
+        """Write its configuration; under whatever name, the hash seed is that of `forks`."""
+        config = self.config
+        if "hash_seed" not in config:
+            config = config.replace("[model]\n", f"[model]\nhash_seed = {HASH_SEED}\n", 1)
         (self.folder / "stream.toml").write_text(
             f'pipeline = "{self.name}"\n'
             f'[kafka]\nbootstrap_servers = "{self.kafka.bootstrap_servers}"\n'
-            f'[redis]\nurl = "{self.redis.url}"\n{self.alerts}{self.config}'
+            f'[redis]\nurl = "{self.redis.url}"\n{self.alerts}{config}'
         )
 
     def administrator(self) -> AbstractContextManager[KafkaAdminClient]:
@@ -97,13 +102,20 @@ class Pipeline:
 
     def run_until_end(self, *words: str, timeout_s: float = 120, **environment: str) -> None:
         """A worker that does all there is, and ends well."""
-        worker = self.start("--until-end", *words, **environment)
-        try:
-            code = worker.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            raise AssertionError(f"the worker did not reach the end:\n{self.log()}") from None
+        code = self.ended("--until-end", *words, timeout_s=timeout_s, **environment)
         assert code == 0, self.log()
+
+    def ended(self, *arguments: str, timeout_s: float = 120, **environment: str) -> int:
+        """The exit code of a worker that ends by itself; it is a fork, which has river loaded.
+
+        Raises: subprocess.TimeoutExpired (and the worker was killed).
+        """
+        command = [sys.executable, "-m", "stream", "run", "-c", "stream.toml", *arguments]
+        variables = self.environment(**environment)
+        done = forks(HASH_SEED).run(command, self.folder, variables, timeout_s)
+        with (self.folder / "worker.log").open("a") as log:
+            log.write(done.stderr)
+        return done.returncode
 
     def log(self, lines: int = 30) -> str:
         """The last lines that the workers wrote."""

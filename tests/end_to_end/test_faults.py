@@ -39,7 +39,7 @@ def test_eight_kills_and_a_redis_flushed_and_stopped_change_no_output(
         "[snapshots]\nrecovery_time_s = 1\n",
         {"lr": LOGISTIC},
     )  # fmt: skip
-    values = streams.encoded(streams.elec2())
+    values = streams.encoded(streams.elec2(27_000))
     share = len(values) // (KILLS + 1)
     for kill in range(KILLS):
         if kill == 3:

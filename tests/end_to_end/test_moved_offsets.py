@@ -1,7 +1,6 @@
 """An administrator's tool moves the group's offset on a real Kafka: no event gets two outcomes."""
 
 import json
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -47,12 +46,7 @@ def _set_offset(pipeline: Pipeline, offset: int) -> None:
 
 
 def _refused(pipeline: Pipeline, **environment: str) -> tuple[int, str]:
-    worker = pipeline.start("--until-end", **environment)
-    try:
-        return worker.wait(120), pipeline.log()
-    except subprocess.TimeoutExpired:
-        worker.kill()
-        raise
+    return pipeline.ended("--until-end", **environment), pipeline.log()
 
 
 @pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])

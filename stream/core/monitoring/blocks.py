@@ -13,6 +13,7 @@ Sort = Literal["number", "string", "bool"]
 SORTS: Final[tuple[Sort, ...]] = ("number", "string", "bool")
 _NUMBERS: Final = frozenset((int, float))
 _STRINGS: Final = frozenset((str,))
+_BOOLS: Final = frozenset((bool,))
 NOTHING: Final = np.empty(0)
 
 
@@ -53,6 +54,8 @@ def block(values: Sequence[Any]) -> Block:
         return Block(n, np.array(values, dtype=np.float64), Counter(), (n, 0, 0))
     if types == _STRINGS:
         return Block(n, NOTHING, Counter(values), (0, n, 0))
+    if types == _BOOLS:
+        return Block(n, NOTHING, Counter(values), (0, 0, n))
     numbers = [each for each in values if type(each) in _NUMBERS]
     strings = [each for each in values if type(each) is str]
     bools = [each for each in values if type(each) is bool]

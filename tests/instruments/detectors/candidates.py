@@ -31,6 +31,8 @@ CANDIDATES = (
     Candidate("ADWIN", "ADWIN"),
     Candidate("ADWIN, delta 1e-5", "ADWIN", {"delta": 1e-5}),
     Candidate("DDM", "DDM"),
+    Candidate("EDDM", "EDDM"),
+    Candidate("FHDDM", "FHDDM"),
     Candidate("HDDMA", "HDDMA"),
     Candidate("HDDMW", "HDDMW"),
     Candidate("PageHinkley", "PageHinkley"),
