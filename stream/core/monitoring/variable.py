@@ -7,6 +7,7 @@ missing, of another type, out of range or a category never seen before is a shar
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import fsum, sqrt
 from typing import Any, Final
 
@@ -108,7 +109,7 @@ class Variable:
 
     def _of_numbers(self, of: Sequence[Block], chances: Chances) -> None:
         n = sum(self._counts)
-        self._mean = fsum(x for each in of for x in each.numbers.tolist()) / n
+        self._mean = fsum(chain.from_iterable(each.numbers.tolist() for each in of)) / n
         full = [each for each in of if len(each.numbers) >= self._least_n]
         self._varies = bool(full) and all(top_share(each) <= SHARE_MAX for each in full)
         if self.is_monitorable:
