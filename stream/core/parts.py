@@ -5,7 +5,7 @@ docs/CONTRIBUTING.md, "a part of a state".
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from stream.core.event import Event
 from stream.core.result import StepResult
@@ -41,4 +41,13 @@ class PartSpec(Protocol):
 
     def begin(self) -> object:
         """Before the first event: a `Part`; of alerts, their policy, which sees no event."""
+        ...
+
+
+@runtime_checkable
+class CarrySpec(Protocol):
+    """The settings of a part that need not begin anew when they change."""
+
+    def carry(self, old: Any) -> object:
+        """The part of other settings, and this version, as it goes on with these."""
         ...

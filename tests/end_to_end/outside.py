@@ -102,10 +102,10 @@ class Pipeline:
 
     def run_until_end(self, *words: str, timeout_s: float = 120, **environment: str) -> None:
         """A worker that does all there is, and ends well."""
-        code = self.ended("--until-end", *words, timeout_s=timeout_s, **environment)
+        code = self.ended("--until-end", *words, environment=environment, timeout_s=timeout_s)
         assert code == 0, self.log()
 
-    def ended(self, *arguments: str, timeout_s: float = 120, **environment: str) -> int:
+    def ended(self, *arguments: str, environment: Mapping[str, str], timeout_s: float = 120) -> int:
         """The exit code of a worker that ends by itself; it is a fork, which has river loaded.
 
         Raises: subprocess.TimeoutExpired (and the worker was killed).

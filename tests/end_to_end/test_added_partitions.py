@@ -78,7 +78,7 @@ def test_where_topics_are_not_ours_the_new_partition_waits_and_the_old_goes_on(
     _feed(growing, 1, 5)
     _feed(growing, 0, 5)
 
-    assert growing.ended("--until-end", **environment) == 78, growing.log()
+    assert growing.ended("--until-end", environment=environment) == 78, growing.log()
     assert "partition 1 waits: topics.predictions" in growing.log()
     assert [p["offset"] for p in growing.values("predictions", 0)] == list(range(15))
 

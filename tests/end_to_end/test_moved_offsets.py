@@ -46,7 +46,7 @@ def _set_offset(pipeline: Pipeline, offset: int) -> None:
 
 
 def _refused(pipeline: Pipeline, **environment: str) -> tuple[int, str]:
-    return pipeline.ended("--until-end", **environment), pipeline.log()
+    return pipeline.ended("--until-end", environment=environment), pipeline.log()
 
 
 @pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])

@@ -5,6 +5,7 @@ import xxhash
 from stream.core.fold.state import State, dumps
 from stream.core.fold.task import Task
 from stream.core.monitoring.detectors import Detectors
+from stream.core.parts import CarrySpec, PartSpec
 from stream.core.recipe import Recipe
 
 
@@ -27,23 +28,29 @@ def kept(task: Task, recipe: Recipe) -> tuple[Task, bytes]:
 def carried(state: State, recipe: Recipe, before: Recipe) -> State:
     """A state that was folded with another recipe, as it goes on with this one.
 
-    The learner goes on as it is. What has its very settings of before goes on, too; the rest begins
-    anew. Names and classes that there were are known yet; a state that had reached another ceiling
-    opens again.
+    The learner goes on as it is. What has its very settings of before goes on, too, and what knows
+    how to go on with others; the rest begins anew. Names and classes that there were are known yet;
+    a state that had reached another ceiling opens again.
 
     Args:
         state: its parts are taken over, not copied.
         recipe: goes on with it.
         before: what `state` was folded with.
     """
-    extras = state.extras
     state.detectors = Detectors(recipe.detectors, kept=state.detectors.detectors)
     if recipe.limits.state_bytes_max != before.limits.state_bytes_max:
         state.closed_n = state.closed_said_n = None
-    state.extras = {
-        spec.name: extras[spec.name]
-        if spec.name in extras and spec in before.extras
-        else spec.begin()
-        for spec in recipe.extras
-    }
+    state.extras = {spec.name: _part(spec, state, before) for spec in recipe.extras}
     return state
+
+
+def _part(spec: PartSpec, state: State, before: Recipe) -> object:
+    """One part, as it goes on, or begins."""
+    was = next((each for each in before.extras if each.name == spec.name), None)
+    if was is None or spec.name not in state.extras:
+        return spec.begin()
+    if was == spec:
+        return state.extras[spec.name]
+    if isinstance(spec, CarrySpec) and was.version == spec.version:
+        return spec.carry(state.extras[spec.name])
+    return spec.begin()

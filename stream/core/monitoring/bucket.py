@@ -1,6 +1,9 @@
-"""How many alerts may be published: a token bucket, in steps."""
+"""How many alerts may be published: a token bucket, in steps; and what a storm names instead."""
 
+from collections.abc import Iterable
 from typing import Final
+
+from stream.core.monitoring.episodes import Episode
 
 DATA: Final = frozenset({"input", "output", "flow"})
 """Kinds of what monitors see in the data. A model whose error drifts all the time must not use up
@@ -33,3 +36,9 @@ class Bucket:
             return False
         self._credit -= self._refill_n
         return True
+
+
+def largest(episodes: Iterable[Episode], n: int) -> tuple[Episode, ...]:
+    """The most severe ones, of those the most frequent; the order is the same in a replay."""
+    order = sorted(episodes, key=lambda each: (-each.severity, -each.repeats, each.first.key))
+    return tuple(order[:n])

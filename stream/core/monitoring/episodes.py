@@ -1,6 +1,6 @@
 """Episodes: what fires again and again for one reason is one of them, from firing to resolved."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, Literal, NamedTuple
 
@@ -173,6 +173,11 @@ class Episode:
         self.announced_at, self.announced_ms = now, place.timestamp_ms
         self.remind_n = 2 * self.repeats
 
+    def moved_to(self, at: int) -> "Episode":
+        """The same, as if it had fired last, and been told, at another time."""
+        self.last = self.announced_at = at
+        return self
+
     def resolve(self, at: int) -> bool:
         """It is over. Returns: whether that is to be told."""
         was_announced, self.announced = self.announced is not None, None
@@ -186,9 +191,3 @@ class Episode:
             and now - self.announced_at >= cooldown
             and place.timestamp_ms - self.announced_ms >= least_ms
         )
-
-
-def largest(episodes: Iterable[Episode], n: int) -> tuple[Episode, ...]:
-    """The most severe ones, of those the most frequent; the order is the same in a replay."""
-    order = sorted(episodes, key=lambda each: (-each.severity, -each.repeats, each.first.key))
-    return tuple(order[:n])

@@ -47,6 +47,11 @@ class Marks:
             del marks[1 : MARKS_MAX // 2 : 2]
         self.due_n = place.n + EVERY_N
 
+    @property
+    def last(self) -> Place | None:
+        """The newest; None: nothing was marked."""
+        return self._marks[-1] if self._marks else None
+
     def before(self, place: Place, values_n: int, *, are_labelled: bool) -> Place:
         """The last mark that is not after the first of so many values, the last at `place`.
 

@@ -16,17 +16,8 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from stream.core.event import iso
-from stream.core.monitoring.bucket import DATA, Bucket
-from stream.core.monitoring.episodes import (
-    NEVER,
-    STORM,
-    Episode,
-    Finding,
-    Key,
-    Phase,
-    Severity,
-    largest,
-)
+from stream.core.monitoring.bucket import DATA, Bucket, largest
+from stream.core.monitoring.episodes import NEVER, STORM, Episode, Finding, Key, Phase, Severity
 from stream.core.monitoring.fold_time import FoldTime
 from stream.core.monitoring.grouping import Groups
 from stream.core.monitoring.marks import Marks, Place
@@ -81,6 +72,10 @@ class PolicySpec:
         """Before the first step."""
         return Policy(self)
 
+    def carry(self, old: "Policy") -> "Policy":
+        """The policy of other settings goes on with these: what is open ends, and that is told."""
+        return Policy(self).going_on_from(old)
+
 
 class Announcement(NamedTuple):
     """One record to publish.
@@ -117,6 +112,17 @@ class Policy:
         self._buckets = tuple(Bucket(spec.burst_n, spec.refill_n) for _ in range(2))
         self.due_n = 0
         self.episodes: dict[Key, Episode] = {}
+
+    def going_on_from(self, old: "Policy") -> "Policy":
+        """Take over what is open, and since when; `old` is not used any more."""
+        self._marks, self._groups, self._next = old._marks, old._groups, 0  # noqa: SLF001
+        episodes = self.episodes = old.episodes
+        if (self._time is None) is (old._time is None):  # noqa: SLF001
+            self._time, self._now = old._time, old._now  # noqa: SLF001
+        elif place := self._marks.last:  # times of another unit: as if all had fired just now
+            at = place.n if self._time is None else place.timestamp_ms
+            self.episodes = {k: e.moved_to(at) for k, e in episodes.items() if e.over_at is None}
+        return self
 
     def severity(self, detector: str, default: Severity) -> Severity:
         """How severe a drift of this detector is, if it is no improvement."""

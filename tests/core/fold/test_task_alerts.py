@@ -4,6 +4,7 @@ import json
 import random
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import msgspec
 import pytest
@@ -136,22 +137,44 @@ def test_a_fold_restored_at_any_place_tells_the_same(recipe: Recipe) -> None:
         assert after.state.digest == straight.state.digest
 
 
-def test_other_detectors_keep_the_policy_and_another_policy_begins_anew() -> None:
-    """Where it goes on, what was told is resolved."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"detectors": (*QUIET.detectors, replace(ADWIN, name="other"))},
+        {"extras": (PolicySpec(cooldown=500),)},
+        {"extras": (PolicySpec(cooldown=500, min_severity=Severity.CRITICAL),)},
+        {"extras": (PolicySpec(cooldown=600_000, unit="ms"),)},
+        {"extras": (PolicySpec(), MonitorsSpec(inputs=False))},
+    ],
+    ids=["detectors", "cooldown", "severity", "unit", "monitors"],
+)
+def test_whatever_is_changed_what_was_told_is_resolved(change: dict[str, Any]) -> None:
+    """A cooldown after it fired last, by the cooldown that is configured by then."""
     task = Task(QUIET, partition=3)
     (firing,) = alerts(task, records()[: DRIFT_AT + 200])
-    payload = task.pickled()
+    other = replace(QUIET, **change)
 
-    more = replace(QUIET, detectors=(*QUIET.detectors, replace(ADWIN, name="other")))
-    going_on, _ = kept(task, more)
+    going_on, payload = kept(task, other)
+    restored = Task(other, partition=3, payload=payload)
+    for folded in (going_on, restored):
+        found = alerts(folded, records()[DRIFT_AT + 200 :])
+        (resolved,) = [each for each in found if each.state == "resolved"]
+        assert resolved.episode == firing.episode
+        policy = next(each for each in other.extras if isinstance(each, PolicySpec))
+        events_n = 1000 if policy.cooldown == 1000 else 500
+        if policy.unit == "ms":  # the events are a second apart, and as if it had fired just now
+            events_n = 600 + DRIFT_AT + 200 - firing.offset
+        assert abs(resolved.offset - firing.offset - events_n) <= 40
+
+
+def test_what_goes_on_under_another_unit_ends_by_that() -> None:
+    """From time back to events."""
+    task = Task(BY_TIME, partition=3)
+    (firing,) = alerts(task, records()[: DRIFT_AT + 200])
+    going_on, _ = kept(task, QUIET)
     (resolved,) = alerts(going_on, records()[DRIFT_AT + 200 :])
     assert (resolved.state, resolved.episode) == ("resolved", firing.episode)
-
-    task = Task(QUIET, partition=3, payload=payload)
-    anew, _ = kept(task, replace(QUIET, extras=(PolicySpec(cooldown=500),)))
-    assert [
-        each for each in alerts(anew, records()[DRIFT_AT + 200 :]) if each.state == "resolved"
-    ] == []
+    assert abs(resolved.offset - (DRIFT_AT + 200 + 1000)) <= 40
 
 
 def test_a_detector_s_own_severity_lets_it_through_or_not() -> None:
