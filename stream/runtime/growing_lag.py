@@ -1,7 +1,7 @@
 """A worker falls behind: a partition's lag has grown for so long.
 
-It has when it was longer at each of the last ten looks than at any of the ten before. A backlog
-that is worked off, and bursts that are, grow at no time so long.
+It has when it was longer all that time than at any moment of the same time before. A backlog that
+is worked off, and bursts that are, grow at no time so long.
 """
 
 from collections import deque
@@ -14,7 +14,10 @@ from stream.ports import Clock
 from stream.runtime.flow_watch import Trouble
 
 LOOKS_N: Final = 10
-"""Looks within the time that a lag must have grown."""
+"""Looks, at most, within the time that a lag must have grown; none between two commits."""
+
+
+TOLERANCE_S: Final = 1e-6
 
 
 class GrowingLag:
@@ -35,7 +38,7 @@ class GrowingLag:
         self._end_of = end_of
         self._clock = clock
         self._looked_at = clock.monotonic()
-        self._lags: dict[int, deque[int]] = {}
+        self._lags: dict[int, deque[tuple[float, int]]] = {}  # when, and how long
         self._behind: dict[int, Trouble] = {}
 
     def heard(self, partitions: Collection[int]) -> None:
@@ -43,7 +46,7 @@ class GrowingLag:
 
     def look(self, tasks: Mapping[int, Task]) -> Mapping[int, Trouble]:
         """See `Watched.look`."""
-        self._lags = {p: self._lags.get(p, deque(maxlen=2 * LOOKS_N)) for p in tasks}
+        self._lags = {p: self._lags.get(p, deque()) for p in tasks}
         self._behind = {p: each for p, each in self._behind.items() if p in tasks}
         now = self._clock.monotonic()
         if now - self._looked_at >= self._after_s / LOOKS_N:
@@ -57,15 +60,19 @@ class GrowingLag:
 
     def _see(self, partition: int, lag: int) -> None:
         """Take one look at a partition: it falls behind, or has caught up."""
+        now, after_s = self._looked_at, self._after_s
+        begun_at = now - 2.0 * after_s + TOLERANCE_S
         lags, behind = self._lags[partition], self._behind.get(partition)
-        lags.append(lag)
+        lags.append((now, lag))
+        while len(lags) > 1 and lags[1][0] <= begun_at:
+            lags.popleft()
         if behind is not None:
             if lag <= behind.threshold:
                 del self._behind[partition]
             return
-        if len(lags) < 2 * LOOKS_N:
+        if lags[0][0] > begun_at:
             return
-        before = max(list(lags)[:LOOKS_N])
-        if min(list(lags)[LOOKS_N:]) > before:
-            text = f"{lag} events behind; in the {self._after_s:g} s before at most {before}"
-            self._behind[partition] = Trouble(text, lag, before, self._after_s)
+        before = max(lag for at, lag in lags if at <= now - after_s)
+        if min(lag for at, lag in lags if at > now - after_s) > before:
+            text = f"{lag} events behind: for {after_s:g} s always more than the {before} of before"
+            self._behind[partition] = Trouble(text, lag, before, after_s)

@@ -60,7 +60,7 @@ def test_a_lag_that_grows_for_so_long_is_told_once_and_its_end() -> None:
     evidence = firing["evidence"]
     assert isinstance(evidence, dict)
     assert (evidence["measure"], evidence["threshold"], evidence["value"]) == ("lag", 3, 100)
-    assert "100 events behind; in the 60 s before at most 3" in str(firing["message"])
+    assert "100 events behind: for 60 s always more than the 3 of before" in str(firing["message"])
 
     assert hand.seen([500, 200, 4]) == []
     (resolved,) = hand.seen([3])
@@ -73,6 +73,19 @@ def test_a_backlog_that_is_worked_off_and_bursts_that_are_tell_nothing() -> None
     assert Hand().seen(range(1_000_000, 0, -10_000)) == []
     assert Hand().seen([0, 5_000, 2_000, 0, 0] * 30) == []
     assert Hand().seen([9_000] * 100) == []
+
+
+def test_looks_that_commits_hold_up_are_enough() -> None:
+    """A worker that commits once in a third of that time looks no oftener."""
+    hand = Hand()
+    published: list[Output] = []
+    for lag in (0, 0, 0, 0, *range(100, 1000, 100)):
+        hand.clock.sleep(AFTER_S / 3)
+        hand.end = hand.task.next_offset + lag
+        hand.watch.look({folds.PARTITION: hand.task}, published.extend)
+    (firing,) = [json.loads(each.value or b"") for each in published]
+    assert firing["state"] == "firing"
+    assert firing["evidence"]["after"] <= 500
 
 
 def test_where_the_broker_does_not_answer_nobody_looks() -> None:
