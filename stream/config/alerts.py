@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 from stream.config.checks import Section, show
 from stream.config.durations import MS
 from stream.core.monitoring.episodes import Severity
-from stream.core.monitoring.policy import PolicySpec
+from stream.core.monitoring.policy_spec import PolicySpec
 
 SeverityName = Literal["info", "warning", "critical"]
 

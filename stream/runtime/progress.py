@@ -1,11 +1,15 @@
 """What a worker says of itself every so often: counts, and the scores of its partitions."""
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from stream.core.fold.task import Task
 from stream.core.result import StepResult
 from stream.ports import Clock
 from stream.telemetry import LogEvent, Metric, Telemetry
+
+if TYPE_CHECKING:
+    from stream.core.monitoring.monitors import WatchedFeatures
 
 PROGRESS_EVERY_S = 10.0
 
@@ -17,7 +21,7 @@ class Progress:
         self._clock = clock
         self._telemetry = telemetry
         self._said_at = clock.monotonic()
-        self._watched: set[int] = set()  # partitions of which that was said
+        self._watched: dict[int, WatchedFeatures] = {}  # as it was said of a partition
 
     def say_if_due(self, live: Mapping[int, Task]) -> None:
         """Report counts and scores of the live partitions, if the last report is old enough."""
@@ -34,18 +38,17 @@ class Progress:
         )
 
     def committed(self, tasks: Iterable[Task]) -> None:
-        """Say, once for each partition, which features are watched, when it is known."""
+        """Say which features are watched, when it is known, and when it has changed."""
         for task in tasks:
-            if task.partition in self._watched:
-                continue
             _, monitors, _ = task.state.watchers_and_others()
             features = None if monitors is None else monitors.watched()
-            if features is not None:
-                self._watched.add(task.partition)
+            if features is not None and features != self._watched.get(task.partition):
+                self._watched[task.partition] = features
                 self._telemetry.say(
                     LogEvent.FEATURES_WATCHED,
                     partition=task.partition,
                     features=features.n,
+                    not_watched=len(task.state.names) - features.n,
                     not_monitorable=list(features.not_monitorable),
                 )
 

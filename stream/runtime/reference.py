@@ -8,7 +8,9 @@ from stream.config import Settings
 from stream.config.monitors import REFERENCE_MIN
 from stream.core.event import Kind, Rejection
 from stream.core.formats.codec import Codec
+from stream.core.monitoring import detector_choice
 from stream.core.monitoring.monitors_spec import MonitorsSpec
+from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.parts import PartSpec
 from stream.errors import BadInput, Misconfigured
 from stream.runtime.files import rows
@@ -16,17 +18,20 @@ from stream.runtime.files.layout import Columns
 
 
 def parts_of(settings: Settings, kind: Kind) -> tuple[PartSpec, ...]:
-    """The optional parts of a state, the monitors with their reference.
+    """The optional parts of a state, the monitors with their reference, as they fit the model.
 
     Raises: Misconfigured: the file cannot be read, or holds what the pipeline would refuse.
     """
     path = settings.monitors.reference_file
-    return tuple(
-        _with_file(spec, path, settings, kind)
-        if isinstance(spec, MonitorsSpec) and path is not None
-        else spec
-        for spec in settings.parts()
-    )
+    found: list[PartSpec] = []
+    for spec in settings.parts():
+        if isinstance(spec, MonitorsSpec) and path is not None:
+            found.append(_with_file(spec, path, settings, kind))
+        elif isinstance(spec, PolicySpec) and settings.detectors is None:
+            found.append(replace(spec, severities=detector_choice.default_severities(kind)))
+        else:
+            found.append(spec)
+    return tuple(found)
 
 
 def _with_file(spec: MonitorsSpec, path: Path, settings: Settings, kind: Kind) -> MonitorsSpec:

@@ -89,7 +89,7 @@ def test_a_feature_that_breaks_is_told_without_any_setting(tmp_path: Path) -> No
     project = Project(tmp_path)
     project.configure(EMBEDDED + MODEL)
     done = ran(project, 5400, drift_at=None)
-    assert "features_watched partition=0 features=2 not_monitorable=-" in done.err
+    assert "features_watched partition=0 features=2 not_watched=0 not_monitorable=-" in done.err
     (row,) = project.stream("status", "--json").json["partitions"]
     assert row["alerts"] == 0
     chance = random.Random(3)

@@ -3,7 +3,7 @@
 import pytest
 
 from stream.core.monitoring.monitors_spec import MonitorsSpec
-from stream.core.monitoring.policy import PolicySpec
+from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.spec import DetectorSpec
 from tests.config.conftest import PLAIN, Load
 

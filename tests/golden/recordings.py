@@ -12,7 +12,7 @@ from stream.core.event import Kind, Record
 from stream.core.fold.task import Task
 from stream.core.monitoring.episodes import Severity
 from stream.core.monitoring.monitors_spec import MonitorsSpec
-from stream.core.monitoring.policy import PolicySpec
+from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.parts import PartSpec
 from stream.core.recipe import Recipe, versions
 from stream.core.snapshots.seal import Keys, seal

@@ -7,7 +7,7 @@ from msgspec import UNSET, structs
 from stream.core.event import Record, iso
 from stream.core.learning.failures import Failures
 from stream.core.monitoring.alert_text import describe
-from stream.core.monitoring.detectors import Alert
+from stream.core.monitoring.detected import Alert
 from stream.core.monitoring.episodes import Direction, Episode, Finding, Piece, Severity
 from stream.core.monitoring.policy import Announcement, Policy
 from stream.core.monitoring.suggestions import suggestion
@@ -36,7 +36,7 @@ def detected(
     """
     spec, direction = alarm.spec, _direction(alarm)
     severity = Severity.INFO
-    if alarm.kind == "drift" and direction != "better":
+    if alarm.kind == "drift" and direction != "better" and not alarm.is_weak:
         severity = Severity.WARNING
         if policy is not None:
             severity = policy.severity(spec.name, severity)

@@ -8,7 +8,7 @@ from stream.core.event import Record
 from stream.core.fold.alert_values import FAILING, FULL, announced, detected, failing, full, raw
 from stream.core.fold.state import State
 from stream.core.formats import canonical
-from stream.core.monitoring.detectors import Alert
+from stream.core.monitoring.detected import Alert
 from stream.core.monitoring.episodes import Finding
 from stream.core.monitoring.marks import Place
 from stream.core.monitoring.monitors import Monitors, Row
@@ -114,7 +114,8 @@ class Alerts:
         place = Place(
             state.n, record.offset, record.timestamp_ms, learned, state.n - state.refused_n
         )
-        for announcement in policy.close(place, is_ongoing=is_ongoing):
+        ongoing = () if self._monitors is None else self._monitors.ongoing()
+        for announcement in policy.close(place, is_ongoing=is_ongoing, ongoing=ongoing):
             where = f"{self._pipeline}/{record.partition}"
             _add(state, result, announced(announcement, record, where=where, learned=learned))
 

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from stream.core.learning.estimator import build
 from stream.core.learning.learner import Learner, LineUp
-from stream.core.monitoring import monitors_spec
-from stream.core.monitoring import policy as policy_part
+from stream.core.monitoring import monitors_spec, policy_spec
 from stream.core.monitoring.detectors import Detectors
 from stream.core.recipe import Recipe
 from stream.core.snapshots import pickling, unpickling
@@ -96,7 +95,7 @@ class State:
     def watchers_and_others(self) -> "tuple[Policy | None, Monitors | None, tuple[Part, ...]]":
         """The policy on alerts and the monitors, if there are, and the parts that see events."""
         others = dict(self.extras)
-        policy, monitors = others.pop(policy_part.NAME, None), others.pop(monitors_spec.NAME, None)
+        policy, monitors = others.pop(policy_spec.NAME, None), others.pop(monitors_spec.NAME, None)
         return policy, monitors, tuple(others.values())
 
     def _holder(self, part: str) -> Any:

@@ -20,7 +20,7 @@ from stream.core.formats.sizes import oversize
 from stream.core.learning.failures import CRASHES
 from stream.core.learning.learner import At
 from stream.core.learning.undo import CopyPoint
-from stream.core.monitoring.detectors import DetectorRaised
+from stream.core.monitoring.detected import DetectorRaised
 from stream.core.problems import PROBLEMS
 from stream.core.recipe import Recipe
 from stream.core.result import NoAnswer, Prediction, StepResult

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from stream.core.monitoring.detectors import Alert
+from stream.core.monitoring.detected import Alert
 
 _PLAIN_MAX: Final = 1e15  # beyond it, or its inverse, people read an exponent more easily
 
@@ -18,11 +18,23 @@ def describe(alarm: Alert, partition: int, offset: int) -> str:
     """
     spec, before, after, change = alarm.spec, alarm.before, alarm.after, "changed"
     if before is not None and after is not None and before != after:
-        digits = next((n for n in range(2, 17) if _shown(before, n) != _shown(after, n)), 17)
         move = "rose" if after > before else "fell"
-        change = f"{move} from {_shown(before, digits)} to {_shown(after, digits)}"
+        change = "{} from {} to {}".format(move, *told_apart(before, after, least_n=2))
     where = f'{spec.type} "{spec.name}", partition {partition}, offset {offset}'
     return f"{'warning: ' if alarm.kind == 'warning' else ''}{spec.signal} {change} ({where})"
+
+
+def told_apart(one: float, other: float, *, least_n: int) -> tuple[str, str]:
+    """Write two numbers with as many digits as it takes to see that they differ.
+
+    >>> told_apart(0.1128, 0.3401, least_n=2), told_apart(20240101.0, 20240102.0, least_n=4)
+    (('0.11', '0.34'), ('20240101', '20240102'))
+    """
+    for digits in range(least_n, 18):
+        found = _shown(one, digits), _shown(other, digits)
+        if found[0] != found[1]:
+            break
+    return found
 
 
 def _shown(value: float, digits: int) -> str:

@@ -26,13 +26,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from inspect import signature
 from math import inf
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import msgspec
 from river import drift
 from river.drift import binary
 
 from stream.core.event import Feature
+from stream.core.monitoring.detected import Alert, DetectorRaised
 from stream.core.monitoring.ecusum import ECUSUM
 from stream.core.spec import DetectorSpec
 from stream.errors import Misconfigured
@@ -40,6 +40,7 @@ from stream.errors import Misconfigured
 MAGNITUDE_MAX: Final = 1e100  # sums of squares stay finite; a single 1e300 would blind ADWIN
 MAGNITUDE_MIN: Final = -MAGNITUDE_MAX
 RECENT_N: Final = 100  # events in `after` where a detector does not tell when the change was
+ERRORS_MIN: Final = 30  # DDM takes their number for normally distributed
 ZONE_N_MIN: Final = 20  # HDDM's zones often hold 2 to 5 events, all errors: no estimate of a mean
 
 _CLASSES: Final[dict[str, Callable[..., Any]]] = {
@@ -61,30 +62,6 @@ _FITS: Final = {
     "KSWIN": ("stat_size", 30, 2, "window_size", 100),
     "FHDDM": ("short_window_size", 0, 1, "sliding_window_size", 100),
 }
-
-
-class DetectorRaised(Exception):
-    """River's detector raised; river's parts in Rust panic with what is no Exception."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class Alert(msgspec.Struct, frozen=True):
-    """What a detector found at one event.
-
-    Attributes:
-        before: mean of the signal before the change, as the detector saw it; None if unknown.
-        after: mean of the signal since; finite, like `before`.
-        values_n: the change probably began so many values ago, with this one; None if unknown.
-    """
-
-    kind: Literal["drift", "warning"]
-    spec: DetectorSpec
-    before: float | None
-    after: float | None
-    values_n: int | None = None
 
 
 class Detector:
@@ -131,7 +108,8 @@ class Detector:
     def _drift(self) -> Alert:
         width_n = getattr(self._detector, "width", None)  # ADWIN's: what its window kept
         since_n = width_n if self._zone is None else self._n - self._zone[0]
-        alert = Alert("drift", self.spec, *self._means(), since_n)
+        is_weak = self.spec.type == "DDM" and self._total < ERRORS_MIN
+        alert = Alert("drift", self.spec, *self._means(), since_n, is_weak)
         self._forget()
         return alert
 

@@ -8,8 +8,12 @@ from stream.core.monitoring.marks import Place
 
 Direction = Literal["worse", "better", "changed"]
 Phase = Literal["firing", "reminder", "resolved"]
-Key = tuple[str, str, str]
-"""Kind, direction and signal: what several detectors find of one signal is one episode."""
+Key = tuple[str, ...]
+"""Kind, direction and signal: what several detectors find of one signal is one episode. Of what a
+monitor finds of a variable also the measure: that a feature moved must not hide that it is gone."""
+
+GROUPED: Final = frozenset({"input", "output"})
+"""Kinds of findings that have an episode for each measure, and join each other's."""
 
 NEVER: Final = 1 << 62
 STORM: Final = "storm"
@@ -56,6 +60,7 @@ class Finding(NamedTuple):
         values_n: the change began so many values ago, the present one included; None: unknown.
         measured: by a monitor; None: a detector tells no more than before and after.
         moved: features that have moved, and psi as a multiple of its threshold: of a drift.
+        lead: the key of the episode that it has joined; None: its own.
     """
 
     kind: str
@@ -70,10 +75,15 @@ class Finding(NamedTuple):
     values_n: int | None = None
     measured: Measured | None = None
     moved: Sequence[tuple[str, float]] = ()
+    lead: Key | None = None
 
     @property
     def key(self) -> Key:
         """Of the episode that it belongs to."""
+        if self.lead is not None:
+            return self.lead
+        if self.measured is not None and self.kind in GROUPED:
+            return self.kind, self.direction, self.signal, self.detector
         return self.kind, self.direction, self.signal
 
 

@@ -1,7 +1,7 @@
 """How records come: how many are refused, and how fast they follow each other in event time."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from stream.core.monitoring.episodes import Severity
@@ -41,6 +41,11 @@ class Flow:
         self._refused_n = 0
         self._began_ms: int | None = None
         self._fast_n = self._slow_n = 0
+
+    @property
+    def holding(self) -> Collection[str]:
+        """Measures that are not over yet, whether or not they found anything in the last block."""
+        return {"quarantine_rate"} if self._rate is not None and self._rate.is_on else ()
 
     def close(self, n: int, refused_n: int, timestamp_ms: int) -> Iterator[Found]:
         """End a block; the first call only begins one.

@@ -4,14 +4,14 @@ Events are collected; every 250 of them are taken apart once, so that a monitor 
 a microsecond an event. What is over its threshold is a finding, of which the policy makes alerts.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from operator import itemgetter
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from stream.core.event import Feature
 from stream.core.monitoring.bins import NumberBins
-from stream.core.monitoring.blocks import Block
+from stream.core.monitoring.blocks import Block, columns, values_of
 from stream.core.monitoring.detectors import FEATURE
 from stream.core.monitoring.episodes import Direction, Finding, Measured, Severity
 from stream.core.monitoring.flow import Flow
@@ -38,7 +38,7 @@ Row = tuple[Mapping[str, Feature], Any, Any, float | None, float | None]
 """Of one event: features, label, the prediction's value, what detectors on "prediction" are told of
 it, and its error; None: it has no label."""
 
-_GROWN = (Rate, NumberBins, Block)
+_GROWN = (Rate, NumberBins, Block, Finding, Measured, Severity)
 """What monitors come to hold: a state may name only what it names before the first event."""
 
 
@@ -64,8 +64,8 @@ class Monitors:
     """
 
     __slots__ = (
-        "_features", "_flow", "_grown", "_label", "_labelled", "_next", "_prediction", "_quality",
-        "_seen_n", "_sizes", "_slices", "_spec", "block_n", "rows",
+        "_features", "_flow", "_grown", "_label", "_labelled", "_next", "_on", "_prediction",
+        "_quality", "_seen_n", "_sizes", "_slices", "_spec", "block_n", "rows",
     )  # fmt: skip
 
     def __init__(self, spec: MonitorsSpec) -> None:
@@ -78,6 +78,7 @@ class Monitors:
         self._seen_n = 0
         self._label, self._prediction, self._next = (Variable(spec.least_n) for _ in range(3))
         self._labelled: list[Labelled] = []
+        self._on: dict[str, tuple[Finding, ...]] = {}  # what was looked at, and found
         blocks = self._blocks(OWN_RATES + len(spec.slices) * spec.slices_max)
         self._quality, self._flow = Quality(blocks), Flow(blocks)
         self._slices = {each: Slices(spec.slices_max, blocks) for each in spec.slices}
@@ -89,11 +90,8 @@ class Monitors:
         begun_n = self._flow.begun_n
         if begun_n is not None and n - begun_n < self.block_n:
             return
-        for found in self._flow.close(n, refused_n, timestamp_ms):
-            if found.measure == "quarantine_rate":
-                yield self._finding(found, "flow", "quarantine", direction="worse")
-            else:
-                yield self._finding(found, "flow", "events")
+        looked = [self._flow_finding(each) for each in self._flow.close(n, refused_n, timestamp_ms)]
+        yield from self._note("flow", looked, self._flow.holding)
 
     def close(self, problem: Problem) -> list[Finding]:
         """Take a full block apart. Returns: what is over its threshold."""
@@ -109,14 +107,33 @@ class Monitors:
                 found += self._scores(zip(labels, chances, errors, strict=True), problem)
         for name, slices in self._slices.items():
             pairs = ((each.get(name), error) for each, error in zip(events, errors, strict=True))
-            found += [self._of_slice(name, *each) for each in slices.add(pairs)]
+            for word, worse, is_on in slices.add(pairs):
+                of = [] if worse is None else [self._of_slice(name, word, worse)]
+                found += self._note(f"slice:{name}={word}", of, ("slice",) if is_on else ())
+        return found
+
+    def ongoing(self) -> Iterable[Finding]:
+        """What was found and is not over: before the next look, nothing is."""
+        return chain.from_iterable(self._on.values())
+
+    def _note(
+        self, what: str, found: Sequence[Finding], holding: Collection[str]
+    ) -> Sequence[Finding]:
+        """Keep what was found, until it is over; `holding` are measures that are not."""
+        now = {each.detector for each in found}
+        on = *found, *(each for each in self._on.get(what, ())
+                       if each.detector in holding and each.detector not in now)  # fmt: skip
+        if on:
+            self._on[what] = on
+        else:
+            self._on.pop(what, None)
         return found
 
     def moved(self) -> list[tuple[str, float]]:
         """The features that have moved most: name, and psi as a multiple of its threshold."""
         events = [features for features, _, _, _, _ in self.rows]
         ratios = [
-            (name, each.look(_values(events, name)))
+            (name, each.look(values_of(events, name)))
             for name, each in self._features.items()
             if each.is_monitorable
         ]
@@ -124,12 +141,12 @@ class Monitors:
         return sorted(moved, key=lambda each: (-each[1], each[0]))[:MOVED_MAX]
 
     def watched(self) -> "WatchedFeatures | None":
-        """What is known of the features once their reference is complete; None: it is not yet."""
-        features = self._features
-        if not features or not all(each.is_ready for each in features.values()):
+        """The features whose reference is complete; None: there are none yet."""
+        ready = {name: each for name, each in self._features.items() if each.is_ready}
+        if not ready:
             return None
         return WatchedFeatures(
-            len(features), tuple(n for n, each in features.items() if not each.is_monitorable)
+            len(ready), tuple(n for n, each in ready.items() if not each.is_monitorable)
         )
 
     def _blocks(self, rates_n: int) -> float:
@@ -148,37 +165,46 @@ class Monitors:
         """Take a reference that is given, in the order in which it came."""
         for start in range(0, len(rows) - self.block_n + 1, self.block_n):
             block = rows[start : start + self.block_n]
-            self._meet(block)
+            self._meet(block, self._sizes)
+            self._sizes.append(self.block_n)
             for name, variable in self._features.items():
-                variable.learn(_values(block, name))
+                variable.learn(values_of(block, name))
         for variable in self._features.values():
             variable.complete(self._chances())
 
-    def _meet(self, rows: Iterable[Mapping[str, Feature]]) -> None:
-        """Watch the features of a block that are new, as long as there is room."""
-        features = self._features
+    def _meet(self, rows: Iterable[Mapping[str, Feature]], missed: Sequence[int]) -> None:
+        """Watch the features of a block that are new, as long as there is room.
+
+        Args:
+            rows: the block.
+            missed: blocks of the reference before it, of which new ones were not there. One that
+                comes after the reference gets a reference of its own.
+        """
+        features, room = self._features, FEATURES_MAX
         for row in rows:
-            if not features.keys() >= row.keys():
-                for name in row:
-                    if name not in features and len(features) < FEATURES_MAX:
-                        features[name] = Variable(self._spec.least_n, self._sizes)
-        self._sizes.append(self.block_n)
+            if len(features) < room and not features.keys() >= row.keys():
+                new = [name for name in row if name not in features][: room - len(features)]
+                features.update((name, Variable(self._spec.least_n, missed)) for name in new)
 
     def _inputs(self, events: Sequence[Mapping[str, Feature]]) -> Iterator[Finding]:
-        features, reference_n = self._features, self._spec.blocks_n
-        if not self._spec.digest and self._seen_n < reference_n:
-            self._meet(events)
-        is_last, columns = self._seen_n + 1 == reference_n, _columns(events)
-        for name, variable in features.items():
-            values = columns.get(name) or _values(events, name)
-            yield from self._of(variable, values, f"{FEATURE}{name}", is_last=is_last)
+        together = columns(events)
+        is_reference = not self._spec.digest and len(self._sizes) < self._spec.blocks_n
+        self._meet(events[:1] if together else events, self._sizes if is_reference else ())
+        if is_reference:
+            self._sizes.append(self.block_n)
+        for name, variable in self._features.items():
+            yield from self._of(
+                variable, together.get(name) or values_of(events, name), f"{FEATURE}{name}"
+            )
 
     def _outputs(
         self, labels: Sequence[Any], values: Sequence[Any], chances: Sequence[float | None]
     ) -> Iterator[Finding]:
         """Compare labels with the first ones, and predictions with those before."""
         seen_n, n = self._seen_n, self._spec.blocks_n
-        yield from self._of(self._label, labels, "label", is_last=seen_n == n)
+        # Where labels begin late their reference does, too.
+        if self._label.learned_n or self._label.is_ready or any(x is not None for x in labels):
+            yield from self._of(self._label, labels, "label")
         # What an untrained model says is no reference.
         if seen_n > n:
             told = [value if chance is None else chance
@@ -188,7 +214,7 @@ class Monitors:
     def _predictions(self, values: list[Any], *, is_last: bool) -> Iterator[Finding]:
         """Compare predictions with those of before: a model that learns says ever other things."""
         if self._prediction.is_ready:
-            yield from self._of(self._prediction, values, "prediction", is_last=False)
+            yield from self._of(self._prediction, values, "prediction")
         self._next.learn(values)
         if is_last:
             self._next.complete(self._chances())
@@ -196,24 +222,24 @@ class Monitors:
                 self._prediction = self._next
             self._next = Variable(self._spec.least_n)
 
-    def _of(
-        self, variable: Variable, values: Sequence[Any], signal: str, *, is_last: bool
-    ) -> Iterator[Finding]:
-        """Watch one variable, or learn what it is usually like, with this block as the last."""
+    def _of(self, variable: Variable, values: Sequence[Any], signal: str) -> Iterator[Finding]:
+        """Watch one variable, or learn what it is usually like."""
         if not variable.is_ready:
             variable.learn(values)
-            if is_last:
+            if variable.learned_n >= self._spec.blocks_n:
                 variable.complete(self._chances())
             return
         kind, feature, what = "output", None, signal
         if signal.startswith(FEATURE):
             kind, feature = "input", signal.removeprefix(FEATURE)
             what = f'feature "{feature}"'
+        found = []
         for of in variable.watch(values):
             # A model that learns says other things by itself: a tree that splits does so at once.
-            is_learning = variable is self._prediction and of.measure == "psi"
+            is_learning = variable is self._prediction and of.measure not in _ALWAYS
             told = of._replace(severity=Severity.INFO) if is_learning else of
-            yield self._finding(told, kind, signal, what=f"{what}: ", feature=feature)
+            found.append(self._finding(told, kind, signal, what=f"{what}: ", feature=feature))
+        yield from self._note(signal, found, variable.holding)
 
     def _scores(
         self, rows: Iterable[tuple[Any, float | None, float | None]], problem: Problem
@@ -224,9 +250,16 @@ class Monitors:
         while len(labelled) >= self.block_n:
             block = labelled[: self.block_n]
             del labelled[: self.block_n]
+            found = []
             for poor in self._quality.add(block, problem):
                 kind, signal = _OF_MEASURE[poor.measure]
-                yield self._finding(poor, kind, signal, direction="worse")
+                found.append(self._finding(poor, kind, signal, direction="worse"))
+            yield from self._note("quality", found, self._quality.holding)
+
+    def _flow_finding(self, found: Found) -> Finding:
+        if found.measure == "quarantine_rate":
+            return self._finding(found, "flow", "quarantine", direction="worse")
+        return self._finding(found, "flow", "events")
 
     def _of_slice(self, feature: str, word: str, worse: Found) -> Finding:
         value = f"{feature}={word}"
@@ -255,21 +288,7 @@ class Monitors:
         )  # fmt: skip
 
 
+_ALWAYS: Final = frozenset({"missing", "constant"})
+"""What no model says by itself."""
+
 _OF_MEASURE: Final = {"baseline": ("score", "error"), "calibration": ("output", "prediction")}
-
-
-def _columns(events: Sequence[Mapping[str, Feature]]) -> dict[str, tuple[Any, ...]]:
-    """Each feature of each event, where all events have the same; else nothing."""
-    names = tuple(events[0])
-    if any(tuple(each) != names for each in events):
-        return {}
-    # All at once: a fifth of what one feature after the other takes.
-    return dict(zip(names, zip(*(each.values() for each in events), strict=True), strict=True))
-
-
-def _values(events: Sequence[Mapping[str, Feature]], name: str) -> list[Any]:
-    """One feature of each event; None: it is missing."""
-    try:
-        return list(map(itemgetter(name), events))  # half of what asking each takes
-    except KeyError:
-        return [each.get(name) for each in events]

@@ -32,7 +32,7 @@ class MonitorsSpec:
     """
 
     name: ClassVar = NAME
-    version: ClassVar = 1
+    version: ClassVar = 2
     inputs: bool = True
     outputs: bool = True
     reference_n: int = 5000

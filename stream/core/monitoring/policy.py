@@ -4,16 +4,16 @@
                  │  ▲         │
        reminder ─┘  └─────────┘ again within a cooldown: the same episode
 
-A finding belongs to the episode of its kind, direction and signal. That is announced when it
-begins, when it has become more severe, at doublings of its firings, and when it is over. What is
-less severe than is wanted is kept, but not announced; what is too much is announced as one storm.
+A finding belongs to the episode of its kind, direction and signal (`Finding.key`), or to one that
+it joined (`grouping`). That is announced when it begins, when it has become more severe, at
+doublings of its firings, and when it is over. What is less severe than is wanted is kept, but not
+announced; what is too much is announced as one storm.
 
 An event at which nothing fires and nothing is due costs one comparison of integers.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
 
 from stream.core.event import iso
 from stream.core.monitoring.bucket import DATA, Bucket, largest
@@ -21,60 +21,13 @@ from stream.core.monitoring.episodes import NEVER, STORM, Episode, Finding, Key,
 from stream.core.monitoring.fold_time import FoldTime
 from stream.core.monitoring.grouping import Groups
 from stream.core.monitoring.marks import Marks, Place
-
-NAME: Final = "alerts"
-"""Of the part, and of its table in the configuration."""
+from stream.core.monitoring.policy_spec import PolicySpec
 
 LARGEST_N: Final = 10
 """Episodes that a storm names."""
 
-Unit = Literal["events", "ms"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicySpec:
-    """The settings of the policy.
-
-    Attributes:
-        min_severity: what is less severe is not announced.
-        cooldown: so long nothing may fire until an episode is over.
-        unit: of the cooldown: steps, or milliseconds of fold time.
-        severities: detector and its own severity, for drifts that are no improvement.
-        reminder_ms: so far apart, by the records' timestamps, reminders are at least.
-        burst_n: so many may be announced at once; refill_n: one more in so many steps. What is
-            found in the data and what is found of the model are counted apart.
-    """
-
-    name: ClassVar = NAME
-    version: ClassVar = 2
-    min_severity: Severity = Severity.WARNING
-    cooldown: int = 1000
-    unit: Unit = "events"
-    severities: tuple[tuple[str, Severity], ...] = ()
-    reminder_ms: int = 1_800_000
-    burst_n: int = 3
-    refill_n: int = 10_000
-
-    def settings(self) -> Mapping[str, Any]:
-        """Those that are not the default."""
-        found = {
-            each.name: getattr(self, each.name)
-            for each in fields(self)
-            if getattr(self, each.name) != each.default
-        }
-        if "min_severity" in found:
-            found["min_severity"] = self.min_severity.word
-        if "severities" in found:
-            found["severities"] = {name: severity.word for name, severity in self.severities}
-        return found
-
-    def begin(self) -> "Policy":
-        """Before the first step."""
-        return Policy(self)
-
-    def carry(self, old: "Policy") -> "Policy":
-        """The policy of other settings goes on with these: what is open ends, and that is told."""
-        return Policy(self).going_on_from(old)
+LABELLED: Final = frozenset({"baseline", "calibration"})
+"""Measures that look at labelled events alone."""
 
 
 class Announcement(NamedTuple):
@@ -147,28 +100,37 @@ class Policy:
             self._set_back(time.was_ms, now)
         return bool(self._fired) or now >= self._next or n >= self._marks.due_n
 
-    def close(self, place: Place, *, is_ongoing: Callable[[str], bool]) -> list[Announcement]:
+    def close(
+        self,
+        place: Place,
+        *,
+        is_ongoing: Callable[[str], bool],
+        ongoing: Iterable[Finding] = (),
+    ) -> list[Announcement]:
         """What is to be announced of the present step.
 
         Args:
             place: the step.
             is_ongoing: whether what bears this name holds on, though it does not fire.
+            ongoing: what was found, and is not over.
         """
-        now, fired = self._now, [*self._groups.joined(self._fired, self._is_open)]
+        now, fired = self._now, [*self._groups.joined(self._fired, place.n, self._is_open)]
         if place.n >= self._marks.due_n:
             self._marks.add(place)
         announced: list[Announcement] = []
         if fired or now >= self._next:
             self._fired = []
-            announced += self._ended(place, now, {each.key for each in fired}, is_ongoing)
+            holding = {self._groups.key_of(each) for each in ongoing}
+            keys = {each.key for each in fired}
+            announced += self._ended(place, now, keys, is_ongoing, holding)
             announced += self._fires(fired, place, now)
             self._next = self._next_due(place, now)
         # By fold time each record counts, for each may move it.
         self.due_n = 0 if self._time is not None else min(self._next, self._marks.due_n)
         return announced
 
-    def _is_open(self, finding: Finding) -> bool:
-        episode = self.episodes.get(finding.key)
+    def _is_open(self, key: Key) -> bool:
+        episode = self.episodes.get(key)
         return episode is not None and episode.over_at is None
 
     def _set_back(self, was_ms: int, now: int) -> None:
@@ -184,7 +146,12 @@ class Policy:
         )  # fmt: skip
 
     def _ended(
-        self, place: Place, now: int, fired: set[Key], is_ongoing: Callable[[str], bool]
+        self,
+        place: Place,
+        now: int,
+        fired: set[Key],
+        is_ongoing: Callable[[str], bool],
+        holding: set[Key],
     ) -> Iterator[Announcement]:
         """End what has not fired for a cooldown, and forget what was over a cooldown ago."""
         cooldown = self._spec.cooldown
@@ -193,7 +160,7 @@ class Policy:
                 is_storm = episode.first.kind == STORM
                 if is_ongoing(episode.first.name):
                     episode.last = now
-                elif is_storm and self._missing(place.n) > 0:
+                elif key in holding or (is_storm and self._missing(place.n) > 0):
                     continue
                 # By fold time a step may lie far behind the one before it: as if it had reopened.
                 elif (key not in fired or now - episode.last > 2 * cooldown) and episode.resolve(
@@ -245,6 +212,8 @@ class Policy:
         if finding.values_n is None:
             return place
         are_labelled = finding.signal in ("error", "label")
+        if finding.measured is not None:  # its blocks are of events, but of these two measures
+            are_labelled = finding.detector in LABELLED
         return self._marks.before(place, finding.values_n, are_labelled=are_labelled)
 
     def _state(self, episode: Episode, place: Place, now: int) -> Phase | None:
@@ -292,5 +261,6 @@ class Policy:
                 # By fold time nobody knows at which step the bucket will be full.
                 full = self._missing(place.n)
                 due = max(due, place.n + full if self._time is None else now + (full > 0))
-            dues.append(due)
+            # What is not over yet, though a cooldown has passed, is looked at in each step.
+            dues.append(max(due, now + 1))
         return min(dues)

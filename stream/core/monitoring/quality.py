@@ -5,7 +5,7 @@ it is only learning, and nobody is told.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import repeat
 from math import exp, fsum, sqrt
 from operator import ne
@@ -15,11 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.core.monitoring.found import Found
+from stream.core.monitoring.rates import USUAL_N
 from stream.core.problems import Problem
 
 BLOCKS_N: Final = 20
 T_MIN: Final = 4.0
 """Of a mean over 20 blocks: so many of its own standard errors is no chance."""
+
+LEAST_SHARE: Final = 0.01
+"""Of the usual label's error: less is no loss that anybody needs to hear of."""
 
 BINS_N: Final = 10
 MARGIN: Final = 0.05
@@ -46,17 +50,25 @@ class Bias:
 
     Attributes:
         since_n: of the last finding: so many blocks ago, the present one included, it began.
+        is_on: it is so, and was not otherwise for long enough since.
     """
 
-    __slots__ = ("_blocks", "_logs", "_threshold", "since_n")
+    __slots__ = ("_blocks", "_logs", "_threshold", "_usual_n", "is_on", "since_n")
 
     def __init__(self, threshold: float) -> None:
         self._threshold, self._logs = threshold, [0.0] * len(_RATES)
         self._blocks, self.since_n = [0] * len(_RATES), 0
+        self.is_on, self._usual_n = False, 0
 
     def add(self, values: Numbers) -> bool:
-        """Take in a block of values, -1 to 1. Returns: whether it is so; then it starts over."""
+        """Take in a block of values, -1 to 1. Returns: whether it is so.
+
+        Once it is, each block above the margin is found, until four in turn are not; then it starts
+        over.
+        """
         scaled = (values - MARGIN) / (1.0 + MARGIN)
+        if self.is_on:
+            return self._goes_on(fsum(scaled.tolist()) > 0.0)
         total, squares = fsum(scaled.tolist()), fsum((scaled * scaled).tolist())
         self._blocks = [
             n + 1 if log > 0.0 else 1 for n, log in zip(self._blocks, self._logs, strict=True)
@@ -68,8 +80,15 @@ class Bias:
         if fsum(map(exp, self._logs)) < len(_RATES) * self._threshold:
             return False
         self.since_n = self._blocks[self._logs.index(max(self._logs))]
-        self._logs = [0.0] * len(_RATES)
+        self._logs, self.is_on = [0.0] * len(_RATES), True
         return True
+
+    def _goes_on(self, is_over: bool) -> bool:
+        self.since_n += 1
+        self._usual_n = 0 if is_over else self._usual_n + 1
+        if self._usual_n == USUAL_N:
+            self.is_on, self._usual_n = False, 0
+        return is_over
 
 
 class Quality:
@@ -88,6 +107,11 @@ class Quality:
         self._labels: Counter[Any] = Counter()
         self._total, self._n = 0.0, 0
         self._last: Any = None
+
+    @property
+    def holding(self) -> Collection[str]:
+        """Measures that are not over yet, whether or not they found anything in the last block."""
+        return {"calibration"} if any(each.is_on for each in self._bias) else ()
 
     def add(self, events: Sequence[Labelled], problem: Problem) -> Iterator[Found]:
         """Take in a block of labelled events. Yields: what is not good enough."""
@@ -126,12 +150,13 @@ class Quality:
             return
         n = sum(each[0] for each in errors)
         own = fsum(each[1] for each in errors) / n
+        least = LEAST_SHARE * fsum(each[3] for each in errors) / n
         for at, name, what in ((2, "no_change", "the last label again"),
                                (3, "majority", "always the usual one")):  # fmt: skip
             losses = [(each[1] - each[at]) / each[0] for each in errors]
             mean = fsum(losses) / BLOCKS_N
             error = sqrt(fsum((x - mean) ** 2 for x in losses) / (BLOCKS_N - 1) / BLOCKS_N)
-            if mean > 0.0 and mean > T_MIN * error:
+            if mean > least and mean > T_MIN * error:
                 baseline = fsum(each[at] for each in errors) / n
                 yield Found(
                     "baseline", mean, T_MIN * error, baseline, own, n, n, None,

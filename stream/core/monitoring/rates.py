@@ -13,6 +13,9 @@ from typing import Final
 from stream.core.monitoring.betting import RATES_N, gains, rates_below, upper_end
 
 LIMIT_MAX: Final = 0.95
+USUAL_N: Final = 4
+"""Blocks in turn that are not over the limit, after which what was found is over."""
+
 Z2: Final = 3.0**2  # squared deviations between the reference's share and the limit
 _LOG_MAX: Final = 700.0  # exp() of more is too large for a float
 
@@ -28,11 +31,12 @@ class Rate:
         before: the share in the reference; before_n: of how many.
         limit: the highest share that is still taken for the same.
         since_n: of the last finding: so many blocks ago, the present one included, it began.
+        is_on: it has risen, and was not as usual for long enough since.
     """
 
     __slots__ = (
-        "_blocks", "_down", "_is_up", "_logs", "_threshold", "_up", "before", "before_n", "limit",
-        "since_n",
+        "_blocks", "_down", "_is_up", "_logs", "_threshold", "_up", "_usual_n", "before",
+        "before_n", "is_on", "limit", "since_n",
     )  # fmt: skip
 
     def __init__(self, reference: Sequence[tuple[int, int]], threshold: float) -> None:
@@ -50,12 +54,16 @@ class Rate:
     def _start_over(self) -> None:
         self._logs, self._blocks = [0.0] * RATES_N, [0] * RATES_N
         self.since_n, self._is_up = 0, False
+        self.is_on, self._usual_n = False, 0
 
     def add(self, k: int, n: int) -> bool:
-        """Take in one block: k of n. Returns: whether the share has risen; then it starts over.
+        """Take in one block: k of n. Returns: whether the share has risen.
 
-        What was nearly always so cannot rise.
+        Once it has, each block over the limit is found, until four in turn are not; then it starts
+        over. What was nearly always so cannot rise.
         """
+        if self.is_on:
+            return self._goes_on(k > self.limit * n)
         if self.limit >= LIMIT_MAX or (not k and not self._is_up):
             return False  # the second: what was won is nothing, and is less now
         gained = [k * up + (n - k) * down for up, down in zip(self._up, self._down, strict=True)]
@@ -67,7 +75,12 @@ class Rate:
         if not self._is_up or fsum(map(exp, logs)) < RATES_N * self._threshold:
             return False
         best, _ = max(enumerate(logs), key=itemgetter(1))
-        since_n = blocks[best]
-        self._start_over()
-        self.since_n = since_n
+        self.since_n, self.is_on = blocks[best], True
         return True
+
+    def _goes_on(self, is_over: bool) -> bool:
+        self.since_n += 1
+        self._usual_n = 0 if is_over else self._usual_n + 1
+        if self._usual_n == USUAL_N:
+            self._start_over()
+        return is_over

@@ -35,8 +35,13 @@ class Slices:
         self._most, self._threshold = most, threshold
         self._slices: dict[str, _Slice] = {}
 
-    def add(self, events: Iterable[tuple[Any, float | None]]) -> Iterator[tuple[str, Found]]:
-        """Take in events: the feature's value, and the error. Yields: whose error has risen."""
+    def add(
+        self, events: Iterable[tuple[Any, float | None]]
+    ) -> Iterator[tuple[str, Found | None, bool]]:
+        """Take in events: the feature's value, and the error.
+
+        Yields: whose block has ended; whether its error has risen, and whether that is not over.
+        """
         for word, error in events:
             if type(word) is not str or error is None:
                 continue
@@ -48,10 +53,11 @@ class Slices:
             one.n += 1
             one.wrong_n += error > 0.0
             if one.n == BLOCK_N:
-                yield from ((word, each) for each in _closed(one, self._threshold))
+                found = _closed(one, self._threshold)
+                yield word, found, one.rate is not None and one.rate.is_on
 
 
-def _closed(one: _Slice, threshold: float) -> Iterator[Found]:
+def _closed(one: _Slice, threshold: float) -> Found | None:
     """End a block of one slice: a part of its reference, or to be compared with it."""
     k, n, one.n, one.wrong_n = one.wrong_n, one.n, 0, 0
     rate = one.rate
@@ -59,9 +65,11 @@ def _closed(one: _Slice, threshold: float) -> Iterator[Found]:
         one.blocks.append((k, n))
         if len(one.blocks) == BLOCKS_N:
             one.rate, one.blocks = Rate(one.blocks, threshold), []
-    elif rate.add(k, n):
-        yield Found(
-            "slice", k / n, rate.limit, rate.before, k / n, rate.before_n, n, None,
-            f"the model is wrong on {k / n:.1%} of the last {n} events, on {rate.before:.1%} of "
-            f"{rate.before_n} before",
-        )  # fmt: skip
+        return None
+    if not rate.add(k, n):
+        return None
+    return Found(
+        "slice", k / n, rate.limit, rate.before, k / n, rate.before_n, n, None,
+        f"the model is wrong on {k / n:.1%} of the last {n} events, on {rate.before:.1%} of "
+        f"{rate.before_n} before",
+    )  # fmt: skip

@@ -6,13 +6,14 @@ missing, of another type, out of range or a category never seen before is a shar
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from math import fsum, sqrt
 from typing import Any, Final
 
 import numpy as np
 
+from stream.core.monitoring.alert_text import told_apart
 from stream.core.monitoring.bins import NumberBins, WordBins
 from stream.core.monitoring.blocks import SORTS, Block, Sort, block, has_one_number, only, top_share
 from stream.core.monitoring.found import Chances, Found, Measure, shown
@@ -67,6 +68,16 @@ class Variable:
         self._mean = self.ratio = self._f = 0.0
         self._effect = 1.0
         self._counts: list[int] = []
+
+    @property
+    def holding(self) -> Collection[str]:
+        """Measures that are not over yet, whether or not they found anything in the last block."""
+        return {measure for measure, rate in self._rates.items() if rate.is_on}
+
+    @property
+    def learned_n(self) -> int:
+        """Blocks of the reference that there are; 0 once it is complete."""
+        return len(self._reference)
 
     @property
     def is_moved(self) -> bool:
@@ -190,13 +201,21 @@ class Variable:
                 )  # fmt: skip
 
     def _out_of_range(self, found: Block) -> tuple[int, int, str]:
+        """How many numbers are out of the reference's range, of how many, and one of them."""
         bins = self._bins
         assert isinstance(bins, NumberBins)  # noqa: S101
         largest = max(abs(bins.least), abs(bins.most))
         margin = MARGIN * (bins.most - bins.least) + ROUNDING * largest
         least, most = bins.least - margin, bins.most + margin
         out = (found.numbers < least) | (found.numbers > most)
-        return int(np.count_nonzero(out)), len(found.numbers), f"outside {least:.4g} to {most:.4g}"
+        k, n = int(np.count_nonzero(out)), len(found.numbers)
+        if not k:
+            return k, n, ""
+        # One of those that are out, beside the edge that it is beyond.
+        one = float(found.numbers[out][0])
+        edge, beyond = told_apart(bins.least if one < least else bins.most, one, least_n=4)
+        way = "below" if one < least else "above"
+        return k, n, f"{way} the {edge} of the reference ({beyond})"
 
     def _new(self, found: Block) -> tuple[int, int, str]:
         known = self._known or ()
@@ -237,7 +256,7 @@ class Variable:
         reference_n = sum(self._counts)
         if isinstance(self._bins, NumberBins):
             before, after = self._mean, fsum(found.numbers.tolist()) / n
-            text = f"mean {before:.4g} -> {after:.4g}"
+            text = "mean {} -> {}".format(*told_apart(before, after, least_n=4))
         else:
             shares = [(own / n, usual / reference_n)
                       for own, usual in zip(counts, self._counts, strict=True)]  # fmt: skip

@@ -251,7 +251,8 @@ def _cells(row: PartitionStatus) -> list[str]:
         _text(row.alerts),
         "-"
         if alert is None
-        else f"{alert.get('kind')} {alert.get('name')} at {alert.get('offset')}",
+        else " ".join(str(alert[key]) for key in ("kind", "name", "state") if key in alert)
+        + f" at {alert.get('offset')}",
     ]
 
 

@@ -16,7 +16,7 @@ from stream.core.formats import canonical
 from stream.core.formats.records import alert_in
 from stream.core.monitoring.episodes import Severity
 from stream.core.monitoring.monitors_spec import MonitorsSpec
-from stream.core.monitoring.policy import PolicySpec
+from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.recipe import Recipe
 from stream.core.result import AlertValue
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec

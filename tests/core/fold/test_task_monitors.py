@@ -11,7 +11,7 @@ import pytest
 from stream.core.event import Record
 from stream.core.fold.task import Task
 from stream.core.monitoring.monitors_spec import BLOCK_N, MonitorsSpec
-from stream.core.monitoring.policy import PolicySpec
+from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.recipe import Recipe
 from stream.core.result import AlertValue
 from stream.core.spec import DetectorSpec

@@ -16,7 +16,7 @@ from stream.core.formats import records
 from stream.core.formats.canonical import results
 from stream.core.formats.records import Writer, alert_in
 from stream.core.monitoring.alert_text import describe
-from stream.core.monitoring.detectors import Alert
+from stream.core.monitoring.detected import Alert
 from stream.core.result import NoAnswer, Prediction, StepResult
 from stream.core.spec import DetectorSpec, Limits
 from tests.folds import recipe

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from river import drift
 
-from stream.core.monitoring.detectors import Alert, Detector
+from stream.core.monitoring.detected import Alert
+from stream.core.monitoring.detectors import Detector
 from stream.core.monitoring.ecusum import ECUSUM
 from stream.core.spec import DetectorSpec
 

@@ -13,10 +13,10 @@ from river import naive_bayes
 
 from stream.core.event import Kind
 from stream.core.monitoring.alert_text import describe
+from stream.core.monitoring.detected import Alert
 from stream.core.monitoring.detector_choice import default_specs, problems
 from stream.core.monitoring.detectors import (
     MAGNITUDE_MAX,
-    Alert,
     Detectors,
     build,
 )  # fmt: skip

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from stream.core.fold.state import beginning
 from stream.core.fold.task import Task
 from stream.core.monitoring.betting import RATES_N
-from stream.core.monitoring.detectors import Alert, build
+from stream.core.monitoring.detected import Alert
+from stream.core.monitoring.detectors import build
 from stream.core.monitoring.ecusum import ECUSUM, THRESHOLD_MAX
 from tests.core.monitoring.detector_reference import bits, found, spec, thawed
 from tests.folds import PARTITION, event, recipe

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream.core.monitoring.episodes import Finding, Severity
 from stream.core.monitoring.marks import Place
-from stream.core.monitoring.policy import PolicySpec
+from stream.core.monitoring.policy_spec import PolicySpec
 
 WORSE = Finding(
     "drift", "ADWIN", "adwin", "error", "worse", Severity.WARNING, 0.1, 0.3, "error rose"

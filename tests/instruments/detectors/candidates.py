@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream.core.monitoring.detectors import Alert, build
+from stream.core.monitoring.detected import Alert
+from stream.core.monitoring.detectors import build
 from stream.core.spec import DetectorSpec
 
 

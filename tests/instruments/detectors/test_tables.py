@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from stream.core.monitoring.detectors import Alert
+from stream.core.monitoring.detected import Alert
 from tests.core.monitoring.detector_reference import bits
 from tests.instruments.detectors.__main__ import judged, main, of_sine, rates
 from tests.instruments.detectors.candidates import Candidate, delay_n, is_worse, run

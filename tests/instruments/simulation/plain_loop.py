@@ -6,7 +6,7 @@ that raised is replaced by the copy made before.
 
 import copy
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import isnan
@@ -128,7 +128,9 @@ class PlainLoop:
         self._state = _untrained()
         self.errors = []
         if self.rules is not None:
-            self._policy = PlainPolicy(self.rules, tell=self._tell, holds_on=self._holds_on)
+            self._policy = PlainPolicy(
+                self.rules, tell=self._tell, holds_on=self._holds_on, ongoing=self._ongoing
+            )
             self._watched = None if self.monitors is None else self.monitors.begin()
         self.history[genesis] = 0, 0
 
@@ -241,8 +243,11 @@ class PlainLoop:
                 self._found(each)
 
     def _found(self, of: Finding) -> None:
-        words = of.kind, of.detector, of.name, of.signal, of.direction, of.severity.word
-        self._find(Fired(*words, of.values_n))
+        self._find(_fired(of))
+
+    def _ongoing(self) -> Iterator[Fired]:
+        if self._watched is not None:
+            yield from map(_fired, self._watched.ongoing())
 
     def _direction(self) -> str:
         """Whether the error rose or fell: of the last hundred values, or half, and those before."""
@@ -328,3 +333,8 @@ class PlainLoop:
         headers: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         self.outputs[channel].append((fact.timestamp_ms, key, value, headers))
+
+
+def _fired(of: Finding) -> Fired:
+    words = of.kind, of.detector, of.name, of.signal, of.direction, of.severity.word
+    return Fired(*words, of.values_n, of.measured is not None)

@@ -3,11 +3,12 @@
 It shares no code with `stream.core.monitoring.policy`, and nothing here is bounded or quick.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 RANKS = ("info", "warning", "critical")
+JOINS_N = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Fired:
     direction: str
     severity: str
     values_n: int | None = None
+    is_measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Step:
 class Story:
     """One episode, with all its firings and all that was told of it."""
 
+    key: tuple[str, ...]
     first: Fired
     offset: int
     since: tuple[int, int]
@@ -105,6 +108,7 @@ class PlainPolicy:
     Args:
         tell: is given the words of each record: of the episode, and of this one.
         holds_on: whether what is called so goes on without firing.
+        ongoing: what monitors found when they looked last.
     """
 
     def __init__(
@@ -113,16 +117,19 @@ class PlainPolicy:
         *,
         tell: Callable[[Fired, dict[str, Any]], None],
         holds_on: Callable[[str], bool],
+        ongoing: Callable[[], Iterable[Fired]],
     ) -> None:
         self._rules = rules
         self._tell = tell
         self._holds_on = holds_on
+        self._ongoing = ongoing
         self._fired: list[Fired] = []
         self._stories: list[Story] = []
         self._spent: dict[bool, list[int]] = {False: [], True: []}
         self._time = PlainTime()
         self._steps: list[Step] = []
-        self._leads: dict[str, str] = {}
+        self._joined: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {}
+        self._first: dict[tuple[str, str], tuple[tuple[str, ...], int]] = {}
 
     def fire(self, fired: Fired) -> None:
         """It fires at the present step."""
@@ -135,12 +142,12 @@ class PlainPolicy:
         is_back = self._time.see(timestamp_ms)
         assert not (is_back and self._rules.by_time), "no workload sets fold time back"
         now = self._time.now if self._rules.by_time else n
-        fired, self._fired = self._grouped(), []
+        fired, self._fired = [(each, self._lead(each, n)) for each in self._fired], []
         for story in list(self._stories):
-            self._end(story, n, now, timestamp_ms, fired)
+            self._end(story, n, now, timestamp_ms, {key for _, key in fired})
         stories: list[Story] = []
-        for each in fired:
-            story = self._story(each, offset, self._since(each))
+        for each, key in fired:
+            story = self._story(each, key, offset, self._since(each))
             story.firings.append((now, each))
             story.is_over = False
             story.least_ms = min(story.least_ms, timestamp_ms)
@@ -151,27 +158,29 @@ class PlainPolicy:
             severities = (story.severity for story in self._stories if story.is_untold)
             worst = max(severities, key=RANKS.index)
             fired_storm = Fired("storm", "storm", "alerts:storm", "alerts", "changed", worst)
-            storm = self._story(fired_storm, offset, (offset, timestamp_ms))
+            storm = self._story(fired_storm, _key(fired_storm), offset, (offset, timestamp_ms))
             storm.firings.append((now, fired_storm))
             storm.is_over = False
             storm.least_ms = min(storm.least_ms, timestamp_ms)
         if untold:
             self._say(storm, n, now, timestamp_ms)
 
-    def _end(self, story: Story, n: int, now: int, timestamp_ms: int, fired: list[Fired]) -> None:
+    def _end(
+        self, story: Story, n: int, now: int, timestamp_ms: int, fired: set[tuple[str, ...]]
+    ) -> None:
         cooldown = self._rules.cooldown
         if not story.is_over and now - story.last >= cooldown:
-            fires = any(_key(each) == _key(story.first) for each in fired)
+            ongoing = {self._joined.get(_key(f), (_key(f), 0))[0] for f in self._ongoing()}
             is_storm = story.first.kind == "storm"
             if self._holds_on(story.first.name):
                 story.held_on = now
-            elif (
+            elif story.key in ongoing or (
                 is_storm
                 and min(self._room(n, k) for k in self._spent)
                 < self._rules.burst_n * self._rules.refill_n
             ):
                 pass
-            elif not fires or now - story.last > 2 * cooldown:
+            elif story.key not in fired or now - story.last > 2 * cooldown:
                 if story.is_told:
                     self._publish(story, "resolved", now, timestamp_ms)
                 story.is_over, story.is_untold = True, False
@@ -179,27 +188,28 @@ class PlainPolicy:
         if story.is_over and now - story.ended[-1] > cooldown:
             self._stories.remove(story)
 
-    def _grouped(self) -> list[Fired]:
-        """What was found of features, each with the signal of the one that it goes with."""
-        found: list[Fired] = []
-        first = None
-        for each in self._fired:
-            if each.kind == "input":
-                lead = replace(each, signal=self._leads.get(each.signal, each.signal))
-                if not any(_key(s.first) == _key(lead) and not s.is_over for s in self._stories):
-                    first = first or each.signal
-                    self._leads[each.signal] = first
-                    lead = replace(each, signal=first)
-                found.append(lead)
-            else:
-                found.append(each)
-        return found
+    def _lead(self, fired: Fired, n: int) -> tuple[str, ...]:
+        """The story that it belongs to: its own, or one that began not long ago."""
+        own, of = _key(fired), (fired.kind, fired.direction)
+        if not fired.is_measured or fired.kind not in ("input", "output"):
+            return own
+        going_on = {story.key for story in self._stories if not story.is_over}
+        lead, last_n = self._joined.get(own, (own, n))
+        if lead not in going_on or (lead != own and n - last_n > JOINS_N):
+            lead, began_n = self._first.get(of, (own, n))
+            if began_n < n and (n - began_n > JOINS_N or lead not in going_on):
+                lead, began_n = own, n
+            self._first[of] = lead, began_n
+        self._joined[own] = lead, n
+        return lead
 
     def _since(self, fired: Fired) -> tuple[int, int]:
         """The last of every 32nd step at which the change had not begun."""
         now = at = self._steps[-1]
         if fired.values_n is not None:
             is_error = fired.signal in ("error", "label")
+            if fired.is_measured:
+                is_error = fired.detector in ("baseline", "calibration")
             before_n = (now.learned if is_error else now.valid_n) + 1 - fired.values_n
             marked = self._steps[::32]
             at = marked[0]
@@ -209,13 +219,15 @@ class PlainPolicy:
                 at = step
         return at.offset, at.timestamp_ms
 
-    def _story(self, fired: Fired, offset: int, since: tuple[int, int]) -> Story:
+    def _story(
+        self, fired: Fired, key: tuple[str, ...], offset: int, since: tuple[int, int]
+    ) -> Story:
         for story in self._stories:
-            if _key(story.first) == _key(fired):
+            if story.key == key:
                 if story.is_over:
                     story.since = since
                 return story
-        self._stories.append(Story(fired, offset, since))
+        self._stories.append(Story(key, fired, offset, since))
         return self._stories[-1]
 
     def _say(self, story: Story, n: int, now: int, timestamp_ms: int) -> bool:
@@ -267,5 +279,8 @@ class PlainPolicy:
         self._tell(story.first, words)
 
 
-def _key(fired: Fired) -> tuple[str, str, str]:
+def _key(fired: Fired) -> tuple[str, ...]:
+    """What is one episode: each measure of a variable has its own."""
+    if fired.is_measured and fired.kind in ("input", "output"):
+        return fired.kind, fired.direction, fired.signal, fired.detector
     return fired.kind, fired.direction, fired.signal

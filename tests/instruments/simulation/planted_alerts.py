@@ -13,7 +13,8 @@ from stream.core.fold.task import Task
 from stream.core.monitoring.episodes import Episode
 from stream.core.monitoring.monitors import Monitors
 from stream.core.monitoring.monitors_spec import NAME as MONITORS
-from stream.core.monitoring.policy import NAME, Policy
+from stream.core.monitoring.policy import Policy
+from stream.core.monitoring.policy_spec import NAME
 from stream.core.parts import Part
 from stream.core.problems import BINARY
 from stream.core.recipe import Recipe

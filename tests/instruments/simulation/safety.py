@@ -7,7 +7,7 @@ from random import Random
 from stream.core.event import Channel
 from stream.core.monitoring.episodes import Severity
 from stream.core.monitoring.monitors_spec import MonitorsSpec
-from stream.core.monitoring.policy import PolicySpec
+from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec
 from stream.errors import Fenced, LogLost, Misconfigured
