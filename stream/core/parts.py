@@ -48,6 +48,10 @@ class PartSpec(Protocol):
 class CarrySpec(Protocol):
     """The settings of a part that need not begin anew when they change."""
 
+    def as_of(self, settings: Mapping[str, Any]) -> PartSpec:
+        """The settings that were told so (`PartSpec.settings`)."""
+        ...
+
     def carry(self, old: Any) -> object:
         """The part of other settings, and this version, as it goes on with these."""
         ...

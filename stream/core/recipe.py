@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from river.__version__ import __version__ as river_version
 
-from stream.core.parts import PartSpec
+from stream.core.parts import CarrySpec, PartSpec
 from stream.core.probe import math_digest
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 
@@ -119,7 +119,8 @@ class Recipe:
     def as_of(self, parts: Mapping[str, str]) -> "Recipe":
         """This recipe with the detectors and limits that another one had, by its `parts`.
 
-        Of the extras there are those that both have; a state keeps each apart from the rest.
+        Of the extras there are those that both have, or that know how to go on with other settings;
+        a state keeps each apart from the rest.
 
         Raises: ValueError, TypeError, KeyError: they are no such parts.
         """
@@ -132,7 +133,7 @@ class Recipe:
         detectors = tuple(
             DetectorSpec(name=name, **json.loads(parts[f"detectors.{name}"])) for name in names
         )
-        extras = tuple(spec for spec in self.extras if _recorded(spec, parts) == _of_part(spec))
+        extras = tuple(was for spec in self.extras if (was := _as_of(spec, parts)) is not None)
         return replace(self, detectors=detectors, limits=Limits(**limits), extras=extras)
 
 
@@ -155,6 +156,18 @@ def source_digest(source: str) -> str:
 
 def _of_part(spec: PartSpec) -> dict[str, str]:
     return {f"part {spec.name}": str(spec.version), **_named(spec.name, spec.settings())}
+
+
+def _as_of(spec: PartSpec, parts: Mapping[str, str]) -> PartSpec | None:
+    """A part with the settings of then; None: there was none that could go on with these."""
+    recorded = _recorded(spec, parts)
+    if recorded == _of_part(spec):
+        return spec
+    own = f"part {spec.name}"
+    if not isinstance(spec, CarrySpec) or recorded.get(own) != str(spec.version):
+        return None
+    told = {n.removeprefix(f"{spec.name}."): json.loads(v) for n, v in recorded.items() if n != own}
+    return spec.as_of(told)
 
 
 def _recorded(spec: PartSpec, parts: Mapping[str, str]) -> dict[str, str]:

@@ -57,11 +57,29 @@ def test_turned_off_again_the_model_goes_on_and_each_firing_is_an_alert(tmp_path
     project.configure(EMBEDDED + MODEL + '[alerts]\npolicy = "raw"\n')
     done = ran(project, 600, drift_at=1)
     assert "on_change=keep" in done.err
-    assert "part alerts: 2 -> unset" in done.err
+    assert "part alerts: 3 -> unset" in done.err
     assert alerts(project)
     assert not {"state", "episode"} & {name for each in alerts(project) for name in each}
     predictions = project.records(Channel.PREDICTIONS)
     assert [json.loads(each.value or b"")["learned"] for each in predictions] == list(range(900))
+
+
+def test_what_was_told_is_resolved_under_other_settings(tmp_path: Path) -> None:
+    """A cooldown that is another one by then; the model goes on, and all is proved."""
+    project = Project(tmp_path)
+    project.configure(EMBEDDED + MODEL + QUIET)
+    ran(project, DRIFT_AT + 150, drift_at=DRIFT_AT)
+    (firing,) = alerts(project)
+
+    project.configure(EMBEDDED + MODEL + QUIET.replace("200", "300") + 'min_severity = "info"\n')
+    done = ran(project, 450, drift_at=0)
+    assert "on_change=keep" in done.err
+    found = [each for each in alerts(project) if each["episode"] == firing["episode"]]
+    assert [each["state"] for each in found] == ["firing", "resolved"]
+    assert found[1]["offset"] >= firing["offset"] + 300
+    predictions = project.records(Channel.PREDICTIONS)
+    assert json.loads(predictions[-1].value or b"")["learned"] == len(predictions) - 1
+    assert project.stream("snapshots", "verify").code == 0
 
 
 def test_silence_is_told_and_its_end(tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ class Monitors:
                 features.update((name, Variable(self._spec.least_n, missed)) for name in new)
 
     def _inputs(self, events: Sequence[Mapping[str, Feature]]) -> Iterator[Finding]:
+        """Take each feature apart; one that is new begins a reference."""
         together = columns(events)
         is_reference = not self._spec.digest and len(self._sizes) < self._spec.blocks_n
         self._meet(events[:1] if together else events, self._sizes if is_reference else ())

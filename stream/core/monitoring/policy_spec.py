@@ -58,6 +58,16 @@ class PolicySpec:
 
         return Policy(self)
 
+    def as_of(self, settings: Mapping[str, Any]) -> "PolicySpec":
+        """The settings that were told so. Raises: TypeError, KeyError: they are none."""
+        told = dict(settings)
+        if "min_severity" in told:
+            told["min_severity"] = Severity[told["min_severity"].upper()]
+        if "severities" in told:
+            words = told["severities"].items()
+            told["severities"] = tuple((name, Severity[word.upper()]) for name, word in words)
+        return PolicySpec(**told)
+
     def carry(self, old: "Policy") -> "Policy":
         """The policy of other settings goes on with these: what is open ends, and that is told."""
         return self.begin().going_on_from(old)
