@@ -37,8 +37,12 @@ class Topics(Protocol):
         """
         ...
 
-    def members(self) -> int:
+    def members(self, *, but: str | None = None) -> int:
         """How many members the pipeline's group has now; 0 where nobody may ask.
+
+        Args:
+            but: not counted: members of this instance, as which a worker starts. One that has
+                stopped is a member until its session ends.
 
         Raises: Retryable, Misconfigured.
         """

@@ -36,7 +36,8 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
             committed = reader.committed()
             generation = generation_at_start(
                 recipe, committed,
-                may_return=lambda: settings.model.on_change == "keep" or not topics.members(),
+                may_return=lambda: settings.model.on_change == "keep"
+                or not topics.members(but=settings.worker.instance),
             )  # fmt: skip
             if uses_bases(recipe, committed, settings.model.on_change):
                 ready_bases(

@@ -47,6 +47,18 @@ def test_a_group_has_as_many_members_as_work_in_it(world: World) -> None:
     eventually(0, topics.members, deadline_s=world.deadline_s)
 
 
+def test_what_this_instance_left_behind_is_no_member_beside_it(world: World) -> None:
+    """One with a name stays a member after it stopped, until its session ends."""
+    create(world)
+    topics = world.topics()
+    log = working(world, instance="w-0").log
+
+    assert topics.members(but="w-0") == 0
+    assert topics.members(but="w-1") == (0 if Ability.GROUPS in world.unsupported else 1)
+    log.close()
+    assert topics.members(but="w-0") == 0
+
+
 def test_a_made_topic_is_described(world: World) -> None:
     """Partitions and retention are as asked; an id tells it from another topic of that name."""
     topics = world.topics()

@@ -37,14 +37,15 @@ class KafkaTopics(Administrator):
         """See `Topics.describe`."""
         return {channel: self._look(channel) for channel in channels}
 
-    def members(self) -> int:
+    def members(self, *, but: str | None = None) -> int:
         """See `Topics.members`."""
         with self._connection.translated("asking for the group's members"):
             try:
                 (answer,) = self._admin.describe_consumer_groups(
                     [self._connection.group], request_timeout=ADMIN_TIMEOUT_S
                 ).values()
-                return len(answer.result().members)
+                members = answer.result().members
+                return sum(but is None or each.group_instance_id != but for each in members)
             except KafkaException as error:
                 if error.args[0].code() in _NO_GROUP:
                     return 0

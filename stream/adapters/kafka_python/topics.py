@@ -28,7 +28,7 @@ class KafkaTopics(Administrator):
         super().__init__(connection)
         self._admin = connection.admin()
 
-    def members(self) -> int:
+    def members(self, *, but: str | None = None) -> int:
         """See `Topics.members`."""
         try:
             described = self._connection.of_group(
@@ -38,7 +38,8 @@ class KafkaTopics(Administrator):
             if isinstance(error.__cause__, errors.GroupAuthorizationFailedError):
                 return 0
             raise
-        return len(described[self._connection.group].get("members") or ())
+        members = described[self._connection.group].get("members") or ()
+        return sum(but is None or each.get("group_instance_id") != but for each in members)
 
     def describe(self, channels: Collection[Channel] = ALWAYS) -> dict[Channel, TopicInfo | None]:
         """See `Topics.describe`."""

@@ -81,9 +81,9 @@ class MemoryTopics:
         self._names = names
         self._group = group
 
-    def members(self) -> int:
+    def members(self, *, but: str | None = None) -> int:
         """See `Topics.members`."""
-        return self._broker.group(self._group).members_n
+        return self._broker.group(self._group).members_n(but)
 
     def describe(self, channels: Collection[Channel] = ALWAYS) -> dict[Channel, TopicInfo | None]:
         """See `Topics.describe`."""

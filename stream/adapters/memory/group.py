@@ -61,10 +61,9 @@ class Group:
             self._targets.pop(member, None)
             self._rebalance()
 
-    @property
-    def members_n(self) -> int:
-        """How many members there are now."""
-        return len(self._members)
+    def members_n(self, but: str | None = None) -> int:
+        """How many members there are now; those of the instance `but` are not counted."""
+        return sum(but is None or member.instance != but for member in self._members)
 
     def holds(self, member: Member) -> bool:
         """Whether the membership lasts.

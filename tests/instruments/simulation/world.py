@@ -179,7 +179,7 @@ class World:
             generation=generation_at_start(
                 options.recipe,
                 group.offsets,
-                may_return=lambda: options.on_change == "keep" or not group.members_n,
+                may_return=lambda: options.on_change == "keep" or not group.members_n(),
             ),
             reader=reader,
             store=store,
