@@ -41,6 +41,13 @@ factory = "stream.models:logistic_regression"
 """
 
 
+def seeded(config: str) -> str:
+    """A configuration with the hash seed of `forks`, unless it has one."""
+    if "hash_seed" in config:
+        return config
+    return config.replace("[model]\n", f"[model]\nhash_seed = {HASH_SEED}\n", 1)
+
+
 @dataclass(frozen=True)
 class Done:
     """How a command ended."""
@@ -67,8 +74,7 @@ class Project:
 
     def configure(self, text: str = EMBEDDED + MODEL, *, pipeline: str = PIPELINE) -> None:
         """Write stream.toml; under whatever name, the hash seed is that of `forks`."""
-        if pipeline != PIPELINE and "hash_seed" not in text:
-            text = text.replace("[model]\n", f"[model]\nhash_seed = {HASH_SEED}\n", 1)
+        text = text if pipeline == PIPELINE else seeded(text)
         self.write("stream.toml", f'pipeline = "{pipeline}"\n{text}')
 
     def write(self, name: str, content: str | bytes) -> Path:

@@ -15,7 +15,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream.sandbox import LocalKafka, LocalRedis
 from tests.commands.forked import forks
-from tests.commands.project import HASH_SEED
+from tests.commands.project import HASH_SEED, seeded
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -57,13 +57,10 @@ class Pipeline:
 
     def configure(self) -> None:
         """Write its configuration; under whatever name, the hash seed is that of `forks`."""
-        config = self.config
-        if "hash_seed" not in config:
-            config = config.replace("[model]\n", f"[model]\nhash_seed = {HASH_SEED}\n", 1)
         (self.folder / "stream.toml").write_text(
             f'pipeline = "{self.name}"\n'
             f'[kafka]\nbootstrap_servers = "{self.kafka.bootstrap_servers}"\n'
-            f'[redis]\nurl = "{self.redis.url}"\n{self.alerts}{config}'
+            f'[redis]\nurl = "{self.redis.url}"\n{self.alerts}{seeded(self.config)}'
         )
 
     def administrator(self) -> AbstractContextManager[KafkaAdminClient]:

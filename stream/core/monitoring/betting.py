@@ -36,3 +36,30 @@ def gains(
     up = [log1p(rate * (1.0 - limit)) / dispersion for rate in rates]
     down = [log1p(-rate * limit) / dispersion for rate in rates]
     return up, down
+
+
+USUAL_N: Final = 4
+"""Blocks in turn that are not over the limit, after which what was found is over."""
+
+
+class Lasting:
+    """What a bet found goes on until it is over.
+
+    Attributes:
+        since_n: of the last finding: so many blocks ago, the present one included, it began.
+        is_on: it was found, and was not as usual for long enough since.
+    """
+
+    __slots__ = ("_usual_n", "is_on", "since_n")
+    since_n: int
+
+    def _start_over(self) -> None:
+        self.is_on, self._usual_n = False, 0
+
+    def _goes_on(self, is_over: bool) -> bool:
+        """Take in one more block, of which only is known whether it is over the limit."""
+        self.since_n += 1
+        self._usual_n = 0 if is_over else self._usual_n + 1
+        if self._usual_n == USUAL_N:
+            self._start_over()
+        return is_over

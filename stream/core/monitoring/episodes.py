@@ -78,11 +78,16 @@ class Finding(NamedTuple):
     lead: Key | None = None
 
     @property
+    def is_grouped(self) -> bool:
+        """Whether its measure has an episode of its own, that others may join."""
+        return self.measured is not None and self.kind in GROUPED
+
+    @property
     def key(self) -> Key:
         """Of the episode that it belongs to."""
         if self.lead is not None:
             return self.lead
-        if self.measured is not None and self.kind in GROUPED:
+        if self.is_grouped:
             return self.kind, self.direction, self.signal, self.detector
         return self.kind, self.direction, self.signal
 

@@ -6,7 +6,7 @@ episode of its own, also where the feature is the same.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from stream.core.monitoring.episodes import GROUPED, Finding, Key
+from stream.core.monitoring.episodes import Finding, Key
 
 JOIN_N = 2000
 """So many steps after an episode began, or what had joined it was found last, nothing joins it."""
@@ -32,7 +32,7 @@ class Groups:
             is_open: whether the episode of that key goes on.
         """
         for finding in findings:
-            if finding.kind not in GROUPED or finding.measured is None:
+            if not finding.is_grouped:
                 yield finding
                 continue
             own = finding.key

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from stream.core.monitoring.betting import Lasting
 from stream.core.monitoring.found import Found
-from stream.core.monitoring.rates import USUAL_N
 from stream.core.problems import Problem
 
 BLOCKS_N: Final = 20
@@ -39,7 +39,7 @@ Labelled = tuple[Any, float | None, float]
 Numbers = npt.NDArray[np.float64]
 
 
-class Bias:
+class Bias(Lasting):
     """A bet that what is to be 0 on average is more than a margin above it; see `ecusum`.
 
     A block is one bet. Of log(1 + x) its lower bound x - x² is taken, for x of at least -1/2, so
@@ -47,18 +47,14 @@ class Bias:
 
     Args:
         threshold: blocks to a false alarm, on average, at least.
-
-    Attributes:
-        since_n: of the last finding: so many blocks ago, the present one included, it began.
-        is_on: it is so, and was not otherwise for long enough since.
     """
 
-    __slots__ = ("_blocks", "_logs", "_threshold", "_usual_n", "is_on", "since_n")
+    __slots__ = ("_blocks", "_logs", "_threshold")
 
     def __init__(self, threshold: float) -> None:
         self._threshold, self._logs = threshold, [0.0] * len(_RATES)
         self._blocks, self.since_n = [0] * len(_RATES), 0
-        self.is_on, self._usual_n = False, 0
+        self._start_over()
 
     def add(self, values: Numbers) -> bool:
         """Take in a block of values, -1 to 1. Returns: whether it is so.
@@ -67,9 +63,10 @@ class Bias:
         over.
         """
         scaled = (values - MARGIN) / (1.0 + MARGIN)
+        total = fsum(scaled.tolist())
         if self.is_on:
-            return self._goes_on(fsum(scaled.tolist()) > 0.0)
-        total, squares = fsum(scaled.tolist()), fsum((scaled * scaled).tolist())
+            return self._goes_on(total > 0.0)
+        squares = fsum((scaled * scaled).tolist())
         self._blocks = [
             n + 1 if log > 0.0 else 1 for n, log in zip(self._blocks, self._logs, strict=True)
         ]
@@ -82,13 +79,6 @@ class Bias:
         self.since_n = self._blocks[self._logs.index(max(self._logs))]
         self._logs, self.is_on = [0.0] * len(_RATES), True
         return True
-
-    def _goes_on(self, is_over: bool) -> bool:
-        self.since_n += 1
-        self._usual_n = 0 if is_over else self._usual_n + 1
-        if self._usual_n == USUAL_N:
-            self.is_on, self._usual_n = False, 0
-        return is_over
 
 
 class Quality:

@@ -10,17 +10,14 @@ from math import exp, fsum
 from operator import itemgetter
 from typing import Final
 
-from stream.core.monitoring.betting import RATES_N, gains, rates_below, upper_end
+from stream.core.monitoring.betting import RATES_N, Lasting, gains, rates_below, upper_end
 
 LIMIT_MAX: Final = 0.95
-USUAL_N: Final = 4
-"""Blocks in turn that are not over the limit, after which what was found is over."""
-
 Z2: Final = 3.0**2  # squared deviations between the reference's share and the limit
 _LOG_MAX: Final = 700.0  # exp() of more is too large for a float
 
 
-class Rate:
+class Rate(Lasting):
     """Finds when a share has risen above that of a reference.
 
     Args:
@@ -30,13 +27,10 @@ class Rate:
     Attributes:
         before: the share in the reference; before_n: of how many.
         limit: the highest share that is still taken for the same.
-        since_n: of the last finding: so many blocks ago, the present one included, it began.
-        is_on: it has risen, and was not as usual for long enough since.
     """
 
     __slots__ = (
-        "_blocks", "_down", "_is_up", "_logs", "_threshold", "_up", "_usual_n", "before",
-        "before_n", "is_on", "limit", "since_n",
+        "_blocks", "_down", "_is_up", "_logs", "_threshold", "_up", "before", "before_n", "limit",
     )  # fmt: skip
 
     def __init__(self, reference: Sequence[tuple[int, int]], threshold: float) -> None:
@@ -54,7 +48,7 @@ class Rate:
     def _start_over(self) -> None:
         self._logs, self._blocks = [0.0] * RATES_N, [0] * RATES_N
         self.since_n, self._is_up = 0, False
-        self.is_on, self._usual_n = False, 0
+        super()._start_over()
 
     def add(self, k: int, n: int) -> bool:
         """Take in one block: k of n. Returns: whether the share has risen.
@@ -77,10 +71,3 @@ class Rate:
         best, _ = max(enumerate(logs), key=itemgetter(1))
         self.since_n, self.is_on = blocks[best], True
         return True
-
-    def _goes_on(self, is_over: bool) -> bool:
-        self.since_n += 1
-        self._usual_n = 0 if is_over else self._usual_n + 1
-        if self._usual_n == USUAL_N:
-            self._start_over()
-        return is_over
