@@ -142,6 +142,16 @@ class Topics(Section):
     bases: TopicName = _topic(
         Channel.BASES, "States that folds began with after a change of settings; made when used."
     )
+    control: TopicName = _topic(
+        Channel.CONTROL, "Commands to running workers (`stream control`); made when used."
+    )
+    journal: TopicName = _topic(
+        Channel.JOURNAL, "Which commands were folded, and where; made when used."
+    )
+    ledger: TopicName = _topic(
+        Channel.LEDGER,
+        "What commands did, and each change of what predicts or whether it learns; made when used.",
+    )
     create: bool = Field(
         default=True,
         description="Make missing topics; outputs get as many partitions as events.",
@@ -156,7 +166,9 @@ class Topics(Section):
         "event time, so a replayed history is deleted at once under a short one.",
     )
 
-    @field_validator("predictions", "alerts", "quarantine", "bases")
+    @field_validator(
+        "predictions", "alerts", "quarantine", "bases", "control", "journal", "ledger"
+    )
     @classmethod
     def _differ(cls, value: str, info: ValidationInfo) -> str:
         for channel in Channel:

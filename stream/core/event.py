@@ -21,10 +21,16 @@ class Channel(StrEnum):
     ALERTS = "alerts"
     QUARANTINE = "quarantine"
     BASES = "bases"
+    CONTROL = "control"
+    JOURNAL = "journal"
+    LEDGER = "ledger"
 
 
 ALWAYS = (Channel.EVENTS, Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
 """The topics of every pipeline; the others are made when they are used."""
+
+COMMANDED = (Channel.CONTROL, Channel.JOURNAL, Channel.LEDGER)
+"""The topics of a pipeline that is given commands."""
 
 
 Headers = tuple[tuple[str, bytes | None], ...]

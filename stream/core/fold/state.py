@@ -3,6 +3,7 @@
 import pickle
 from typing import TYPE_CHECKING, Any
 
+from stream.core.fold.commanded import Commanded
 from stream.core.learning.estimator import build
 from stream.core.learning.learner import Learner, LineUp
 from stream.core.monitoring import monitors_spec, policy_spec
@@ -43,13 +44,14 @@ class State:
             When that is found out no replay could repeat: it is committed beside the offset.
         closed_said_n: the step that said so in an alert, the first that brought a new name.
         classes: the labels there were, of a model whose labels name classes.
+        commanded: what commands have made of it.
         line_up: what learns.
         extras: the optional parts, by name; the policy on alerts, if there is one, is told what was
             found, the others see events.
     """
 
     __slots__ = (
-        "classes", "closed_n", "closed_said_n", "detectors", "digest", "extras",
+        "classes", "closed_n", "closed_said_n", "commanded", "detectors", "digest", "extras",
         "genesis", "genesis_n", "has_base", "line_up", "n", "names", "next_offset", "refused_n",
     )  # fmt: skip
 
@@ -65,6 +67,7 @@ class State:
         self.closed_said_n: int | None = None
         self.classes: set[bool | int | str] = set()
         self.extras: dict[str, Any] = {}
+        self.commanded = Commanded()
 
     def begin_at(self, offset: int, n: int) -> None:
         """Let an untrained state begin at an offset, after so many steps."""
@@ -80,6 +83,8 @@ class State:
         state["learner"]["model"] = plain(self.line_up.serving.model)
         if self.extras:
             state["extras"] = {name: pickling.dumps(each) for name, each in self.extras.items()}
+        if commanded := self.commanded.kept():
+            state["commanded"] = commanded
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -91,6 +96,8 @@ class State:
         except (KeyError, TypeError) as error:
             raise pickle.UnpicklingError(f"it lacks {error}") from error
         self.extras = state.get("extras", {})
+        self.commanded = Commanded()
+        self.commanded.load(state.get("commanded", {}))
 
     def watchers_and_others(self) -> "tuple[Policy | None, Monitors | None, tuple[Part, ...]]":
         """The policy on alerts and the monitors, if there are, and the parts that see events."""
@@ -102,7 +109,13 @@ class State:
         return self.line_up.serving if part == "learner" else self
 
     def metadata(
-        self, fingerprint: str, *, learner: str, generation: Generation, is_paused: bool
+        self,
+        fingerprint: str,
+        *,
+        learner: str,
+        generation: Generation,
+        is_paused: bool,
+        control_offset: int,
     ) -> Metadata:
         """The metadata to commit beside `next_offset`, for a fold with this recipe."""
         return Metadata(
@@ -117,6 +130,8 @@ class State:
             learned=self.line_up.serving.learned,
             is_paused=is_paused,
             closed_n=self.closed_n,
+            journal_n=self.commanded.journal_n,
+            control_offset=control_offset,
         )
 
     def header(self, recipe: Recipe, partition: int, *, topic_id: str, taken_at_ms: int) -> Header:

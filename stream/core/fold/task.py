@@ -12,27 +12,27 @@ import xxhash
 from stream.core.event import Feature, Kind, Reason, Record, Rejection
 from stream.core.fold.admission import Admission
 from stream.core.fold.alerts import Alerts
-from stream.core.fold.state import beginning, dumps, revived
+from stream.core.fold.folded import Folded
+from stream.core.fold.state import State, beginning, dumps, revived
 from stream.core.formats.canonical import results, text_of
 from stream.core.formats.checks import one_line
 from stream.core.formats.codec import Codec
 from stream.core.formats.sizes import oversize
 from stream.core.learning.failures import CRASHES
 from stream.core.learning.learner import At
-from stream.core.learning.undo import CopyPoint
 from stream.core.monitoring.detected import DetectorRaised
+from stream.core.monitoring.detectors import Detectors
 from stream.core.problems import PROBLEMS
 from stream.core.recipe import Recipe
 from stream.core.result import NoAnswer, Prediction, StepResult
-from stream.core.scores import Score
-from stream.core.snapshots.metadata import FIRST, Metadata
-from stream.core.snapshots.seal import Header
+from stream.core.snapshots.metadata import FIRST
 
 _hash = xxhash.xxh3_64_intdigest
 _NO_PREDICTION = Prediction()
+_OF_THE_MODEL = ("error", "prediction")
 
 
-class Task:
+class Task(Folded):
     """One partition's fold.
 
     Args:
@@ -48,6 +48,7 @@ class Task:
         is_paused: the worker does not go on with it; travels beside the committed offset, and is
             no part of the state: a replay passes over it.
         generation: the recipe's place among those of the pipeline; travels in the same way.
+        control_offset: first offset of the control topic not yet looked at; so does this.
 
     Raises:
         Misconfigured: the recipe makes no model that can be folded.
@@ -66,7 +67,7 @@ class Task:
         self.recipe, self.partition = recipe, partition
         self.fingerprint = recipe.fingerprint()
         self.learner_fingerprint = recipe.learner_fingerprint()
-        self.generation, self.is_paused = FIRST, False
+        self.generation, self.is_paused, self.control_offset = FIRST, False, 0
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
         begin = beginning(recipe, self.fingerprint)
@@ -75,8 +76,19 @@ class Task:
             state.begin_at(genesis, genesis_n)
         else:
             state = begin.load(payload)
+        self._hold(state, payload)
+
+    def _hold(self, state: State, payload: bytes) -> None:
+        """Go on with a state, and look up once what each event needs of it.
+
+        Args:
+            state: its parts are taken over.
+            payload: the same, as bytes.
+        """
+        recipe = self.recipe
         self.state = state
         self.serving = state.line_up.serving
+        self.serving.is_frozen = state.commanded.is_frozen
         self.serving.bind(recipe.quicken)
         self.kind: Kind = self.serving.kind
         problem = self._problem = PROBLEMS[self.kind]
@@ -95,21 +107,26 @@ class Task:
         self._remember = self.serving.way_back.remember
         self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
         self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
-        self._answered, self._unanswered = results(recipe.events_topic, partition, self.kind)
+        self._answered, self._unanswered = results(recipe.events_topic, self.partition, self.kind)
 
-    @property
-    def next_offset(self) -> int:
-        """First offset not yet folded in."""
-        return self.state.next_offset
+    def begin_untrained(self) -> None:
+        """Let an untrained model go on from here; what watches other things than it goes on, too.
+
+        Names and classes that there were stay known.
+        """
+        state, specs = self.state, self.recipe.detectors
+        others = [d for d in state.detectors.detectors if d.spec.signal not in _OF_THE_MODEL]
+        state.detectors = Detectors(specs, kept=others)
+        state.line_up = revived(beginning(self.recipe, self.fingerprint).pickled).line_up
+        self._hold(state, dumps(state))
 
     def step(self, record: Record) -> StepResult:  # noqa: C901, PLR0911, PLR0912, PLR0915
         """Fold one record in; its outcome (a prediction or a refusal) and its alerts.
 
         An event on which the model raises is refused, and the state is as if it had never been.
         """
-        state, learner = self.state, self.serving
+        state, learner, key = self.state, self.serving, record.key
         assert record.offset >= state.next_offset, "records come in order, each once"  # noqa: S101
-        key = record.key
         if record.headers or (key is not None and len(key) > self._key_bytes_max):
             event = oversize(record, bytes_max=self._key_bytes_max) or self._decode(record.value)
         else:
@@ -145,11 +162,12 @@ class Task:
             result = self._unanswered(record, event, fault, learned)
         signal, error = self._signal_of(prediction) if self._signals else None, None
         if label is not None or self._unsupervised:
-            try:
-                learner.learn(features, label)
-            except BaseException as raised:  # noqa: BLE001
-                return self._fail(record, features, raised, at="teaching")
-            learner.learned = learned + 1
+            if not learner.is_frozen:
+                try:
+                    learner.learn(features, label)
+                except BaseException as raised:  # noqa: BLE001
+                    return self._fail(record, features, raised, at="teaching")
+                learner.learned = learned + 1
             if self._error_of is not None:
                 error = self._error_of(prediction.value, label)
                 learner.window.add((prediction.value, label))
@@ -222,8 +240,9 @@ class Task:
         signal = self._signal_of(prediction) if self._signals else None
         error: float | None = None
         if label is not None or self._unsupervised:
-            learner.learn(features, label)
-            learner.learned += 1
+            if not learner.is_frozen:
+                learner.learn(features, label)
+                learner.learned += 1
             if self._error_of is not None:
                 error = self._error_of(prediction.value, label)
                 learner.window.add((prediction.value, label))
@@ -241,59 +260,3 @@ class Task:
         state.n += 1
         state.next_offset = record.offset + 1
         return result
-
-    def pickled(self) -> bytes:
-        """The state, pickled: the payload of a snapshot; no step sees it, so a fork may do it.
-
-        Raises: Misconfigured: the model holds something that cannot be pickled.
-        """
-        return dumps(self.state)
-
-    def problem_with(self, payload: bytes) -> str:
-        """Why a state that `pickled` gave would not come back; "" if it does. Takes its time."""
-        return beginning(self.recipe, self.fingerprint).problem_with(payload)
-
-    def keep_copy(self) -> bytes:
-        """The state, pickled; it is also what undoing goes back to. Raises: as `pickled`."""
-        payload = self.pickled()
-        self.serving.way_back.keep(payload)
-        return payload
-
-    @property
-    def undo_length(self) -> float:
-        """How long undoing would take, from 0 to 1; at 1 `step` takes a new copy by itself."""
-        return self.serving.way_back.length
-
-    def copy_point(self) -> CopyPoint:
-        """Mark the present state, which somebody else is about to pickle: see `rebase`."""
-        return self.serving.way_back.copy_point()
-
-    def rebase(self, copy_point: CopyPoint, payload: bytes) -> bool:
-        """Let undoing go back to `payload`, the state at `copy_point`, from now on.
-
-        Returns: False if there is a later copy already.
-        """
-        return self.serving.way_back.rebase(copy_point, payload)
-
-    def advance(self, next_offset: int) -> None:
-        """Move over offsets that hold no record (markers, aborted or compacted records)."""
-        assert next_offset >= self.state.next_offset, "a fold never goes back"  # noqa: S101
-        self.state.next_offset = next_offset
-
-    def score(self) -> Score | None:
-        """The windowed score beside the no-change baseline."""
-        return self._problem.score(self.serving.window.pairs)
-
-    def metadata(self) -> Metadata:
-        """The metadata to commit beside `next_offset`."""
-        return self.state.metadata(
-            self.fingerprint,
-            learner=self.learner_fingerprint,
-            generation=self.generation,
-            is_paused=self.is_paused,
-        )
-
-    def header(self, *, topic_id: str, taken_at_ms: int) -> Header:
-        """The header of a snapshot of this state."""
-        state, recipe = self.state, self.recipe
-        return state.header(recipe, self.partition, topic_id=topic_id, taken_at_ms=taken_at_ms)

@@ -29,6 +29,7 @@ class Learner:
 
     Attributes:
         learned: how many events it has learned.
+        is_frozen: it is asked, and not taught.
         is_ready: it has answered once since it began to learn. Before that it may not be able to,
             and what it raises when it is asked is no fault of the event's.
         failures: when it failed last, and how often.
@@ -42,13 +43,13 @@ class Learner:
 
     __slots__ = (
         "_answer", "_quicken", "_teach", "_watch", "_watched_n", "ask", "failures",
-        "is_ready", "kind", "learn", "learned", "model", "read", "way_back", "window",
+        "is_frozen", "is_ready", "kind", "learn", "learned", "model", "read", "way_back", "window",
     )  # fmt: skip
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.learned = 0
-        self.is_ready = False
+        self.is_frozen = self.is_ready = False
         self.failures = Failures()
         self.window = Window()
 

@@ -38,6 +38,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         generation: the recipe's place among those that the pipeline had.
         is_paused: the worker stopped here on purpose, and so does the next one.
         closed_n: the step from which on no new name is taken in; None = any is.
+        journal_n: the number of the journal's last record up to here.
+        control_offset: first offset of the control topic not yet looked at.
     """
 
     n: int
@@ -51,6 +53,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     has_base: bool = False
     is_paused: bool = False
     closed_n: int | None = None
+    journal_n: int = 0
+    control_offset: int = 0
 
     def began_before(self, log_start: int) -> bool:
         """Whether what the fold has folded reaches back to before the log's present beginning.
@@ -74,6 +78,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             f"{f';w={replaced}' if replaced else ''}"
             f"{';p=1' if self.is_paused else ''}"
             f"{'' if self.closed_n is None else f';c={self.closed_n}'}"
+            f"{f';j={self.journal_n}' if self.journal_n else ''}"
+            f"{f';k={self.control_offset}' if self.control_offset else ''}"
         )
 
 
@@ -87,6 +93,7 @@ _FORMS = {
     name: re.compile(form, re.ASCII)
     for name, form in {
         "m": _FINGERPRINT, "r": _NUMBER, "s": _NUMBER, "b": _NUMBER, "p": "1", "c": _NUMBER,
+        "j": _NUMBER, "k": _NUMBER,
         "w": f"{_FINGERPRINT}(?:,{_FINGERPRINT})*",
     }.items()
 }  # fmt: skip
@@ -97,7 +104,7 @@ def parse_metadata(text: str) -> Metadata | None:
 
     Keys that are not known here are a later version's, and passed over.
 
-    >>> parse_metadata("v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2;j=7;c=5").closed_n
+    >>> parse_metadata("v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2;y=7;c=5").closed_n
     5
     """
     match = _METADATA.fullmatch(text)
@@ -121,4 +128,6 @@ def parse_metadata(text: str) -> Metadata | None:
         has_base="b" in more,
         is_paused="p" in more,
         closed_n=int(more["c"]) if "c" in more else None,
+        journal_n=int(more.get("j", 0)),
+        control_offset=int(more.get("k", 0)),
     )

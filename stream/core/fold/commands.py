@@ -1,0 +1,90 @@
+"""Commands are steps of the fold: each is done once, at a place that the journal keeps."""
+
+from typing import Any
+
+import xxhash
+
+from stream.core.commands import Command, CommandResult, Entry, LedgerValue, What
+from stream.core.event import Channel, Record, iso
+from stream.core.fold.task import Task
+from stream.core.formats.commands import written
+
+REFUSED = "refused"
+NOTHING_TO = {
+    What.PROMOTE: "nothing to promote",
+    What.RENEW: "nothing to promote",
+}
+"""Why a command that a pipeline has no use for is refused."""
+
+_hash = xxhash.xxh3_64_intdigest
+
+
+def fold(task: Task, record: Record, command: Command) -> CommandResult:
+    """Fold one command in: it is a step, also if it was done before.
+
+    Args:
+        task: moves on by one step.
+        record: of the control topic.
+        command: what that record says.
+    """
+    state = task.state
+    entry = Entry(
+        n=state.n, next_offset=state.next_offset, input=Channel.CONTROL.value, offset=record.offset,
+        timestamp_ms=record.timestamp_ms, key=record.key, value=record.value,
+    )  # fmt: skip
+    commanded, ledger = state.commanded, None
+    if commanded.is_new(command.id):
+        before, why_not = commanded.predicts, NOTHING_TO.get(command.what)
+        if why_not is None:
+            _do(task, command.what)
+        ledger = answer(
+            task, record, command, before=before, after=commanded.predicts, why_not=why_not
+        )
+        state.digest = _hash(written(ledger), state.digest)
+    else:
+        state.digest = _hash(f"{state.n}:repeated".encode(), state.digest)
+    state.n += 1
+    if ledger is not None and command.what in (What.FREEZE, What.UNFREEZE, What.RESET):
+        task.keep_copy()  # all events since are of one kind: learned, or not
+    return CommandResult(record, command, entry, ledger)
+
+
+def answer(
+    task: Task,
+    record: Record,
+    command: Command,
+    *,
+    before: Any = None,
+    after: Any = None,
+    why_not: str | None = None,
+) -> LedgerValue:
+    """What the ledger says of a command at the task's present step; it may be refused."""
+    state, predicts = task.state, task.state.commanded.predicts
+    what = command.what.value if why_not is None else REFUSED
+    evidence = {} if why_not is None else {"command": command.what.value, "reason": why_not}
+    return LedgerValue(
+        n=state.n,
+        input=Channel.CONTROL.value,
+        id=f"{task.recipe.pipeline}/{task.partition}/{state.n}/{what}",
+        what=what,
+        partition=task.partition,
+        offset=state.next_offset,
+        event_time=iso(record.timestamp_ms),
+        by=f"operator:{command.by}",
+        why=command.why,
+        before=before or predicts,
+        after=after or predicts,
+        evidence=evidence,
+    )
+
+
+def _do(task: Task, what: What) -> None:
+    """Let a command take effect, before the step is counted."""
+    commanded = task.state.commanded
+    if what is What.RESET:
+        commanded.version += 1
+        task.begin_untrained()
+    elif what in (What.FREEZE, What.UNFREEZE):
+        commanded.is_frozen = task.serving.is_frozen = what is What.FREEZE
+    else:
+        commanded.is_paused = what is What.PAUSE

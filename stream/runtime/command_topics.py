@@ -1,0 +1,62 @@
+"""The topics of a pipeline that is given commands: made with the first one, kept for ever."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from stream.config import Settings
+from stream.core.event import COMMANDED, Channel
+from stream.errors import Misconfigured
+from stream.ports import TopicInfo, Topics
+from stream.telemetry import LogEvent, Telemetry
+from stream.topic_settings import KAFKAS_ACCEPTS
+
+USE: Final = {
+    Channel.CONTROL: "commands are sent there",
+    Channel.JOURNAL: "which commands were folded, and where, is kept there",
+    Channel.LEDGER: "what commands did is told there",
+}
+
+
+def ready_command_topics(
+    topics: Topics, settings: Settings, telemetry: Telemetry, *, partitions: int
+) -> None:
+    """Make what is missing of the topics for commands, and hold them to the events' partitions.
+
+    Args:
+        topics: describes, makes and widens them.
+        settings: `topics.create` says whether they are ours.
+        telemetry: told of each that is made.
+        partitions: how many the events have.
+
+    Raises: Misconfigured: one is missing or too narrow, and may not be made or changed; Retryable.
+    """
+    found = topics.describe(COMMANDED)
+    if not settings.topics.create and (problems := missing(found, settings, partitions)):
+        raise Misconfigured(*problems)
+    for channel, info in found.items():
+        if info is None:
+            topics.create(
+                channel, partitions=partitions, retention_ms=-1,
+                record_bytes_max=KAFKAS_ACCEPTS.bytes_max,
+            )  # fmt: skip
+            telemetry.say(
+                LogEvent.TOPIC_CREATED, topic=settings.topics.name(channel), partitions=partitions
+            )
+        elif info.partitions < partitions:
+            topics.widen(channel, partitions=partitions)
+
+
+def missing(
+    found: Mapping[Channel, TopicInfo | None], settings: Settings, partitions: int
+) -> list[str]:
+    """What the topics for commands lack, one line each; [] if they have all partitions."""
+    problems = []
+    for channel, info in found.items():
+        if info is not None and info.partitions >= partitions:
+            continue
+        what = "does not exist" if info is None else f"has only {info.partitions} partitions"
+        problems.append(
+            f"topics.{channel}: {settings.topics.name(channel)} {what}, and {USE[channel]}; make "
+            f"it with {partitions} partitions and retention.ms = -1, or set topics.create = true"
+        )
+    return problems
