@@ -35,7 +35,11 @@ class LogEvent(StrEnum):
     MODEL_UNTRIED = "model_untried"  # whether it repeats itself could not be found out, and why
     FEATURES_WATCHED = "features_watched"  # the monitors' reference is whole; what has no usual
     PARTITION_PAUSED = "partition_paused"  # too much of it was refused; what to do
-    PARTITION_RESUMED = "partition_resumed"  # its next records would do better
+    PARTITION_RESUMED = "partition_resumed"  # its next records would do better, or a command
+    COMMAND_FOLDED = "command_folded"  # what became of a command, as the ledger says
+    COMMAND_REFUSED = "command_refused"  # a record of the control topic that is no command
+    COMMANDS_WAIT = "commands_wait"  # there is no journal or ledger, and none may be made
+    CONTROL_UNREADABLE = "control_unreadable"  # once a minute at most
     SNAPSHOT_SAVED = "snapshot_saved"
     LIBRARY_WARNED = "library_warned"  # a library's warning, once for each place in its code
     SNAPSHOT_UNREADABLE = "snapshot_unreadable"  # it would not come back: it was not stored

@@ -166,9 +166,7 @@ class Topics(Section):
         "event time, so a replayed history is deleted at once under a short one.",
     )
 
-    @field_validator(
-        "predictions", "alerts", "quarantine", "bases", "control", "journal", "ledger"
-    )
+    @field_validator("predictions", "alerts", "quarantine", "bases", "control", "journal", "ledger")
     @classmethod
     def _differ(cls, value: str, info: ValidationInfo) -> str:
         for channel in Channel:

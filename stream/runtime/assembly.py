@@ -15,7 +15,9 @@ from stream.core.snapshots.metadata import Generation
 from stream.core.snapshots.seal import Keys
 from stream.ports import Clock, Log, Reader, SnapshotStore, TopicInfo
 from stream.runtime.breaker import Limit
+from stream.runtime.commanding import nothing
 from stream.runtime.commit_policy import CommitPolicy
+from stream.runtime.control import Control
 from stream.runtime.flow_watch import FlowWatch, Watched
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
 from stream.runtime.growing_lag import GrowingLag
@@ -64,6 +66,8 @@ def wired(
     flow: FlowTimes = NOTHING_WATCHED,
     room: Room | None = None,
     fork: Fork | None = None,
+    control: Control | None = None,
+    ready_commands: Callable[[], None] = nothing,
     jitter: Callable[[], float] = random.random,
     parts: Parts = THE_PARTS,
 ) -> Worker:
@@ -99,6 +103,8 @@ def wired(
         watchdog=watchdog,
         stopping=stopping,
         limit=limit,
+        control=control,
+        ready_commands=ready_commands,
         jitter=jitter,
     )
 
@@ -119,11 +125,14 @@ def assemble(
     telemetry: Telemetry,
     stopping: threading.Event,
     until_end: bool,
+    control: Control | None = None,
+    ready_commands: Callable[[], None] = nothing,
 ) -> Worker:
     """A worker that stops when `stopping` is set.
 
     `events` is the events topic, `width` says how many of its partitions have a place in the
-    outputs; `look_for_room` looks again, and makes more if it may.
+    outputs; `look_for_room` looks again, and makes more if it may. `control` and `ready_commands`
+    are as `Worker` takes them.
     """
     may_repeat = (
         settings.delivery.guarantee == "at-least-once" and not settings.kafka.traits.always_exact
@@ -172,6 +181,8 @@ def assemble(
         flow=FlowTimes(settings.silence_s, settings.lag_s),
         room=room,
         fork=ForkedCopy if CAN_FORK else None,
+        control=control,
+        ready_commands=ready_commands,
     )
 
 

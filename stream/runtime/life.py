@@ -5,6 +5,8 @@
                │           └─► UNDECIDED ─────────────────────┘  it was paused: rehearsed first
                └─► FOLDING or PAUSED                             its held state is the committed one
 
+A command makes any living one STOPPED, but for TRIPPED, or FOLDING again.
+
 A doubt about a commit leads from any living one back to ASSIGNED; a revoked one is AWAY, wherever
 it was. What is not in the table is a mistake of ours, and ends the process.
 """
@@ -28,6 +30,7 @@ class Life(StrEnum):
     TRIPPED = "paused by the breaker, which no commit has told yet"
     PAUSED = "paused until somebody has looked"
     UNDECIDED = "paused by its last owner, and not rehearsed yet"
+    STOPPED = "paused by a command"
 
 
 class Move(StrEnum):
@@ -39,43 +42,60 @@ class Move(StrEnum):
     DIFFER = "its held state is not the committed one"
     KEEP = "its held state is the committed one"
     KEEP_PAUSED = "its held state is the committed one, which is paused"
+    KEEP_STOPPED = "its held state is the committed one, which a command has paused"
     RESTORE = "its restore begins"
     RESTORED = "its restore is done"
     RESTORED_PAUSED = "its restore is done, of a state that is paused"
+    RESTORED_STOPPED = "its restore is done, of a state that a command has paused"
     OWE = "what is committed beside its offset is not its own"
     FOLD = "a record, or a gap between records, was passed"
     TRIP = "too much of it was refused"
     COMMIT = "all that it folded is committed"
-    RESUME = "its rehearsal went better"
+    RESUME = "its rehearsal went better, or a command says so"
     WORSE = "its rehearsal went no better"
+    COMMAND = "a command was looked at"
+    STOP = "a command has paused it"
 
 
 SETTLING: Final = frozenset({Life.ASSIGNED, Life.RESTORING})
-LIVING: Final = frozenset({Life.FOLDING, Life.TRIPPED, Life.PAUSED, Life.UNDECIDED})
-HALTED: Final = LIVING - {Life.FOLDING}
+LIVING: Final = frozenset({Life.FOLDING, Life.TRIPPED, Life.PAUSED, Life.UNDECIDED, Life.STOPPED})
+COMMANDABLE: Final = LIVING - {Life.TRIPPED}
+"""One that has tripped is told first: its next commit makes it PAUSED."""
+
+HALTED: Final = LIVING - {Life.FOLDING, Life.STOPPED}
+"""By the breaker; what a command has paused is a part of the fold."""
 
 MOVES: Final[dict[tuple[Life, Move], Life]] = {
     (Life.AWAY, Move.ASSIGN): Life.ASSIGNED,
     (Life.ASSIGNED, Move.DIFFER): Life.ASSIGNED,
     (Life.ASSIGNED, Move.KEEP): Life.FOLDING,
     (Life.ASSIGNED, Move.KEEP_PAUSED): Life.PAUSED,  # it was rehearsed, or has tripped here
+    (Life.ASSIGNED, Move.KEEP_STOPPED): Life.STOPPED,
     (Life.ASSIGNED, Move.RESTORE): Life.RESTORING,
     (Life.RESTORING, Move.RESTORED): Life.FOLDING,
     (Life.RESTORING, Move.RESTORED_PAUSED): Life.UNDECIDED,
+    (Life.RESTORING, Move.RESTORED_STOPPED): Life.STOPPED,
     (Life.FOLDING, Move.OWE): Life.FOLDING,
     (Life.UNDECIDED, Move.OWE): Life.UNDECIDED,
+    (Life.STOPPED, Move.OWE): Life.STOPPED,
     (Life.FOLDING, Move.FOLD): Life.FOLDING,
     (Life.FOLDING, Move.TRIP): Life.TRIPPED,
     (Life.FOLDING, Move.COMMIT): Life.FOLDING,
     (Life.TRIPPED, Move.COMMIT): Life.PAUSED,
     (Life.UNDECIDED, Move.COMMIT): Life.UNDECIDED,
+    (Life.PAUSED, Move.COMMIT): Life.PAUSED,  # a command was looked at
+    (Life.STOPPED, Move.COMMIT): Life.STOPPED,
     (Life.UNDECIDED, Move.RESUME): Life.FOLDING,
     (Life.UNDECIDED, Move.WORSE): Life.PAUSED,
+    **{(life, Move.COMMAND): life for life in COMMANDABLE},
+    **{(life, Move.STOP): Life.STOPPED for life in COMMANDABLE},
+    (Life.STOPPED, Move.RESUME): Life.FOLDING,
+    (Life.PAUSED, Move.RESUME): Life.FOLDING,
     **{(life, Move.DOUBT): Life.ASSIGNED for life in LIVING},
     **{(life, Move.REVOKE): Life.AWAY for life in Life},  # one that waits for a place is away, too
 }
 
-_DIRTYING: Final = frozenset({Move.OWE, Move.FOLD, Move.RESUME})
+_DIRTYING: Final = frozenset({Move.OWE, Move.FOLD, Move.RESUME, Move.COMMAND, Move.STOP})
 _CLEANING: Final = frozenset({Move.COMMIT, Move.DOUBT, Move.REVOKE})
 
 

@@ -113,7 +113,9 @@ class Origins:
         Raises: Retryable: its base cannot be seen yet; LogLost: it is gone.
         """
         if not known.has_base:
-            return self.untrained(known.genesis, known.genesis_n, recipe)
+            untrained = self.untrained(known.genesis, known.genesis_n, recipe)
+            untrained.task.state.commanded.begin_at(known.genesis_journal_n)
+            return untrained
         base, what = self._base(known), f"base at {known.genesis}"
         origin = None if base is None else self._loaded(*base, recipe, what, known.genesis)
         if origin is None:

@@ -21,6 +21,7 @@ from stream.runtime import bases, published
 from stream.runtime.candidates import Deadlined
 from stream.runtime.copies import CopyPace
 from stream.runtime.generations import refuse_older
+from stream.runtime.journaled import Journaled
 from stream.runtime.keeping import TRIAL_N, Keeping, Trial, is_asked, keeping
 from stream.runtime.origins import Origin, Origins, check_reach
 from stream.runtime.replay import Replay
@@ -64,13 +65,13 @@ class Restore:
         self._trial: Trial | None = None
         self._resumption = Resumption(offset=0)
         self._closing: int | None = None
-        self._is_anew = False
         self._origins = Origins(sources, partition, deadlined)
+        self._journaled = Journaled(sources, partition)
         self._copies = CopyPace(sources.clock)
         self._lines = RestoreLines(sources, partition)
-        self._origin = ""
+        self._origin, self._is_anew = "", False
         self.changed = committed is None
-        """Whether the committed metadata is not that of the task: commit before anything else."""
+        """What is committed is not the task's own line: commit before anything else."""
         self.base: bases.Base | None = None
         """What to publish before that: the state that the fold begins anew with."""
         self.end: int | None = None
@@ -108,14 +109,14 @@ class Restore:
         task = self._replay.task
         if self._keeping is not None:
             task = self._kept(task, self._keeping)
+        self._journaled.place(task, self._committed)
         task.generation = self._sources.generation
         self._lines.restored(task, self._origin, is_fresh=self._committed is None)
         return task
 
     def _replaying(self, task: Task) -> Replay:
-        return Replay(
-            self._sources.reader, task, clock=self._sources.clock, between=self._shorten_way_back
-        )
+        reader, clock, steps = self._sources.reader, self._sources.clock, self._journaled.steps
+        return Replay(reader, task, clock=clock, between=self._shorten_way_back, steps=steps)
 
     def _reaches(self, target: int, until_s: float) -> bool:
         """Replay until the target (True) or a moment of the clock (False)."""
@@ -137,6 +138,7 @@ class Restore:
         if committed is None:
             genesis = bounds.start if sources.start == "earliest" else bounds.end
             self._resumption = Resumption(offset=genesis)
+            self._journaled.begin(None)
             return self._untrained(genesis)
         check_end(f"partition {self.partition}", committed, bounds)
         known = parse_metadata(committed.metadata)
@@ -145,6 +147,7 @@ class Restore:
             refuse_older(known, sources, self.partition)
         at = self._resumption = self._resumed(committed, known, bounds, is_ours=is_ours)
         at.check_start(f"partition {self.partition}", bounds)
+        self._journaled.begin(known, is_further=at.offset > committed.offset)
         if known is not None and (is_ours or is_asked(known, sources.recipe, sources.on_change)):
             task = self._from_stored(committed, known, bounds.start, is_ours=is_ours)
         else:
@@ -252,7 +255,9 @@ class Restore:
         return origin.task
 
     def _untrained(self, genesis: int, genesis_n: int = 0) -> Task:
-        return self._begun(self._origins.untrained(genesis, genesis_n, self._sources.recipe))
+        task = self._begun(self._origins.untrained(genesis, genesis_n, self._sources.recipe))
+        task.state.commanded.begin_at(self._journaled.genesis_n(genesis))
+        return task
 
     def _shorten_way_back(self, task: Task) -> None:
         """Take a new copy now and then, or the replay would keep all its records for undoing."""

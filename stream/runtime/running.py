@@ -9,6 +9,8 @@ from stream.ports import Log, TopicInfo
 from stream.runtime import first_start, garbage, preparation, process
 from stream.runtime.assembly import assemble
 from stream.runtime.capacity import record_bytes_max
+from stream.runtime.command_topics import ready_command_topics
+from stream.runtime.control import Control, Looking
 from stream.runtime.fitting import fitted
 from stream.runtime.generations import generation_at_start
 from stream.runtime.keeping import uses_bases, writes_bases
@@ -52,12 +54,15 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
         keys = snapshot_keys(settings, pipeline.environ, telemetry)
         store = stack.enter_context(closing(pipeline.backend.snapshots()))
         log = stack.enter_context(closing(_fitted_log(pipeline, infos)))
+        control = Control(pipeline.backend.reader, clock=pipeline.clock(), telemetry=telemetry)
+        stack.enter_context(closing(Looking(control, clock=pipeline.clock())))
         worker = assemble(
             settings, recipe=recipe, generation=generation, keys=keys,
             events=infos[Channel.EVENTS], width=width,
             look_for_room=lambda: _look_for_room(pipeline), log=log, reader=reader, store=store,
             clock=pipeline.clock(), telemetry=telemetry, stopping=pipeline.stopping,
-            until_end=until_end,
+            until_end=until_end, control=control,
+            ready_commands=lambda: _ready_commands(pipeline, infos[Channel.EVENTS]),
         )  # fmt: skip
         telemetry.say(
             LogEvent.WORKER_STARTED,
@@ -95,6 +100,15 @@ def _look_for_room(pipeline: Pipeline) -> Width:
     """How many partitions the outputs have a place for by now, with a client of its own."""
     with closing(pipeline.backend.topics()) as topics:
         return widened(topics, pipeline.settings, pipeline.telemetry)
+
+
+def _ready_commands(pipeline: Pipeline, events: TopicInfo) -> None:
+    """Make what is missing of the topics for commands, with a client of its own."""
+    with closing(pipeline.backend.topics()) as topics:
+        now = topics.describe((Channel.EVENTS,))[Channel.EVENTS] or events
+        ready_command_topics(
+            topics, pipeline.settings, pipeline.telemetry, partitions=now.partitions
+        )
 
 
 def _fitted_log(pipeline: Pipeline, infos: Mapping[Channel, TopicInfo]) -> Log:

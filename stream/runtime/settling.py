@@ -90,8 +90,7 @@ class Settling:
         if task is not None:
             self._log.seek(task)
             self._restore = None
-            move = Move.RESTORED_PAUSED if task.is_paused else Move.RESTORED
-            self._lives.move(task.partition, move, task)
+            self._lives.move(task.partition, _restored(task), task)
             yield Settled(
                 task=task,
                 is_committed=not restore.changed,
@@ -118,6 +117,18 @@ class Settling:
 
     def _kept(self, task: Task) -> Settled:
         self._log.seek(task)
-        self._lives.move(task.partition, Move.KEEP_PAUSED if task.is_paused else Move.KEEP)
+        self._lives.move(task.partition, _kept(task))
         self._sources.telemetry.say(LogEvent.TASK_KEPT, partition=task.partition)
         return Settled(task=task, is_committed=True, end=None, stored_offset=task.state.genesis)
+
+
+def _restored(task: Task) -> Move:
+    if task.state.commanded.is_paused:
+        return Move.RESTORED_STOPPED
+    return Move.RESTORED_PAUSED if task.is_paused else Move.RESTORED
+
+
+def _kept(task: Task) -> Move:
+    if task.state.commanded.is_paused:
+        return Move.KEEP_STOPPED
+    return Move.KEEP_PAUSED if task.is_paused else Move.KEEP

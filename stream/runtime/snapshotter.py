@@ -32,6 +32,7 @@ from stream.runtime.storing import How, Storing
 from stream.telemetry import LogEvent, Metric, Telemetry
 
 AGE_S_MAX = 600.0
+KEEP_S_MAX = 5.0
 """A quiet partition gets a snapshot this long after its last one, if it learned at all."""
 
 IN_LINE_S_MAX = 0.02
@@ -134,6 +135,17 @@ class Snapshotter:
             if self._copies.is_due(task) or task.undo_length >= UNDO_TOO_LONG:
                 self._take(task, is_stored=False)
                 return
+
+    def keep_now(self, task: Task) -> None:
+        """Take a snapshot of a committed task at once, in line; the store gets it when it can."""
+        if self._copying is not None:
+            self._copying.copy.cancel()
+        if self._saving is not None:
+            _wait(self._saving, KEEP_S_MAX)
+            if self._saving.done() and not self._saving.cancelled():
+                self._end_saving()
+            self._saving = self._copying = None
+        self._take_in_line(task, is_stored=True)
 
     def finish(self, tasks: Iterable[Task], *, timeout_s: float) -> None:
         """Take the last snapshots, of tasks that are all committed; then wait for the store."""

@@ -80,6 +80,7 @@ class Storing:
                 keep=self._policy.keep,
                 now_ms=self._clock.now_ms(),
                 retention_s=self._policy.retention_s,
+                pinned=header.pinned,
             ):
                 self._store.remove(partition, n)
         except (Retryable, Misconfigured, BadInput) as error:

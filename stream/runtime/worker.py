@@ -13,21 +13,25 @@ settle again: what the broker says is committed decides, never a guess.
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from stream.core.event import Output
 from stream.core.formats.records import Writer
 from stream.errors import CommitLost, Retryable
 from stream.ports import Committed, Log, Polled
 from stream.runtime.backoff import BackOff
 from stream.runtime.bases import batches
 from stream.runtime.breaker import NEVER, Breaker, Limit
+from stream.runtime.commanding import Commanding, nothing
 from stream.runtime.commit_policy import CommitPolicy, CommitSchedule
+from stream.runtime.control import Control
 from stream.runtime.flow_watch import FlowWatch
 from stream.runtime.folding import Folding
 from stream.runtime.goals import Goals
 from stream.runtime.life import LIVING, Life, Lives, Move
 from stream.runtime.progress import Progress, count_sent
+from stream.runtime.rehearsing import Rehearsing
 from stream.runtime.room import Everywhere, Room
 from stream.runtime.seldom import Seldom
 from stream.runtime.settling import Settling
@@ -53,6 +57,7 @@ class Worker:
         stopping: set by a stop signal.
         room: which partitions have a place in the outputs; None: all have one.
         limit: how much of a partition may be refused before it is paused.
+        control, ready_commands: see `Commanding`.
         jitter: see `BackOff`.
     """
 
@@ -69,50 +74,43 @@ class Worker:
         watchdog: Watchdog,
         stopping: threading.Event,
         limit: Limit = NEVER,
+        control: Control | None = None,
+        ready_commands: Callable[[], None] = nothing,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         deadlined, call_deadline_s = watchdog.watch, commit_policy.call_deadline_s
         self._log = WatchedLog(log, deadlined=deadlined, call_deadline_s=call_deadline_s)
-        self._writer = writer
-        self._flow_watch = flow_watch
-        self._snapshotter = snapshotter
+        self._writer, self._flow_watch, self._snapshotter = writer, flow_watch, snapshotter
         self._policy = commit_policy
         self._room = room or Everywhere()
         self._stopping = stopping
-        self._clock = sources.clock
-        self._keys = sources.keys
-        self._telemetry = sources.telemetry
+        self._clock, self._keys, self._telemetry = sources.clock, sources.keys, sources.telemetry
         self._lives = Lives()
         self._settling = Settling(
-            self._log,
-            self._lives,
-            sources=sources,
-            deadlined=deadlined,
+            self._log, self._lives, sources=sources, deadlined=deadlined,
             call_deadline_s=call_deadline_s,
+        )  # fmt: skip
+        self._breaker = breaker = Breaker(limit, sources)
+        self._rehearsing = Rehearsing(
+            self._lives, breaker, log=self._log, commit_policy=commit_policy, deadlined=deadlined
         )
-        self._breaker = Breaker(limit, sources)
+        self._commanding = Commanding(
+            control, lives=self._lives, log=self._log, breaker=breaker, snapshotter=snapshotter,
+            sources=sources, ready=ready_commands,
+        )  # fmt: skip
         self._results: list[StepResult] = []
         self._goals = Goals(self._lives, self._room, is_asked=commit_policy.until_end)
         self._schedule = CommitSchedule(commit_policy, self._clock)
         self._folding = Folding(
-            self._lives,
-            self._results,
-            log=self._log,
-            breaker=self._breaker,
-            snapshotter=snapshotter,
-            schedule=self._schedule,
-            sources=sources,
-            fold_s_max=commit_policy.fold_s_max,
-        )
-        self._back_off = BackOff(self._clock, jitter)
-        self._unreachable = Seldom(self._clock)
+            self._lives, self._results, log=self._log, breaker=breaker, snapshotter=snapshotter,
+            schedule=self._schedule, sources=sources, fold_s_max=commit_policy.fold_s_max,
+        )  # fmt: skip
+        self._back_off, self._unreachable = BackOff(self._clock, jitter), Seldom(self._clock)
         self._progress = Progress(self._clock, self._telemetry)
         self._deadlined = deadlined
 
     def run(self) -> None:
         """Work until `stopping` is set (or until the end), then drain: commit and snapshot.
-
-        The log stays open: its owner closes it.
 
         Raises: Fenced, Misconfigured, LogLost, Internal: the process must end with its exit code
             (`until_end` cannot be, where a partition waits for a place in the outputs);
@@ -134,6 +132,7 @@ class Worker:
             self._release(polled.revoked)
             self._adopt(self._room.admitted(polled.assigned))
             is_delivered = True
+            self._command_if_due()
             self._folding.fold(polled.records)
             self._folding.pass_gaps(polled)
             if self._lives.dirty and (self._schedule.is_commit_due() or self._goals.are_reached()):
@@ -187,6 +186,7 @@ class Worker:
         for partition in gone:
             self._lives.move(partition, Move.REVOKE)
             self._snapshotter.release(partition)
+        self._commanding.drop(gone)
         self._settling.drop(gone)
 
     def _adopt(self, assigned: Iterable[int]) -> None:
@@ -206,7 +206,9 @@ class Worker:
     def _doubt(self) -> None:
         """Let the committed offsets decide, for nobody knows what the last commit did."""
         self._results.clear()
-        for partition in self._lives.within(LIVING):
+        living = self._lives.within(LIVING)
+        self._commanding.drop(living)
+        for partition in living:
             self._lives.move(partition, Move.DOUBT)
             self._snapshotter.release(partition)
         self._lives.forget_away()
@@ -218,6 +220,7 @@ class Worker:
         for settled in self._settling.advance():
             task = settled.task
             self._breaker.adopt(task)
+            self._commanding.adopt(task)
             if self._lives.life(task.partition) is not Life.FOLDING:
                 self._log.pause(task.partition)
             self._snapshotter.adopt(
@@ -235,24 +238,8 @@ class Worker:
                 self._commit()
 
     def _rehearse(self) -> None:
-        """Go on with a paused partition if its next records would do better than its last."""
-        policy, undecided = self._policy, self._lives.tasks({Life.UNDECIDED})
-        # A restore reads with the same reader, slice by slice.
-        if not undecided or self._settling or self._back_off.left_s():
-            return
-        with self._deadlined("rehearsing", policy.fold_s_max + policy.call_deadline_s):
-            verdict = self._breaker.rehearse(undecided[min(undecided)], budget_s=policy.fold_s_max)
-        if verdict is None:
-            return
-        task = verdict.task
-        if verdict.is_over:
-            self._lives.move(task.partition, Move.WORSE)
-            self._breaker.say_paused(task, str(verdict))
-            return
-        self._breaker.begin_anew(task)
-        self._lives.move(task.partition, Move.RESUME)
-        self._log.seek(task)
-        self._breaker.say_resumed(task, str(verdict))
+        if not self._settling and not self._back_off.left_s():
+            self._rehearsing.go_on()
 
     def _commit(self) -> None:
         """Commit all that was folded; report pauses only then, for nothing uncommitted counts."""
@@ -261,7 +248,10 @@ class Worker:
         dirty = {partition: live[partition] for partition in self._lives.dirty}
         for task in dirty.values():
             task.admission.close_if_heavy()
-        self._send({p: Committed(t.next_offset, t.metadata().encode()) for p, t in dirty.items()})
+        told = list(self._commanding.outputs(dirty.values()))
+        offsets = {p: Committed(t.next_offset, t.metadata().encode()) for p, t in dirty.items()}
+        self._send(offsets, told)
+        self._commanding.committed()
         self._telemetry.count(Metric.COMMITS)
         self._schedule.committed(began=began)
         for partition in self._lives.within({Life.TRIPPED}):
@@ -281,9 +271,19 @@ class Worker:
         if told_n:
             self._telemetry.count(Metric.ALERTS, told_n)
 
-    def _send(self, offsets: Mapping[int, Committed]) -> None:
-        """Publish the results in hand, and commit offsets with them."""
+    def _command_if_due(self) -> None:
+        """Fold commands, if there are any, of committed states; and commit them by themselves."""
+        if not self._commanding.is_due():
+            return
+        if self._lives.dirty:
+            self._commit()
+        self._commanding.fold()
+        self._commit()
+
+    def _send(self, offsets: Mapping[int, Committed], told: Sequence[Output] = ()) -> None:
+        """Publish the results in hand, and what else is told; commit offsets with them."""
         outputs = self._writer.outputs(self._results)
+        outputs += told
         self._log.commit(outputs, offsets)
         count_sent(self._telemetry, self._results)
         self._results.clear()

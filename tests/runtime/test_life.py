@@ -30,7 +30,14 @@ def _growing(ways: dict[Life, tuple[Move, ...]]) -> Iterator[tuple[Life, tuple[M
 
 
 WAYS = _ways()
-QUICKENING = {Move.RESTORED, Move.RESTORED_PAUSED, Move.KEEP, Move.KEEP_PAUSED}
+QUICKENING = {
+    Move.RESTORED,
+    Move.RESTORED_PAUSED,
+    Move.KEEP,
+    Move.KEEP_PAUSED,
+    Move.RESTORED_STOPPED,
+    Move.KEEP_STOPPED,
+}
 
 
 def _lives(*moves: Move) -> tuple[Lives, Task]:

@@ -4,6 +4,9 @@ from typing import Any
 
 from stream.core.commands import IDS_MAX, MAIN, Predicts
 
+PINNED_MAX = 10
+"""So many states from before a reset are kept."""
+
 
 class Commanded:
     """A part of the state of every fold; before the first command it takes no byte of a snapshot.
@@ -12,21 +15,30 @@ class Commanded:
         is_frozen: it predicts and does not learn.
         is_paused: nothing more of its partition is consumed.
         version: which version of the model predicts, from 1.
-        journal_n: how many records its partition's journal has.
+        journal_n: the number of the last record of its partition's journal that it has folded.
+        genesis_journal_n: the same where the fold began, with the untrained model.
+        pinned: steps whose snapshots stay: the last before the model was reset.
         ids: of the last commands, the oldest first.
     """
 
-    __slots__ = ("ids", "is_frozen", "is_paused", "journal_n", "version")
+    __slots__ = (
+        "genesis_journal_n", "ids", "is_frozen", "is_paused", "journal_n", "pinned", "version",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.is_frozen = self.is_paused = False
         self.version = 1
-        self.journal_n = 0
+        self.journal_n = self.genesis_journal_n = 0
         self.ids: list[str] = []
+        self.pinned: list[int] = []
+
+    def begin_at(self, journal_n: int) -> None:
+        """Let an untrained state begin behind so many records of the journal."""
+        self.journal_n = self.genesis_journal_n = journal_n
 
     def kept(self) -> dict[str, Any]:
         """What a snapshot keeps: plain values, and none where there was no command."""
-        if not self.ids and self.version == 1 and not self.is_frozen and not self.journal_n:
+        if not (self.ids or self.journal_n or self.is_frozen or self.version > 1):
             return {}
         return {name: getattr(self, name) for name in self.__slots__}
 
@@ -36,14 +48,23 @@ class Commanded:
             if name in kept:
                 setattr(self, name, kept[name])
 
+    def reset_at(self, n: int) -> None:
+        """Another version predicts from step `n` on; what was there before it is kept."""
+        self.version += 1
+        self.pinned = [*self.pinned, n][-PINNED_MAX:]
+
     @property
     def predicts(self) -> Predicts:
         """What predicts now."""
         return Predicts(MAIN, self.version)
 
+    def is_known(self, command_id: str) -> bool:
+        """Whether a command was folded before."""
+        return command_id in self.ids
+
     def is_new(self, command_id: str) -> bool:
         """Whether a command comes for the first time; it is known from now on."""
-        if command_id in self.ids:
+        if self.is_known(command_id):
             return False
         self.ids.append(command_id)
         del self.ids[:-IDS_MAX]

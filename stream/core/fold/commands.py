@@ -57,15 +57,20 @@ def answer(
     before: Any = None,
     after: Any = None,
     why_not: str | None = None,
+    is_step: bool = True,
 ) -> LedgerValue:
-    """What the ledger says of a command at the task's present step; it may be refused."""
+    """What the ledger says of a command at the task's present step; it may be refused.
+
+    Where it is no step its id names its own offset too: another may be answered at the same step.
+    """
     state, predicts = task.state, task.state.commanded.predicts
     what = command.what.value if why_not is None else REFUSED
     evidence = {} if why_not is None else {"command": command.what.value, "reason": why_not}
     return LedgerValue(
         n=state.n,
         input=Channel.CONTROL.value,
-        id=f"{task.recipe.pipeline}/{task.partition}/{state.n}/{what}",
+        id=f"{task.recipe.pipeline}/{task.partition}/{state.n}/{what}"
+        + ("" if is_step else f"/{record.offset}"),
         what=what,
         partition=task.partition,
         offset=state.next_offset,
@@ -82,7 +87,7 @@ def _do(task: Task, what: What) -> None:
     """Let a command take effect, before the step is counted."""
     commanded = task.state.commanded
     if what is What.RESET:
-        commanded.version += 1
+        commanded.reset_at(task.state.n)
         task.begin_untrained()
     elif what in (What.FREEZE, What.UNFREEZE):
         commanded.is_frozen = task.serving.is_frozen = what is What.FREEZE

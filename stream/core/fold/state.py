@@ -131,6 +131,7 @@ class State:
             is_paused=is_paused,
             closed_n=self.closed_n,
             journal_n=self.commanded.journal_n,
+            genesis_journal_n=self.commanded.genesis_journal_n,
             control_offset=control_offset,
         )
 
@@ -150,6 +151,7 @@ class State:
             has_base=self.has_base,
             fingerprint=recipe.fingerprint(),
             recipe=recipe.parts(),
+            pinned=tuple(self.commanded.pinned),
             raw_bytes=0,
             taken_at_ms=taken_at_ms,
         )

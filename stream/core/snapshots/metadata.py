@@ -39,6 +39,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         is_paused: the worker stopped here on purpose, and so does the next one.
         closed_n: the step from which on no new name is taken in; None = any is.
         journal_n: the number of the journal's last record up to here.
+        genesis_journal_n: the same where the fold began, with the untrained model.
         control_offset: first offset of the control topic not yet looked at.
     """
 
@@ -54,6 +55,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     is_paused: bool = False
     closed_n: int | None = None
     journal_n: int = 0
+    genesis_journal_n: int = 0
     control_offset: int = 0
 
     def began_before(self, log_start: int) -> bool:
@@ -79,6 +81,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             f"{';p=1' if self.is_paused else ''}"
             f"{'' if self.closed_n is None else f';c={self.closed_n}'}"
             f"{f';j={self.journal_n}' if self.journal_n else ''}"
+            f"{f';i={self.genesis_journal_n}' if self.genesis_journal_n else ''}"
             f"{f';k={self.control_offset}' if self.control_offset else ''}"
         )
 
@@ -93,7 +96,7 @@ _FORMS = {
     name: re.compile(form, re.ASCII)
     for name, form in {
         "m": _FINGERPRINT, "r": _NUMBER, "s": _NUMBER, "b": _NUMBER, "p": "1", "c": _NUMBER,
-        "j": _NUMBER, "k": _NUMBER,
+        "i": _NUMBER, "j": _NUMBER, "k": _NUMBER,
         "w": f"{_FINGERPRINT}(?:,{_FINGERPRINT})*",
     }.items()
 }  # fmt: skip
@@ -129,5 +132,6 @@ def parse_metadata(text: str) -> Metadata | None:
         is_paused="p" in more,
         closed_n=int(more["c"]) if "c" in more else None,
         journal_n=int(more.get("j", 0)),
+        genesis_journal_n=int(more.get("i", 0)),
         control_offset=int(more.get("k", 0)),
     )

@@ -59,6 +59,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         genesis: the offset at which the fold began.
         genesis_n: the number of steps before it began; they go on being counted.
         has_base: it began with the state that `PIPELINE.bases` holds of that step; else untrained.
+        pinned: steps whose snapshots are not to be removed.
         recipe: the readable parts of the fingerprint, to say *what* changed.
         raw_bytes: length of the payload once decompressed; nothing is inflated beyond it.
         body_bytes: length of the payload as it is stored; nothing is read beyond it.
@@ -79,6 +80,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     has_base: bool = False
     fingerprint: str
     recipe: dict[str, str]
+    pinned: tuple[int, ...] = ()
     codec: str = _CODEC
     raw_bytes: int
     body_bytes: int = 0

@@ -1,0 +1,188 @@
+"""A worker folds commands: between two commits, so that no loss of one moves their place."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from stream.core.commands import Command, CommandResult, LedgerValue, What
+from stream.core.event import Channel, Output, Record
+from stream.core.fold import commands
+from stream.core.fold.task import Task
+from stream.core.formats.commands import COMMAND, NotReadable, command_in, written
+from stream.errors import Misconfigured, Retryable
+from stream.runtime.breaker import Breaker
+from stream.runtime.control import Control
+from stream.runtime.journal import record_of
+from stream.runtime.life import COMMANDABLE, Life, Lives, Move
+from stream.runtime.seldom import Seldom
+from stream.runtime.snapshotter import Snapshotter
+from stream.runtime.sources import Sources
+from stream.runtime.watched_log import WatchedLog
+from stream.telemetry import LogEvent
+
+LATE: Final = "late"
+
+
+def nothing() -> None:
+    """Make no topic: all are there."""
+
+
+class Commanding:
+    """Folds what waits in the control topic, and keeps what comes of it until a commit.
+
+    Args:
+        control: reads the topic; None: the worker takes no commands.
+        ready: makes the topics that answers need, where they are missing. Raises: Retryable,
+            Misconfigured.
+    """
+
+    def __init__(
+        self,
+        control: Control | None,
+        *,
+        lives: Lives,
+        log: WatchedLog,
+        breaker: Breaker,
+        snapshotter: Snapshotter,
+        sources: Sources,
+        ready: Callable[[], None],
+    ) -> None:
+        self._control = control
+        self._lives = lives
+        self._log = log
+        self._breaker = breaker
+        self._snapshotter = snapshotter
+        self._sources = sources
+        self._ready = ready
+        self._is_ready = False
+        self._unready = Seldom(sources.clock)
+        self._results: dict[int, list[CommandResult]] = {}
+        self._answers: list[Output] = []
+
+    def adopt(self, task: Task) -> None:
+        """Take commands to a task that is live now."""
+        if self._control is not None:
+            self._control.begin(task.partition, task.control_offset)
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Take none to these any more; what was folded of them is not committed."""
+        gone = set(partitions)
+        if self._control is not None:
+            self._control.drop(gone)
+        for partition in gone:
+            self._results.pop(partition, None)
+        self._answers = [each for each in self._answers if each.partition not in gone]
+
+    def is_due(self) -> bool:
+        """Whether a command waits that can be folded now."""
+        control = self._control
+        if control is None or not control.is_waiting():
+            return False
+        return bool(control.waiting(self._lives.tasks(COMMANDABLE))) and self._can_answer()
+
+    def _can_answer(self) -> bool:
+        """Whether there are topics for journal and ledger; without them no command is folded."""
+        if self._is_ready:
+            return True
+        try:
+            self._ready()
+        except (Retryable, Misconfigured) as error:
+            if self._unready.is_due():
+                self._sources.telemetry.say(
+                    LogEvent.COMMANDS_WAIT, level=logging.ERROR, why=error,
+                    then="they are not done before that is mended, and never once their time is "
+                    "over",
+                )  # fmt: skip
+            return False
+        self._is_ready = True
+        return True
+
+    def fold(self) -> None:
+        """Fold all that waits, of states that are committed."""
+        assert self._control is not None  # noqa: S101  # something is due
+        tasks = self._lives.tasks(COMMANDABLE)
+        for partition, records in self._control.waiting(tasks).items():
+            for record in records:
+                self._fold(tasks[partition], record)
+            self._control.take(partition, len(records))
+
+    def _fold(self, task: Task, record: Record) -> None:
+        """Fold one record of the control topic, or pass it over."""
+        task.control_offset = record.offset + 1
+        self._lives.move(task.partition, Move.COMMAND)
+        try:
+            command = command_in(record)
+        except NotReadable as error:
+            self._sources.telemetry.say(
+                LogEvent.COMMAND_REFUSED, level=logging.WARNING, partition=task.partition,
+                offset=record.offset, why=f"it is no command: {error}",
+            )  # fmt: skip
+            return
+        if command.is_late(record, self._sources.clock.now_ms()):
+            answer = commands.answer(task, record, command, why_not=LATE, is_step=False)
+            self._answer(answer, record, command)
+            return
+        if command.what is What.RESET and not task.state.commanded.is_known(command.id):
+            self._snapshotter.keep_now(task)
+        result = commands.fold(task, record, command)
+        self._results.setdefault(task.partition, []).append(result)
+        if result.ledger is not None:
+            self._answer(result.ledger, record, command)
+            self._take_effect(task, result.ledger)
+
+    def _take_effect(self, task: Task, done: LedgerValue) -> None:
+        """Stop or go on consuming, as the fold says."""
+        partition, life = task.partition, self._lives.life(task.partition)
+        if done.what == What.PAUSE:
+            self._lives.move(partition, Move.STOP)
+            self._log.pause(partition)
+        elif done.what == What.RESUME and life is not Life.FOLDING:
+            self._lives.move(partition, Move.RESUME)
+            self._breaker.begin_anew(task)
+            self._log.seek(task)
+            self._breaker.say_resumed(task, "a command says so")
+
+    def _answer(self, done: LedgerValue, record: Record, command: Command) -> None:
+        """Keep what the ledger is to say, and say it."""
+        self._answers.append(
+            ledger_record(
+                done, pipeline=self._sources.recipe.pipeline, timestamp_ms=record.timestamp_ms,
+                command_id=command.id,
+            )
+        )  # fmt: skip
+        self._sources.telemetry.say(
+            LogEvent.COMMAND_FOLDED, partition=done.partition, what=done.what, n=done.n,
+            next_offset=done.offset, by=done.by, why=done.why,
+            because=done.evidence.get("reason", ""),
+        )  # fmt: skip
+
+    def outputs(self, tasks: Iterable[Task]) -> Iterator[Output]:
+        """The journal of what was folded since the last commit, and the ledger's records.
+
+        Args:
+            tasks: of the partitions that are about to be committed; each counts its journal on.
+        """
+        for task in tasks:
+            results = self._results.get(task.partition)
+            if results:
+                task.state.commanded.journal_n += 1
+                yield record_of(
+                    results, pipeline=task.recipe.pipeline, j=task.state.commanded.journal_n
+                )
+        yield from self._answers
+
+    def committed(self) -> None:
+        """Forget what is committed now."""
+        self._results.clear()
+        self._answers.clear()
+
+
+def ledger_record(
+    done: LedgerValue, *, pipeline: str, timestamp_ms: int, command_id: str | None = None
+) -> Output:
+    """The ledger's record of something that was done; it may answer a command."""
+    headers = () if command_id is None else ((COMMAND, command_id.encode()),)
+    return Output(
+        Channel.LEDGER, done.partition, timestamp_ms, f"{pipeline}/{done.partition}".encode(),
+        written(done), headers,
+    )  # fmt: skip
