@@ -10,17 +10,18 @@ from stream.core.formats.quarantine import QUARANTINE_HEADERS
 from stream.core.result import StepResult
 from stream.ports import Clock, Reader
 from stream.runtime import published, recent
+from stream.runtime.journal import Steps
 from stream.runtime.replay import Replay
 
 _hash = xxhash.xxh3_64_intdigest
 _REASON = QUARANTINE_HEADERS[0]
 
 
-def first(task: Task, reader: Reader, *, stop: int, clock: Clock) -> int | None:
+def first(task: Task, reader: Reader, *, stop: int, clock: Clock, steps: Steps) -> int | None:
     """The first offset from `task.next_offset` to `stop` whose outcomes differ.
 
-    None: no prediction and no refusal does, of those that the output topics still hold; of what
-    retention has taken nobody can tell.
+    `steps` are folded beside the events. None: no prediction and no refusal does, of those that
+    the output topics still hold; of what retention has taken nobody can tell.
 
     Raises: Retryable, Misconfigured, LogLost.
     """
@@ -35,7 +36,7 @@ def first(task: Task, reader: Reader, *, stop: int, clock: Clock) -> int | None:
             found.append(offset)
         return bool(found)
 
-    Replay(reader, task, clock=clock).advance(stop, look=differs)
+    Replay(reader, task, clock=clock, steps=steps).advance(stop, look=differs)
     return next(iter(found), None)
 
 

@@ -10,14 +10,16 @@ from msgspec.structs import replace
 
 from stream.core.event import Channel
 from stream.core.fold.task import Task
-from stream.core.recipe import Recipe, changes
+from stream.core.formats.commands import JournalValue
+from stream.core.recipe import Recipe
 from stream.core.result import StepResult
 from stream.core.snapshots.metadata import Metadata, parse_metadata
-from stream.core.snapshots.seal import Header, Keys
+from stream.core.snapshots.seal import Keys
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
-from stream.runtime import bases, preparation
+from stream.runtime import bases, journal, preparation
 from stream.runtime.commands import base_checks, difference, screen
+from stream.runtime.commands.other_folds import beyond, other_fold
 from stream.runtime.commands.snapshots import (
     Found,
     existing_keys,
@@ -28,7 +30,7 @@ from stream.runtime.commands.snapshots import (
 )
 from stream.runtime.commands.status import events_topic, stored_in
 from stream.runtime.identity import Identity
-from stream.runtime.origins import is_of
+from stream.runtime.journal import Steps
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.replay import Replay
 
@@ -150,7 +152,9 @@ class _Verifier:
 
     Attributes:
         keys: reads them at the first call: before the first snapshot there may be no key yet.
-        proved: partition -> the metadata at the offsets that replays reached and found right.
+        proved: partition -> the metadata at the positions, offset and step, that replays reached
+            and found right.
+        journals: partition -> its journal, where the committed fold has used any of it.
     """
 
     pipeline: Pipeline
@@ -159,7 +163,8 @@ class _Verifier:
     store: SnapshotStore
     reader: Reader
     keys: Callable[[], Keys]
-    proved: dict[int, dict[int, Metadata]] = field(default_factory=dict)
+    proved: dict[int, dict[tuple[int, int], Metadata]] = field(default_factory=dict)
+    journals: dict[int, Mapping[int, JournalValue]] = field(default_factory=dict)
 
     def verified(
         self, found: Found, *, committed: Committed | None, progress: screen.Progress
@@ -184,8 +189,9 @@ class _Verifier:
             there = {s.n for s in stored_in(self.pipeline, self.store, found.partition)}
             return opened if found.n in there else None
         header = opened.header
-        problem = opened.problem or self._beyond(header, committed)
-        skipped = self._other_fold(header, known)
+        topic_id = self.events.topic_id
+        problem = opened.problem or beyond(header, committed, known, topic_id)
+        skipped = other_fold(header, known, self.recipe, topic_id)
         if problem is not None or skipped is not None:
             return replace(opened, problem=problem, skipped=None if problem else skipped)
         try:
@@ -214,25 +220,6 @@ class _Verifier:
             topic=self.pipeline.settings.topics.bases,
         )
 
-    def _beyond(self, header: Header, committed: Committed) -> str | None:
-        """Whether a snapshot is of a state that is not committed, which no worker of ours takes."""
-        is_living = header.topic_id == self.events.topic_id
-        if is_living and header.next_offset > committed.offset:
-            return f"it lies beyond the committed offset {committed.offset}"
-        return None
-
-    def _other_fold(self, header: Header, known: Metadata) -> str | None:
-        """Whether a snapshot is of a fold that was ended on purpose, and cannot be compared."""
-        if header.topic_id != self.events.topic_id:
-            return f"of topic {header.topic_id}, which was deleted and made again"
-        if header.fingerprint != known.fingerprint:
-            return f"of another recipe ({'; '.join(changes(header.recipe, self.recipe.parts()))})"
-        if header.n == header.genesis_n:
-            return "of where a fold began, which its base tells"
-        if not is_of(header, known):
-            return f"of a fold that began at {header.genesis}, the committed one at {known.genesis}"
-        return None
-
     def _replayed(
         self,
         found: Found,
@@ -247,12 +234,14 @@ class _Verifier:
         own, began_n = task.metadata(), task.state.n
         try:
             # Over each newer snapshot: so a difference is known to lie between two of them.
-            for offset, expected in sorted((proved | {committed.offset: known}).items()):
+            newer = proved | {(committed.offset, known.n): known}
+            for (offset, n), expected in sorted(newer.items()):
                 agreed = task.next_offset, task.keep_copy()
-                self._replay(task, offset, progress)
+                steps = self._steps(found.partition, known, before_n=n)
+                self._replay(task, offset, steps, progress)
                 reached = task.metadata()
                 if (reached.n, reached.digest) != (expected.n, expected.digest):
-                    where, first = self._place(found.partition, *agreed, offset)
+                    where, first = self._place(found.partition, *agreed, offset, steps)
                     return replace(
                         found,
                         replayed=task.state.n - began_n,
@@ -263,10 +252,18 @@ class _Verifier:
                     )
         except LogLost as error:
             return replace(found, problem=f"cannot be replayed: {error}")
-        proved[found.next_offset] = own
+        proved[found.next_offset, own.n] = own
         return replace(found, replayed=task.state.n - began_n)
 
-    def _replay(self, task: Task, stop: int, progress: screen.Progress) -> None:
+    def _steps(self, partition: int, known: Metadata, *, before_n: int) -> Steps:
+        """What the committed fold was given beside events. Raises: LogLost, Retryable."""
+        if known.journal_n and partition not in self.journals:
+            self.journals[partition] = journal.load(self.reader, partition)
+        return Steps(
+            self.journals.get(partition, {}), partition, upto=known.journal_n, before_n=before_n
+        )
+
+    def _replay(self, task: Task, stop: int, steps: Steps, progress: screen.Progress) -> None:
         """Fold up to an offset, and move the progress line on."""
         since_n = task.state.n
 
@@ -275,16 +272,19 @@ class _Verifier:
                 progress.advance(REPORT_EVERY)
             return False
 
-        Replay(self.reader, task, clock=self.pipeline.clock()).advance(stop, look=report)
+        clock = self.pipeline.clock()
+        Replay(self.reader, task, clock=clock, steps=steps).advance(stop, look=report)
 
     def _place(
-        self, partition: int, start: int, payload: bytes, stop: int
+        self, partition: int, start: int, payload: bytes, stop: int, steps: Steps
     ) -> tuple[str, int | None]:
         """Say where between two offsets a replay differs, with the offset if that is known."""
         if start == stop:
             return f"the difference lies before offset {start}", None
         task = Task(self.recipe, partition=partition, payload=payload)
-        offset = difference.first(task, self.reader, stop=stop, clock=self.pipeline.clock())
+        offset = difference.first(
+            task, self.reader, stop=stop, clock=self.pipeline.clock(), steps=steps
+        )
         if offset is not None:
             return f"the first outcome that is not the published one is that of {offset}", offset
         return f"the difference lies between offsets {start} and {stop - 1}", None

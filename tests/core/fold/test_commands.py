@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import pytest
@@ -36,7 +37,8 @@ def labelled(n: int = N) -> list[Record]:
 
 def plain_loop(records: list[Record], places: Mapping[int, What]) -> list[bool]:
     """What a loop of river predicts that is told where learning stopped and the model was reset."""
-    model, learns, predicted = build(recipe(LOGISTIC).model), True, []
+    model: Any = build(recipe(LOGISTIC).model)
+    learns, predicted = True, []
     for record in records:
         what = places.get(record.offset)
         if what is What.RESET:
