@@ -9,10 +9,16 @@ from stream.core.event import Channel, Headers, Output, Record
 
 
 class Committed(msgspec.Struct, frozen=True):
-    """A committed offset: that of the next record to fold, and the line that we wrote beside it."""
+    """A committed offset: that of the next record to fold, and the line that we wrote beside it.
+
+    Attributes:
+        control: in a commit: the same of the control topic, for tools that show a lag; None: it has
+            not moved. What counts is in the metadata, and nobody reads this one back.
+    """
 
     offset: int
     metadata: str
+    control: int | None = None
 
 
 class Bounds(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -67,7 +67,7 @@ def wired(
     room: Room | None = None,
     fork: Fork | None = None,
     control: Control | None = None,
-    ready_commands: Callable[[], None] = nothing,
+    ready_commands: Callable[[Collection[Channel]], None] = nothing,
     jitter: Callable[[], float] = random.random,
     parts: Parts = THE_PARTS,
 ) -> Worker:
@@ -126,7 +126,7 @@ def assemble(
     stopping: threading.Event,
     until_end: bool,
     control: Control | None = None,
-    ready_commands: Callable[[], None] = nothing,
+    ready_commands: Callable[[Collection[Channel]], None] = nothing,
 ) -> Worker:
     """A worker that stops when `stopping` is set.
 

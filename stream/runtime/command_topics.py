@@ -1,6 +1,6 @@
 """The topics of a pipeline that is given commands: made with the first one, kept for ever."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from stream.config import Settings
@@ -18,7 +18,12 @@ USE: Final = {
 
 
 def ready_command_topics(
-    topics: Topics, settings: Settings, telemetry: Telemetry, *, partitions: int
+    topics: Topics,
+    settings: Settings,
+    telemetry: Telemetry,
+    *,
+    partitions: int,
+    channels: Collection[Channel] = COMMANDED,
 ) -> None:
     """Make what is missing of the topics for commands, and hold them to the events' partitions.
 
@@ -27,10 +32,11 @@ def ready_command_topics(
         settings: `topics.create` says whether they are ours.
         telemetry: told of each that is made.
         partitions: how many the events have.
+        channels: which of them.
 
     Raises: Misconfigured: one is missing or too narrow, and may not be made or changed; Retryable.
     """
-    found = topics.describe(COMMANDED)
+    found = topics.describe(channels)
     if not settings.topics.create and (problems := missing(found, settings, partitions)):
         raise Misconfigured(*problems)
     for channel, info in found.items():

@@ -1,15 +1,16 @@
 """A worker folds commands: between two commits, so that no loss of one moves their place."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 from stream.core.commands import Command, CommandResult, LedgerValue, What
-from stream.core.event import Channel, Output, Record
+from stream.core.event import COMMANDED, Channel, Output, Record
 from stream.core.fold import commands
 from stream.core.fold.task import Task
 from stream.core.formats.commands import COMMAND, NotReadable, command_in, written
 from stream.errors import Misconfigured, Retryable
+from stream.ports import Committed
 from stream.runtime.breaker import Breaker
 from stream.runtime.control import Control
 from stream.runtime.journal import record_of
@@ -23,7 +24,7 @@ from stream.telemetry import LogEvent
 LATE: Final = "late"
 
 
-def nothing() -> None:
+def nothing(_channels: Collection[Channel]) -> None:
     """Make no topic: all are there."""
 
 
@@ -32,8 +33,7 @@ class Commanding:
 
     Args:
         control: reads the topic; None: the worker takes no commands.
-        ready: makes the topics that answers need, where they are missing. Raises: Retryable,
-            Misconfigured.
+        ready: makes topics that are missing. Raises: Retryable, Misconfigured.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Commanding:
         breaker: Breaker,
         snapshotter: Snapshotter,
         sources: Sources,
-        ready: Callable[[], None],
+        ready: Callable[[Collection[Channel]], None],
     ) -> None:
         self._control = control
         self._lives = lives
@@ -54,10 +54,11 @@ class Commanding:
         self._snapshotter = snapshotter
         self._sources = sources
         self._ready = ready
-        self._is_ready = False
+        self._there: set[Channel] = set()
         self._unready = Seldom(sources.clock)
         self._results: dict[int, list[CommandResult]] = {}
         self._answers: list[Output] = []
+        self._moved: set[int] = set()
 
     def adopt(self, task: Task) -> None:
         """Take commands to a task that is live now."""
@@ -69,6 +70,7 @@ class Commanding:
         gone = set(partitions)
         if self._control is not None:
             self._control.drop(gone)
+        self._moved -= gone
         for partition in gone:
             self._results.pop(partition, None)
         self._answers = [each for each in self._answers if each.partition not in gone]
@@ -78,24 +80,29 @@ class Commanding:
         control = self._control
         if control is None or not control.is_waiting():
             return False
-        return bool(control.waiting(self._lives.tasks(COMMANDABLE))) and self._can_answer()
+        return bool(control.waiting(self._lives.tasks(COMMANDABLE))) and self._has(*COMMANDED)
 
-    def _can_answer(self) -> bool:
-        """Whether there are topics for journal and ledger; without them no command is folded."""
-        if self._is_ready:
+    def _has(self, *channels: Channel) -> bool:
+        """Whether there are these topics, which are made if they may be."""
+        if self._there.issuperset(channels):
             return True
         try:
-            self._ready()
+            self._ready(channels)
         except (Retryable, Misconfigured) as error:
             if self._unready.is_due():
                 self._sources.telemetry.say(
                     LogEvent.COMMANDS_WAIT, level=logging.ERROR, why=error,
-                    then="they are not done before that is mended, and never once their time is "
-                    "over",
+                    then="no command is done before that is mended, and none once its time is over",
                 )  # fmt: skip
             return False
-        self._is_ready = True
+        self._there.update(channels)
         return True
+
+    def tell(self, done: LedgerValue | None) -> None:
+        """Keep what the ledger is to say with the next commit; without a ledger, nobody does."""
+        if done is not None and self._has(Channel.LEDGER):
+            recipe, now_ms = self._sources.recipe, self._sources.clock.now_ms()
+            self._answers.append(ledger_record(done, pipeline=recipe.pipeline, timestamp_ms=now_ms))
 
     def fold(self) -> None:
         """Fold all that waits, of states that are committed."""
@@ -109,6 +116,7 @@ class Commanding:
     def _fold(self, task: Task, record: Record) -> None:
         """Fold one record of the control topic, or pass it over."""
         task.control_offset = record.offset + 1
+        self._moved.add(task.partition)
         self._lives.move(task.partition, Move.COMMAND)
         try:
             command = command_in(record)
@@ -171,8 +179,14 @@ class Commanding:
                 )
         yield from self._answers
 
+    def committed_of(self, task: Task) -> Committed:
+        """What to commit of a task."""
+        control = task.control_offset if task.partition in self._moved else None
+        return Committed(task.next_offset, task.metadata().encode(), control)
+
     def committed(self) -> None:
         """Forget what is committed now."""
+        self._moved.clear()
         self._results.clear()
         self._answers.clear()
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from stream.core.event import Channel, Record
@@ -25,6 +26,12 @@ LOOK_EVERY_S: Final = 0.5
 LOOK_SHARE: Final = 0.02
 """So much of its time it may look: of many partitions less often."""
 
+FIRST_LOOK_S: Final = 2.0
+"""So long a partition's first look is waited for: a command that is there goes before its next
+record. Where the topic is away that is once in `AWAY_S`, for all partitions."""
+
+AWAY_S: Final = 60.0
+
 RECORDS_MAX: Final = 1_000
 """Of one partition, that wait to be folded; the rest stays in the topic."""
 
@@ -34,6 +41,7 @@ class _Watched:
     """One partition of the control topic; `waiting` are those not folded yet."""
 
     position: int
+    is_seen: bool = False
     waiting: list[Record] = field(default_factory=list)
 
 
@@ -46,6 +54,9 @@ class Control:
         open_reader: opens a client of its own.
         clock: waits between two looks.
         telemetry: told when the topic cannot be read.
+
+    Attributes:
+        failure: a mistake of ours that ended the thread that looks; the process ends with it.
     """
 
     def __init__(
@@ -56,13 +67,27 @@ class Control:
         self._telemetry = telemetry
         self._unreadable = Seldom(clock)
         self._watched: dict[int, _Watched] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._reader: Reader | None = None
+        self.failure: Exception | None = None
+        self._looks: Callable[[], object] | None = None
+        self._is_away_until_s = 0.0
+
+    def looked_at_by(self, look_now: Callable[[], object]) -> None:
+        """Say that a thread looks, and how it is woken."""
+        self._looks = look_now
 
     def begin(self, partition: int, position: int) -> None:
-        """Watch a partition from an offset on."""
+        """Watch a partition from an offset on; what is there already is seen by now, or soon."""
+        watched = _Watched(position)
         with self._lock:
-            self._watched[partition] = _Watched(position)
+            self._watched[partition] = watched
+        if self._looks is None or self._clock.monotonic() < self._is_away_until_s:
+            return
+        self._looks()
+        with self._lock:
+            if not self._lock.wait_for(lambda: watched.is_seen, FIRST_LOOK_S):
+                self._is_away_until_s = self._clock.monotonic() + AWAY_S
 
     def drop(self, partitions: Collection[int]) -> None:
         """Watch these no more."""
@@ -71,7 +96,9 @@ class Control:
                 self._watched.pop(partition, None)
 
     def is_waiting(self) -> bool:
-        """Whether any record waits to be folded."""
+        """Whether any record waits to be folded. Raises: what ended the thread that looks."""
+        if self.failure is not None:
+            raise self.failure
         return any(watched.waiting for watched in self._watched.values())
 
     def waiting(self, among: Collection[int]) -> Mapping[int, list[Record]]:
@@ -90,48 +117,48 @@ class Control:
             del watched.waiting[:n]
 
     def look(self) -> None:
-        """Read what is new."""
+        """Read what is new; what keeps it from that is said, and all else goes on."""
         with self._lock:
             wanted = list(self._watched.items())
-        for partition, watched in wanted:
-            if len(watched.waiting) >= RECORDS_MAX:
-                continue
-            try:
-                self._look_at(partition, watched)
-            except Misconfigured:
-                continue  # there is no such topic, or it has no such partition: no commands
-            except StreamError as error:
-                self.close()
-                if self._unreadable.is_due():
-                    self._telemetry.say(
-                        LogEvent.CONTROL_UNREADABLE, level=logging.WARNING, error=error,
-                        then="go on without commands, and try again",
-                    )  # fmt: skip
-                return
+        try:
+            reader = self._reader = self._reader or self._open_reader()
+            for partition, watched in wanted:
+                if len(watched.waiting) < RECORDS_MAX:
+                    self._look_at(reader, partition, watched)
+        except StreamError as error:
+            self.close()
+            if self._unreadable.is_due():
+                self._telemetry.say(
+                    LogEvent.CONTROL_UNREADABLE, level=logging.WARNING, error=error,
+                    then="go on without commands, and try again",
+                )  # fmt: skip
 
-    def _look_at(self, partition: int, watched: _Watched) -> None:
+    def _look_at(self, reader: Reader, partition: int, watched: _Watched) -> None:
         """Read what is new of one partition. Raises: StreamError."""
-        if self._reader is None:
-            self._reader = self._open_reader()
-        bounds = self._reader.bounds(Channel.CONTROL, partition)
+        try:
+            bounds = reader.bounds(Channel.CONTROL, partition)
+        except Misconfigured:  # there is no such topic, or no such partition: no commands
+            self._seen(watched)
+            return
         start = watched.position
         if start > bounds.end:
             start = bounds.start  # the topic was made again
         start = max(start, bounds.start)  # retention takes commands whose time is long over
-        if start >= bounds.end:
-            return
         found: list[Record] = []
-        for record in recent.records_in(
-            self._reader, Channel.CONTROL, partition, start, bounds.end
-        ):
-            found.append(record)
-            if len(found) >= RECORDS_MAX:
-                break
+        if start < bounds.end:
+            records = recent.records_in(reader, Channel.CONTROL, partition, start, bounds.end)
+            found += islice(records, RECORDS_MAX)
         reached = bounds.end if len(found) < RECORDS_MAX else found[-1].offset + 1
         with self._lock:
             if self._watched.get(partition) is watched:
                 watched.waiting += found
                 watched.position = reached
+        self._seen(watched)
+
+    def _seen(self, watched: _Watched) -> None:
+        with self._lock:
+            watched.is_seen = True
+            self._lock.notify_all()
 
     def close(self) -> None:
         """Free the client; the next look opens another one."""
@@ -142,24 +169,32 @@ class Control:
 
 
 class Looking:
-    """Looks in a thread, every so often; it ends with `close`."""
+    """Looks in a thread, every so often, and at once where a partition begins."""
 
     def __init__(self, control: Control, *, clock: Clock) -> None:
         self._control = control
         self._clock = clock
-        self._over = threading.Event()
+        self._is_over = False
+        self._now = threading.Event()
+        control.looked_at_by(self._now.set)
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        took_s = 0.0
-        while not self._over.wait(max(LOOK_EVERY_S, took_s / LOOK_SHARE)):
-            began = self._clock.monotonic()
-            self._control.look()
-            took_s = self._clock.monotonic() - began
+        """Look until it is closed."""
+        try:
+            while not self._is_over:
+                self._now.clear()
+                began = self._clock.monotonic()
+                self._control.look()
+                took_s = self._clock.monotonic() - began
+                self._now.wait(max(LOOK_EVERY_S, took_s / LOOK_SHARE))
+        except Exception as error:  # noqa: BLE001  # the loop raises it
+            self._control.failure = error
         self._control.close()
 
     def close(self) -> None:
         """End it; a call that hangs is left behind."""
-        self._over.set()
+        self._is_over = True
+        self._now.set()
         self._thread.join(timeout=1.0)

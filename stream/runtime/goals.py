@@ -45,11 +45,18 @@ class Goals:
         """
         if self._room.waiting:
             raise Misconfigured(self._room.why())
-        at = [
-            f"{partition} at offset {task.next_offset}"
-            for partition, task in sorted(self._lives.tasks(LIVING).items())
-            if task.next_offset < self._ends[partition]
-        ]
-        if at:
-            listed = ", ".join(at)
-            raise BadInput(f"too much was refused, so this is paused: partition {listed}; {GO_ON}")
+        stopped, paused = (
+            ", ".join(
+                f"{partition} at offset {task.next_offset}"
+                for partition, task in sorted(self._lives.tasks(lives).items())
+                if task.next_offset < self._ends[partition]
+            )
+            for lives in ({Life.STOPPED}, LIVING - {Life.STOPPED})
+        )
+        if paused:
+            raise BadInput(f"too much was refused, so this is paused: partition {paused}; {GO_ON}")
+        if stopped:
+            raise BadInput(
+                f"a command has paused this: partition {stopped}; `stream control resume` lets it "
+                "go on"
+            )

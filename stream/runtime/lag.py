@@ -15,7 +15,7 @@ class Standing:
     Attributes:
         offset: the committed one; None before a first commit.
         lag: events not yet committed; None: unknown, for it begins where the end will be.
-        is_paused: whether the breaker on quarantine stopped it there.
+        is_paused: whether the breaker on quarantine, or a command, stopped it there.
     """
 
     offset: int | None
@@ -32,9 +32,9 @@ def lag(committed: Committed | None, bounds: Bounds, *, start: str) -> int | Non
 
 
 def is_paused(committed: Committed | None) -> bool:
-    """Whether the breaker on quarantine stopped the partition at its committed offset."""
+    """Whether the breaker on quarantine, or a command, stopped it at its committed offset."""
     known = None if committed is None else parse_metadata(committed.metadata)
-    return known is not None and known.is_paused
+    return known is not None and (known.is_paused or known.is_stopped)
 
 
 def standings(reader: Reader, *, partitions: int, start: str) -> dict[int, Standing]:

@@ -68,7 +68,7 @@ class Restore:
         self._origins = Origins(sources, partition, deadlined)
         self._journaled = Journaled(sources, partition)
         self._copies = CopyPace(sources.clock)
-        self._lines = RestoreLines(sources, partition)
+        self.lines = RestoreLines(sources, partition)
         self._origin, self._is_anew = "", False
         self.changed = committed is None
         """What is committed is not the task's own line: commit before anything else."""
@@ -111,7 +111,7 @@ class Restore:
             task = self._kept(task, self._keeping)
         self._journaled.place(task, self._committed)
         task.generation = self._sources.generation
-        self._lines.restored(task, self._origin, is_fresh=self._committed is None)
+        self.lines.restored(task, self._origin, is_fresh=self._committed is None)
         return task
 
     def _replaying(self, task: Task) -> Replay:
@@ -188,7 +188,7 @@ class Restore:
         )  # fmt: skip
         task.state.closed_n = known.closed_n
         task.is_paused = known.is_paused and at.offset == committed.offset
-        self._lines.moved(self._resumption, committed)
+        self.lines.moved(self._resumption, committed)
         if known.closed_n is None and at.offset > committed.offset:
             self._find_closing(committed.offset)
         return task
@@ -244,8 +244,8 @@ class Restore:
             genesis = genesis_of(
                 known, sources.reader, self.partition, log_start, start=sources.start
             )
-        self._lines.moved(self._resumption, committed)
-        self._lines.changed(sources.on_change, genesis, what)
+        self.lines.moved(self._resumption, committed)
+        self.lines.changed(sources.on_change, genesis, what)
         return genesis
 
     def _begun(self, origin: Origin) -> Task:
@@ -286,7 +286,7 @@ class Restore:
         if self._sources.on_change != "fresh":
             raise LogLost(f"partition {self.partition}: {what}: {SUSPECTS}")
         self.changed, self._keeping = True, None
-        self._lines.changed("fresh", self._resumption.offset, what)
+        self.lines.changed("fresh", self._resumption.offset, what)
         return self._untrained(self._resumption.offset, expected.n)
 
     def _kept(self, task: Task, how: Keeping) -> Task:
@@ -296,5 +296,5 @@ class Restore:
         self.base = bases.Base(
             going_on.header(topic_id=sources.topic_id, taken_at_ms=sources.clock.now_ms()), payload
         )
-        self._lines.changed("keep", going_on.next_offset, how.what)
+        self.lines.changed("keep", going_on.next_offset, how.what)
         return going_on

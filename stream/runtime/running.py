@@ -1,8 +1,9 @@
 """The command `run`: a worker's life, from the recipe to the last commit."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 
 from stream.core.event import Channel
 from stream.ports import Log, TopicInfo
@@ -62,7 +63,7 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
             look_for_room=lambda: _look_for_room(pipeline), log=log, reader=reader, store=store,
             clock=pipeline.clock(), telemetry=telemetry, stopping=pipeline.stopping,
             until_end=until_end, control=control,
-            ready_commands=lambda: _ready_commands(pipeline, infos[Channel.EVENTS]),
+            ready_commands=partial(_ready_commands, pipeline, infos[Channel.EVENTS]),
         )  # fmt: skip
         telemetry.say(
             LogEvent.WORKER_STARTED,
@@ -102,13 +103,14 @@ def _look_for_room(pipeline: Pipeline) -> Width:
         return widened(topics, pipeline.settings, pipeline.telemetry)
 
 
-def _ready_commands(pipeline: Pipeline, events: TopicInfo) -> None:
+def _ready_commands(pipeline: Pipeline, events: TopicInfo, channels: Collection[Channel]) -> None:
     """Make what is missing of the topics for commands, with a client of its own."""
     with closing(pipeline.backend.topics()) as topics:
         now = topics.describe((Channel.EVENTS,))[Channel.EVENTS] or events
         ready_command_topics(
-            topics, pipeline.settings, pipeline.telemetry, partitions=now.partitions
-        )
+            topics, pipeline.settings, pipeline.telemetry, partitions=now.partitions,
+            channels=channels,
+        )  # fmt: skip
 
 
 def _fitted_log(pipeline: Pipeline, infos: Mapping[Channel, TopicInfo]) -> Log:

@@ -7,6 +7,7 @@ back, lives again only if the committed offset, with its metadata, is exactly it
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from stream.core.commands import LedgerValue
 from stream.core.fold.task import Task
 from stream.ports import Committed
 from stream.runtime.bases import Base
@@ -30,6 +31,7 @@ class Settled:
         stored_offset: that of its newest snapshot; without one, where its fold began.
         debt_s: how long replaying from there took.
         base: what the fold begins anew with; to be published before its offset is committed.
+        told: what the ledger is to say with that.
     """
 
     task: Task
@@ -38,6 +40,7 @@ class Settled:
     stored_offset: int
     debt_s: float = 0.0
     base: Base | None = None
+    told: LedgerValue | None = None
 
 
 class Settling:
@@ -98,6 +101,7 @@ class Settling:
                 stored_offset=restore.stored_offset,
                 debt_s=restore.replayed_s,
                 base=restore.base,
+                told=restore.lines.told,
             )
 
     def _look_up(self, wanted: list[int]) -> Iterator[Settled]:

@@ -13,10 +13,10 @@ settle again: what the broker says is committed decides, never a guess.
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from stream.core.event import Output
+from stream.core.event import Channel, Output
 from stream.core.formats.records import Writer
 from stream.errors import CommitLost, Retryable
 from stream.ports import Committed, Log, Polled
@@ -75,7 +75,7 @@ class Worker:
         stopping: threading.Event,
         limit: Limit = NEVER,
         control: Control | None = None,
-        ready_commands: Callable[[], None] = nothing,
+        ready_commands: Callable[[Collection[Channel]], None] = nothing,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         deadlined, call_deadline_s = watchdog.watch, commit_policy.call_deadline_s
@@ -232,8 +232,8 @@ class Worker:
                 for outputs in batches(settled.base, self._keys):
                     self._log.commit(outputs, {})  # one that no offset names is no harm
             if not settled.is_committed:
-                # Where a fold begins must be durable before it goes on: it must not depend on a
-                # second look, at a log that has grown or lost its start meanwhile.
+                # Where a fold begins is durable before it goes on: a second look may find another.
+                self._commanding.tell(settled.told)
                 self._lives.move(task.partition, Move.OWE)
                 self._commit()
 
@@ -249,7 +249,7 @@ class Worker:
         for task in dirty.values():
             task.admission.close_if_heavy()
         told = list(self._commanding.outputs(dirty.values()))
-        offsets = {p: Committed(t.next_offset, t.metadata().encode()) for p, t in dirty.items()}
+        offsets = {p: self._commanding.committed_of(t) for p, t in dirty.items()}
         self._send(offsets, told)
         self._commanding.committed()
         self._telemetry.count(Metric.COMMITS)

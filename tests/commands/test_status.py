@@ -28,7 +28,7 @@ def test_the_numbers_are_those_of_the_log(project: Project) -> None:
     assert row.pop("snapshot_size_bytes") > 100
     assert row == {
         "partition": 0, "committed_offset": 2500, "end_offset": 2505, "lag": 5,
-        "paused": False,
+        "paused": False, "frozen": False,
         "snapshot_n": 2500, "snapshot_offset": 2500, "learned": 2500, "alerts": 1,
     }  # fmt: skip
     last = [json.loads(r.value or b"") for r in project.records(Channel.PREDICTIONS)][-1001:]
@@ -60,6 +60,7 @@ def test_nothing_committed_yet_is_null(project: Project) -> None:
     assert row.pop("end_offset") == row.pop("lag") == 7
     assert row.pop("partition") == 0
     assert row.pop("paused") is False
+    assert row.pop("frozen") is False
     assert row.pop("alerts") == 0
     assert set(row.values()) == {None}
 

@@ -179,6 +179,12 @@ class KafkaLog(MemberLog[producing.Deliveries, Membership]):
         positions = [
             TopicPartition(self._events, p, c.offset, c.metadata) for p, c in offsets.items()
         ]
+        control = self._connection.names[Channel.CONTROL]
+        positions += [
+            TopicPartition(control, p, c.control)
+            for p, c in offsets.items()
+            if c.control is not None
+        ]
         try:
             producer = self._ready_producer()
             if self._exactly_once:

@@ -83,6 +83,31 @@ def answer(
     )
 
 
+def changed(task: Task, what: str, *, why: str, now_ms: int) -> LedgerValue:
+    """What the ledger says of a fold that goes on, or begins, with another recipe.
+
+    Args:
+        task: stands where it does.
+        what: "keep", "rebuild" or "fresh".
+        why: which parts of the recipe changed.
+        now_ms: the wall clock.
+    """
+    state, predicts = task.state, task.state.commanded.predicts
+    return LedgerValue(
+        n=state.n,
+        input="worker",
+        id=f"{task.recipe.pipeline}/{task.partition}/{state.n}/{what}",
+        what=what,
+        partition=task.partition,
+        offset=state.next_offset,
+        event_time=iso(now_ms),
+        by="worker",
+        why=why,
+        before=predicts,
+        after=predicts,
+    )
+
+
 def _do(task: Task, what: What) -> None:
     """Let a command take effect, before the step is counted."""
     commanded = task.state.commanded

@@ -129,6 +129,8 @@ class State:
             has_base=self.has_base,
             learned=self.line_up.serving.learned,
             is_paused=is_paused,
+            is_stopped=self.commanded.is_paused,
+            is_frozen=self.commanded.is_frozen,
             closed_n=self.closed_n,
             journal_n=self.commanded.journal_n,
             genesis_journal_n=self.commanded.genesis_journal_n,

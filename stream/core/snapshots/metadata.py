@@ -37,6 +37,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         learner: that of its learner's part alone; "" if it is not known.
         generation: the recipe's place among those that the pipeline had.
         is_paused: the worker stopped here on purpose, and so does the next one.
+        is_stopped: a command paused it here, and one lets it go on.
+        is_frozen: it predicts and does not learn.
         closed_n: the step from which on no new name is taken in; None = any is.
         journal_n: the number of the journal's last record up to here.
         genesis_journal_n: the same where the fold began, with the untrained model.
@@ -53,6 +55,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     genesis_n: int = 0
     has_base: bool = False
     is_paused: bool = False
+    is_stopped: bool = False
+    is_frozen: bool = False
     closed_n: int | None = None
     journal_n: int = 0
     genesis_journal_n: int = 0
@@ -64,6 +68,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         Where there were only markers, nothing was folded, and nothing of the log is needed.
         """
         return self.genesis < log_start and self.n > self.genesis_n
+
+    @property
+    def _flags(self) -> str:
+        return "f" * self.is_frozen + "p" * self.is_stopped
 
     def encode(self) -> str:
         """ASCII, far below the broker's 4,096 bytes.
@@ -79,6 +87,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             f"{f';{began}={self.genesis_n}' if self.genesis_n or self.has_base else ''}"
             f"{f';w={replaced}' if replaced else ''}"
             f"{';p=1' if self.is_paused else ''}"
+            f"{f';z={self._flags}' if self._flags else ''}"
             f"{'' if self.closed_n is None else f';c={self.closed_n}'}"
             f"{f';j={self.journal_n}' if self.journal_n else ''}"
             f"{f';i={self.genesis_journal_n}' if self.genesis_journal_n else ''}"
@@ -95,8 +104,8 @@ _METADATA = re.compile(
 _FORMS = {
     name: re.compile(form, re.ASCII)
     for name, form in {
-        "m": _FINGERPRINT, "r": _NUMBER, "s": _NUMBER, "b": _NUMBER, "p": "1", "c": _NUMBER,
-        "i": _NUMBER, "j": _NUMBER, "k": _NUMBER,
+        "m": _FINGERPRINT, "r": _NUMBER, "s": _NUMBER, "b": _NUMBER, "p": "1", "z": "f?p?",
+        "c": _NUMBER, "i": _NUMBER, "j": _NUMBER, "k": _NUMBER,
         "w": f"{_FINGERPRINT}(?:,{_FINGERPRINT})*",
     }.items()
 }  # fmt: skip
@@ -130,6 +139,8 @@ def parse_metadata(text: str) -> Metadata | None:
         genesis_n=int(more.get("b", more.get("s", 0))),
         has_base="b" in more,
         is_paused="p" in more,
+        is_stopped="p" in more.get("z", ""),
+        is_frozen="f" in more.get("z", ""),
         closed_n=int(more["c"]) if "c" in more else None,
         journal_n=int(more.get("j", 0)),
         genesis_journal_n=int(more.get("i", 0)),

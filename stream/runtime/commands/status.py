@@ -30,7 +30,9 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         lag: events not yet committed; before a first commit counted from `topics.start`.
-        paused: whether the breaker on quarantine stopped it there (docs/OPERATING.md).
+        paused: whether the breaker on quarantine or a command stopped it there
+            (docs/OPERATING.md).
+        frozen: whether it predicts and does not learn.
         snapshot_n: the step of the newest snapshot's fold, by which the store knows it.
         learned: how many events the model had learned at the committed offset.
         score: the score over the last predictions that have a label.
@@ -44,6 +46,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     end_offset: int
     lag: int | None
     paused: bool
+    frozen: bool
     snapshot_n: int | None
     snapshot_offset: int | None
     snapshot_age_s: float | None
@@ -139,6 +142,7 @@ def gather(
                 end_offset=bounds.end,
                 lag=lag(at, bounds, start=pipeline.settings.topics.start),
                 paused=is_paused(at),
+                frozen=known is not None and known.is_frozen,
                 snapshot_n=None if snapshot is None else snapshot.n,
                 snapshot_offset=None if snapshot is None else snapshot.next_offset,
                 snapshot_age_s=None if snapshot is None else _age_s(snapshot, now_ms),
@@ -245,7 +249,7 @@ def _cells(row: PartitionStatus) -> list[str]:
         _text(row.snapshot_offset),
         screen.age(row.snapshot_age_s),
         screen.size(row.snapshot_size_bytes),
-        _text(row.learned),
+        f"{_text(row.learned)} (frozen)" if row.frozen else _text(row.learned),
         "-" if row.score is None else f"{row.score.metric} {row.score.value:.4f}",
         "-" if row.score is None else f"{row.score.baseline:.4f}",
         _text(row.alerts),
