@@ -5,6 +5,7 @@ from pathlib import Path
 from stream.adapters import embedded
 from stream.backends.side import Side
 from stream.config import Settings
+from stream.core.event import Channel
 from stream.ports import Clock
 
 
@@ -42,9 +43,11 @@ class OneFile:
         """See `Backend.topics`."""
         return embedded.EmbeddedTopics(self._path, names=self._side.names())
 
-    def feed(self) -> embedded.EmbeddedFeed:
+    def feed(self, *, channel: Channel = Channel.EVENTS) -> embedded.EmbeddedFeed:
         """See `Backend.feed`."""
-        return embedded.EmbeddedFeed(self._path, names=self._side.names(), clock=self._clock)
+        return embedded.EmbeddedFeed(
+            self._path, names=self._side.names(), clock=self._clock, channel=channel
+        )
 
     def snapshots(self) -> embedded.EmbeddedSnapshots:
         """See `Backend.snapshots`."""

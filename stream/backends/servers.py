@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from stream.backends.side import Side
 from stream.config import Settings
+from stream.core.event import Channel
 from stream.errors import Misconfigured
 from stream.ports import Clock, Feed, Log, Reader, Topics
 from stream.probing import Connecting
@@ -82,10 +83,10 @@ class Servers:
         client, connection = self._client()
         return self.patience.through(self.patience.ask(lambda: client.KafkaTopics(connection)))
 
-    def feed(self) -> Feed:
+    def feed(self, *, channel: Channel = Channel.EVENTS) -> Feed:
         """See `Backend.feed`."""
         client, connection = self._client()
-        return client.KafkaFeed(connection)
+        return client.KafkaFeed(connection, channel=channel)
 
     def snapshots(self) -> "RedisSnapshots":
         """See `Backend.snapshots`."""

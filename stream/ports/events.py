@@ -130,16 +130,34 @@ class Reader(Protocol):
 
 
 class Feed(Protocol):
-    """How an upstream appends events."""
+    """How an upstream appends records to one topic: events, or what else comes from outside."""
 
     def send(
-        self, value: bytes, *, key: bytes | None, timestamp_ms: int | None, headers: Headers = ()
+        self,
+        value: bytes,
+        *,
+        key: bytes | None,
+        timestamp_ms: int | None,
+        headers: Headers = (),
+        partition: int | None = None,
     ) -> None:
-        """Queue one event; blocks while the queue is full. Raises: Retryable, Misconfigured."""
+        """Queue one record; blocks while the queue is full.
+
+        Args:
+            value: the record's.
+            key: decides the partition where none is given.
+            timestamp_ms: None: now.
+            headers: the record's.
+            partition: the one that gets it, whatever the key is; None: the key's, and without a
+                key any.
+
+        Raises: Retryable; Misconfigured: also of a partition that is not there, which may come as
+            late as `flush`.
+        """
         ...
 
     def flush(self, *, timeout_s: float) -> int:
-        """Wait until every queued event is acknowledged.
+        """Wait until every queued record is acknowledged.
 
         Returns: how many were acknowledged since this feed was made.
         Raises: Retryable: some were not; Misconfigured.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from stream.config import Settings
+from stream.core.event import Channel
 from stream.ports import Clock, Feed, Log, Reader, SnapshotStore, Topics
 from stream.telemetry import Telemetry
 
@@ -34,8 +35,8 @@ class Backend(Protocol):
         """The topics as an administrator sees them."""
         ...
 
-    def feed(self) -> Feed:
-        """The way in which an upstream appends events."""
+    def feed(self, *, channel: Channel = Channel.EVENTS) -> Feed:
+        """The way in which an upstream appends events, or an operator commands."""
         ...
 
     def snapshots(self) -> SnapshotStore:

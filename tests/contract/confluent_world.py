@@ -12,6 +12,7 @@ from stream.adapters import confluent
 from stream.adapters.confluent import log as log_module
 from stream.adapters.confluent import records
 from stream.config.timings import Timings
+from stream.core.event import Channel
 from stream.ports import Feed, Log, Reader, Topics
 from stream.sandbox import LocalKafka
 from tests.contract.kafka_world import TIMINGS, KafkaWorld
@@ -76,9 +77,9 @@ class ConfluentWorld(KafkaWorld):
         self._clients.append(topics)
         return topics
 
-    def feed(self) -> Feed:  # type: ignore[override]
+    def feed(self, *, channel: Channel = Channel.EVENTS) -> Feed:  # type: ignore[override]
         """See `World.feed`."""
-        feed = confluent.KafkaFeed(self.confluent)
+        feed = confluent.KafkaFeed(self.confluent, channel=channel)
         self._clients.append(feed)
         return feed
 

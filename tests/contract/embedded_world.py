@@ -75,9 +75,9 @@ class EmbeddedWorld:
         self._made.append(topics)
         return topics
 
-    def feed(self) -> EmbeddedFeed:
+    def feed(self, *, channel: Channel = Channel.EVENTS) -> EmbeddedFeed:
         """See `World.feed`."""
-        feed = EmbeddedFeed(self.path, names=NAMES, clock=self._clock)
+        feed = EmbeddedFeed(self.path, names=NAMES, clock=self._clock, channel=channel)
         self._made.append(feed)
         return feed
 

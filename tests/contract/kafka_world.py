@@ -105,9 +105,9 @@ class KafkaWorld:
         self._made.append(topics)
         return topics
 
-    def feed(self) -> KafkaFeed:
+    def feed(self, *, channel: Channel = Channel.EVENTS) -> KafkaFeed:
         """See `World.feed`."""
-        feed = KafkaFeed(self.connection)
+        feed = KafkaFeed(self.connection, channel=channel)
         self._made.append(feed)
         return feed
 

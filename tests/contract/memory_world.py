@@ -77,9 +77,9 @@ class MemoryWorld:
         """See `World.topics`."""
         return MemoryTopics(self.broker, names=NAMES, group=GROUP)
 
-    def feed(self) -> MemoryFeed:
+    def feed(self, *, channel: Channel = Channel.EVENTS) -> MemoryFeed:
         """See `World.feed`."""
-        return MemoryFeed(self.broker, names=NAMES)
+        return MemoryFeed(self.broker, names=NAMES, channel=channel)
 
     def append(
         self,

@@ -14,6 +14,7 @@ from tests.contract.worlds import (
     eventually,
     everything,
     patiently,
+    values,
     working,
 )
 
@@ -176,6 +177,41 @@ def test_a_feed_without_a_topic_is_misconfigured(world: World) -> None:
 
     with pytest.raises(Misconfigured):
         feed_one()
+
+
+def test_a_feed_sends_to_the_partition_and_the_topic_that_are_asked_for(world: World) -> None:
+    """Whatever the key is: a command goes beside the events that it is about."""
+    create(world, partitions=3)
+    feed = world.feed(channel=Channel.CONTROL)
+
+    for n in range(9):
+        feed.send(b"%d" % n, key=b"k" if n % 2 else None, timestamp_ms=n, partition=n % 3)
+    feed.send(b"by its key", key=b"k", timestamp_ms=None)
+    assert feed.flush(timeout_s=30) == 10
+
+    reader = world.reader()
+    sent = [values(reader, Channel.CONTROL, partition) for partition in range(3)]
+    spread = [value for part in sent for value in part if value == b"by its key"]
+    assert [[v for v in part if v not in spread] for part in sent] == [
+        [b"%d" % n for n in range(9) if n % 3 == partition] for partition in range(3)
+    ]
+    assert len(spread) == 1
+    assert values(reader, Channel.EVENTS) == []
+
+
+def test_a_feed_to_a_partition_that_is_not_there_is_misconfigured(world: World) -> None:
+    """At the latest when it is flushed; nothing is sent to another one."""
+    create(world, partitions=2)
+    feed = world.feed(channel=Channel.CONTROL)
+
+    def feed_one() -> None:
+        feed.send(b"{}", key=None, timestamp_ms=None, partition=2)
+        feed.flush(timeout_s=30)
+
+    with pytest.raises(Misconfigured):
+        feed_one()
+    reader = world.reader()
+    assert [values(reader, Channel.CONTROL, partition) for partition in range(2)] == [[], []]
 
 
 def test_a_topic_can_be_widened(world: World) -> None:

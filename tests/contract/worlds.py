@@ -84,8 +84,8 @@ class World(Protocol):
         """The administrator."""
         ...
 
-    def feed(self) -> Feed:
-        """An upstream."""
+    def feed(self, *, channel: Channel = Channel.EVENTS) -> Feed:
+        """An upstream of one topic."""
         ...
 
     def append(

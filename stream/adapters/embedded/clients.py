@@ -129,11 +129,19 @@ class EmbeddedTopics:
 
 
 class EmbeddedFeed:
-    """How an upstream appends events (port `Feed`): a full queue is written in one transaction."""
+    """How an upstream appends records (port `Feed`): a full queue is written in one transaction."""
 
-    def __init__(self, path: Path, *, names: Mapping[Channel, str], clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        names: Mapping[Channel, str],
+        clock: Clock,
+        channel: Channel = Channel.EVENTS,
+    ) -> None:
         self._database = Database(path)
         self._names = names
+        self._channel = channel
         self._clock = clock
         self._queue: list[Output] = []
         self._queued_n = 0
@@ -141,23 +149,32 @@ class EmbeddedFeed:
         self._partitions_n = 0
 
     def send(
-        self, value: bytes, *, key: bytes | None, timestamp_ms: int | None, headers: Headers = ()
+        self,
+        value: bytes,
+        *,
+        key: bytes | None,
+        timestamp_ms: int | None,
+        headers: Headers = (),
+        partition: int | None = None,
     ) -> None:
         """See `Feed.send`: the key decides the partition; without one they take turns."""
         if len(self._queue) >= QUEUE_RECORDS_MAX:
             self._write()
-        if not self._partitions_n:
-            with self._database.reading() as connection:
-                self._partitions_n = len(tables.places(connection, self._names[Channel.EVENTS]))
-        spread = self._queued_n if key is None else zlib.crc32(key)
+        if partition is None:
+            spread = self._queued_n if key is None else zlib.crc32(key)
+            partition = spread % self._partitions()
         time_ms = self._clock.now_ms() if timestamp_ms is None else timestamp_ms
-        self._queue.append(
-            Output(Channel.EVENTS, spread % self._partitions_n, time_ms, key, value, headers)
-        )
+        self._queue.append(Output(self._channel, partition, time_ms, key, value, headers))
         self._queued_n += 1
 
+    def _partitions(self) -> int:
+        if not self._partitions_n:
+            with self._database.reading() as connection:
+                self._partitions_n = len(tables.places(connection, self._names[self._channel]))
+        return self._partitions_n
+
     def flush(self, *, timeout_s: float) -> int:  # noqa: ARG002  # the busy timeout bounds it
-        """See `Feed.flush`; after a Retryable the unwritten events are queued yet."""
+        """See `Feed.flush`; after a Retryable the unwritten records are queued yet."""
         self._write()
         return self._acknowledged_n
 

@@ -1,27 +1,28 @@
-"""How an upstream appends events: idempotent, bounded, each acknowledged."""
+"""How an upstream appends records: idempotent, bounded, each acknowledged."""
 
 from kafka import errors
 
-from stream.adapters.kafka.meaning import no_topic
+from stream.adapters.kafka.meaning import no_place, no_topic
 from stream.adapters.kafka_python import producing
 from stream.adapters.kafka_python.connection import Connection
 from stream.adapters.kafka_python.nulls import to_client
 from stream.core.event import Channel, Headers
-from stream.errors import Misconfigured
+from stream.errors import Misconfigured, Retryable, StreamError
 
 DELIVERY_TIMEOUT_MS = 60_000
 REQUEST_TIMEOUT_MS = 15_000
 METADATA_TIMEOUT_MS = 5_000
 BUFFERED_MAX = 10_000
-"""Events sent and not yet looked at; beyond it `send` waits for all of them."""
+"""Records sent and not yet looked at; beyond it `send` waits for all of them."""
 
 
 class KafkaFeed:
     """See `stream.ports.Feed`. Raises: Retryable, Misconfigured."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, channel: Channel = Channel.EVENTS) -> None:
         self._connection = connection
-        self._topic = connection.names[Channel.EVENTS]
+        self._channel = channel
+        self._topic = connection.names[channel]
         self._acknowledged = 0
         self._failure: BaseException | None = None
         self._sent = 0
@@ -37,18 +38,25 @@ class KafkaFeed:
         )
 
     def send(
-        self, value: bytes, *, key: bytes | None, timestamp_ms: int | None, headers: Headers = ()
+        self,
+        value: bytes,
+        *,
+        key: bytes | None,
+        timestamp_ms: int | None,
+        headers: Headers = (),
+        partition: int | None = None,
     ) -> None:
-        """See `Feed.send`; without a key the events spread over the partitions."""
+        """See `Feed.send`; without a key the records spread over the partitions."""
         self._raise_failure()
         with self._connection.translated(f"sending to {self._topic}"):
             try:
                 future = self._producer.send(
-                    self._topic, value, key, to_client(headers),
-                    timestamp_ms=timestamp_ms,
+                    self._topic, value, key, to_client(headers), partition, timestamp_ms,
                 )  # fmt: skip
             except errors.KafkaTimeoutError as error:
                 raise self._missing() or error from error
+            except ValueError as error:  # a partition that this client does not know
+                raise self._no_place(partition) or error from error
         self._sent += 1
         future.add_callback(self._on_success)
         future.add_errback(self._on_failure)
@@ -59,7 +67,17 @@ class KafkaFeed:
         """Ask whether the topic is missing: the client looks long for one, and does not say so."""
         if self._connection.partitions([self._topic]):
             return None
-        return no_topic(Channel.EVENTS, self._topic)
+        return no_topic(self._channel, self._topic)
+
+    def _no_place(self, partition: int | None) -> StreamError | None:
+        """Say why a partition is not there: ask a broker, the client may have heard too early."""
+        if partition is None:
+            return None
+        there = self._connection.partitions([self._topic]).get(self._topic, 0)
+        why = no_place(self._channel, self._topic, there=there, partition=partition)
+        return why or Retryable(
+            f"sending to {self._topic}: partition {partition} is new; try again"
+        )
 
     def _on_success(self, _metadata: object) -> None:
         self._acknowledged += 1

@@ -127,23 +127,36 @@ class MemoryTopics:
 
 
 class MemoryFeed:
-    """How an upstream appends events (port `Feed`); each one is durable at once."""
+    """How an upstream appends records (port `Feed`); each one is durable at once."""
 
-    def __init__(self, broker: MemoryBroker, *, names: Mapping[Channel, str]) -> None:
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        *,
+        names: Mapping[Channel, str],
+        channel: Channel = Channel.EVENTS,
+    ) -> None:
         self._broker = broker
-        self._topic = names[Channel.EVENTS]
+        self._topic = names[channel]
         self._sent_n = 0
 
     def send(
-        self, value: bytes, *, key: bytes | None, timestamp_ms: int | None, headers: Headers = ()
+        self,
+        value: bytes,
+        *,
+        key: bytes | None,
+        timestamp_ms: int | None,
+        headers: Headers = (),
+        partition: int | None = None,
     ) -> None:
         """See `Feed.send`: the key decides the partition; without one they take turns."""
         self._broker.faults("feed")
-        partitions_n = len(self._broker.topic(self._topic).partitions)
-        spread = self._sent_n if key is None else zlib.crc32(key)
+        if partition is None:
+            spread = self._sent_n if key is None else zlib.crc32(key)
+            partition = spread % len(self._broker.topic(self._topic).partitions)
         self._broker.append(
             self._topic,
-            spread % partitions_n,
+            partition,
             value=value,
             key=key,
             timestamp_ms=timestamp_ms,

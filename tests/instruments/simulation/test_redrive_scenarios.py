@@ -87,7 +87,7 @@ class Rooms:
         """The broker's."""
         return self.broker.clock
 
-    def feed(self) -> Feed:
+    def feed(self, *, channel: Channel = Channel.EVENTS) -> Feed:  # noqa: ARG002
         """Nobody asks."""
         raise AssertionError
 
