@@ -23,7 +23,7 @@ from stream.printable import escaped
 from stream.probing import Connecting
 from stream.runtime import signals
 from stream.runtime.clock import SystemClock
-from stream.runtime.commands import words
+from stream.runtime.commands import control_words, words
 from stream.runtime.patience import Patience
 from stream.telemetry import LogEvent, Scrubber, Telemetry, configure_logging
 
@@ -180,6 +180,8 @@ for _command in (
     words.tail,
     words.snapshots,
     words.quarantine,
+    control_words.control,
+    control_words.ledger,
     sandbox,
     demo,
 ):

@@ -5,6 +5,7 @@ import re
 from inspect import signature
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -12,7 +13,9 @@ from stream import models
 from stream.adapters import redis
 from stream.cli import main
 from stream.config import reference
+from stream.core.commands import LEDGERED, Command, Entry, LedgerValue, What
 from stream.core.event import Reason
+from stream.core.formats.commands import COMMAND, JournalValue, command_in
 from stream.core.formats.quarantine import QUARANTINE_HEADERS
 from stream.core.result import AlertValue, PredictionValue
 from stream.core.spec import EventShape
@@ -63,7 +66,7 @@ def test_the_models_of_the_configuration_page_are_the_ready_ones() -> None:
 def test_the_topics_page_has_every_field_reason_and_header() -> None:
     """docs/TOPICS.md: what a consumer reads instead of our code."""
     page = TOPICS.read_text()
-    event, prediction, alert, quiet = map(
+    event, command, prediction, alert, quiet, ledger, journal = map(
         json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     )
     shape, told = EventShape(), set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
@@ -73,6 +76,14 @@ def test_the_topics_page_has_every_field_reason_and_header() -> None:
     assert set(quiet) == set(AlertValue.__struct_fields__)
     assert list(alert) == list(quiet)[: len(alert)]
     assert set(quiet) - set(alert) <= told
+    assert list(command) == list(Command.__struct_fields__)
+    assert list(ledger) == list(LedgerValue.__struct_fields__)
+    assert list(journal) == list(JournalValue.__struct_fields__)
+    steps = msgspec.convert(journal["steps"], list[Entry])
+    assert command_in(steps[0].record(0)).what == command["what"]
+    assert [each.value for each in What if f"`{each}`" not in page] == []
+    assert [each for each in LEDGERED if f"`{each}`" not in page] == []
+    assert f"`{COMMAND}`" in page
     assert set(Reason) <= told
     assert set(prediction) - {"v", "id", "partition"} | {"score"} <= told
     assert [name for name in QUARANTINE_HEADERS if f"`{name}`" not in page] == []

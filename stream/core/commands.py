@@ -33,6 +33,16 @@ class What(StrEnum):
     RENEW = "renew"
 
 
+REFUSED: Final = "refused"
+"""What the ledger tells of a command that was not done."""
+
+LEDGERED: Final = (
+    *(what.value for what in What),
+    "refuse", "rollback", "install", "keep", "rebuild", "fresh", REFUSED,
+)  # fmt: skip
+"""What the ledger tells of: commands, and what gates, reactions and workers do."""
+
+
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARS_MAX)]
 

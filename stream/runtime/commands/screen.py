@@ -129,11 +129,13 @@ class Progress:
     Args:
         what: what is done, in the past tense: "events sent".
         total: how many there are.
+        has_rate: whether it says how many a second; not where others set the pace.
     """
 
-    def __init__(self, what: str, *, total: int, clock: Clock) -> None:
+    def __init__(self, what: str, *, total: int, clock: Clock, has_rate: bool = True) -> None:
         self._what = what
         self._total = total
+        self._has_rate = has_rate
         self._clock = clock
         self._done = 0
         self._started_s = self._said_s = clock.monotonic()
@@ -162,12 +164,12 @@ class Progress:
             self._bar.stop()
 
     def advance(self, n: int = 1) -> None:
-        """Count so many more as done."""
+        """Count so many more as done; 0: it still waits."""
         self._done += n
         now_s = self._clock.monotonic()
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0], n)
         elif now_s - self._said_s >= SAY_EVERY_S:
             self._said_s = now_s
-            rate = self._done / (now_s - self._started_s)
-            say(f"{self._done} of {self._total} {self._what} ({rate:.0f}/s)", error=True)
+            rate = f" ({self._done / (now_s - self._started_s):.0f}/s)" if self._has_rate else ""
+            say(f"{self._done} of {self._total} {self._what}{rate}", error=True)
