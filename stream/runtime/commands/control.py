@@ -194,12 +194,16 @@ class _Answers:
             error=True,
         )
         what = "partitions answered"
+        failed_s = 0.0
         with screen.Progress(what, total=waiting_n, clock=clock, has_rate=False) as progress:
             while True:
-                before = len(self._found)
+                before, began_s = len(self._found), clock.monotonic()
                 self._look()
                 progress.advance(len(self._found) - before)
-                if not self.awaited or clock.monotonic() > deadline_s:
+                now_s = clock.monotonic()
+                # A client may look long for a Kafka that is away: not beyond the end of the wait.
+                failed_s = 0.0 if self._trouble is None else max(failed_s, now_s - began_s)
+                if not self.awaited or now_s + failed_s > deadline_s:
                     return
                 clock.sleep(LOOK_EVERY_S)
 
