@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from stream import __version__
+from stream.deferred import scipy_deferred
 from stream.demo.command import demo
 from stream.errors import ExitCode, StreamError
 from stream.printable import escaped
@@ -119,7 +120,8 @@ class Pipeline:
         from stream.backends import chosen  # noqa: PLC0415
         from stream.config import load  # noqa: PLC0415
 
-        settings = load(path, environ=os.environ)
+        with scipy_deferred():  # a detector's check loads river
+            settings = load(path, environ=os.environ)
         scrubber = scrubber or Scrubber()
         scrubber.learn(settings.secrets())
         telemetry, stopping = Telemetry(scrubber), threading.Event()

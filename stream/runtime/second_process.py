@@ -17,6 +17,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stream.deferred import load_river
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,6 +41,7 @@ def main(world: str, deadline_s: int) -> None:
         # Before anything of river or the user is loaded.
         moved = other_addresses()
         other_clock()
+    load_river()
     job = pickle.load(sys.stdin.buffer)  # noqa: S301  # of the parent
     sys.path[:] = job.pop("path")
     from stream.runtime import repeated_fold  # noqa: PLC0415

@@ -23,6 +23,7 @@ import numpy as np
 
 import stream
 from stream.__main__ import main
+from stream.deferred import load_river
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _LONGEST_REQUEST = 1 << 17
@@ -127,6 +128,7 @@ def _become(request: dict[str, Any], files: Sequence[int]) -> None:
 
 
 def _load_and_serve(requests: int) -> None:
+    load_river()
     for found in pkgutil.walk_packages(stream.__path__, "stream."):
         importlib.import_module(found.name)
     gc.freeze()

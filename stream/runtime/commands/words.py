@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stream.core.event import Channel, Reason
+from stream.deferred import load_river
 from stream.errors import ExitCode, Usage
 from stream.runtime import signals
 
@@ -68,7 +69,8 @@ def run(
         from stream.runtime.supervision import worker_link  # noqa: PLC0415
 
         worker_link.obey(pipeline, supervised)
-    from stream.runtime import running  # noqa: PLC0415  # loads river: the line is up by then
+    load_river()  # the line is up by then
+    from stream.runtime import running  # noqa: PLC0415
 
     # Of several workers none can know where the end is: their supervisor does.
     running.work(pipeline, until_end=until_end and supervised is None)
@@ -153,7 +155,8 @@ def check(open_pipeline: OpenPipeline, path: Path) -> ExitCode:
 
     leave_no_files()
     process.enter_environment(path)  # what a model computes may follow from the hash seed
-    from stream.runtime.commands import check as room  # noqa: PLC0415  # loads river
+    load_river()
+    from stream.runtime.commands import check as room  # noqa: PLC0415
 
     fine = room.check(open_pipeline, path, environ=os.environ)
     return ExitCode.OK if fine else ExitCode.CONFIG
@@ -210,7 +213,8 @@ def snapshots(
     leave_no_files()
     if what == "verify":
         pipeline = process.opened_in_its_environment(open_pipeline, path)
-        from stream.runtime.commands.verify import verify as command  # noqa: PLC0415  # loads river
+        load_river()
+        from stream.runtime.commands.verify import verify as command  # noqa: PLC0415
     else:
         pipeline = open_pipeline(path)
         command = snapshots.show_list if what == "list" else snapshots.inspect
