@@ -7,11 +7,12 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from stream.sandbox import kafka_classes
 from stream.sandbox.failures import Unavailable
 from stream.sandbox.guard import own_folder
 from stream.sandbox.kafka_settings import (
@@ -73,7 +74,9 @@ def require() -> None:
 
 
 def installation(*, say: Callable[[str], None]) -> Path:
-    """The folder with `jars/` and `formatted/` (an empty broker's data), made on first use.
+    """The folder with `jars/`, `formatted/` (an empty broker's data) and `classes.jsa`.
+
+    All of it is made on first use.
 
     Processes that ask at the same moment wait for the first one.
 
@@ -81,27 +84,47 @@ def installation(*, say: Callable[[str], None]) -> Path:
     """
     java_path = java()
     installed = _installed()
-    if installed.exists():
-        return installed
+    if not installed.exists():
+        _install(java_path, installed, say=say)
+    archive = installed / "classes.jsa"
+    if not archive.exists():
+        with _locked(_lock(installed)):
+            if not archive.exists():
+                kafka_classes.write(
+                    archive, java=command(java_path, installed), formatted=installed / "formatted"
+                )
+    return installed
+
+
+def command(java_path: str, installed: Path, jvm: Sequence[str] = JVM_BRIEF) -> list[str]:
+    """Java with the jars of an `installation`; what follows is the class that is to run."""
+    return [java_path, *jvm, "-cp", f"{installed / 'jars'}/*"]
+
+
+def _install(java_path: str, installed: Path, *, say: Callable[[str], None]) -> None:
+    """Fetch the jars, and format an empty broker's data. Raises: Unavailable."""
     maven = _maven()
     cache = installed.parent
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / f"kafka-{KAFKA_VERSION}.lock"):
+    with _locked(_lock(installed)):
         if installed.exists():
-            return installed
+            return
         say(f"sandbox: fetching Kafka {KAFKA_VERSION} with Maven (43 MB, once) into {installed}")
         with own_folder(cache, name="fetching") as folder:
             complete = folder / "complete"
             _fetch(maven, folder=folder, jars=complete / "jars")
             _format(java_path, folder=folder, jars=complete / "jars", data=complete / "formatted")
             complete.rename(installed)
-    return installed
 
 
 def _installed() -> Path:
     home = os.environ.get("XDG_CACHE_HOME")
     cache = Path(home) if home else Path.home() / ".cache"
     return cache.absolute() / "streamfold" / f"kafka-{KAFKA_VERSION}"
+
+
+def _lock(installed: Path) -> Path:
+    return installed.parent / f"{installed.name}.lock"
 
 
 def _maven() -> str:

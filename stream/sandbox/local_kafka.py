@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from stream.sandbox import kafka_jars, kafka_settings
+from stream.sandbox import kafka_classes, kafka_jars, kafka_settings
 from stream.sandbox.process import ServerProcess
 from stream.sandbox.ready import free_port, kafka_problem
 from stream.sandbox.server import LocalServer
@@ -100,8 +100,12 @@ class LocalKafka(LocalServer):
         settings.write_text(kafka_settings.properties_text({**properties, **self._properties}))
         logging = self.folder / "log4j2.properties"
         logging.write_text(kafka_settings.LOG4J2)
-        options = [*self._jvm, f"-Dlog4j2.configurationFile=file:{logging}"]
-        classes = ["-cp", f"{installed / 'jars'}/*", "kafka.Kafka", str(settings)]
+        options = [
+            *kafka_classes.sharing(installed / "classes.jsa"),
+            *self._jvm,
+            f"-Dlog4j2.configurationFile=file:{logging}",
+        ]
+        command = kafka_jars.command(kafka_jars.java(), installed, options)
         return ServerProcess(
-            name="kafka", command=[kafka_jars.java(), *options, *classes], folder=self.folder
+            name="kafka", command=[*command, "kafka.Kafka", str(settings)], folder=self.folder
         )
