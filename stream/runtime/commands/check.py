@@ -15,7 +15,7 @@ from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import first_start, preparation, repeating
 from stream.runtime.capacity import fitting_notes, size_problems
-from stream.runtime.commands import base_checks, event_checks, output_checks
+from stream.runtime.commands import base_checks, command_checks, event_checks, output_checks
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.log_checks import LogChecks
 from stream.runtime.commands.snapshots import existing_keys
@@ -115,28 +115,28 @@ def _ask_snapshots(pipeline: Pipeline, findings: Findings) -> None:
 
 def _look_at_kafka(pipeline: Pipeline, findings: Findings, built: Prepared | None) -> Seen:
     """Check the topics, then what is in the log."""
+    kind, recipe = (None, None) if built is None else (built.kind, built.recipe)
     with ExitStack() as stack:
         topics = stack.enter_context(closing(pipeline.backend.topics()))
         infos = topics.describe()
         findings.ok(f"log: {pipeline.settings.kafka.client} reaches it")
         with findings.step():
-            _look_at_topics(
-                pipeline, findings, topics, infos, None if built is None else built.kind
-            )
+            _look_at_topics(pipeline, findings, topics, infos, kind)
         reader = stack.enter_context(closing(pipeline.backend.reader()))
         with findings.step():
             output_checks.look(pipeline, findings, reader, infos)
         events = infos[Channel.EVENTS]
         if events is None:
             return Seen()
-        if built is not None:
+        if recipe is not None:
             with findings.step():
                 base_checks.look(
                     pipeline, findings, topics=topics, reader=reader, events=events,
-                    recipe=built.recipe,
+                    recipe=recipe,
                 )  # fmt: skip
         with findings.step():
-            recipe = None if built is None else built.recipe
+            command_checks.look(pipeline, findings, topics=topics, reader=reader, events=events)
+        with findings.step():
             LogChecks(pipeline, findings, recipe=recipe, reader=reader).look(infos, events)
         return _look_at_events(pipeline, findings, reader, events, built)
 
