@@ -17,6 +17,7 @@ docs/DETECTORS.md has what they wrote, and what follows. A table takes some minu
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import click
@@ -135,7 +136,7 @@ def main(*, table: str, only: str, sweep: bool, reset: bool, runs: int, copies: 
                 *(f"{before} to {after}" for before, after in STEPS), "us an event"]  # fmt: skip
         write(head, chosen, lambda each: rates(each, runs))
         return
-    chosen = [each for each in chosen if each.share == 1.0]
+    chosen = [replace(each, share=1.0) for each in chosen]  # these streams have an end
     if table == "sine":
         events = [labelled(name) for name in SINES]
         head = ["found", "mean delay", "false in 100,000"]

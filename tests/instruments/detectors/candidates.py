@@ -15,7 +15,7 @@ class Candidate:
     """One row of a table.
 
     Attributes:
-        share: of the events that it is run on; KSWIN takes a hundred times as long as others.
+        share: of the drawn events that it is run on; KSWIN takes a hundred times as long as others.
     """
 
     label: str
