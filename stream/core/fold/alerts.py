@@ -42,15 +42,21 @@ class Alerts:
 
     def watch(self, state: State, record: Record, row: Row) -> None:
         """Show the monitors an event that was accepted; what they find is told when it is over."""
-        monitors, policy = self._monitors, self._policy
-        problem = self._problem
-        if monitors is None or policy is None or problem is None:
+        monitors = self._monitors
+        if monitors is None:
             return
-        monitors.rows.append(row)
-        if len(monitors.rows) == monitors.block_n:
-            for finding in monitors.close(problem):
-                policy.fire(finding)
-            self._watch_flow(state, record)
+        rows = monitors.rows
+        rows.append(row)
+        if len(rows) == monitors.block_n:
+            self._close_block(monitors, state, record)
+
+    def _close_block(self, monitors: Monitors, state: State, record: Record) -> None:
+        policy, problem = self._policy, self._problem
+        assert policy is not None  # noqa: S101  # there are no monitors without it
+        assert problem is not None  # noqa: S101
+        for finding in monitors.close(problem):
+            policy.fire(finding)
+        self._watch_flow(state, record)
 
     def refused(self, state: State, result: StepResult, learned: int) -> None:
         """Let the monitors and the policy see a refused record, before it is counted."""
@@ -81,9 +87,13 @@ class Alerts:
         if is_full:
             state.closed_said_n = state.n
             self._give(state, result, full(record, names_n=len(state.names)), learned)
-        moved = self._monitors.moved() if self._monitors is not None and alerts else ()
+        moved, monitors, policy = None, self._monitors, self._policy
         for alarm in alerts:
-            finding = detected(record, alarm, self._policy, moved)
+            finding = detected(record, alarm, policy)
+            # A look at all features, which takes as long as hundreds of events.
+            if monitors is not None and policy is not None and policy.may_announce(finding):
+                moved = monitors.moved() if moved is None else moved
+                finding = detected(record, alarm, policy, moved)
             self._give(state, result, finding, learned)
 
     def failure(self, state: State, result: StepResult, learned: int, *, is_refused: bool) -> None:

@@ -6,10 +6,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from stream.core.monitoring.blocks import NOTHING, Block
+from stream.core.monitoring.alert_text import told_apart
+from stream.core.monitoring.blocks import NOTHING, Block, Span
 
 BINS_N: Final = 10
 CATEGORIES_MAX: Final = 64
+
+MARGIN: Final = 0.1
+"""Of the reference's span, on both sides: so far out is still within the range."""
+
+ROUNDING: Final = 1e-9
+"""Of the largest number: so little is none, where the reference was constant."""
 
 
 class NumberBins:
@@ -40,9 +47,29 @@ class NumberBins:
 
     def count(self, block: Block) -> list[int]:
         """How many values of a block are in each bin."""
-        places = np.searchsorted(self.edges, block.numbers)
+        places = self.edges.searchsorted(block.numbers)
         found: list[int] = np.bincount(places, minlength=self.bins_n).tolist()
         return found
+
+    @property
+    def range(self) -> Span:
+        """The reference's, with a margin."""
+        margin = MARGIN * (self.most - self.least) + ROUNDING * max(abs(self.least), abs(self.most))
+        return self.least - margin, self.most + margin
+
+    def beyond_n(self, block: Block, span: Span | None) -> int:
+        """How many numbers of a block are out of the range; `span` is theirs, if it is known."""
+        least, most = self.range
+        if span is not None and span[0] >= least and span[1] <= most:
+            return 0
+        return int(np.count_nonzero((block.numbers < least) | (block.numbers > most)))
+
+    def beyond(self, block: Block) -> str:
+        """One of the numbers that are out of the range, and the edge that it is beyond."""
+        least, most = self.range
+        one = float(block.numbers[(block.numbers < least) | (block.numbers > most)][0])
+        edge, shown = told_apart(self.least if one < least else self.most, one, least_n=4)
+        return f"{'below' if one < least else 'above'} the {edge} of the reference ({shown})"
 
 
 class WordBins:

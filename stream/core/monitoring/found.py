@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal, NamedTuple
 
-from stream.core.monitoring.episodes import Severity
+from stream.core.monitoring.episodes import Direction, Finding, Measured, Severity
 
 Measure = Literal["psi", "missing", "new_category", "type", "range", "constant"]
 """Of a variable."""
@@ -52,3 +52,34 @@ def shown(value: Any) -> str:
     """A value for people, short."""
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= SHOWN_MAX else f"{text[: SHOWN_MAX - 1]}…"
+
+
+def finding(
+    of: Found,
+    kind: str,
+    signal: str,
+    *,
+    block_n: int,
+    direction: Direction = "changed",
+    what: str = "",
+    feature: str | None = None,
+    part: str | None = None,
+) -> Finding:
+    """What a monitor found, as the policy takes it.
+
+    Args:
+        of: the measure.
+        kind: of the finding, as `direction`.
+        signal: what was measured.
+        block_n: events of a block.
+        direction: where it went.
+        what: begins the message.
+        feature: whose; None: of no feature.
+        part: one value of it.
+    """
+    since_n = None if of.since_n is None else of.since_n * block_n
+    return Finding(
+        kind, of.measure, of.name or of.measure, signal, direction, of.severity, of.before,
+        of.after, f"{what}{of.text}", since_n,
+        Measured(of.value, of.threshold, of.before_n, of.after_n, feature, part),
+    )  # fmt: skip

@@ -11,11 +11,20 @@ from typing import Any, Final, NamedTuple
 
 from stream.core.event import Feature
 from stream.core.monitoring.bins import NumberBins
-from stream.core.monitoring.blocks import Block, columns, values_of
+from stream.core.monitoring.blocks import (
+    Block,
+    Column,
+    Span,
+    apart,
+    block,
+    column,
+    columns,
+    values_of,
+)  # fmt: skip
 from stream.core.monitoring.detectors import FEATURE
-from stream.core.monitoring.episodes import Direction, Finding, Measured, Severity
+from stream.core.monitoring.episodes import Finding, Measured, Severity
 from stream.core.monitoring.flow import Flow
-from stream.core.monitoring.found import Chances, Found
+from stream.core.monitoring.found import Chances, Found, finding
 from stream.core.monitoring.monitors_spec import MOVED_MAX, MonitorsSpec
 from stream.core.monitoring.quality import Labelled, Quality
 from stream.core.monitoring.rates import Rate
@@ -102,9 +111,10 @@ class Monitors:
             found += self._inputs(events)
         self._seen_n += 1
         if self._spec.outputs:
-            found += self._outputs(labels, values, chances)
+            label, chance = column(labels), column(chances)
+            found += self._outputs(label.block, values, chance)
             if problem.is_supervised:
-                found += self._scores(zip(labels, chances, errors, strict=True), problem)
+                found += self._scores(label, chance, errors, problem)
         for name, slices in self._slices.items():
             pairs = ((each.get(name), error) for each, error in zip(events, errors, strict=True))
             for word, worse, is_on in slices.add(pairs):
@@ -131,12 +141,10 @@ class Monitors:
 
     def moved(self) -> list[tuple[str, float]]:
         """The features that have moved most: name, and psi as a multiple of its threshold."""
-        events = [features for features, _, _, _, _ in self.rows]
-        ratios = [
-            (name, each.look(values_of(events, name)))
-            for name, each in self._features.items()
-            if each.is_monitorable
-        ]
+        events = [row[0] for row in self.rows]
+        watched = {name: each for name, each in self._features.items() if each.is_monitorable}
+        taken = zip(watched.items(), apart(events, columns(events), watched), strict=True)
+        ratios = [(name, each.look(found)) for (name, each), (found, _) in taken]
         moved = [(name, ratio) for name, ratio in ratios if ratio > MOVED_RATIO]
         return sorted(moved, key=lambda each: (-each[1], each[0]))[:MOVED_MAX]
 
@@ -164,11 +172,11 @@ class Monitors:
     def _learn(self, rows: Sequence[Mapping[str, Feature]]) -> None:
         """Take a reference that is given, in the order in which it came."""
         for start in range(0, len(rows) - self.block_n + 1, self.block_n):
-            block = rows[start : start + self.block_n]
-            self._meet(block, self._sizes)
+            events = rows[start : start + self.block_n]
+            self._meet(events, self._sizes)
             self._sizes.append(self.block_n)
             for name, variable in self._features.items():
-                variable.learn(values_of(block, name))
+                variable.learn(block(values_of(events, name)))
         for variable in self._features.values():
             variable.complete(self._chances())
 
@@ -186,106 +194,99 @@ class Monitors:
                 new = [name for name in row if name not in features][: room - len(features)]
                 features.update((name, Variable(self._spec.least_n, missed)) for name in new)
 
-    def _inputs(self, events: Sequence[Mapping[str, Feature]]) -> Iterator[Finding]:
+    def _inputs(self, events: Sequence[Mapping[str, Feature]]) -> list[Finding]:
         """Take each feature apart; one that is new begins a reference."""
         together = columns(events)
         is_reference = not self._spec.digest and len(self._sizes) < self._spec.blocks_n
         self._meet(events[:1] if together else events, self._sizes if is_reference else ())
         if is_reference:
             self._sizes.append(self.block_n)
-        for name, variable in self._features.items():
-            yield from self._of(
-                variable, together.get(name) or values_of(events, name), f"{FEATURE}{name}"
-            )
+        found: list[Finding] = []
+        all_of_it = apart(events, together, self._features)
+        for (name, variable), (taken, span) in zip(self._features.items(), all_of_it, strict=True):
+            found += self._of(variable, taken, f"{FEATURE}{name}", span)
+        return found
 
-    def _outputs(
-        self, labels: Sequence[Any], values: Sequence[Any], chances: Sequence[float | None]
-    ) -> Iterator[Finding]:
+    def _outputs(self, labels: Block, values: Sequence[Any], chances: Column) -> Iterator[Finding]:
         """Compare labels with the first ones, and predictions with those before."""
         seen_n, n = self._seen_n, self._spec.blocks_n
         # Where labels begin late their reference does, too.
-        if self._label.learned_n or self._label.is_ready or any(x is not None for x in labels):
+        if self._label.learned_n or self._label.is_ready or labels.present_n:
             yield from self._of(self._label, labels, "label")
         # What an untrained model says is no reference.
         if seen_n > n:
-            told = [value if chance is None else chance
-                    for value, chance in zip(values, chances, strict=True)]  # fmt: skip
+            told = chances.block
+            if told.present_n < told.n:
+                pairs = zip(values, chances.values, strict=True)
+                told = block([value if chance is None else chance for value, chance in pairs])
             yield from self._predictions(told, is_last=seen_n % n == 0)
 
-    def _predictions(self, values: list[Any], *, is_last: bool) -> Iterator[Finding]:
+    def _predictions(self, found: Block, *, is_last: bool) -> Iterator[Finding]:
         """Compare predictions with those of before: a model that learns says ever other things."""
         if self._prediction.is_ready:
-            yield from self._of(self._prediction, values, "prediction")
-        self._next.learn(values)
+            yield from self._of(self._prediction, found, "prediction")
+        self._next.learn(found)
         if is_last:
             self._next.complete(self._chances())
             if not self._prediction.is_moved:
                 self._prediction = self._next
             self._next = Variable(self._spec.least_n)
 
-    def _of(self, variable: Variable, values: Sequence[Any], signal: str) -> Iterator[Finding]:
+    def _of(
+        self, variable: Variable, block: Block, signal: str, span: Span | None = None
+    ) -> Sequence[Finding]:
         """Watch one variable, or learn what it is usually like."""
         if not variable.is_ready:
-            variable.learn(values)
+            variable.learn(block)
             if variable.learned_n >= self._spec.blocks_n:
                 variable.complete(self._chances())
-            return
+            return ()
+        seen = variable.watch(block, span)
+        if not seen and signal not in self._on:
+            return ()
         kind, feature, what = "output", None, signal
         if signal.startswith(FEATURE):
             kind, feature = "input", signal.removeprefix(FEATURE)
             what = f'feature "{feature}"'
         found = []
-        for of in variable.watch(values):
+        for of in seen:
             # A model that learns says other things by itself: a tree that splits does so at once.
             is_learning = variable is self._prediction and of.measure not in _ALWAYS
             told = of._replace(severity=Severity.INFO) if is_learning else of
-            found.append(self._finding(told, kind, signal, what=f"{what}: ", feature=feature))
-        yield from self._note(signal, found, variable.holding)
+            found.append(finding(told, kind, signal, block_n=self.block_n, what=f"{what}: ",
+                                 feature=feature))  # fmt: skip
+        return self._note(signal, found, variable.holding)
 
     def _scores(
-        self, rows: Iterable[tuple[Any, float | None, float | None]], problem: Problem
-    ) -> Iterator[Finding]:
-        """Collect labelled events, and look at a block of them."""
-        labelled = self._labelled
-        labelled += [(label, chance, error) for label, chance, error in rows if error is not None]
-        while len(labelled) >= self.block_n:
-            block = labelled[: self.block_n]
-            del labelled[: self.block_n]
-            found = []
-            for poor in self._quality.add(block, problem):
-                kind, signal = _OF_MEASURE[poor.measure]
-                found.append(self._finding(poor, kind, signal, direction="worse"))
-            yield from self._note("quality", found, self._quality.holding)
+        self, labels: Column, chances: Column, errors: Sequence[float | None], problem: Problem
+    ) -> Sequence[Finding]:
+        """Look at a block of labelled events; where not all are, collect them."""
+        waiting, known = self._labelled, [each for each in errors if each is not None]
+        if waiting or len(known) < len(errors):
+            rows = zip(labels.values, chances.values, errors, strict=True)
+            waiting += [(label, chance, error) for label, chance, error in rows
+                        if error is not None]  # fmt: skip
+            if len(waiting) < self.block_n:
+                return ()
+            now, self._labelled = waiting[: self.block_n], waiting[self.block_n :]
+            labels, chances = (column([each[at] for each in now]) for at in range(2))
+            known = [each[2] for each in now]
+        found = []
+        for poor in self._quality.add(labels, chances, known, problem):
+            kind, signal = _OF_MEASURE[poor.measure]
+            found.append(finding(poor, kind, signal, block_n=self.block_n, direction="worse"))
+        return self._note("quality", found, self._quality.holding)
 
     def _flow_finding(self, found: Found) -> Finding:
         if found.measure == "quarantine_rate":
-            return self._finding(found, "flow", "quarantine", direction="worse")
-        return self._finding(found, "flow", "events")
+            return finding(found, "flow", "quarantine", block_n=self.block_n, direction="worse")
+        return finding(found, "flow", "events", block_n=self.block_n)
 
     def _of_slice(self, feature: str, word: str, worse: Found) -> Finding:
         value = f"{feature}={word}"
-        return self._finding(
-            worse, "score", f"slice:{value}", direction="worse", what=f"{value}: ",
-            feature=feature, part=word,
-        )  # fmt: skip
-
-    def _finding(
-        self,
-        of: Found,
-        kind: str,
-        signal: str,
-        *,
-        direction: Direction = "changed",
-        what: str = "",
-        feature: str | None = None,
-        part: str | None = None,
-    ) -> Finding:
-        """What a monitor found, as the policy takes it; `what` begins its message."""
-        return Finding(
-            kind, of.measure, of.name or of.measure, signal, direction, of.severity, of.before,
-            of.after, f"{what}{of.text}",
-            None if of.since_n is None else of.since_n * self.block_n,
-            Measured(of.value, of.threshold, of.before_n, of.after_n, feature, part),
+        return finding(
+            worse, "score", f"slice:{value}", block_n=self.block_n, direction="worse",
+            what=f"{value}: ", feature=feature, part=word,
         )  # fmt: skip
 
 

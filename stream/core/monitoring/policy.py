@@ -81,6 +81,14 @@ class Policy:
         """How severe a drift of this detector is, if it is no improvement."""
         return dict(self._spec.severities).get(detector, default)
 
+    def may_announce(self, finding: Finding) -> bool:
+        """Whether a detector's finding may ever be told; warnings and improvements stay as severe.
+
+        A drift that is not severe enough may be of an episode that becomes so.
+        """
+        is_mild = finding.kind == "warning" or finding.direction == "better"
+        return not is_mild or finding.severity >= self._spec.min_severity
+
     def fire(self, finding: Finding) -> None:
         """Take in what was found at the present step, before it is over."""
         self._fired.append(finding)

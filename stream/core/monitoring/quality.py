@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream.core.monitoring.betting import Lasting
+from stream.core.monitoring.blocks import Column
 from stream.core.monitoring.found import Found
 from stream.core.problems import Problem
 
@@ -103,35 +104,52 @@ class Quality:
         """Measures that are not over yet, whether or not they found anything in the last block."""
         return {"calibration"} if any(each.is_on for each in self._bias) else ()
 
-    def add(self, events: Sequence[Labelled], problem: Problem) -> Iterator[Found]:
-        """Take in a block of labelled events. Yields: what is not good enough."""
-        self._errors.append(self._beside_baselines(events, problem))
+    def add(
+        self, labels: Column, chances: Column, errors: Sequence[float], problem: Problem
+    ) -> Iterator[Found]:
+        """Take in a block of labelled events. Yields: what is not good enough.
+
+        Args:
+            labels: of each event.
+            chances: what detectors on "prediction" are told of each; None: nothing.
+            errors: of each.
+            problem: says what is wrong.
+        """
+        self._errors.append(self._beside_baselines(labels, errors, problem))
         yield from self._worse()
-        known = [(chance, label) for label, chance, _ in events
+        n = len(errors)
+        if labels.block.of("bool") == chances.block.of("number") == n:
+            came = np.fromiter(labels.values, np.bool_, n).astype(np.float64)
+            yield from self._off(chances.block.numbers, came)
+            return
+        known = [(chance, label)
+                 for label, chance in zip(labels.values, chances.values, strict=True)
                  if chance is not None and type(label) is bool]  # fmt: skip
         if known:
-            chances, came = zip(*known, strict=True)
-            yield from self._off(np.array(chances, dtype=np.float64), np.array(came, np.float64))
+            some, true = zip(*known, strict=True)
+            yield from self._off(np.array(some, dtype=np.float64), np.array(true, np.float64))
 
     def _beside_baselines(
-        self, events: Sequence[Labelled], problem: Problem
+        self, column: Column, errors: Sequence[float], problem: Problem
     ) -> tuple[int, float, float, float]:
         """How many, and the errors of the model, of no change, and of the usual label before."""
-        labels, _, errors = zip(*events, strict=True)
-        error_of = problem.error
+        labels, n, error_of = column.values, len(errors), problem.error
         assert error_of is not None  # noqa: S101  # they have labels
         before = (labels[0] if self._last is None else self._last, *labels[:-1])
         self._last = labels[-1]
         if problem.error_is_share:  # counted: a call for each event takes ten times as long
             word = self._labels.most_common(1)[0][0] if self._labels else None
-            self._labels.update(labels)
-            unchanged, unusual = sum(map(ne, before, labels)), len(labels) - labels.count(word)
-            return len(events), fsum(errors), float(unchanged), float(unusual)
+            # Of several sorts, and of numbers, the block does not know the order.
+            is_counted = n in (column.block.of("string"), column.block.of("bool"))
+            counted = column.block.words if is_counted else Counter(labels)
+            self._labels.update(counted)
+            unchanged, unusual = sum(map(ne, before, labels)), n - counted[word]
+            return n, fsum(errors), float(unchanged), float(unusual)
         usual = self._total / self._n if self._n else 0.0
         self._total += fsum(labels)
-        self._n += len(labels)
+        self._n += n
         off = fsum(map(error_of, before, labels)), fsum(map(error_of, repeat(usual), labels))
-        return len(events), fsum(errors), *off
+        return n, fsum(errors), *off
 
     def _worse(self) -> Iterator[Found]:
         """Compare the errors of the last blocks with those of each baseline."""

@@ -11,11 +11,18 @@ from itertools import chain
 from math import fsum, sqrt
 from typing import Any, Final
 
-import numpy as np
-
 from stream.core.monitoring.alert_text import told_apart
 from stream.core.monitoring.bins import NumberBins, WordBins
-from stream.core.monitoring.blocks import SORTS, Block, Sort, block, has_one_number, only, top_share
+from stream.core.monitoring.blocks import (
+    SORTS,
+    Block,
+    Sort,
+    Span,
+    block,
+    has_one_number,
+    only,
+    top_share,
+)  # fmt: skip
 from stream.core.monitoring.found import Chances, Found, Measure, shown
 from stream.core.monitoring.psi import PSI_MIN, design_effect, psi, quantile_of_f, scale
 from stream.core.monitoring.rates import Rate
@@ -28,12 +35,6 @@ EFFECT_MAX: Final = 40.0
 
 SHARE_MAX: Final = 0.9
 """A value that is more frequent, in some block of the reference, may well stay the only one."""
-
-MARGIN: Final = 0.1
-"""Of the reference's span, on both sides: so far out is still within the range."""
-
-ROUNDING: Final = 1e-9
-"""Of the largest number: so little is none, where the reference was constant."""
 
 IN_TURN_N: Final = 2
 """Blocks that must have moved, one after the other."""
@@ -84,9 +85,11 @@ class Variable:
         """Whether its distribution was another one in the last blocks."""
         return self._moved_n >= IN_TURN_N
 
-    def learn(self, values: Sequence[Any]) -> None:
-        """Take one more block into the reference; None is missing."""
-        found, known = block(values), self._known
+    def learn(self, found: Block) -> None:
+        """Take one more block into the reference."""
+        known = self._known
+        if found.numbers.base is not None:  # it is kept, and what it is a part of is not
+            found = found._replace(numbers=found.numbers.copy())
         if known is not None:
             known.update(found.words)
             if len(known) > WORDS_MAX:
@@ -144,10 +147,14 @@ class Variable:
         if any(n for _, n in blocks):
             self._rates[measure] = Rate(blocks, chances.blocks)
 
-    def watch(self, values: Sequence[Any]) -> list[Found]:
-        """Compare a block with the reference: what is over its threshold, the plainest first."""
-        found = block(values)
-        result = [*self._shares(found)]
+    def watch(self, found: Block, span: Span | None = None) -> list[Found]:
+        """Compare a block with the reference: what is over its threshold, the plainest first.
+
+        Args:
+            found: the block.
+            span: of its numbers, if somebody has looked for it.
+        """
+        result = self._shares(found, span)
         if not self._counts:
             return result
         result += self._constant(found)
@@ -165,9 +172,9 @@ class Variable:
             result.append(self._moved(found, counts, n, index, threshold))
         return result
 
-    def look(self, values: Sequence[Any]) -> float:
-        """How far the values have moved, as a multiple of the threshold; nothing is kept of it."""
-        moved = self._psi(block(values)) if self._counts else None
+    def look(self, found: Block) -> float:
+        """How far a block has moved, as a multiple of the threshold; nothing is kept of it."""
+        moved = self._psi(found) if self._counts else None
         return self.ratio if moved is None else moved[2] / moved[3]
 
     def _psi(self, found: Block) -> tuple[list[int], int, float, float] | None:
@@ -179,50 +186,48 @@ class Variable:
         usual = scale(n, sum(self._counts), bins_n=self._bins.bins_n, effect=self._effect)
         return counts, n, psi(counts, self._counts), max(PSI_MIN, usual * self._f)
 
-    def _shares(self, found: Block) -> Iterator[Found]:
+    def _shares(self, found: Block, span: Span | None) -> list[Found]:
         """What became more frequent."""
-        present_n = found.present_n
+        result, present_n = [], found.present_n
         for measure, rate in self._rates.items():
             if measure == "missing":
-                k, n, what = found.n - present_n, found.n, "missing"
+                k, n = found.n - present_n, found.n
             elif measure == "type":
-                k, n, what = present_n - found.of(self._sort), present_n, f"no {self._sort}"
-            elif measure == "range":
-                k, n, what = self._out_of_range(found)
+                k, n = present_n - found.of(self._sort), present_n
+            elif isinstance(self._bins, NumberBins):
+                k, n = self._bins.beyond_n(found, span), len(found.numbers)
             else:
-                k, n, what = self._new(found)
+                words = only(found, self._sort).words
+                k, n = sum(words[word] for word in self._new(words)), sum(words.values())
             if n and rate.add(k, n):
+                result.append(
+                    Found(
+                        measure, k / n, rate.limit, rate.before, k / n, rate.before_n, n,
+                        rate.since_n,
+                        f"{self._what(measure, found)} in {k / n:.1%} of {n} events, in "
+                        f"{rate.before:.1%} of {rate.before_n} before",
+                    )
+                )  # fmt: skip
                 if measure == "new_category":
                     self._meet(found)
-                yield Found(
-                    measure, k / n, rate.limit, rate.before, k / n, rate.before_n, n, rate.since_n,
-                    f"{what} in {k / n:.1%} of {n} events, in {rate.before:.1%} of "
-                    f"{rate.before_n} before",
-                )  # fmt: skip
+        return result
 
-    def _out_of_range(self, found: Block) -> tuple[int, int, str]:
-        """How many numbers are out of the reference's range, of how many, and one of them."""
-        bins = self._bins
-        assert isinstance(bins, NumberBins)  # noqa: S101
-        largest = max(abs(bins.least), abs(bins.most))
-        margin = MARGIN * (bins.most - bins.least) + ROUNDING * largest
-        least, most = bins.least - margin, bins.most + margin
-        out = (found.numbers < least) | (found.numbers > most)
-        k, n = int(np.count_nonzero(out)), len(found.numbers)
-        if not k:
-            return k, n, ""
-        # One of those that are out, beside the edge that it is beyond.
-        one = float(found.numbers[out][0])
-        edge, beyond = told_apart(bins.least if one < least else bins.most, one, least_n=4)
-        way = "below" if one < least else "above"
-        return k, n, f"{way} the {edge} of the reference ({beyond})"
-
-    def _new(self, found: Block) -> tuple[int, int, str]:
-        known = self._known or ()
+    def _what(self, measure: Measure, found: Block) -> str:
+        """What became more frequent, in words."""
+        if measure == "missing":
+            return "missing"
+        if measure == "type":
+            return f"no {self._sort}"
+        if isinstance(self._bins, NumberBins):
+            return self._bins.beyond(found)
         words = only(found, self._sort).words
-        new = [word for word in words if word not in known]
-        most = max(new, key=lambda word: (words[word], str(word)), default="")
-        return sum(words[word] for word in new), sum(words.values()), f"never seen ({shown(most)})"
+        most = max(self._new(words), key=lambda word: (words[word], str(word)), default="")
+        return f"never seen ({shown(most)})"
+
+    def _new(self, words: Counter[Any]) -> list[Any]:
+        """Those that are not known."""
+        known = self._known or ()
+        return [word for word in words if word not in known]
 
     def _meet(self, found: Block) -> None:
         """Know what was told to be new: the next alert is of another category."""

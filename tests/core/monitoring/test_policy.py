@@ -290,3 +290,19 @@ def test_every_episode_has_a_beginning_and_an_end(
             if each == episode
         )
         assert re.fullmatch("(r[rm]*s)+", states), (episode, states)
+
+
+@pytest.mark.parametrize(
+    ("spec", "finding", "may"),
+    [(SPEC, WORSE, True), (SPEC, WORSE._replace(severity=Severity.INFO), True),
+     (SPEC, BETTER, False), (SPEC, ZONE, False), (ALL, BETTER, True), (ALL, ZONE, True)],
+)  # fmt: skip
+def test_what_can_never_be_told_is_known_before(
+    spec: PolicySpec, finding: Finding, may: bool
+) -> None:
+    """Warnings and improvements under the least severity: nobody need look for their evidence."""
+    hand = Hand(spec)
+    assert hand.policy.may_announce(finding) == may
+    hand.steps(100, finding)
+    if not may:
+        assert hand.told == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stream.core.monitoring import blocks
 from stream.core.monitoring.found import Chances, Found
 from stream.core.monitoring.variable import Variable
 
@@ -21,9 +22,9 @@ FLAG: Draw = lambda chance: chance.random() < 0.3  # noqa: E731
 SPARSE: Draw = lambda chance: chance.random() if chance.random() < 0.2 else None  # noqa: E731
 
 
-def block(draw: Draw, chance: random.Random) -> list[Any]:
+def block(draw: Draw, chance: random.Random) -> blocks.Block:
     """So many values."""
-    return [draw(chance) for _ in range(BLOCK_N)]
+    return blocks.block([draw(chance) for _ in range(BLOCK_N)])
 
 
 def learned(draw: Draw, chance: random.Random) -> Variable:
@@ -93,12 +94,12 @@ def test_a_counter_is_not_monitorable() -> None:
     """It is always out of range, and always somewhere else: that says nothing."""
     variable, at = Variable(50), 0
     for _ in range(BLOCKS_N):
-        variable.learn(list(range(at, at + BLOCK_N)))
+        variable.learn(blocks.block(range(at, at + BLOCK_N)))
         at += BLOCK_N
     variable.complete(CHANCES)
     assert not variable.is_monitorable
     for _ in range(20):
-        assert variable.watch(list(range(at, at + BLOCK_N))) == []
+        assert variable.watch(blocks.block(range(at, at + BLOCK_N))) == []
         at += BLOCK_N
 
 

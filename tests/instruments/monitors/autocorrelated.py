@@ -6,6 +6,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
+from stream.core.monitoring.blocks import block
 from stream.core.monitoring.found import Chances
 from stream.core.monitoring.monitors_spec import BLOCK_N, MonitorsSpec
 from stream.core.monitoring.variable import Variable
@@ -31,7 +32,7 @@ def learned(source: Iterator[npt.NDArray[np.float64]], features_n: int) -> Varia
     """A variable whose reference is complete, with its share of the budget."""
     variable = Variable(_SPEC.least_n)
     for _ in range(REFERENCE_N):
-        variable.learn(next(source).tolist())
+        variable.learn(block(next(source).tolist()))
     chance = BLOCK_N / (4.0 * _SPEC.budget_events * features_n)
     variable.complete(Chances(chance, 1e15))
     return variable
@@ -44,7 +45,7 @@ def false_alarms(rho: float, *, runs_n: int, blocks_n: int, features_n: int) -> 
         source = blocks(rho, REFERENCE_N + blocks_n, seed)
         variable, was_moved = learned(source, features_n), False
         for values in source:
-            variable.watch(values.tolist())
+            variable.watch(block(values.tolist()))
             begun_n += variable.is_moved and not was_moved
             was_moved = variable.is_moved
     return 1e5 * begun_n / (runs_n * blocks_n * BLOCK_N)
@@ -57,7 +58,7 @@ def delay(rho: float, shift: float, *, runs_n: int, features_n: int) -> tuple[fl
         source = blocks(rho, REFERENCE_N + AFTER_N, 1000 + seed)
         variable = learned(source, features_n)
         for n, values in enumerate(source, 1):
-            variable.watch((values + shift).tolist())
+            variable.watch(block((values + shift).tolist()))
             if variable.is_moved:
                 found.append(n * BLOCK_N)
                 break
