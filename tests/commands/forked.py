@@ -79,7 +79,12 @@ class Forks:
 @cache
 def forks(hash_seed: int) -> Forks:
     """Those of this process, with a hash seed; the first command waits until river is loaded."""
-    return Forks({"PYTHONHASHSEED": str(hash_seed), "MALLOC_ARENA_MAX": "2"})
+    return Forks(at_once(hash_seed))
+
+
+def at_once(hash_seed: int) -> dict[str, str]:
+    """The variables with which a worker need not begin again as a new interpreter."""
+    return {"PYTHONHASHSEED": str(hash_seed), "MALLOC_ARENA_MAX": "2"}
 
 
 def _without_test(environment: Mapping[str, str]) -> dict[str, str]:

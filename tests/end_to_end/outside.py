@@ -14,7 +14,7 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream.sandbox import LocalKafka, LocalRedis
-from tests.commands.forked import forks
+from tests.commands.forked import at_once, forks
 from tests.commands.project import HASH_SEED, seeded
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -86,7 +86,7 @@ class Pipeline:
     def environment(self, **more: str) -> dict[str, str]:
         """A worker's environment, with its own place for its own key."""
         state = {"PYTHONPATH": str(REPOSITORY), "XDG_STATE_HOME": str(self.folder / "state")}
-        return os.environ | state | more
+        return os.environ | state | at_once(HASH_SEED) | more
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """A worker in the background; its log goes to worker.log."""
