@@ -23,6 +23,12 @@ from stream.telemetry import LogEvent
 
 LATE: Final = "late"
 
+COMMAND_BYTES_MAX: Final = 32 << 10
+"""Key and value of a command; one of the longest texts, each character escaped, has 25,000."""
+
+FOLDED_N_MAX: Final = 20
+"""Of one partition, in one commit: a journal's record of so many, in base64, has below 1 MB."""
+
 
 def nothing(_channels: Collection[Channel]) -> None:
     """Make no topic: all are there."""
@@ -105,10 +111,11 @@ class Commanding:
             self._answers.append(ledger_record(done, pipeline=recipe.pipeline, timestamp_ms=now_ms))
 
     def fold(self) -> None:
-        """Fold all that waits, of states that are committed."""
+        """Fold what waits, as much as one commit takes, of states that are committed."""
         assert self._control is not None  # noqa: S101  # something is due
         tasks = self._lives.tasks(COMMANDABLE)
-        for partition, records in self._control.waiting(tasks).items():
+        for partition, waiting in self._control.waiting(tasks).items():
+            records = waiting[:FOLDED_N_MAX]
             for record in records:
                 self._fold(tasks[partition], record)
             self._control.take(partition, len(records))
@@ -119,18 +126,19 @@ class Commanding:
         self._moved.add(task.partition)
         self._lives.move(task.partition, Move.COMMAND)
         try:
-            command = command_in(record)
+            command = _command_in(record)
         except NotReadable as error:
             self._sources.telemetry.say(
                 LogEvent.COMMAND_REFUSED, level=logging.WARNING, partition=task.partition,
                 offset=record.offset, why=f"it is no command: {error}",
             )  # fmt: skip
             return
-        if command.is_late(record, self._sources.clock.now_ms()):
+        is_known = task.state.commanded.is_known(command.id)
+        if not is_known and command.is_late(record, self._sources.clock.now_ms()):
             answer = commands.answer(task, record, command, why_not=LATE, is_step=False)
             self._answer(answer, record, command)
             return
-        if command.what is What.RESET and not task.state.commanded.is_known(command.id):
+        if command.what is What.RESET and not is_known:
             self._snapshotter.keep_now(task)
         result = commands.fold(task, record, command)
         self._results.setdefault(task.partition, []).append(result)
@@ -189,6 +197,14 @@ class Commanding:
         self._moved.clear()
         self._results.clear()
         self._answers.clear()
+
+
+def _command_in(record: Record) -> Command:
+    """What a record of the control topic commands. Raises: NotReadable: nothing, or at length."""
+    size_bytes = len(record.key or b"") + len(record.value or b"")
+    if size_bytes > COMMAND_BYTES_MAX:
+        raise NotReadable(f"it has {size_bytes} bytes, and a command at most {COMMAND_BYTES_MAX}")
+    return command_in(record)
 
 
 def ledger_record(

@@ -60,8 +60,8 @@ class Folding:
         folded, folding = 0, self._lives.tasks({Life.FOLDING})
         for partition, records in batches.items():
             task, began = folding.get(partition), now
-            if task is None:
-                continue  # in doubt since a lost commit: `seek` delivers them again
+            if task is None or partition in self._log.sought:
+                continue  # in doubt since a lost commit, or resumed: `seek` delivers them again
             self._lives.move(partition, Move.FOLD)
             n = self._fold_some(task, records, deadline)
             folded += n

@@ -60,8 +60,6 @@ class Steps:
         partition: whose.
         upto: the last number that the replay reaches; None: as many as there are.
         before_n: no step of this number, or a later one; None: there is no such limit.
-
-    Raises: Retryable: its last record cannot be seen yet.
     """
 
     def __init__(
@@ -73,22 +71,27 @@ class Steps:
         before_n: int | None = None,
     ) -> None:
         self._partition = partition
-        last = max(journal, default=0)
+        self._last = max(journal, default=0)
         self._journal = journal
-        self._upto = last if upto is None else upto
+        self._upto = self._last if upto is None else upto
         self._before_n = before_n
-        if self._upto > last:
+
+    def check(self, journal_n: int) -> None:
+        """Raises: Retryable: of the steps behind so many records some cannot be seen yet."""
+        if self._upto > max(self._last, journal_n):
             raise Retryable(
-                f"partition {partition}: record {self._upto} of the journal cannot be seen yet, "
-                f"{last} is its last: a transaction of a worker that died may be open yet"
+                f"partition {self._partition}: record {self._upto} of the journal cannot be seen "
+                f"yet, {self._last} is its last: a transaction of a worker that died may be open "
+                "yet"
             )
 
     def after(self, journal_n: int) -> Iterator[tuple[int, Entry, bool]]:
         """The steps behind so many of the journal's records.
 
         Yields: the number of its record, the step, and whether it is the record's last.
-        Raises: LogLost: one of these records is gone.
+        Raises: LogLost: one of these records is gone; Retryable: as `check`.
         """
+        self.check(journal_n)
         for j in range(journal_n + 1, self._upto + 1):
             value = self._journal.get(j)
             if value is None:

@@ -1,5 +1,6 @@
 """What a restore needs of the journal, and where reading the control topic goes on after it."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stream.core.event import Channel
@@ -9,10 +10,12 @@ from stream.errors import Misconfigured, Retryable
 from stream.ports import Committed
 from stream.runtime import journal
 from stream.runtime.journal import NO_STEPS, UNSEEN_S_MAX, Steps
+from stream.runtime.replay import Replay
+from stream.runtime.resumption import Resumption
 from stream.runtime.sources import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from stream.core.formats.commands import JournalValue
 
@@ -23,7 +26,9 @@ class Journaled:
     A pipeline that was never given a command has none, and nothing is read.
 
     Attributes:
-        steps: what is folded beside the events.
+        proved: the steps beside the events up to what is committed.
+        steps: those up to where the outcomes end, which is where the fold goes on.
+        is_further: that lies behind what is committed.
     """
 
     def __init__(self, sources: Sources, partition: int) -> None:
@@ -32,30 +37,63 @@ class Journaled:
         self._journal: Mapping[int, JournalValue] = {}
         self._known: Metadata | None = None
         self._missed_at: float | None = None
+        self.proved: Steps = NO_STEPS
         self.steps: Steps = NO_STEPS
+        self.is_further = False
 
-    def begin(self, known: Metadata | None, *, is_further: bool = False) -> None:
+    def begin(self, known: Metadata | None, at: Resumption, *, committed_offset: int) -> Resumption:
         """Read what there is, if it may be needed.
+
+        A command that was folded where there was no event has no outcome, and a record all the
+        same: exactly once nothing is in the journal that was not committed.
 
         Args:
             known: what is committed; None: nothing of ours.
-            is_further: the fold goes on behind that, up to where the outcomes end.
+            at: where the outcomes end.
+            committed_offset: that of `known`.
 
-        Raises: Retryable: its last record cannot be seen yet; LogLost: it is gone.
+        Returns: where the fold goes on. Raises: Retryable; LogLost: what is there is no journal.
         """
-        self._known = known
-        if known is not None and not known.journal_n and not is_further:
-            return
-        self._journal = journal.load(self._sources.reader, self._partition)
-        upto = None if known is None or is_further else known.journal_n
+        self._known, self.is_further = known, at.offset > committed_offset
+        self.proved = self.steps = NO_STEPS
+        if known is not None and not (known.journal_n or known.control_offset or self.is_further):
+            return at
+        found = self._journal = journal.load(self._sources.reader, self._partition)
+        last, told_n = max(found, default=0), 0 if known is None else known.journal_n
+        if last > told_n and not self._sources.may_repeat:
+            self.is_further |= known is not None
+            at = replace(at, offset=max(at.offset, found[last].steps[-1].next_offset))
+        upto = None if known is None else told_n
+        self.proved = Steps(found, self._partition, upto=upto)
+        self.steps = Steps(found, self._partition, upto=None) if self.is_further else self.proved
+        return at
+
+    def replay(self, task: Task, between: "Callable[[Task], None]", *, is_proved: bool) -> Replay:
+        """Fold on from a task: up to what is committed, or, once that is proved, behind it.
+
+        Raises: Retryable: the journal's last record cannot be seen yet; LogLost: it is gone.
+        """
+        self._check(task)
+        sources, steps = self._sources, self.steps if is_proved else self.proved
+        return Replay(sources.reader, task, clock=sources.clock, between=between, steps=steps)
+
+    def _check(self, task: Task) -> None:
+        """Look whether all can be seen that a task has to fold. Raises: Retryable, LogLost."""
         try:
-            self.steps = Steps(self._journal, self._partition, upto=upto)
+            self.proved.check(task.state.commanded.journal_n)
         except Retryable:
             now = self._sources.clock.monotonic()
             self._missed_at = now if self._missed_at is None else self._missed_at
-            if upto is None or now - self._missed_at < UNSEEN_S_MAX:
+            if self._known is None or now - self._missed_at < UNSEEN_S_MAX:
                 raise
-            raise journal.lost(self._partition, upto) from None
+            raise journal.lost(self._partition, self._known.journal_n) from None
+
+    def steps_n(self, offset: int) -> int:
+        """How many steps there may have been up to a committed offset, commands and all."""
+        if not self._journal:
+            return 0
+        last = self._journal[max(self._journal)].steps[-1]
+        return last.n + 1 + max(0, offset - last.next_offset)
 
     def genesis_n(self, genesis: int) -> int:
         """Behind which of the journal's records an untrained model begins at an offset.
@@ -81,7 +119,8 @@ class Journaled:
         """
         known = None if committed is None else parse_metadata(committed.metadata)
         if known is not None:
-            task.control_offset = max(task.control_offset, known.control_offset)
+            folded = task.control_offset if self.is_further else 0
+            task.control_offset = max(folded, known.control_offset)
             return
         try:
             end = self._sources.reader.bounds(Channel.CONTROL, self._partition).end

@@ -99,8 +99,9 @@ class Restore:
             if self._expected is not None and self._committed is not None:
                 if not self._reaches(self._committed.offset, until_s):
                     return None
-                self._replay = self._replaying(self._proved(replay.task, self._expected))
+                task = self._proved(replay.task, self._expected)
                 self._expected = self._trial = None
+                self._replay = self._replaying(task)
             if not self._closed(until_s) or not self._reaches(self._resumption.offset, until_s):
                 return None
         finally:
@@ -115,8 +116,7 @@ class Restore:
         return task
 
     def _replaying(self, task: Task) -> Replay:
-        reader, clock, steps = self._sources.reader, self._sources.clock, self._journaled.steps
-        return Replay(reader, task, clock=clock, between=self._shorten_way_back, steps=steps)
+        return self._journaled.replay(task, self._shorten_way_back, is_proved=not self._expected)
 
     def _reaches(self, target: int, until_s: float) -> bool:
         """Replay until the target (True) or a moment of the clock (False)."""
@@ -137,8 +137,8 @@ class Restore:
         self.end = bounds.end
         if committed is None:
             genesis = bounds.start if sources.start == "earliest" else bounds.end
-            self._resumption = Resumption(offset=genesis)
-            self._journaled.begin(None)
+            at = self._resumption = Resumption(offset=genesis)
+            self._journaled.begin(None, at, committed_offset=genesis)
             return self._untrained(genesis)
         check_end(f"partition {self.partition}", committed, bounds)
         known = parse_metadata(committed.metadata)
@@ -147,7 +147,6 @@ class Restore:
             refuse_older(known, sources, self.partition)
         at = self._resumption = self._resumed(committed, known, bounds, is_ours=is_ours)
         at.check_start(f"partition {self.partition}", bounds)
-        self._journaled.begin(known, is_further=at.offset > committed.offset)
         if known is not None and (is_ours or is_asked(known, sources.recipe, sources.on_change)):
             task = self._from_stored(committed, known, bounds.start, is_ours=is_ours)
         else:
@@ -158,7 +157,8 @@ class Restore:
     def _anew(self, committed: Committed, known: Metadata | None, log_start: int) -> Task:
         """Begin with the untrained model, as `model.on_change` says."""
         genesis = self._on_change(committed, known, log_start)
-        task = self._untrained(genesis, self._origins.steps_before(committed, known))
+        before_n = self._origins.steps_before(committed, known)
+        task = self._untrained(genesis, max(before_n, self._journaled.steps_n(committed.offset)))
         if self._sources.on_change == "rebuild":
             self._is_anew = known is not None  # another recipe has another size
             if known is None:
@@ -198,17 +198,17 @@ class Restore:
     ) -> Resumption:
         """Decide where the outcomes go on."""
         sources, partition = self._sources, self.partition
-        if is_ours and sources.may_repeat:
-            return Resumption(offset=committed.offset)  # what comes again is the same
-        at = resumption(
-            sources.reader, partition, committed, events,
-            is_own=known is not None, may_repeat=sources.may_repeat,
-        )  # fmt: skip
-        if at.offset > committed.offset:
+        at = Resumption(offset=committed.offset)  # at least once what comes again is the same
+        if not (is_ours and sources.may_repeat):
+            at = resumption(
+                sources.reader, partition, committed, events,
+                is_own=known is not None, may_repeat=sources.may_repeat,
+            )  # fmt: skip
+        at = self._journaled.begin(known, at, committed_offset=committed.offset)
+        if self._journaled.is_further or at.offset > committed.offset:
             # Whoever was stopped for a while after the look may have been overtaken by another.
-            newer = sources.reader.committed().get(partition)
-            if newer != committed:
-                self._committed = newer
+            self._committed = sources.reader.committed().get(partition)
+            if self._committed != committed:
                 raise Retryable(f"the committed offset of partition {partition} has just moved")
             self.changed = True
         return at

@@ -14,20 +14,26 @@ class WatchedLog:
     Args:
         deadlined: puts a deadline on calls that can hang.
         call_deadline_s: how long one client's call may take.
+
+    Attributes:
+        sought: what was sought since the last poll: what that gave of it will come again.
     """
 
     def __init__(self, log: Log, *, deadlined: Deadlined, call_deadline_s: float) -> None:
         self._log = log
         self._deadlined = deadlined
         self._call_s = call_deadline_s
+        self.sought: set[int] = set()
 
     def poll(self, *, timeout_s: float, records_max: int) -> Polled:
         """See `Log.poll`."""
+        self.sought.clear()
         with self._deadlined("polling Kafka", timeout_s + self._call_s):
             return self._log.poll(timeout_s=timeout_s, records_max=records_max)
 
     def seek(self, task: Task) -> None:
         """Deliver a task's partition from its next offset on; see `Log.seek`."""
+        self.sought.add(task.partition)
         with self._deadlined("seeking", self._call_s):
             self._log.seek(task.partition, task.next_offset)
 

@@ -14,6 +14,8 @@ from stream.ports import Committed
 from tests.instruments.simulation.cache import Cache
 from tests.instruments.simulation.cache_audit import CacheAudit
 from tests.instruments.simulation.closing_audit import ClosingAudit
+from tests.instruments.simulation.command_audit import CommandAudit
+from tests.instruments.simulation.control_topic import ControlTopic
 from tests.instruments.simulation.doubles import StrictBroker
 from tests.instruments.simulation.plain_loop import OUTPUTS, PlainLoop, Told
 from tests.instruments.simulation.plain_policy import Rules
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _METADATA = re.compile(
     r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=(?P<r>\d+)"
     r"(?:;s=(?P<s>\d+)|;b=(?P<b>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;c=(?P<c>\d+))?"
+    r"(?:;j=(?P<j>\d+))?(?:;i=\d+)?(?:;k=(?P<k>\d+))?"
 )
 _OF_POLICY = {
     "detectors", "moved", "measure", "value", "threshold", "before_n", "after_n", "feature",
@@ -75,6 +78,7 @@ class Auditor:
         is_cache_spoiled: somebody else has meddled with the snapshots.
         breaker: knows when partitions may be paused; None = nobody cares.
         closing: knows when states may be closed to new names.
+        commands: leads the loops through commands.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Auditor:
         *,
         names: Mapping[Channel, str],
         group: str,
+        commands: ControlTopic,
         genesis: int = 0,
         rules: Rules | None = None,
         monitors: MonitorsSpec | None = None,
@@ -104,13 +109,14 @@ class Auditor:
         self._seen_n: dict[_Place, int] = {}
         self._positions: dict[_Place, int] = {}
         self._seen: dict[_Place, tuple[int, int, int]] = {}
-        self._histories: dict[int, dict[int, tuple[int, int]]] = {}
+        self._histories: dict[int, dict[int, set[tuple[int, int]]]] = {}
         self._cache_audit = CacheAudit(cache)
         self._checked = -1
         self._cache_checked = -1
         self.is_cache_spoiled = False
         self.breaker: BreakerAudit | None = None
         self.closing = ClosingAudit()
+        self.commands = CommandAudit(broker, commands, names)
         self.grow()
 
     def grow(self) -> None:
@@ -176,6 +182,10 @@ class Auditor:
         loop = self._loops[partition]
         return len(loop.outputs[Channel.PREDICTIONS]) + len(loop.outputs[Channel.QUARANTINE])
 
+    def learned(self, partition: int) -> int:
+        """How many events the model of a partition has learned."""
+        return self._loops[partition].learned
+
     def genesis(self, partition: int) -> int:
         """Where a partition's fold began."""
         return self._loops[partition].genesis
@@ -189,7 +199,7 @@ class Auditor:
         loop = self._loops[partition]
         passed = [o for o in range(committed.offset, loop.offset) if o in loop.facts]
         require(not passed, f"partition {partition}: {committed.offset} is before {passed}")
-        loop.history[committed.offset] = loop.n, loop.learned
+        loop.note_stop(committed.offset)
         self.operator_moved(partition, committed)
         if self.breaker is not None:
             self.breaker.forget(partition)
@@ -198,6 +208,7 @@ class Auditor:
         """Somebody set an offset; the outcomes must go on as if nobody had."""
         self._committed[partition] = committed
         self.closing.expect_another(partition)
+        self.commands.expect_moved(partition)
 
     def begin_again(self) -> None:
         """All folds begin untrained where they stand."""
@@ -244,7 +255,12 @@ class Auditor:
             before_all_n = told["b"] - self._began(loop, told["g"], told["b"], last_n)
         closed_n = None if found["c"] is None else told["c"] - before_all_n
         was, loop.closed_n = loop.closed_n, closed_n
-        loop.run_to(offset)
+        resumed_n = len(loop.commanded.places)
+        self.commands.follow(
+            loop, offset, j=told["j"], k=told["k"], before_all_n=before_all_n
+        )  # fmt: skip
+        if self.breaker is not None and len(loop.commanded.places) > resumed_n:
+            self.breaker.hear(loop.partition, loop.commanded.places[resumed_n:])
         problem = self.closing.find_problem(loop, before=was)
         require(problem is None, f"{where} at {offset}: {problem}")
         said = told["n"] - before_all_n, told["g"], told["l"]
@@ -272,6 +288,7 @@ class Auditor:
 
     def _check_logs(self) -> None:
         for loop in self._loops:
+            self.commands.check(loop.partition)
             for channel in OUTPUTS:
                 at = channel, loop.partition
                 log = self._broker.topics[self._names[channel]].partitions[loop.partition]

@@ -4,10 +4,13 @@ A worker counts from when it got a partition, so an outsider knows the latest mo
 and whether one was due at all. Of a pause that ends it knows what the next records are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from stream.runtime.breaker import Limit
+from tests.instruments.simulation.control_topic import Sent
+
+_MOVES = ("pause", "resume")
 
 
 class Outcomes(Protocol):
@@ -36,6 +39,11 @@ class BreakerAudit:
         """Somebody else set its offset."""
         self._since.pop(partition, None)
         self._paused.pop(partition, None)
+
+    def hear(self, partition: int, told: Iterable[tuple[int, Sent]]) -> None:
+        """An operator paused a partition, or let it go on: that needs no rehearsal."""
+        if any(sent.command and sent.command["what"] in _MOVES for _, sent in told):
+            self.forget(partition)
 
     def expect_other_records(self) -> None:
         """The log was changed: what lies beyond a pause is not what it was."""

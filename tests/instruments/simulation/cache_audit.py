@@ -7,8 +7,8 @@ import msgspec
 
 from tests.instruments.simulation.cache import Cache
 
-Committed = Mapping[int, Mapping[int, tuple[int, int]]]
-"""Partition -> every offset that was ever committed -> records folded, events learned by then."""
+Committed = Mapping[int, Mapping[int, set[tuple[int, int]]]]
+"""Partition -> every offset that was ever committed -> steps, events learned by then."""
 
 _HEADER_AT = 8
 
@@ -59,9 +59,10 @@ class CacheAudit:
         (length,) = struct.unpack_from(">I", sealed, 4)
         header = _read(sealed[_HEADER_AT : _HEADER_AT + length])
         began = self.began.get((partition, header["genesis_n"]), 0)
-        said = header["next_offset"], header["n"] - header["genesis_n"] + began, header["learned"]
-        if said != (offset, *committed[partition][offset]) or header["n"] != n:
-            return f"{where} at {offset} says of itself {said}, not {committed[partition][offset]}"
+        said = header["n"] - header["genesis_n"] + began, header["learned"]
+        right = committed[partition][offset]
+        if header["next_offset"] != offset or said not in right or header["n"] != n:
+            return f"{where} at {offset} says of itself {said}, not {right}"
         self._known[index, n] = raw, _chunks(base_of(index, n), manifest)
         return None
 

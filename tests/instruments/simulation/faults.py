@@ -11,7 +11,7 @@ from stream.errors import CommitLost, Retryable
 
 _STORE = ("stored", "load", "save:before", "save:after", "remove:before", "remove:after")
 _LOG = (
-    "poll", "seek", "committed", "bounds", "read", "send",
+    "poll", "seek", "committed", "bounds", "read", "send", "look",
     *(f"{name}:{when}"
       for name in ("begin", "flush", "offsets", "end") for when in ("before", "after")),
 )  # fmt: skip

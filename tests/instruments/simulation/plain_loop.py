@@ -20,13 +20,15 @@ from stream.core.monitoring.episodes import Finding
 from stream.core.monitoring.monitors import Monitors
 from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.core.problems import BINARY
+from tests.instruments.simulation.control_topic import Sent
 from tests.instruments.simulation.model import BOMB, Brittle
+from tests.instruments.simulation.plain_commands import REFUSED, Commanded, told
 from tests.instruments.simulation.plain_policy import Fired, PlainPolicy, Rules, Step
 from tests.instruments.simulation.workload import LIMITS, Fact
 
 DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 1.5}
 
-OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
+OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE, Channel.LEDGER)
 
 Told = tuple[int, bytes | None, Any, Mapping[str, bytes | None]]
 """Of a published record: its timestamp, its key, what its value says, its headers."""
@@ -59,7 +61,7 @@ class PlainLoop:
 
     Attributes:
         genesis: where it began.
-        history: every offset that it stopped at -> records, events learned by then.
+        history: every offset that it stopped at -> steps, events learned by then.
         refused: the refused records, each by its number, from 1 on.
         has_answered: the model gave numbers for an event after it had learned one.
         failed: of the last hundred events, whether the model failed on them.
@@ -70,6 +72,7 @@ class PlainLoop:
         rules: of the policy on alerts; None: all that is found is told.
         monitors: their settings; they are the worker's own, fed by hand with what was accepted.
         errors: what the detector was fed since its last alarm.
+        commanded: what commands have made of it.
     """
 
     pipeline: str
@@ -86,13 +89,14 @@ class PlainLoop:
     is_failing: bool = False
     closed_n: int | None = None
     left_out_n: int | None = None
-    history: dict[int, tuple[int, int]] = field(default_factory=dict)
+    history: dict[int, set[tuple[int, int]]] = field(default_factory=dict)
     outputs: dict[Channel, list[Told]] = field(
         default_factory=lambda: {channel: [] for channel in OUTPUTS}
     )
     rules: Rules | None = None
     monitors: MonitorsSpec | None = None
     errors: list[int] = field(default_factory=list)
+    commanded: Commanded = field(default_factory=Commanded)
     _policy: PlainPolicy | None = None
     _watched: Monitors | None = None
     _at: tuple[int, Fact, int] | None = None
@@ -114,7 +118,54 @@ class PlainLoop:
                     valid_n = self.n - 1 - refused_n
                     self._policy.close(Step(self.n, offset, fact.timestamp_ms, learned, valid_n))
         self.offset = max(self.offset, end)
-        self.history[end] = self.n, self.learned
+        self.note_stop(end)
+
+    def note_stop(self, offset: int) -> None:
+        """Note that it stopped here; commands are steps, so there are several at one offset."""
+        self.history.setdefault(offset, set()).add((self.n, self.learned))
+
+    def command(self, sent: Sent, *, before_all_n: int) -> None:
+        """Fold a command in; done before, it is a step that does nothing.
+
+        The program counted `before_all_n` steps before the first of these.
+        """
+        commanded, command, n = self.commanded, sent.command, before_all_n + self.n
+        assert command is not None
+        self.n += 1
+        commanded.places.append((self.offset, sent))
+        if command["id"] not in commanded.done:
+            commanded.done.add(command["id"])
+            before, reason = commanded.version, None
+            if command["what"] in REFUSED:
+                reason = "nothing to promote"
+            commanded.obey(command, n, reset=self._reset)
+            self._answer(sent, n, before=before, reason=reason)
+        self.note_stop(self.offset)
+
+    def come_late(self, sent: Sent, *, before_all_n: int) -> None:
+        """Answer a command that is not done any more; no step."""
+        n, version = before_all_n + self.n, self.commanded.version
+        self._answer(sent, n, before=version, reason="late", own_id=f"/{sent.offset}")
+
+    def _answer(
+        self, sent: Sent, n: int, *, before: int, reason: str | None, own_id: str = ""
+    ) -> None:
+        self.outputs[Channel.LEDGER].append(
+            told(
+                sent, pipeline=self.pipeline, n=n, offset=self.offset,
+                event_time=_iso(sent.timestamp_ms), before=before, after=self.commanded.version,
+                reason=reason, own_id=own_id,
+            )
+        )  # fmt: skip
+
+    def _reset(self) -> None:
+        """Another model and detector, untrained; the names that there were stay known."""
+        names = self._state[2]
+        self._state = (*_untrained()[:2], names)
+        self.learned = 0
+        self.failed.clear()
+        self.has_answered = self.is_failing = False
+        self.errors = []
 
     def begin_again(self, genesis: int) -> None:
         """From here on with an untrained model."""
@@ -132,7 +183,11 @@ class PlainLoop:
                 self.rules, tell=self._tell, holds_on=self._holds_on, ongoing=self._ongoing
             )
             self._watched = None if self.monitors is None else self.monitors.begin()
-        self.history[genesis] = 0, 0
+        self.commanded.begin_again()
+        self.note_stop(genesis)
+        for _, sent in (each for each in self.commanded.places if each[0] == genesis):
+            self.n += 1  # what was commanded there is commanded again, and told no second time
+            self.commanded.obey(sent.command or {}, 0, reset=self._reset)
 
     def ahead(self, end: int) -> "PlainLoop":
         """Another that has gone on to an offset; this one stays where it is."""
@@ -142,6 +197,7 @@ class PlainLoop:
         other.failed, other.is_failing = self.failed.copy(), self.is_failing
         other.has_answered = self.has_answered
         other.closed_n, other.left_out_n = self.closed_n, self.left_out_n
+        other.commanded.is_frozen = self.commanded.is_frozen
         other._state = copy.deepcopy(self._state)
         other.run_to(end)
         return other
@@ -202,8 +258,9 @@ class PlainLoop:
         }
         if label is not None:
             value["label"] = label
-            model.learn_one(features, label)
-            self.learned += 1
+            if not self.commanded.is_frozen:
+                model.learn_one(features, label)
+                self.learned += 1
             self.errors.append(int(answer["prediction"] != label))
             detector.update(self.errors[-1])
         self._expect(Channel.PREDICTIONS, fact, fact.key, value)

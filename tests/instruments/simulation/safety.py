@@ -143,6 +143,7 @@ class Safety:
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
             rules=None if policy is None else rules_of(policy), monitors=monitors,
+            commands=self.world.commands,
         )  # fmt: skip
         self.auditor.closing.has_ceiling = ceiling is not None
         if self._options.limit is LIMIT:

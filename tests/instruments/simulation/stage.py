@@ -1,7 +1,9 @@
 """A small world for scenarios told step by step: a steady clock, only the faults that are told."""
 
+import json
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 from stream.adapters.memory.broker import Faults
 from stream.adapters.memory.topic import Partition
@@ -57,6 +59,7 @@ class Stage:
             self.workload,
             names=NAMES,
             group=PIPELINE,
+            commands=self.world.commands,
             genesis=genesis,
         )
 
@@ -91,6 +94,20 @@ class Stage:
     def finish(self, process: Process) -> None:
         """Let a process work until no lag is left."""
         self.turns(process, until=self.is_done)
+
+    def for_a_while(self, process: Process) -> None:
+        """Let a process work, though nothing may come of it."""
+        for _ in range(50):
+            self.turn(process)
+
+    def answer(self, process: Process) -> None:
+        """Let a process work until it has looked at all commands."""
+        partitions = range(len(self.workload.facts))
+        self.turns(process, until=lambda: not any(map(self.auditor.commands.unread, partitions)))
+
+    def ledger(self, partition: int = 0) -> list[dict[str, Any]]:
+        """What is told of the commands."""
+        return [json.loads(each.value or b"") for each in self.published(Channel.LEDGER, partition)]
 
     def is_done(self) -> bool:
         """Whether everything sent is committed. Raises: Violation: not as it should be."""
@@ -131,12 +148,35 @@ def done(options: Options, n: int = 12) -> Stage:
     return stage
 
 
+def commanded(n: int, options: Options, *, partitions_n: int = 1) -> tuple[Stage, Process]:
+    """Some events in each partition, of which a worker is done; it takes commands."""
+    stage = Stage(partitions_n=partitions_n)
+    for partition in range(partitions_n):
+        stage.send(events(n), partition=partition)
+    process = stage.start(options)
+    stage.finish(process)
+    return stage, process
+
+
 def away(*steps: str) -> Faults:
     """Faults: these steps fail, as long as it takes."""
 
     def fail(step: str) -> None:
         if step in steps:
             raise Retryable(f"{step}: away")
+
+    return fail
+
+
+def at_nth(step: str, nth: int, fault: Callable[[], None]) -> Faults:
+    """Faults: this one, the so-manieth time that a step is taken."""
+    left = [nth]
+
+    def fail(name: str) -> None:
+        if name == step:
+            left[0] -= 1
+            if left[0] == 0:
+                fault()
 
     return fail
 

@@ -1,6 +1,5 @@
 """A fault at every step that a small workload takes, one run for each: none may be missed."""
 
-from collections.abc import Callable
 from itertools import count
 from typing import NoReturn
 
@@ -9,7 +8,7 @@ import pytest
 from stream.core.event import Reason
 from stream.errors import Retryable
 from tests.instruments.simulation.faults import Crash
-from tests.instruments.simulation.stage import Stage
+from tests.instruments.simulation.stage import Stage, at_nth
 from tests.instruments.simulation.workload import Fact, event, events
 from tests.instruments.simulation.world import Options, Process
 
@@ -43,18 +42,6 @@ def _half_done() -> Stage:
     return stage
 
 
-def _at(step: str, nth: int, fault: Callable[[], None]) -> Callable[[str], None]:
-    left = [nth]
-
-    def fail(name: str) -> None:
-        if name == step:
-            left[0] -= 1
-            if left[0] == 0:
-                fault()
-
-    return fail
-
-
 def _end_well(stage: Stage) -> None:
     """Nothing is left over, and a last successor finds nothing to do."""
     successor = stage.start(OPTIONS)
@@ -68,7 +55,7 @@ def _crash(stage: Stage, step: str, nth: int, instance: str | None) -> bool:
     def crash() -> NoReturn:
         raise Crash.at(step)
 
-    stage.world.faults = _at(step, nth, crash)
+    stage.world.faults = at_nth(step, nth, crash)
     subject = stage.start(OPTIONS, instance=instance)
     try:
         stage.finish(subject)
@@ -110,7 +97,7 @@ def test_a_failure_at_any_step_changes_nothing(step: str) -> None:
             reached.append(step)
             raise Retryable(f"injected at {step}")
 
-        stage.world.faults = _at(step, nth, fail)
+        stage.world.faults = at_nth(step, nth, fail)
         subject = stage.start(OPTIONS)
         stage.finish(subject)
         stage.world.stop(subject)
@@ -137,7 +124,7 @@ def test_a_zombie_at_any_step_changes_nothing(step: str) -> None:
             stage.send(events(3, seed=6))
             stage.turns(successor, until=lambda: stage.committed[0].offset > 8)
 
-        stage.world.faults = _at(step, nth, take_over)
+        stage.world.faults = at_nth(step, nth, take_over)
         subject = stage.start(OPTIONS)
         for _ in range(20):
             stage.world.turn(subject)

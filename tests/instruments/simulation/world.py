@@ -21,6 +21,7 @@ from stream.runtime import assembly
 from stream.runtime.assembly import wired
 from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.commit_policy import CommitPolicy
+from stream.runtime.control import Control
 from stream.runtime.generations import generation_at_start
 from stream.runtime.retention import Policy
 from stream.runtime.snapshotter import Snapshotter
@@ -29,6 +30,7 @@ from stream.runtime.worker import Worker
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.cache import Cache, CachedSnapshots
 from tests.instruments.simulation.clock import ManualClock
+from tests.instruments.simulation.control_topic import ControlReader, ControlTopic
 from tests.instruments.simulation.doubles import (
     Deadlines,
     Diary,
@@ -77,8 +79,10 @@ RECIPE = _Recipe(
 )
 
 _TELLING = frozenset(("flush:after", "end:after", "save:after", "remove:after"))
-_UNWATCHED = frozenset(("save:before", "save:after", "remove:before", "remove:after", "stored"))
-"""The snapshots' steps run beside the loop, on the executor."""
+_UNWATCHED = frozenset(
+    ("save:before", "save:after", "remove:before", "remove:after", "stored", "look")
+)
+"""The snapshots' steps run beside the loop, on the executor; so does the look for commands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,7 @@ class Process:
     """One worker's process.
 
     Attributes:
+        control: reads commands; None: it takes none.
         last_member: its membership when it closed the log, which outlives it if it is static.
     """
 
@@ -108,6 +113,7 @@ class Process:
     deadlines: Deadlines
     telemetry: Diary
     stopping: threading.Event
+    control: Control | None = None
     last_member: Member | None = None
 
 
@@ -127,6 +133,7 @@ class Options:
     retention_s: float | None = None
     limit: Limit = NEVER
     may_repeat: bool = False
+    is_commanded: bool = False
 
 
 class World:
@@ -136,6 +143,8 @@ class World:
         faults: asked at each step of a port call; whatever it raises is that step's failure.
         watcher: called at each step that may have made something visible.
         acting: the process whose turn it is.
+        commands: the control topic, and all that was sent to it.
+        is_looking: asked before each turn: whether commands are looked for; a look may be slow.
     """
 
     def __init__(
@@ -154,6 +163,8 @@ class World:
         self.faults: Faults = no_faults
         self.watcher: Callable[[], None] = lambda: None
         self.acting: Process | None = None
+        self.commands = ControlTopic(self.broker, NAMES[Channel.CONTROL])
+        self.is_looking: Callable[[], bool] = lambda: True
         self._parts = parts
         self._jitter = jitter
         for channel in Channel:
@@ -173,6 +184,9 @@ class World:
         telemetry, deadlines = Diary(name, self.note), Deadlines(self.clock)
         jobs, stopping = Jobs(are_late=options.are_jobs_late), threading.Event()
         reader = parts.reader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7)
+        control = None
+        if options.is_commanded:
+            control = Control(self._control_reader, clock=self.clock, telemetry=telemetry)
         group = self.broker.group(PIPELINE)
         sources = Sources(
             recipe=options.recipe,
@@ -210,12 +224,13 @@ class World:
             watchdog=deadlines,
             stopping=stopping,
             limit=options.limit,
+            control=control,
             jitter=self._jitter,
             parts=assembly.Parts(parts.worker, parts.snapshotter),
         )
         return Process(
             name=name, instance=instance, worker=worker, log=log, jobs=jobs,
-            deadlines=deadlines, telemetry=telemetry, stopping=stopping,
+            deadlines=deadlines, telemetry=telemetry, stopping=stopping, control=control,
         )  # fmt: skip
 
     def grow(self) -> None:
@@ -225,8 +240,18 @@ class World:
             self.broker.topic(NAMES[channel]).grow(partitions_n)
 
     def turn(self, process: Process) -> None:
-        """One round of its loop."""
+        """One round of its loop; before it, commands are looked for, which is a thread's work."""
+        if process.control is not None and self.is_looking():
+            self.look(process)
         self._let(process, process.worker.turn)
+
+    def look(self, process: Process) -> None:
+        """Let it look for commands."""
+        assert process.control is not None
+        self._let(process, process.control.look)
+
+    def _control_reader(self) -> ControlReader:
+        return ControlReader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7)
 
     def run(self, process: Process) -> None:
         """Its whole life, to the end of `Worker.run`, and the log closed."""

@@ -1,0 +1,188 @@
+"""Where commands were folded, and whether each was folded as it had to be.
+
+Journal and ledger tell the order; that they are right is compared with what was sent. Nothing here
+knows of the worker.
+"""
+
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from stream.adapters.memory import MemoryBroker
+from stream.adapters.memory.topic import Fate, Partition
+from stream.core.event import Channel, Record
+from tests.instruments.simulation.control_topic import ControlTopic, Sent
+from tests.instruments.simulation.plain_loop import PlainLoop
+from tests.instruments.simulation.violation import Violation, require
+
+_read = msgspec.json.Decoder().decode
+
+
+@dataclass(slots=True)
+class _At:
+    """How far one partition has been followed.
+
+    Attributes:
+        k: what the last commit said of the control topic; None: there was none.
+        journal_n, ledger_n: records of these that were taken in; lost_n: of the former are gone.
+        is_moved: somebody else set its offset since.
+    """
+
+    k: int | None = None
+    journal_n: int = 0
+    lost_n: int = 0
+    ledger_n: int = 0
+    is_moved: bool = False
+
+
+class CommandAudit:
+    """Leads the plain loops through commands."""
+
+    def __init__(
+        self, broker: MemoryBroker, topic: ControlTopic, names: Mapping[Channel, str]
+    ) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._names = names
+        self._every: dict[int, _At] = {}
+
+    def expect_moved(self, partition: int) -> None:
+        """Somebody set its offset: what was beside it is lost, or older."""
+        self._of(partition).is_moved = True
+
+    def expect_truncated(self, partition: int, journal_n: int) -> None:
+        """So many records of its journal are gone."""
+        self._of(partition).lost_n = journal_n
+
+    def unread(self, partition: int) -> bool:
+        """Whether commands wait that no commit has told of."""
+        k = self._of(partition).k or 0
+        if k > self._topic.log(partition).end:
+            k = 0  # it was made again
+        return any(
+            at >= k and not sent.may_be_missed
+            for at, sent in self._topic.sent.get(partition, {}).items()
+        )
+
+    def check(self, partition: int) -> None:
+        """Nothing is written down that is not committed. Raises: Violation."""
+        log = self._log(Channel.JOURNAL, partition)
+        if log.end:
+            numbers = [_read(record.value or b"")["j"] for record in _committed(log)]
+            at = self._of(partition)
+            require(
+                numbers == list(range(at.lost_n + 1, at.journal_n + 1)),
+                f"journal partition {partition}: {numbers}, and {at.journal_n} are committed",
+            )
+
+    def follow(self, loop: PlainLoop, offset: int, *, j: int, k: int, before_all_n: int) -> None:
+        """Lead a loop up to a committed offset, through what commands came on the way.
+
+        Beside the offset is told `j`, the journal's last record, and `k`, where reading goes on;
+        `before_all_n` steps the program counted before the loop's first one.
+
+        Raises: Violation: a command is missing, or was folded as none must be.
+        """
+        at = self._of(loop.partition)
+        if j or k or at.k:
+            steps, lates = self._steps(loop.partition, at, j), self._lates(loop.partition, at)
+            for sent in self._told_of(loop.partition, at, k):
+                if sent.offset in steps:
+                    self._fold(loop, sent, steps.pop(sent.offset), before_all_n)
+                elif sent.offset in lates:
+                    require(sent.may_be_late or sent.must_be_late, f"late too early: {sent}")
+                    self._go(loop, lates.pop(sent.offset)["offset"])
+                    loop.come_late(sent, before_all_n=before_all_n)
+                elif sent.command is not None and not sent.may_be_missed and not at.is_moved:
+                    raise Violation(f"partition {loop.partition}: passed over: {sent}")
+            where = f"partition {loop.partition}, of the control topic to {k}"
+            require(not steps and not lates, f"{where}: {steps}, {lates}: no such command")
+            at.is_moved = False
+        at.k = k
+        self._go(loop, offset)
+
+    def _fold(
+        self, loop: PlainLoop, sent: Sent, step: Mapping[str, Any], before_all_n: int
+    ) -> None:
+        where = f"partition {loop.partition}: journal: {step}"
+        self._go(loop, step["next_offset"])
+        right = {
+            "n": before_all_n + loop.n,
+            "next_offset": loop.offset,
+            "input": "control",
+            "offset": sent.offset,
+            "timestamp_ms": sent.timestamp_ms,
+        }
+        told = {name: step[name] for name in right}
+        require(told == right, f"{where}, not {right}")
+        kept = [None if step[name] is None else b64decode(step[name]) for name in ("key", "value")]
+        require(kept == [sent.key, sent.value], f"{where}: key and value are not {sent}")
+        require(sent.command is not None, f"{where}: it is no command")
+        is_done = sent.command is not None and sent.command["id"] in loop.commanded.done
+        require(is_done or not sent.must_be_late, f"{where}: it was late, and is done")
+        loop.command(sent, before_all_n=before_all_n)
+
+    @staticmethod
+    def _go(loop: PlainLoop, offset: int) -> None:
+        is_stopped = loop.commanded.is_stopped and offset > loop.offset
+        where = f"partition {loop.partition}"
+        require(
+            not is_stopped, f"{where}: paused by a command at {loop.offset}, goes on to {offset}"
+        )
+        loop.run_to(offset)
+
+    def _steps(self, partition: int, at: _At, j: int) -> dict[int, Mapping[str, Any]]:
+        """The journal's steps since the last commit, by the offset of the command."""
+        records = list(_committed(self._log(Channel.JOURNAL, partition)))
+        numbers, wanted = (
+            [_read(r.value or b"")["j"] for r in records],
+            list(range(at.lost_n + 1, j + 1)),
+        )
+        where = f"partition {partition}"
+        require(numbers == wanted, f"{where}: {j} is told of the journal, which has {numbers}")
+        steps: dict[int, Mapping[str, Any]] = {}
+        for record in records[at.journal_n - at.lost_n :]:
+            for step in _read(record.value or b"")["steps"]:
+                require(step["offset"] not in steps, f"{where}: {step} is in the journal twice")
+                steps[step["offset"]] = step
+        at.journal_n = j
+        return steps
+
+    def _lates(self, partition: int, at: _At) -> dict[int, Mapping[str, Any]]:
+        """What the ledger says since the last commit of commands that came late."""
+        records = list(_committed(self._log(Channel.LEDGER, partition)))
+        new, at.ledger_n = records[at.ledger_n :], len(records)
+        told = [_read(record.value or b"") for record in new]
+        return {
+            int(each["id"].rsplit("/", 1)[1]): each
+            for each in told
+            if each["evidence"].get("reason") == "late"
+        }
+
+    def _told_of(self, partition: int, at: _At, k: int) -> Iterator[Sent]:
+        """What was sent up to `k`, as far as no commit has told of it yet."""
+        sent = self._topic.sent.get(partition, {})
+        since = at.k
+        if since is None:
+            since = k  # a new group begins at its end
+        elif k < since:
+            is_again = self._topic.log(partition).end < since
+            require(at.is_moved or is_again, f"partition {partition}: k went back, {since} to {k}")
+            since = 0 if is_again else k
+        yield from (sent[offset] for offset in sorted(sent) if since <= offset < k)
+
+    def _of(self, partition: int) -> _At:
+        return self._every.setdefault(partition, _At())
+
+    def _log(self, channel: Channel, partition: int) -> Partition:
+        return self._broker.partition(self._names[channel], partition)
+
+
+def _committed(log: Partition) -> Iterator[Record]:
+    """What is committed of a partition, also what an open transaction hides."""
+    for record, transaction in log._entries[log.start :]:
+        if record is not None and (transaction is None or transaction.fate is Fate.COMMITTED):
+            yield record
