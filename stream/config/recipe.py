@@ -112,6 +112,12 @@ class Model(Section):
         description="`PYTHONHASHSEED` of every worker.",
         json_schema_extra={"shown": "from `pipeline`"},
     )
+    numeric_breaker: bool = Field(
+        default=True,
+        description="A prediction that is no finite number, one a million times beyond all labels, "
+        "or a linear model's weights or weighted sum out of bounds: learning is frozen at once, "
+        "and the last good copy predicts (docs/OPERATING.md).",
+    )
 
     @field_validator("factory")
     @classmethod

@@ -21,6 +21,7 @@ from stream.config.secrets import check_redis_url, is_local, option_secrets, url
 from stream.config.servers import Kafka, Redis, Topics
 from stream.config.timings import SESSION_MS_MIN, Timings
 from stream.core.event import Channel
+from stream.core.monitoring.numeric import NumericSpec
 from stream.core.parts import PartSpec
 from stream.errors import Misconfigured
 
@@ -76,7 +77,8 @@ class Settings(Section):
         policy = self.alerts.policy_spec(self._severities)
         # Without a policy each block would tell again what holds on.
         monitors = policy and self.monitors.spec(self.alerts.budget_events)
-        return tuple(spec for spec in (policy, monitors, *found) if spec is not None)
+        breaker = NumericSpec() if self.model.numeric_breaker else None
+        return tuple(spec for spec in (policy, monitors, breaker, *found) if spec is not None)
 
     @property
     def silence_s(self) -> float | None:

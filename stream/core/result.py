@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from stream.core.commands import LedgerValue
 from stream.core.event import Kind, Record, Rejection
 
 
@@ -24,6 +25,14 @@ class Prediction(msgspec.Struct, gc=False):
 
 class NoAnswer(Exception):
     """What a model gave is nothing that could be published; the text says what it was."""
+
+
+class NotFinite(NoAnswer):
+    """What it gave is a number, but no finite one."""
+
+    def __init__(self, text: str, value: float) -> None:
+        super().__init__(text)
+        self.value = value
 
 
 class PredictionValue(msgspec.Struct, gc=False):
@@ -165,12 +174,14 @@ class StepResult(msgspec.Struct, gc=False):
         canonical: the prediction in the form that the digest goes over; b"" for a refusal.
         refusal: why the record was refused; None if it was not.
         alerts: in the order in which they are published.
+        ledger: what was done to what predicts, at its end and by the fold itself.
     """
 
     record: Record
     canonical: bytes = b""
     refusal: Rejection | None = None
     alerts: tuple[AlertValue, ...] = ()
+    ledger: tuple[LedgerValue, ...] = ()
 
     @property
     def prediction(self) -> PredictionValue | None:

@@ -1,14 +1,18 @@
 """A worker folds commands: between two commits, so that no loss of one moves their place."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Final
 
 from stream.core.commands import Command, CommandResult, LedgerValue, What
 from stream.core.event import COMMANDED, Channel, Output, Record
 from stream.core.fold import commands
 from stream.core.fold.task import Task
-from stream.core.formats.commands import COMMAND, NotReadable, command_in, written
+from stream.core.formats.commands import NotReadable, command_in
+from stream.core.formats.records import ledger_record
+from stream.core.result import StepResult
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Committed
 from stream.runtime.breaker import Breaker
@@ -28,6 +32,9 @@ COMMAND_BYTES_MAX: Final = 32 << 10
 
 FOLDED_N_MAX: Final = 20
 """Of one partition, in one commit: a journal's record of so many, in base64, has below 1 MB."""
+
+
+_LEDGER = attrgetter("ledger")
 
 
 def nothing(_channels: Collection[Channel]) -> None:
@@ -192,6 +199,34 @@ class Commanding:
         control = task.control_offset if task.partition in self._moved else None
         return Committed(task.next_offset, task.metadata().encode(), control)
 
+    def written(
+        self, results: Sequence[StepResult], write: Callable[[Iterable[StepResult]], list[Output]]
+    ) -> list[Output]:
+        """The records of steps; what their ledger says only where there is one, or can be made.
+
+        Raises: Retryable: nobody can be asked whether there is.
+        """
+        outputs = write(results)
+        if not any(map(_LEDGER, results)):
+            return outputs
+        problem = self._no_ledger()
+        for done in chain.from_iterable(map(_LEDGER, results)):
+            self._sources.telemetry.say(
+                LogEvent.FOLD_ACTED, level=logging.WARNING, partition=done.partition,
+                what=done.what, n=done.n, by=done.by, why=done.why, untold=problem,
+            )  # fmt: skip
+        return [each for each in outputs if not (problem and each.channel is Channel.LEDGER)]
+
+    def _no_ledger(self) -> str:
+        """Why there is no ledger, and none can be made; "" if there is. Raises: Retryable."""
+        if Channel.LEDGER not in self._there:
+            try:
+                self._ready((Channel.LEDGER,))
+            except Misconfigured as error:
+                return str(error)
+        self._there.add(Channel.LEDGER)
+        return ""
+
     def committed(self) -> None:
         """Forget what is committed now."""
         self._moved.clear()
@@ -205,14 +240,3 @@ def _command_in(record: Record) -> Command:
     if size_bytes > COMMAND_BYTES_MAX:
         raise NotReadable(f"it has {size_bytes} bytes, and a command at most {COMMAND_BYTES_MAX}")
     return command_in(record)
-
-
-def ledger_record(
-    done: LedgerValue, *, pipeline: str, timestamp_ms: int, command_id: str | None = None
-) -> Output:
-    """The ledger's record of something that was done; it may answer a command."""
-    headers = () if command_id is None else ((COMMAND, command_id.encode()),)
-    return Output(
-        Channel.LEDGER, done.partition, timestamp_ms, f"{pipeline}/{done.partition}".encode(),
-        written(done), headers,
-    )  # fmt: skip

@@ -282,7 +282,7 @@ class Worker:
 
     def _send(self, offsets: Mapping[int, Committed], told: Sequence[Output] = ()) -> None:
         """Publish the results in hand, and what else is told; commit offsets with them."""
-        outputs = self._writer.outputs(self._results)
+        outputs = self._commanding.written(self._results, self._writer.outputs)
         outputs += told
         self._log.commit(outputs, offsets)
         count_sent(self._telemetry, self._results)

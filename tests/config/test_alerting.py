@@ -3,6 +3,7 @@
 import pytest
 
 from stream.core.monitoring.monitors_spec import MonitorsSpec
+from stream.core.monitoring.numeric import NumericSpec
 from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.spec import DetectorSpec
 from tests.config.conftest import PLAIN, Load
@@ -12,17 +13,19 @@ RAW = '[alerts]\npolicy = "raw"\n'
 
 def test_a_policy_on_alerts_is_a_part_unless_they_are_raw(loaded: Load) -> None:
     """Its cooldown is of records, or of fold time; a detector may have a severity of its own."""
-    assert loaded(f'{PLAIN}\n{RAW}min_severity = "info"\ncooldown = "1h"').parts() == ()
-    assert loaded(PLAIN).parts() == (PolicySpec(), MonitorsSpec())
+    assert loaded(f'{PLAIN}\n{RAW}min_severity = "info"\ncooldown = "1h"').parts() == (
+        NumericSpec(),
+    )
+    assert loaded(PLAIN).parts() == (PolicySpec(), MonitorsSpec(), NumericSpec())
 
     quiet = f'{PLAIN}\n[alerts]\npolicy = "quiet"\n'
-    assert loaded(quiet).parts() == (PolicySpec(), MonitorsSpec())
+    assert loaded(quiet).parts() == (PolicySpec(), MonitorsSpec(), NumericSpec())
     assert PolicySpec().settings() == MonitorsSpec().settings() == {}
     for text, cooldown, unit in (
         ("250 events", 250, "events"), ("500ms", 500, "ms"), ("30s", 30_000, "ms"),
         ("15m", 900_000, "ms"), ("24h", 86_400_000, "ms"), ("7d", 604_800_000, "ms"),
     ):  # fmt: skip
-        spec, _ = loaded(f'{quiet}cooldown = "{text}"').parts()
+        spec, *_ = loaded(f'{quiet}cooldown = "{text}"').parts()
         assert isinstance(spec, PolicySpec)
         assert (spec.cooldown, spec.unit) == (cooldown, unit)
 
@@ -31,17 +34,17 @@ def test_a_policy_on_alerts_is_a_part_unless_they_are_raw(loaded: Load) -> None:
     assert found.detectors == (
         DetectorSpec(name="adwin", type="ADWIN"), DetectorSpec(name="ddm", type="DDM"),
     )  # fmt: skip
-    spec, _ = found.parts()
+    spec, *_ = found.parts()
     assert spec.settings() == {"min_severity": "info", "severities": {"adwin": "critical"}}
 
 
 def test_monitors_are_a_part_only_of_quiet_alerts(loaded: Load) -> None:
     """`monitors = false` is none of them; without alerts that are quiet nobody would tell."""
     quiet = '[alerts]\npolicy = "quiet"\n'
-    assert loaded(f"{PLAIN}\n{RAW}[monitors]\ninputs = true").parts() == ()
-    assert loaded(f"monitors = false\n{PLAIN}\n{quiet}").parts() == (PolicySpec(),)
+    assert loaded(f"{PLAIN}\n{RAW}[monitors]\ninputs = true").parts() == (NumericSpec(),)
+    assert loaded(f"monitors = false\n{PLAIN}\n{quiet}").parts() == (PolicySpec(), NumericSpec())
     tables = f'{quiet}budget_events = 5000\n[monitors]\nreference = "first 1000"\noutputs = false'
-    _, spec = loaded(f"{PLAIN}\n{tables}").parts()
+    _, spec, _ = loaded(f"{PLAIN}\n{tables}").parts()
     assert spec == MonitorsSpec(reference_n=1000, outputs=False, budget_events=5000)
     assert spec.settings() == {"reference_n": 1000, "outputs": False, "budget_events": 5000}
 
@@ -55,3 +58,10 @@ def test_the_flow_is_watched_only_where_somebody_is_told(loaded: Load, key: str,
     critical = '[alerts]\npolicy = "quiet"\nmin_severity = "critical"'
     assert getattr(loaded(f"{PLAIN}\n{watched}{critical}"), name) is None
     assert getattr(loaded(f'{PLAIN}\n[alerts]\npolicy = "quiet"'), name) is None
+
+
+def test_the_numeric_breaker_is_a_part_unless_it_is_taken_away(loaded: Load) -> None:
+    """Whatever becomes of alerts."""
+    assert loaded(f"{PLAIN}numeric_breaker = false\n{RAW}").parts() == ()
+    assert loaded(f"{PLAIN}\n{RAW}").parts() == (NumericSpec(),)
+    assert NumericSpec().settings() == {}

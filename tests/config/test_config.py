@@ -75,6 +75,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "model.params": ('{"n": 3}', {"n": 3}),
     "model.on_change": ("rebuild", "rebuild"),
     "model.hash_seed": ("12345", 12345),
+    "model.numeric_breaker": ("false", False),
     "delivery.guarantee": ("at-least-once", "at-least-once"),
     "delivery.commit_interval_ms": ("50", 50),
     "worker.instance": ("0", "0"),

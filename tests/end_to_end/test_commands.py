@@ -135,13 +135,15 @@ def test_commands_are_done_once_while_workers_are_killed_and_partitions_move(
         assert worker.wait(60) == 0, under.log()
     assert [code for _, code, _ in sent] == [0] * KILLS_N, sent
 
-    under.run_until_end(**chosen)
+    under.run_until_end(timeout_s=120, **chosen)
 
     for partition in PARTITIONS:
         _check(under, partition, values)
     with redis.Redis.from_url(own_redis.url) as cache:
         cache.flushall()
-    under.run_until_end(**chosen)  # from the log and the journal alone: else it would end with 65
+    under.run_until_end(
+        timeout_s=120, **chosen
+    )  # from the log and the journal alone: else it would end with 65
 
 
 def _check(under: Pipeline, partition: int, values: Sequence[bytes]) -> None:

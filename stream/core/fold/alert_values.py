@@ -6,9 +6,11 @@ from msgspec import UNSET, structs
 
 from stream.core.event import Record, iso
 from stream.core.learning.failures import Failures
+from stream.core.monitoring import numeric
 from stream.core.monitoring.alert_text import describe
 from stream.core.monitoring.detected import Alert
 from stream.core.monitoring.episodes import Direction, Episode, Finding, Piece, Severity
+from stream.core.monitoring.numeric import Harm
 from stream.core.monitoring.policy import Announcement, Policy
 from stream.core.monitoring.suggestions import suggestion
 from stream.core.result import AlertValue, Evidence, Moved, Seen, Since, Withheld
@@ -63,6 +65,15 @@ def failing(record: Record, failures: Failures) -> Finding:
         f"the model failed on {failed_n} of the last {of} events "
         f'(partition {record.partition}, offset {record.offset}): see "fault" in predictions '
         "and model_error in the quarantine",
+    )  # fmt: skip
+
+
+def broken(record: Record, harm: Harm) -> Finding:
+    """The numbers of a model have left their bounds, and it learns no more."""
+    return Finding(
+        "numeric", "breaker", numeric.ALERT, "breaker", "worse", Severity.CRITICAL, harm.threshold,
+        harm.finite,
+        f"learning is frozen: {harm.text} (partition {record.partition}, offset {record.offset})",
     )  # fmt: skip
 
 

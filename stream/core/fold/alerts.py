@@ -5,13 +5,24 @@ from collections.abc import Sequence
 import xxhash
 
 from stream.core.event import Record
-from stream.core.fold.alert_values import FAILING, FULL, announced, detected, failing, full, raw
+from stream.core.fold.alert_values import (
+    FAILING,
+    FULL,
+    announced,
+    broken,
+    detected,
+    failing,
+    full,
+    raw,
+)
 from stream.core.fold.state import State
 from stream.core.formats import canonical
+from stream.core.monitoring import numeric
 from stream.core.monitoring.detected import Alert
 from stream.core.monitoring.episodes import Finding
 from stream.core.monitoring.marks import Place
 from stream.core.monitoring.monitors import Monitors, Row
+from stream.core.monitoring.numeric import Harm
 from stream.core.monitoring.policy import Policy
 from stream.core.problems import Problem
 from stream.core.result import AlertValue, StepResult
@@ -81,9 +92,15 @@ class Alerts:
         learned: int,
         *,
         is_full: bool,
+        harm: Harm | None,
     ) -> None:
-        """Add what the detectors found; first, if so, that a new name was left out."""
+        """Add what the detectors found; first, if so, that a new name was left out.
+
+        Or that the model's numbers have left their bounds.
+        """
         record = result.record
+        if harm is not None:
+            self._give(state, result, broken(record, harm), learned)
         if is_full:
             state.closed_said_n = state.n
             self._give(state, result, full(record, names_n=len(state.names)), learned)
@@ -117,8 +134,10 @@ class Alerts:
             # The last valid event's: a refused record is none, but for those that the model failed.
             number = state.n - state.refused_n + failures.refused_n
             number -= result.refusal is not None
-            return (name == FULL and state.closed_said_n is not None) or (
-                name == FAILING and failures.goes_on_at(number)
+            return (
+                (name == FULL and state.closed_said_n is not None)
+                or (name == FAILING and failures.goes_on_at(number))
+                or (name == numeric.ALERT and state.extras[numeric.NAME].is_tripped)
             )
 
         place = Place(

@@ -6,6 +6,7 @@ import xxhash
 
 from stream.core.commands import Command, CommandResult, Entry, LedgerValue, What
 from stream.core.event import Channel, Record, iso
+from stream.core.fold.acting import arm
 from stream.core.fold.task import Task
 from stream.core.formats.commands import written
 
@@ -116,5 +117,7 @@ def _do(task: Task, what: What) -> None:
         task.begin_untrained()
     elif what in (What.FREEZE, What.UNFREEZE):
         commanded.is_frozen = task.serving.is_frozen = what is What.FREEZE
+        if what is What.UNFREEZE:
+            arm(task)
     else:
         commanded.is_paused = what is What.PAUSE

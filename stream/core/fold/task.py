@@ -9,10 +9,12 @@ from functools import partial
 
 import xxhash
 
-from stream.core.event import Feature, Kind, Reason, Record, Rejection
+from stream.core.event import Event, Feature, Kind, Reason, Record, Rejection
+from stream.core.fold.acting import begin_anew, breaker_of, trip
 from stream.core.fold.admission import Admission
 from stream.core.fold.alerts import Alerts
 from stream.core.fold.folded import Folded
+from stream.core.fold.guard import guard
 from stream.core.fold.state import State, beginning, dumps, revived
 from stream.core.formats.canonical import results, text_of
 from stream.core.formats.checks import one_line
@@ -100,6 +102,7 @@ class Task(Folded):
         self.admission = Admission(state, recipe.limits)
         self._detect = state.detectors.update
         self._policy, monitors, self._extras = state.watchers_and_others()
+        self._look = guard(self.serving, breaker_of(self), problem)
         self._alerts = Alerts(recipe.pipeline, self._policy, monitors, problem)
         self._is_watched = monitors is not None
         self._signals = self._is_watched or "prediction" in {d.signal for d in recipe.detectors}
@@ -118,6 +121,7 @@ class Task(Folded):
         others = [d for d in state.detectors.detectors if d.spec.signal not in _OF_THE_MODEL]
         state.detectors = Detectors(specs, kept=others)
         state.line_up = revived(beginning(self.recipe, self.fingerprint).pickled).line_up
+        begin_anew(self)
         self._hold(state, dumps(state))
 
     def step(self, record: Record) -> StepResult:  # noqa: C901, PLR0911, PLR0912, PLR0915
@@ -127,10 +131,8 @@ class Task(Folded):
         """
         state, learner, key = self.state, self.serving, record.key
         assert record.offset >= state.next_offset, "records come in order, each once"  # noqa: S101
-        if record.headers or (key is not None and len(key) > self._key_bytes_max):
-            event = oversize(record, bytes_max=self._key_bytes_max) or self._decode(record.value)
-        else:
-            event = self._decode(record.value)
+        may_be_large = record.headers or (key is not None and len(key) > self._key_bytes_max)
+        event = self._decode_large(record) if may_be_large else self._decode(record.value)
         if type(event) is Rejection:  # a third of what isinstance costs, for each event
             return self._refuse(record, event)
         features, label, learned = event.features, event.label, learner.learned
@@ -143,12 +145,12 @@ class Task(Folded):
             return self._refuse(record, misfit)
         if not state.names.issuperset(features) and (misfit := self.admission.misfit(features)):
             return self._refuse(record, misfit)
-        prediction, fault = _NO_PREDICTION, None
+        prediction, fault, harm = _NO_PREDICTION, None, None
         # Only calls into the model are guarded; river's parts in Rust panic with no Exception.
         try:
             answer = learner.ask(features)
         except NoAnswer as gap:
-            fault = one_line(str(gap))
+            fault = gap
         except BaseException as raised:  # noqa: BLE001
             return self._fail(record, features, raised, at="asking")
         # Written before learning: a model may have given out an object that it goes on using.
@@ -157,12 +159,12 @@ class Task(Folded):
                 prediction = learner.read(answer)
                 result = self._answered(record, event, prediction, learned)
             except NoAnswer as gap:
-                prediction, fault = _NO_PREDICTION, one_line(str(gap))
+                prediction, fault = _NO_PREDICTION, gap
         if fault is not None:
-            result = self._unanswered(record, event, fault, learned)
+            result = self._unanswered(record, event, one_line(str(fault)), learned)
         signal, error = self._signal_of(prediction) if self._signals else None, None
         if label is not None or self._unsupervised:
-            if not learner.is_frozen:
+            if not (learner.is_frozen or (harm := self._look(prediction, label, features, fault))):
                 try:
                     learner.learn(features, label)
                 except BaseException as raised:  # noqa: BLE001
@@ -180,9 +182,9 @@ class Task(Folded):
         else:  # its text is somebody else's, and may be another one in a replay
             state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
             self._alerts.failure(state, result, learned, is_refused=False)
-        is_full = state.closed_n is not None and self.admission.left_out_n == state.n
-        if alerts or is_full:
-            self._alerts.alerts(state, result, alerts, learned, is_full=is_full)
+        is_full = self.admission.left_out_n == state.n
+        if alerts or is_full or harm is not None:
+            self._alerts.alerts(state, result, alerts, learned, is_full=is_full, harm=harm)
         if self._is_watched:
             self._alerts.watch(state, record, (features, label, prediction.value, signal, error))
         if self._policy is not None and state.n >= self._policy.due_n:
@@ -193,7 +195,13 @@ class Task(Folded):
             part.on_event(event, result)
         if self._remember(record):
             self.keep_copy()
+        if harm is not None:
+            trip(self, result, harm)
         return result
+
+    def _decode_large(self, record: Record) -> Event | Rejection:
+        found = oversize(record, bytes_max=self._key_bytes_max)
+        return found or self._decode(record.value)
 
     def _fail(
         self, record: Record, features: dict[str, Feature], raised: BaseException, *, at: At

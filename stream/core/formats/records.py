@@ -7,8 +7,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from stream.core.commands import LedgerValue
 from stream.core.event import Channel, Output, Record, Rejection
 from stream.core.formats import canonical, sizes
+from stream.core.formats.commands import COMMAND, written
 from stream.core.formats.quarantine import QUARANTINE_HEADERS
 from stream.core.recipe import Recipe
 from stream.core.result import AlertValue, PredictionValue, StepResult
@@ -54,6 +56,13 @@ class Writer:
                 )  # fmt: skip
             if result.alerts:
                 made += [self.alert(value, record.timestamp_ms) for value in result.alerts]
+            if result.ledger:
+                made += [
+                    ledger_record(
+                        done, pipeline=self._recipe.pipeline, timestamp_ms=record.timestamp_ms
+                    )
+                    for done in result.ledger
+                ]
         return made
 
     def alert(self, value: AlertValue, timestamp_ms: int) -> Output:
@@ -67,6 +76,17 @@ class Writer:
             record, refusal,
             pipeline=recipe.pipeline, topic=recipe.events_topic, limits=recipe.limits,
         )  # fmt: skip
+
+
+def ledger_record(
+    done: LedgerValue, *, pipeline: str, timestamp_ms: int, command_id: str | None = None
+) -> Output:
+    """The ledger's record of something that was done; it may answer a command."""
+    headers = () if command_id is None else ((COMMAND, command_id.encode()),)
+    return Output(
+        Channel.LEDGER, done.partition, timestamp_ms, f"{pipeline}/{done.partition}".encode(),
+        written(done), headers,
+    )  # fmt: skip
 
 
 def quarantined(

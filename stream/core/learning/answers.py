@@ -5,7 +5,7 @@ and the event is learned all the same. What a model's own code raises passes thr
 """
 
 from collections.abc import Callable, Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from river import base, compose
 
 from stream.core.event import Feature, Kind
 from stream.core.problems import PROBLEMS
-from stream.core.result import NoAnswer, Prediction
+from stream.core.result import NoAnswer, NotFinite, Prediction
 from stream.core.stand_in import plain
 
 
@@ -110,7 +110,7 @@ def _read_likeliest(probabilities: Any) -> Prediction:
     except _NOT_AN_ANSWER:
         is_known = False
     if not is_known:
-        raise NoAnswer(_about(probabilities))
+        raise _about(probabilities)
     return Prediction(likeliest, probabilities)
 
 
@@ -122,7 +122,7 @@ def _read_both(answer: tuple[Any, Any]) -> Prediction:
     except _NOT_AN_ANSWER:
         is_known = False
     if not is_known:
-        raise NoAnswer(_about(probabilities))
+        raise _about(probabilities)
     return Prediction(_named(value), probabilities)
 
 
@@ -140,7 +140,7 @@ def _number(value: Any, what: str) -> Any:
         if not _INT_MIN <= value <= _INT_MAX:
             raise NoAnswer(f"the {what} is an integer of more than 64 bits")
     elif not isfinite(value):
-        raise NoAnswer(f"the {what} is {value}")
+        raise NotFinite(f"the {what} is {value}", value)
     return value
 
 
@@ -159,17 +159,17 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _about(probabilities: Any) -> str:
+def _about(probabilities: Any) -> NoAnswer:
     """Say what is wrong with these probabilities: the first that is no number, by its class.
 
     The text is published, so nothing in it may differ in a replay, as an object's address does.
     """
     if not isinstance(probabilities, Mapping):
-        return f"the probabilities are of type {type(probabilities).__name__}, no mapping"
+        return NoAnswer(f"the probabilities are of type {type(probabilities).__name__}, no mapping")
     for name, value in probabilities.items():
         shown = _plain(name) if isinstance(name, str | bool | int | np.generic) else type(name)
         try:
             _number(value, f"probability of {shown!r}")
         except NoAnswer as fault:
-            return str(fault)
-    return "the probabilities add up to no finite number"
+            return fault
+    return NotFinite("the probabilities add up to no finite number", inf)

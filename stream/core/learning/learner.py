@@ -134,6 +134,11 @@ class Learner:
         self.bind(self._quicken)
         return self.way_back.since
 
+    def go_on_from(self, model: Any, learned: int) -> None:
+        """Go on with a model that had learned so many events; the score and failures stay."""
+        self.model, self.learned = model, learned
+        self.bind(self._quicken)
+
     def _watched(self) -> Watch:
         if self._watch is None:
             self._watch = Watch(self.model)

@@ -193,6 +193,11 @@ class Episode:
         self.last = self.announced_at = at
         return self
 
+    def release(self, at: int) -> None:
+        """Let it end at the next step as if it had fired last at `at`; or be told again there."""
+        self.last = self.announced_at = at
+        self.announced_ms, self.remind_n = -NEVER, 0
+
     def resolve(self, at: int) -> bool:
         """It is over. Returns: whether that is to be told."""
         was_announced, self.announced = self.announced is not None, None

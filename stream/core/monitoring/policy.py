@@ -94,6 +94,13 @@ class Policy:
         self._fired.append(finding)
         self.due_n = 0
 
+    def release(self, name: str) -> None:
+        """What bears this name is over since now; should it fire again, that is told at once."""
+        for episode in self.episodes.values():
+            if episode.first.name == name and episode.over_at is None:
+                episode.release(self._now - self._spec.cooldown)
+                self._next = self.due_n = 0
+
     def sees(self, n: int, timestamp_ms: int) -> bool:
         """Let time pass: the present step is over. To be called at `due_n` and later.
 

@@ -7,6 +7,8 @@ from stream.core.monitoring.episodes import Episode, Phase
 _BY_MEASURE: Final = {
     "failures": 'read "fault" in the predictions and model_error in the quarantine: the model '
     "cannot answer or learn",
+    "breaker": "see what that event holds, and who sent it; then `stream control unfreeze`, or "
+    "`reset` if its model must begin anew: it predicts, and learns nothing meanwhile",
     "state_bytes": "find out who invents feature names; then see docs/OPERATING.md, a state over "
     "its ceiling",
     "clock": "check the clocks of whoever writes the events",
