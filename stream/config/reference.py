@@ -1,7 +1,7 @@
 """The keys written out for people; docs/CONFIGURATION.md is made of it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import SecretStr
@@ -10,7 +10,10 @@ from pydantic_core import PydanticUndefined
 
 from stream.config.checks import Section
 from stream.config.detectors import Detector
+from stream.config.reactions import Reaction
 from stream.config.settings import Settings
+
+_LISTS: Mapping[str, type[Section]] = {"detectors": Detector, "reactions": Reaction}
 
 
 def reference() -> str:
@@ -24,9 +27,9 @@ def keys() -> Iterator[tuple[str, FieldInfo]]:
     """Every key there is, in the order of the file."""
     for name, info in Settings.model_fields.items():
         inner = info.annotation
-        if name == "detectors":
-            for key, each in Detector.model_fields.items():
-                yield f"detectors[].{key}", each
+        if name in _LISTS:
+            for key, each in _LISTS[name].model_fields.items():
+                yield f"{name}[].{key}", each
         elif isinstance(inner, type) and issubclass(inner, Section):
             for key, each in inner.model_fields.items():
                 yield f"{name}.{key}", each

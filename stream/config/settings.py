@@ -16,12 +16,14 @@ from stream.config.detectors import Detectors, severities
 from stream.config.monitors import Monitors, table
 from stream.config.operation import Delivery, Outputs, Quarantine, Snapshots, Worker
 from stream.config.places import FOLDER
+from stream.config.reactions import Reactions
 from stream.config.recipe import Events, LimitsSection, Model
 from stream.config.secrets import check_redis_url, is_local, option_secrets, url_secrets
 from stream.config.servers import Kafka, Redis, Topics
 from stream.config.timings import SESSION_MS_MIN, Timings
 from stream.core.event import Channel
 from stream.core.monitoring.numeric import NumericSpec
+from stream.core.monitoring.reactions import ReactionsSpec
 from stream.core.parts import PartSpec
 from stream.errors import Misconfigured
 
@@ -56,6 +58,7 @@ class Settings(Section):
     detectors: Detectors = None
     alerts: Alerts
     monitors: Annotated[Monitors, BeforeValidator(table)]
+    reactions: Reactions = ()
     limits: LimitsSection
     _folder: Path = PrivateAttr(default_factory=Path)
     _severities: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -78,7 +81,9 @@ class Settings(Section):
         # Without a policy each block would tell again what holds on.
         monitors = policy and self.monitors.spec(self.alerts.budget_events)
         breaker = NumericSpec() if self.model.numeric_breaker else None
-        return tuple(spec for spec in (policy, monitors, breaker, *found) if spec is not None)
+        reactions = ReactionsSpec(self.reactions) if self.reactions else None
+        specs = (policy, monitors, breaker, reactions, *found)
+        return tuple(spec for spec in specs if spec is not None)
 
     @property
     def silence_s(self) -> float | None:

@@ -168,14 +168,22 @@ def _annotation(loc: tuple[str, ...]) -> Any:
     return node
 
 
+_LISTS = {
+    "detectors": '[{"type": "ADWIN"}]',
+    "reactions": '[{"when": "drift", "do": "reset"}]',
+}
+"""Lists of tables, each with an example as JSON."""
+
+
 def _settable(loc: tuple[str, ...]) -> Any:
     """The type of a key that a variable may set.
 
     Raises: RefusedError: there is no such key, or it is a whole table.
     """
     annotation = _annotation(loc)
-    if annotation is None and loc[0] == "detectors":
-        raise RefusedError(("", "unknown key; write the whole list as JSON in STREAM__DETECTORS"))
+    if annotation is None and loc[0] in _LISTS:
+        name = f"{PREFIX}{loc[0].upper()}"
+        raise RefusedError(("", f"unknown key; write the whole list as JSON in {name}"))
     if annotation is None:
         raise RefusedError(("", problems.unknown(loc, Settings)))
     if isinstance(annotation, type) and issubclass(annotation, Section):
@@ -219,7 +227,7 @@ def _parsed(loc: tuple[str, ...], text: str, annotation: Any) -> object:
 
 def _no_json(loc: tuple[str, ...], error: ValueError) -> str:
     """Say that a list or a table is no JSON, without its text, which may be secret."""
-    example = '[{"type": "ADWIN"}]' if loc[0] == "detectors" else '["NAME"] or {"NAME": "VALUE"}'
+    example = _LISTS.get(loc[0], '["NAME"] or {"NAME": "VALUE"}')
     return f"the variable is no JSON: {error}; write it as JSON, for example {example}"
 
 

@@ -1,11 +1,15 @@
 """`[alerts]` and `[monitors]`: when they are parts of a state, and with which settings."""
 
+import re
+
 import pytest
 
 from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.core.monitoring.numeric import NumericSpec
 from stream.core.monitoring.policy_spec import PolicySpec
+from stream.core.monitoring.reactions import ReactionsSpec, Rule
 from stream.core.spec import DetectorSpec
+from stream.errors import Misconfigured
 from tests.config.conftest import PLAIN, Load
 
 RAW = '[alerts]\npolicy = "raw"\n'
@@ -65,3 +69,43 @@ def test_the_numeric_breaker_is_a_part_unless_it_is_taken_away(loaded: Load) -> 
     assert loaded(f"{PLAIN}numeric_breaker = false\n{RAW}").parts() == ()
     assert loaded(f"{PLAIN}\n{RAW}").parts() == (NumericSpec(),)
     assert NumericSpec().settings() == {}
+
+
+def test_reactions_are_a_part_where_they_are_written(loaded: Load) -> None:
+    """Kind or name, deed, and a cool-down of records or of fold time; in the order of the file."""
+    tables = (
+        '[[reactions]]\nwhen = "drift"\ndo = "reset"\n'
+        '[[reactions]]\nwhen = "model:numeric"\ndo = "freeze"\ncooldown = "6h"\n'
+    )
+    *_, spec = loaded(f"{PLAIN}\n{tables}").parts()
+    rules = (Rule("drift", "reset"), Rule("model:numeric", "freeze", 21_600_000, "ms"))
+    assert spec == ReactionsSpec(rules)
+    written = '[{"when": "storm", "do": "freeze"}]'
+    assert loaded(PLAIN, STREAM__REACTIONS=written).reactions == (Rule("storm", "freeze"),)
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ('when = "drift"\ndo = "rollback"', '.do: "rollback" is not there yet; write "freeze" or'),
+        ('when = "drift"\ndo = "stop"', '.do: "stop" is nothing to do; write one of "freeze"'),
+        (
+            'when = "Drift"\ndo = "reset"',
+            '.when: "Drift" is no kind of alert; did you',
+        ),
+        ('when = ""\ndo = "reset"', '.when: "" is no alert; write its kind'),
+        ('when = "drift"\ndo = "reset"\ncooldown = "5"', '.cooldown: "5" is no cooldown; write'),
+        ('do = "reset"', '.when: missing; write when = "drift"'),
+    ],
+)
+def test_a_reaction_that_cannot_be_is_refused(loaded: Load, table: str, problem: str) -> None:
+    """By the place in the list, and what to write."""
+    with pytest.raises(Misconfigured, match=re.escape(f"reactions[0]{problem}")):
+        loaded(f"{PLAIN}\n[[reactions]]\n{table}")
+
+
+def test_a_reaction_is_written_once(loaded: Load) -> None:
+    """Two of the same would have two cool-downs."""
+    twice = 2 * '[[reactions]]\nwhen = "drift"\ndo = "reset"\n'
+    with pytest.raises(Misconfigured, match=re.escape("reactions[1].when: reactions[0] does")):
+        loaded(f"{PLAIN}\n{twice}")

@@ -8,18 +8,60 @@ from stream.core.commands import LedgerValue, Predicts
 from stream.core.event import Channel, iso
 from stream.core.fold.state import beginning
 from stream.core.formats.commands import written
-from stream.core.monitoring import numeric, policy_spec
+from stream.core.monitoring import numeric, policy_spec, reactions
 from stream.core.monitoring.numeric import Breaker, Harm
 from stream.core.result import StepResult
 
 if TYPE_CHECKING:
     from stream.core.fold.task import Task
     from stream.core.monitoring.policy import Policy
+    from stream.core.monitoring.reactions import Reactions
 
 BREAKER: Final = "breaker"
 FREEZE: Final = "freeze"
 
 _hash = xxhash.xxh3_64_intdigest
+
+
+def act(task: "Task", result: StepResult, harm: Harm | None) -> None:
+    """Do at the end of a step what its event and its alerts call for.
+
+    Args:
+        task: has folded the record in.
+        result: of that; it gets the ledger's records.
+        harm: what the numeric breaker found.
+    """
+    if harm is not None:
+        trip(task, result, harm)
+    if reacts(task):
+        react(task, result)
+    if result.ledger:
+        task.keep_copy()  # all events since are of one kind: learned, or not
+
+
+def reacts(task: "Task") -> bool:
+    """Whether a fold has reactions."""
+    return reactions.NAME in task.state.extras
+
+
+def react(task: "Task", result: StepResult) -> None:
+    """Freeze or reset, if an alert of this step calls for it; frozen it is not frozen again."""
+    state = task.state
+    rules: Reactions = state.extras[reactions.NAME]
+    for number, rule, alert in rules.due(state.n, result.record.timestamp_ms, result.alerts):
+        before = state.commanded.predicts
+        if rule.do == FREEZE:
+            if task.serving.is_frozen:
+                continue
+            state.commanded.is_frozen = task.serving.is_frozen = True
+        else:
+            state.commanded.renew()
+            task.begin_untrained()
+        rules.acted(number, state.n)
+        tell(
+            task, result, what=rule.do, by=f"reaction:{rule.when}", why=alert.message,
+            evidence={"alert": alert.id}, before=before,
+        )  # fmt: skip
 
 
 def trip(task: "Task", result: StepResult, harm: Harm) -> None:
@@ -47,7 +89,6 @@ def trip(task: "Task", result: StepResult, harm: Harm) -> None:
         task, result, what=FREEZE, by=BREAKER, evidence=evidence,
         why=harm.text + (went_back if learner.learned < learned else ""),
     )  # fmt: skip
-    task.keep_copy()
 
 
 def tell(

@@ -50,8 +50,12 @@ class Commanded:
 
     def reset_at(self, n: int) -> None:
         """Another version predicts from step `n` on; what was there before it is kept."""
-        self.version += 1
+        self.renew()
         self.pinned = [*self.pinned, n][-PINNED_MAX:]
+
+    def renew(self) -> None:
+        """Another version predicts."""
+        self.version += 1
 
     @property
     def predicts(self) -> Predicts:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from stream.core.fold.commanded import Commanded
 from stream.core.learning.estimator import build
 from stream.core.learning.learner import Learner, LineUp
-from stream.core.monitoring import monitors_spec, numeric, policy_spec
+from stream.core.monitoring import monitors_spec, numeric, policy_spec, reactions
 from stream.core.monitoring.detectors import Detectors
 from stream.core.recipe import Recipe
 from stream.core.snapshots import pickling, unpickling
@@ -103,7 +103,8 @@ class State:
         """The policy on alerts and the monitors, if there are, and the parts that see events."""
         others = dict(self.extras)
         policy, monitors = others.pop(policy_spec.NAME, None), others.pop(monitors_spec.NAME, None)
-        others.pop(numeric.NAME, None)
+        for acting in (numeric.NAME, reactions.NAME):
+            others.pop(acting, None)
         return policy, monitors, tuple(others.values())
 
     def _holder(self, part: str) -> Any:

@@ -10,7 +10,7 @@ from functools import partial
 import xxhash
 
 from stream.core.event import Event, Feature, Kind, Reason, Record, Rejection
-from stream.core.fold.acting import begin_anew, breaker_of, trip
+from stream.core.fold.acting import act, begin_anew, breaker_of, reacts
 from stream.core.fold.admission import Admission
 from stream.core.fold.alerts import Alerts
 from stream.core.fold.folded import Folded
@@ -102,6 +102,7 @@ class Task(Folded):
         self.admission = Admission(state, recipe.limits)
         self._detect = state.detectors.update
         self._policy, monitors, self._extras = state.watchers_and_others()
+        self._reacts = reacts(self)
         self._look = guard(self.serving, breaker_of(self), problem)
         self._alerts = Alerts(recipe.pipeline, self._policy, monitors, problem)
         self._is_watched = monitors is not None
@@ -195,8 +196,8 @@ class Task(Folded):
             part.on_event(event, result)
         if self._remember(record):
             self.keep_copy()
-        if harm is not None:
-            trip(self, result, harm)
+        if harm is not None or self._reacts:
+            act(self, result, harm)
         return result
 
     def _decode_large(self, record: Record) -> Event | Rejection:
@@ -267,4 +268,6 @@ class Task(Folded):
         state.refused_n += 1
         state.n += 1
         state.next_offset = record.offset + 1
+        if self._reacts:
+            act(self, result, None)
         return result
