@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import attrgetter
 from typing import Final
@@ -29,6 +30,9 @@ LATE: Final = "late"
 
 COMMAND_BYTES_MAX: Final = 32 << 10
 """Key and value of a command; one of the longest texts, each character escaped, has 25,000."""
+
+ROUNDS_N_MAX: Final = 50
+"""So many commits of commands in a row: as many as wait, if none begins one of its own."""
 
 FOLDED_N_MAX: Final = 20
 """Of one partition, in one commit: a journal's record of so many, in base64, has below 1 MB."""
@@ -88,6 +92,13 @@ class Commanding:
             self._results.pop(partition, None)
         self._answers = [each for each in self._answers if each.partition not in gone]
 
+    def rounds(self) -> Iterator[None]:
+        """As often as commands are to be folded before the next event, each time with a commit."""
+        for _ in range(ROUNDS_N_MAX):
+            if not self.is_due():
+                return
+            yield
+
     def is_due(self) -> bool:
         """Whether a command waits that can be folded now."""
         control = self._control
@@ -122,7 +133,7 @@ class Commanding:
         assert self._control is not None  # noqa: S101  # something is due
         tasks = self._lives.tasks(COMMANDABLE)
         for partition, waiting in self._control.waiting(tasks).items():
-            records = waiting[:FOLDED_N_MAX]
+            records = _at_once(waiting[:FOLDED_N_MAX])
             for record in records:
                 self._fold(tasks[partition], record)
             self._control.take(partition, len(records))
@@ -232,6 +243,17 @@ class Commanding:
         self._moved.clear()
         self._results.clear()
         self._answers.clear()
+
+
+def _at_once(records: list[Record]) -> list[Record]:
+    """What one commit takes: a reset begins another one, for what it keeps must be committed."""
+    for n, record in enumerate(records):
+        if not n:
+            continue
+        with suppress(NotReadable):
+            if _command_in(record).what is What.RESET:
+                return records[:n]
+    return records
 
 
 def _command_in(record: Record) -> Command:

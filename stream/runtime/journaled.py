@@ -88,6 +88,12 @@ class Journaled:
                 raise
             raise journal.lost(self._partition, self._known.journal_n) from None
 
+    @property
+    def commands_n(self) -> int:
+        """How many steps up to what is committed were commands."""
+        told_n = 0 if self._known is None else self._known.journal_n
+        return sum(len(value.steps) for j, value in self._journal.items() if j <= told_n)
+
     def steps_n(self, offset: int) -> int:
         """How many steps there may have been up to a committed offset, commands and all."""
         if not self._journal:

@@ -100,7 +100,10 @@ class Origins:
             if needs_log and found is None:
                 raise  # only a snapshot can help: wait for the store
             self._candidates.say_store_away(error)
-        if found is not None and (found.task.state.n < known.n or needs_log):
+        is_behind = found is not None and found.task.state.n < known.n
+        if found is not None and tried_n:  # commands are nothing that it could be tried on
+            is_behind = is_behind and found.task.next_offset < offset
+        if found is not None and (is_behind or needs_log):
             return found
         origin = self._genesis(known, recipe)
         if known.n == known.genesis_n:  # up to here there were markers, and no record to fold

@@ -273,12 +273,11 @@ class Worker:
 
     def _command_if_due(self) -> None:
         """Fold commands, if there are any, of committed states; and commit them by themselves."""
-        if not self._commanding.is_due():
-            return
-        if self._lives.dirty:
+        for _ in self._commanding.rounds():
+            if self._lives.dirty:
+                self._commit()
+            self._commanding.fold()
             self._commit()
-        self._commanding.fold()
-        self._commit()
 
     def _send(self, offsets: Mapping[int, Committed], told: Sequence[Output] = ()) -> None:
         """Publish the results in hand, and what else is told; commit offsets with them."""

@@ -17,6 +17,7 @@ from tests.instruments.simulation.auditor import Auditor
 from tests.instruments.simulation.breaker_audit import BreakerAudit
 from tests.instruments.simulation.cache_audit import usable
 from tests.instruments.simulation.clock import ManualClock
+from tests.instruments.simulation.commander import Commander
 from tests.instruments.simulation.faults import Crash, Rates, failure
 from tests.instruments.simulation.plain_policy import Rules
 from tests.instruments.simulation.spoiling import spoil
@@ -54,6 +55,9 @@ POLICIES = (
 
 MONITORS = MonitorsSpec(block_n=4, reference_n=12, budget_events=20)
 """Beside a policy: they find something in so short a log."""
+
+COMMANDED_SHARE = 0.2
+"""Of all seeds; the others are what they were before there were commands."""
 
 WORKERS_MAX = 3
 PARTITIONS_MAX = 5
@@ -124,6 +128,9 @@ class Safety:
         self._operator = Random(f"settings {seed}")
         self._changes = self._drawn_changes(self._operator)
         self._has_changed = False
+        # Policies count steps, and whether commands are to count with them is not settled.
+        is_commanded = policy is None and Random(f"commanded {seed}").random() < COMMANDED_SHARE
+        self._options = replace(self._options, is_commanded=is_commanded)
         self.clock = ManualClock(rng=rng)
         self.world = World(
             self.clock,
@@ -149,12 +156,24 @@ class Safety:
         if self._options.limit is LIMIT:
             self.workload.flood = rng.choice((0.1, 0.3))
             self.auditor.breaker = BreakerAudit(LIMIT, lambda: self.world.acting)
+        self._commander = self._drawn_commander(seed) if is_commanded else None
         self._misfortune = Misfortune(self.world, self.workload, self.auditor, rng)
         self.world.watcher = self._misfortune.watch
         self._alive: list[Process] = []
         self._dead: list[Process] = []
         self._paused: list[Process] = []
         self._rejected: list[dict[str, object]] = []
+
+    def _drawn_commander(self, seed: int) -> Commander:
+        """Who commands; before the first process starts, there has been a command."""
+        world = self.world
+        commander = Commander(
+            world.commands, NAMES.__getitem__, seed=f"commands {seed}", note=self._note
+        )
+        for partition in range(len(self.workload.facts)):
+            world.commands.append(b"hello", partition=partition)
+        world.is_looking = commander.is_looking
+        return commander
 
     def _drawn_policy(self, rng: Random) -> PolicySpec | None:
         """That on alerts, which all processes have: it decides what is published."""
@@ -202,6 +221,8 @@ class Safety:
         rng = self._rng
         if self.steps_n in self._changes:
             self._change(self._changes[self.steps_n])
+        if self._commander is not None:
+            self._commander.act(len(self.workload.facts))
         ready = self._ready()
         # A turn of somebody who has nothing to do shows little: there are few of them.
         busy = ready if rng.random() < 0.05 else list(filter(self._has_work, ready))
@@ -234,10 +255,18 @@ class Safety:
         worker, log = process.worker, process.log
         if log.member is None or worker._lives.dirty or worker._settling:
             return True
-        if worker._lives.within({Life.UNDECIDED}):
+        if worker._lives.within({Life.UNDECIDED}) or self._has_commands(process):
             return True
         partitions = self.world.broker.topics[NAMES[Channel.EVENTS]].partitions
         return any(at < partitions[n].stable_end for n, at in log._positions.items())
+
+    def _has_commands(self, process: Process) -> bool:
+        """Whether it holds partitions for which commands wait, read or unread."""
+        control = process.control
+        return control is not None and any(
+            watched.waiting or watched.position < self.world.commands.log(partition).stable_end
+            for partition, watched in control._watched.items()
+        )
 
     def _befall(self, ready: list[Process]) -> None:
         """Something happens to a process between two turns, to the store, or to the wall clock."""
@@ -352,6 +381,8 @@ class Safety:
         process = self.world.acting
         if process is None:
             return
+        if self._commander is not None:
+            self._commander.expire()
         chances = self._chances[step]
         roll = self._rng.random()
         if roll >= chances.pause:

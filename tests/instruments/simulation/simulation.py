@@ -37,6 +37,8 @@ class Simulation(Safety):
             self.workload.left_n = 0
         self.world.faults = no_faults
         self._note("calm")
+        if self._commander is not None:
+            self._commander.expire(at_once=True)
         if self._trouble is None or self._outlive(self._trouble):
             self._recover()
         for partition, closed_n, left_out_n in self.auditor.closed():
@@ -116,6 +118,8 @@ class Simulation(Safety):
     def _recover(self) -> None:
         world = self.world
         self.workload.finish()
+        if self._commander is not None:
+            self._commander.end(len(self.workload.facts))
         self._bury_all()
         self.clock.tick_s /= 10  # nor is the machine busy: what is left comes in larger batches
         self._work_off()
@@ -123,6 +127,8 @@ class Simulation(Safety):
             self._mend_paused()
         lag = self.auditor.lag()
         require(not lag, f"after {CALM_ROUNDS_MAX} calm rounds this lag is left: {lag}")
+        unread = self.auditor.unread()
+        require(not unread, f"after {CALM_ROUNDS_MAX} calm rounds commands wait in {unread}")
         for process in tuple(self._alive):
             self._check_memory(process)
             self._stop(process)
@@ -152,7 +158,9 @@ class Simulation(Safety):
             self.clock.sleep(GAP_AFTER_S)  # what is left lies behind markers, and only wants quiet
 
     def _is_worked_off(self) -> bool:
-        return not self.auditor.lag().keys() - self.auditor.paused().keys()
+        auditor = self.auditor
+        left = auditor.lag().keys() - auditor.paused().keys() - auditor.stopped()
+        return not left and not auditor.unread()
 
     def _mend_paused(self) -> None:
         """What an operator does: start again, and if that is no help, with the breaker off."""

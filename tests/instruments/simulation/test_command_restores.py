@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from stream.core.event import Channel
+from stream.core.recipe import versions
 from stream.core.snapshots.metadata import parse_metadata
 from stream.errors import LogLost, Misconfigured, StreamError
 from stream.ports import Committed
@@ -245,6 +246,25 @@ def test_settings_change_and_the_commanded_model_goes_on(options: Options) -> No
     _kill(stage, process)
 
     _next(stage, changed)
+
+
+@pytest.mark.parametrize("options", [NOTHING_STORED, OFTEN], ids=["from the log", "snapshots"])
+@pytest.mark.parametrize("n", [0, 6])
+def test_another_machine_takes_over_what_was_commanded_last(n: int, options: Options) -> None:
+    """Commands behind the last event are nothing that a state could be tried on."""
+    recipe = replace(options.recipe, versions=versions() | {"machine's math": "0"})
+    stage, process = commanded(n, replace(options, recipe=recipe))
+    stage.turns(process, until=lambda: 0 in stage.committed)
+    stage.world.stop(process)
+    process = stage.start(replace(options, recipe=recipe))
+    stage.world.commands.send("freeze", "unfreeze")
+    stage.answer(process)
+    _kill(stage, process, options)
+    stage.is_audited = False
+
+    process = stage.start(replace(options, on_change="keep"))
+    stage.send(events(3, seed=5))
+    stage.turns(process, until=lambda: stage.committed[0].offset == n + 3)
 
 
 def test_a_rebuild_with_another_recipe_is_given_the_commands_again() -> None:

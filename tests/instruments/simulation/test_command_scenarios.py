@@ -52,6 +52,17 @@ def test_a_reset_begins_untrained_and_keeps_what_there_was() -> None:
     assert len(stage.snapshots) == 1 + 2
 
 
+def test_what_a_reset_keeps_is_committed() -> None:
+    """Where commands came just before it, they are committed first, by themselves."""
+    stage, process = _begun(options=_often(keep=2))
+
+    stage.world.commands.send("freeze", "reset", "reset")
+    stage.answer(process)
+
+    assert [told["what"] for told in stage.ledger()] == ["freeze", "reset", "reset"]
+    assert len(stage.published(Channel.JOURNAL)) == 3
+
+
 def _often(*, keep: int) -> Options:
     return Options(is_commanded=True, commit_interval_s=0.0, replay_budget_s=0.001, keep=keep)
 
@@ -197,6 +208,7 @@ def test_commands_wait_for_a_restore_and_come_before_the_next_event() -> None:
     stage.send(events(3, seed=1))
     second = stage.start(OPTIONS)
 
+    stage.answer(second)
     stage.finish(second)
 
     assert [told["offset"] for told in stage.ledger()] == [12, 12]
