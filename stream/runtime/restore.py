@@ -55,9 +55,8 @@ class Restore:
         *,
         deadlined: Deadlined,
     ) -> None:
-        self._sources = sources
+        self._sources, self.partition = sources, partition
         self._deadlined = deadlined
-        self.partition = partition
         self._committed = committed
         self._replay: Replay | None = None
         self._expected: Metadata | None = None

@@ -139,14 +139,7 @@ class Safety:
             jitter=rng.random,
             note=note,
         )
-        drawn_n = rng.choice((20, 60, 150))
-        self.workload = Workload(
-            self.world.broker,
-            topic=NAMES[Channel.EVENTS],
-            rng=rng,
-            partitions_n=len(self.world.broker.topic(NAMES[Channel.EVENTS]).partitions),
-            records_n=records_n or drawn_n,
-        )
+        self.workload = self._drawn_workload(rng, records_n)
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
             rules=None if policy is None else rules_of(policy), monitors=monitors,
@@ -163,6 +156,17 @@ class Safety:
         self._dead: list[Process] = []
         self._paused: list[Process] = []
         self._rejected: list[dict[str, object]] = []
+
+    def _drawn_workload(self, rng: Random, records_n: int | None) -> Workload:
+        """What comes in: so many records, if that is told."""
+        drawn_n, broker = rng.choice((20, 60, 150)), self.world.broker
+        return Workload(
+            broker,
+            topic=NAMES[Channel.EVENTS],
+            rng=rng,
+            partitions_n=len(broker.topic(NAMES[Channel.EVENTS]).partitions),
+            records_n=records_n or drawn_n,
+        )
 
     def _drawn_commander(self, seed: int) -> Commander:
         """Who commands; before the first process starts, there has been a command."""
