@@ -9,7 +9,6 @@ from stream.core.monitoring.episodes import Severity
 from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.recipe import Recipe
-from stream.core.spec import DetectorSpec
 from stream.errors import Fenced, LogLost, Misconfigured
 from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.life import Life
@@ -18,12 +17,13 @@ from tests.instruments.simulation.breaker_audit import BreakerAudit
 from tests.instruments.simulation.cache_audit import usable
 from tests.instruments.simulation.clock import ManualClock
 from tests.instruments.simulation.commander import Commander
+from tests.instruments.simulation.drawn import drawn_changes, drawn_workload
 from tests.instruments.simulation.faults import Crash, Rates, failure
 from tests.instruments.simulation.plain_policy import Rules
 from tests.instruments.simulation.spoiling import spoil
 from tests.instruments.simulation.troubles import Misfortune, Trouble
 from tests.instruments.simulation.violation import Violation, require
-from tests.instruments.simulation.workload import LIMITS, Workload
+from tests.instruments.simulation.workload import LIMITS
 from tests.instruments.simulation.world import (
     KEY,
     NAMES,
@@ -39,9 +39,6 @@ from tests.instruments.simulation.world import (
 LIMIT = Limit(window=10, share=0.5)
 CEILINGS = (1, 1400, 1700)
 """Bytes of a state that is too large: at once, after a few events, after some."""
-
-QUIET = DetectorSpec(name="quiet", type="PageHinkley", params={"threshold": 1e9})
-"""One more detector, which never finds anything: what is published is that of one fold."""
 
 POLICIES = (
     PolicySpec(min_severity=Severity.INFO, cooldown=8, reminder_ms=0, burst_n=2, refill_n=25),
@@ -126,7 +123,10 @@ class Safety:
         policy = self._drawn_policy(Random(f"alerts {seed}"))
         monitors = self._drawn_monitors(Random(f"monitors {seed}"), policy)
         self._operator = Random(f"settings {seed}")
-        self._changes = self._drawn_changes(self._operator)
+        # None decides what is published: that is one fold. Not where retention leaves no more than a
+        # snapshot, perhaps of other settings, nor beside another trouble.
+        is_else = self._trouble or self._rates.retain or self._options.limit is LIMIT
+        self._changes = {} if is_else else drawn_changes(self._operator, self._options.recipe)
         self._has_changed = False
         # Policies count steps, and whether commands are to count with them is not settled.
         is_commanded = policy is None and Random(f"commanded {seed}").random() < COMMANDED_SHARE
@@ -139,7 +139,7 @@ class Safety:
             jitter=rng.random,
             note=note,
         )
-        self.workload = self._drawn_workload(rng, records_n)
+        self.workload = drawn_workload(self.world, rng, records_n)
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
             rules=None if policy is None else rules_of(policy), monitors=monitors,
@@ -156,17 +156,6 @@ class Safety:
         self._dead: list[Process] = []
         self._paused: list[Process] = []
         self._rejected: list[dict[str, object]] = []
-
-    def _drawn_workload(self, rng: Random, records_n: int | None) -> Workload:
-        """What comes in: so many records, if that is told."""
-        drawn_n, broker = rng.choice((20, 60, 150)), self.world.broker
-        return Workload(
-            broker,
-            topic=NAMES[Channel.EVENTS],
-            rng=rng,
-            partitions_n=len(broker.topic(NAMES[Channel.EVENTS]).partitions),
-            records_n=records_n or drawn_n,
-        )
 
     def _drawn_commander(self, seed: int) -> Commander:
         """Who commands; before the first process starts, there has been a command."""
@@ -194,27 +183,6 @@ class Safety:
         watched = replace(self._options.recipe, extras=(policy, MONITORS))
         self._options = replace(self._options, recipe=watched)
         return MONITORS
-
-    def _drawn_changes(self, rng: Random) -> dict[int, Recipe]:
-        """Settings that whoever starts after so many actions has; others run on with theirs.
-
-        None decides what is published: that is one fold. Not where retention leaves no more than
-        a snapshot, perhaps of other settings, nor beside another trouble.
-        """
-        is_else = self._trouble or self._rates.retain or self._options.limit is LIMIT
-        if is_else or rng.random() < 0.3:
-            return {}
-        recipe, changes = self._options.recipe, {}
-        for _ in range(rng.choice((1, 1, 2))):
-            if recipe.limits.features_max == RECIPE.limits.features_max and rng.random() < 0.5:
-                recipe = replace(recipe, limits=replace(recipe.limits, features_max=1_000))
-            else:
-                names = recipe.detectors
-                recipe = replace(
-                    recipe, detectors=RECIPE.detectors if QUIET in names else (*names, QUIET)
-                )
-            changes[rng.choice((1, 5, 20, 60, 150))] = recipe
-        return changes
 
     def _goes_on(self) -> bool:
         return self._steps is None or self.steps_n < self._steps
