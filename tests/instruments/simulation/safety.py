@@ -123,8 +123,8 @@ class Safety:
         policy = self._drawn_policy(Random(f"alerts {seed}"))
         monitors = self._drawn_monitors(Random(f"monitors {seed}"), policy)
         self._operator = Random(f"settings {seed}")
-        # None decides what is published: that is one fold. Not where retention leaves no more than a
-        # snapshot, perhaps of other settings, nor beside another trouble.
+        # None decides what is published: that is one fold. Not where retention leaves no more than
+        # a snapshot, perhaps of other settings, nor beside another trouble.
         is_else = self._trouble or self._rates.retain or self._options.limit is LIMIT
         self._changes = {} if is_else else drawn_changes(self._operator, self._options.recipe)
         self._has_changed = False
