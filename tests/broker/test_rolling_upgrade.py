@@ -17,7 +17,7 @@ from tests.end_to_end.outside import REPOSITORY, Pipeline, until
 
 pytestmark = pytest.mark.broker
 
-EARLIER = "696c6363a12dc49aefe4d6b54bc8fc20e4ef1b37"
+EARLIER = "944e4350d35ee7ad5ed495a996c9ce126fc6cac5"
 """The commit to upgrade from: the last release, or one that folds as we do (`recipe.FOLD`)."""
 
 COUNTING = {"STREAM__WORDS__DISTINCT_MAX": "100"}
