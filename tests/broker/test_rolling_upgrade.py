@@ -49,7 +49,7 @@ def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
     last = """f"{'' if self.closed_n is None else f';c={self.closed_n}'}"\n"""
     source = path.read_text()
     assert source.count(last) == 1
-    path.write_text(source.replace(last, f'{last.rstrip()} ";z=1"\n'))
+    path.write_text(source.replace(last, f'{last.rstrip()} ";y=1"\n'))
     return folder
 
 
