@@ -4,13 +4,12 @@ from typing import Any
 
 import xxhash
 
-from stream.core.commands import Command, CommandResult, Entry, LedgerValue, What
+from stream.core.commands import REFUSED, Command, CommandResult, Entry, LedgerValue, What
 from stream.core.event import Channel, Record, iso
 from stream.core.fold.acting import arm
 from stream.core.fold.task import Task
 from stream.core.formats.commands import written
 
-REFUSED = "refused"
 NOTHING_TO = {
     What.PROMOTE: "nothing to promote",
     What.RENEW: "nothing to promote",
