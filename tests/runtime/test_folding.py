@@ -55,7 +55,7 @@ class Room(Snapshots):
 
     def turn(self) -> Polled:
         """Poll, and fold what came."""
-        polled = self.log.poll(timeout_s=0.0, records_max=1000)
+        polled = self.watched.poll(timeout_s=0.0, records_max=1000)
         self.folding.fold(polled.records)
         return polled
 

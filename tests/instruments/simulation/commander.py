@@ -43,7 +43,7 @@ class Commander:
         self._names = names
         self._rng = Random(seed)
         self._note = note
-        self._chance = self._rng.choice((0.02, 0.05, 0.15))
+        self._chance = self._rng.choice((0.05, 0.15, 0.3))
         self._slow = self._rng.choice((0.0, 0.2, 0.7))
         self._made_n = 0
         self._hidden: tuple[Producer, float] | None = None
@@ -62,11 +62,11 @@ class Commander:
         roll = rng.random()
         if roll < 0.08:
             self._topic.append(rng.choice(_NONE), partition=partition)
-        elif roll < 0.2 and (sent := self._topic.sent.get(partition)):
+        elif roll < 0.35 and (sent := self._topic.sent.get(partition)):
             self._topic.again(rng.choice(list(sent.values())))
-        elif roll < 0.3 and self._hidden is None:
+        elif roll < 0.45 and self._hidden is None:
             self._hide(partition)
-        elif roll < 0.33:
+        elif roll < 0.48:
             self._truncate(partition)
         else:
             self._send(partition)

@@ -19,6 +19,7 @@ from stream.runtime.worker import Worker
 from tests.instruments.simulation import (
     planted_alerts,
     planted_breaker,
+    planted_commands,
     planted_keep,
     planted_log,
     planted_state,
@@ -170,4 +171,5 @@ BUGS: Mapping[str, Plant] = {
     **planted_breaker.BUGS,
     **planted_keep.BUGS,
     **planted_alerts.BUGS,
+    **planted_commands.BUGS,
 }

@@ -20,6 +20,7 @@ from stream.core.snapshots import seal as snapshot_module
 from stream.core.snapshots.metadata import Metadata, parse_metadata
 from stream.errors import LogLost, Retryable
 from stream.ports import Bounds, Committed, StoredSnapshot
+from stream.runtime import journaled as journaled_module
 from stream.runtime import origins as origins_module
 from stream.runtime import restore as restore_module
 from stream.runtime import settling as settling_module
@@ -175,13 +176,13 @@ def _replay_that_publishes(patch: pytest.MonkeyPatch) -> Parts:
             super()._commit()
 
     patch.setattr(PublishesReplays, "leaked", leaked, raising=False)
-    patch.setattr(restore_module, "Replay", PublishesReplays)
+    patch.setattr(journaled_module, "Replay", PublishesReplays)
     return Parts(worker=Publishing)
 
 
 def _replaying(made: type[Replay]) -> Plant:
     def plant(patch: pytest.MonkeyPatch) -> Parts:
-        patch.setattr(restore_module, "Replay", made)
+        patch.setattr(journaled_module, "Replay", made)
         return Parts()
 
     return plant

@@ -24,6 +24,14 @@ SHOWN_BY = {
     "an alert resolved twice after a restart": 21,
     "alerts forgotten when settings change": 126,
     "repeats of an alert not in the snapshot": 138,
+    "a command done twice after a restart": 82,
+    "the journal's number not in the snapshot": 41,
+    "events polled before a resume folded twice": 234,
+    "a record of the journal not seen yet taken for none": 579,
+    "a freeze not in the snapshot": 243,
+    "an operator's pause forgotten by the next owner": 82,
+    "a frozen model that learns": 243,
+    "a reset that keeps what is not committed": 82,
 }
 """Seeds to begin with, of those that many others do not show; `scripts/simulate --planted`."""
 
