@@ -27,6 +27,8 @@ from stream.runtime import process
 from tests.instruments.monitors.autocorrelated import SHIFTS, delay, false_alarms
 from tests.instruments.monitors.faults import FAULTS, PLANTED_AT, broken
 from tests.instruments.monitors.folding import (
+    POOR,
+    SOUND,
     STREAMS,
     Alerted,
     alerts_of,
@@ -129,12 +131,13 @@ def cost(rounds: int, events_n: int) -> None:
     process.collect_rarely()  # as a worker does
     kinds = ["", "detectors", "monitors", "detectors, monitors"]
     streams = {
-        "ten numbers": ten_numbers(events_n),
-        "airline_hflights": events_of("airline_hflights")[:events_n],
+        "ten numbers": (ten_numbers(events_n), SOUND),
+        "ten numbers, a poor model": (ten_numbers(events_n), POOR),
+        "airline_hflights, a poor model": (events_of("airline_hflights")[:events_n], POOR),
     }
     _head("stream", "watched by", "us an event, least", "over none", "median", "over none")
-    for name, events in streams.items():
-        found, state = costs(events, kinds, rounds)
+    for name, (events, factory) in streams.items():
+        found, state = costs(events, kinds, rounds, factory=factory)
         none = found[""]
         for kind, us in found.items():
             _line(

@@ -9,6 +9,8 @@ from itertools import chain
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
+from river import base
+
 from stream.config.settings import from_mapping
 from stream.core.event import Record
 from stream.core.fold.state import State
@@ -22,8 +24,12 @@ STREAMS = (*REAL, *SINES)
 _FACTORIES = {"bike_sharing_hour": "stream.models:linear_regression"}
 _EVERY_MS = 60_000
 
-_CHEAP = "stream.models:no_change"
-"""So that a model's own time hides nothing."""
+POOR = "stream.models:no_change"
+"""It costs nearly nothing, so that its own time hides nothing; it is worse than the usual label and
+over-confident, and both are found in each block."""
+
+SOUND = f"{__name__}:TrueChance"
+"""So is this one, of whose answers nothing is found: the usual case."""
 
 CHUNK_N = 1_000
 """Four blocks: each chunk has the same work."""
@@ -128,6 +134,18 @@ class Cost(NamedTuple):
     usual: float
 
 
+class TrueChance(base.Classifier):
+    """Knows of each of `ten_numbers` how likely its label is, and learns nothing."""
+
+    def predict_proba_one(self, x: dict[Any, Any], **_: Any) -> dict[Any, float]:
+        """See river."""
+        chance = 0.5 + 0.4 * math.tanh(x["input_0"])
+        return {False: 1.0 - chance, True: chance}
+
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+        """See river."""
+
+
 def ten_numbers(n: int) -> list[Event]:
     """Events of ten numbers, of which the first says the chance of the label."""
     drawn = random.Random(7)
@@ -139,7 +157,7 @@ def ten_numbers(n: int) -> list[Event]:
 
 
 def costs(
-    events: Sequence[Event], kinds: Sequence[str], rounds_n: int
+    events: Sequence[Event], kinds: Sequence[str], rounds_n: int, *, factory: str
 ) -> tuple[dict[str, Cost], State]:
     """What an event costs with each of these, and the state of the last one's fold.
 
@@ -150,7 +168,7 @@ def costs(
     records = records_of(events)
     took: dict[str, list[list[float]]] = {kind: [] for kind in kinds}
     for turn in range(rounds_n):
-        tasks = {kind: task_of("", watched=kind, factory=_CHEAP) for kind in kinds}
+        tasks = {kind: task_of("", watched=kind, factory=factory) for kind in kinds}
         for each in took.values():
             each.append([])
         for at in range(0, len(records), CHUNK_N):
