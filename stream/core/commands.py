@@ -36,6 +36,9 @@ class What(StrEnum):
 REFUSED: Final = "refused"
 """What the ledger tells of a command that was not done."""
 
+LATE: Final = "late"
+"""Why it was not, where its time was over before anybody found it."""
+
 LEDGERED: Final = (
     *(what.value for what in What),
     "refuse", "rollback", "install", "keep", "rebuild", "fresh", REFUSED,

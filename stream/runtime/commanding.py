@@ -7,7 +7,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Final
 
-from stream.core.commands import Command, CommandResult, LedgerValue, What
+from stream.core.commands import LATE, Command, CommandResult, LedgerValue, What
 from stream.core.event import COMMANDED, Channel, Output, Record
 from stream.core.fold import commands
 from stream.core.fold.task import Task
@@ -25,8 +25,6 @@ from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.sources import Sources
 from stream.runtime.watched_log import WatchedLog
 from stream.telemetry import LogEvent
-
-LATE: Final = "late"
 
 COMMAND_BYTES_MAX: Final = 32 << 10
 """Key and value of a command; one of the longest texts, each character escaped, has 25,000."""
@@ -106,21 +104,31 @@ class Commanding:
             return False
         return bool(control.waiting(self._lives.tasks(COMMANDABLE))) and self._has(*COMMANDED)
 
+    def _lacks(self, *channels: Channel) -> str:
+        """Why there are not these topics, and none may be made; "" if there are.
+
+        Raises: Retryable: nobody can be asked.
+        """
+        if not self._there.issuperset(channels):
+            try:
+                self._ready(channels)
+            except Misconfigured as error:
+                return str(error)
+            self._there.update(channels)
+        return ""
+
     def _has(self, *channels: Channel) -> bool:
-        """Whether there are these topics, which are made if they may be."""
-        if self._there.issuperset(channels):
-            return True
+        """Whether there are these topics, which are made if they may be; if not it is said."""
         try:
-            self._ready(channels)
-        except (Retryable, Misconfigured) as error:
-            if self._unready.is_due():
-                self._sources.telemetry.say(
-                    LogEvent.COMMANDS_WAIT, level=logging.ERROR, why=error,
-                    then="no command is done before that is mended, and none once its time is over",
-                )  # fmt: skip
-            return False
-        self._there.update(channels)
-        return True
+            problem = self._lacks(*channels)
+        except Retryable as error:
+            problem = str(error)
+        if problem and self._unready.is_due():
+            self._sources.telemetry.say(
+                LogEvent.COMMANDS_WAIT, level=logging.ERROR, why=problem,
+                then="no command is done before that is mended, and none once its time is over",
+            )  # fmt: skip
+        return not problem
 
     def tell(self, done: LedgerValue | None) -> None:
         """Keep what the ledger is to say with the next commit; without a ledger, nobody does."""
@@ -220,23 +228,13 @@ class Commanding:
         outputs = write(results)
         if not any(map(_LEDGER, results)):
             return outputs
-        problem = self._no_ledger()
+        problem = self._lacks(Channel.LEDGER)
         for done in chain.from_iterable(map(_LEDGER, results)):
             self._sources.telemetry.say(
                 LogEvent.FOLD_ACTED, level=logging.WARNING, partition=done.partition,
                 what=done.what, n=done.n, by=done.by, why=done.why, untold=problem,
             )  # fmt: skip
         return [each for each in outputs if not (problem and each.channel is Channel.LEDGER)]
-
-    def _no_ledger(self) -> str:
-        """Why there is no ledger, and none can be made; "" if there is. Raises: Retryable."""
-        if Channel.LEDGER not in self._there:
-            try:
-                self._ready((Channel.LEDGER,))
-            except Misconfigured as error:
-                return str(error)
-        self._there.add(Channel.LEDGER)
-        return ""
 
     def committed(self) -> None:
         """Forget what is committed now."""

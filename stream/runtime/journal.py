@@ -15,10 +15,6 @@ from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Reader
 from stream.runtime import recent
 
-UNSEEN_S_MAX: Final = 90.0
-"""So long a record of the journal is waited for: the marker that ends its transaction reaches each
-partition by itself, and a dead worker's transaction hides all behind it until it times out."""
-
 
 def record_of(results: Sequence[CommandResult], *, pipeline: str, j: int) -> Output:
     """The journal's record of the steps that one commit has of a partition."""

@@ -9,10 +9,11 @@ from stream.core.snapshots.metadata import Metadata, parse_metadata
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Committed
 from stream.runtime import journal
-from stream.runtime.journal import NO_STEPS, UNSEEN_S_MAX, Steps
+from stream.runtime.journal import NO_STEPS, Steps
 from stream.runtime.replay import Replay
 from stream.runtime.resumption import Resumption
 from stream.runtime.sources import Sources
+from stream.runtime.unseen import Unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +37,7 @@ class Journaled:
         self._partition = partition
         self._journal: Mapping[int, JournalValue] = {}
         self._known: Metadata | None = None
-        self._missed_at: float | None = None
+        self._unseen = Unseen(sources.clock)
         self.proved: Steps = NO_STEPS
         self.steps: Steps = NO_STEPS
         self.is_further = False
@@ -82,9 +83,7 @@ class Journaled:
         try:
             self.proved.check(task.state.commanded.journal_n)
         except Retryable:
-            now = self._sources.clock.monotonic()
-            self._missed_at = now if self._missed_at is None else self._missed_at
-            if self._known is None or now - self._missed_at < UNSEEN_S_MAX:
+            if self._known is None or not self._unseen.is_gone():
                 raise
             raise journal.lost(self._partition, self._known.journal_n) from None
 

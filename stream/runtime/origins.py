@@ -13,14 +13,11 @@ from stream.runtime import bases
 from stream.runtime.candidates import Candidates, Deadlined
 from stream.runtime.identity import Identity
 from stream.runtime.sources import Sources
+from stream.runtime.unseen import Unseen
 from stream.topic_settings import NO_LIMIT
 
 MAKE_S_MAX = 300.0
 """To make an untrained model: a factory may load one that was trained before."""
-
-UNSEEN_S_MAX = 90.0
-"""So long a base is waited for. Whoever died while publishing one hides all that others published
-behind it, until the brokers end the transaction: no `recovery_time_s` makes that take longer."""
 
 
 class Origin(NamedTuple):
@@ -69,7 +66,7 @@ class Origins:
         self._partition = partition
         self._deadlined = deadlined
         self._candidates = Candidates(sources, partition, deadlined)
-        self._missed_at: float | None = None
+        self._unseen = Unseen(sources.clock)
 
     def newest(
         self, offset: int, known: Metadata, log_start: int, recipe: Recipe, *, tried_n: int = 0
@@ -122,9 +119,7 @@ class Origins:
         base, what = self._base(known), f"base at {known.genesis}"
         origin = None if base is None else self._loaded(*base, recipe, what, known.genesis)
         if origin is None:
-            now = self._sources.clock.monotonic()
-            self._missed_at = now if self._missed_at is None else self._missed_at
-            if now - self._missed_at < UNSEEN_S_MAX:
+            if not self._unseen.is_gone():
                 raise Retryable(
                     f"partition {self._partition}: the base of step {known.genesis_n} cannot be "
                     "seen in the bases topic, where a dead worker's transaction may be open yet"

@@ -33,7 +33,7 @@ class Progress:
         self._telemetry.say(
             LogEvent.PROGRESS,
             **self._telemetry.counted(),
-            paused=[p for p, task in live.items() if task.is_paused or is_stopped(task)],
+            paused=[p for p, task in live.items() if task.is_halted],
             scores=[f"{p}:{s.metric}={s.value:.4f}/{s.baseline:.4f}" for p, s in scores],
         )
 
@@ -61,8 +61,3 @@ def count_sent(telemetry: Telemetry, results: Iterable[StepResult]) -> None:
             telemetry.reasons[result.refusal.reason.value] += 1
         if result.alerts:
             telemetry.count(Metric.ALERTS, len(result.alerts))
-
-
-def is_stopped(task: Task) -> bool:
-    """Whether a command has paused it."""
-    return task.state.commanded.is_paused

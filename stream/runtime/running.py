@@ -10,11 +10,11 @@ from stream.ports import Log, TopicInfo
 from stream.runtime import first_start, garbage, preparation, process
 from stream.runtime.assembly import assemble
 from stream.runtime.capacity import record_bytes_max
-from stream.runtime.command_topics import ready_command_topics
 from stream.runtime.control import Control, Looking
 from stream.runtime.fitting import fitted
 from stream.runtime.generations import generation_at_start
 from stream.runtime.keeping import uses_bases, writes_bases
+from stream.runtime.kept_topics import ready_kept_topics
 from stream.runtime.keys import snapshot_keys
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import Width, ready_bases, ready_topics, widened
@@ -107,7 +107,7 @@ def _ready_commands(pipeline: Pipeline, events: TopicInfo, channels: Collection[
     """Make what is missing of the topics for commands, with a client of its own."""
     with closing(pipeline.backend.topics()) as topics:
         now = topics.describe((Channel.EVENTS,))[Channel.EVENTS] or events
-        ready_command_topics(
+        ready_kept_topics(
             topics, pipeline.settings, pipeline.telemetry, partitions=now.partitions,
             channels=channels,
         )  # fmt: skip

@@ -20,6 +20,9 @@ from stream.telemetry import LogEvent
 
 RESTORE_SLICE_S = 0.2
 
+_RESTORED = Move.RESTORED, Move.RESTORED_PAUSED, Move.RESTORED_STOPPED
+_KEPT = Move.KEEP, Move.KEEP_PAUSED, Move.KEEP_STOPPED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
@@ -93,7 +96,7 @@ class Settling:
         if task is not None:
             self._log.seek(task)
             self._restore = None
-            self._lives.move(task.partition, _restored(task), task)
+            self._lives.move(task.partition, _one_of(task, *_RESTORED), task)
             yield Settled(
                 task=task,
                 is_committed=not restore.changed,
@@ -121,18 +124,13 @@ class Settling:
 
     def _kept(self, task: Task) -> Settled:
         self._log.seek(task)
-        self._lives.move(task.partition, _kept(task))
+        self._lives.move(task.partition, _one_of(task, *_KEPT))
         self._sources.telemetry.say(LogEvent.TASK_KEPT, partition=task.partition)
         return Settled(task=task, is_committed=True, end=None, stored_offset=task.state.genesis)
 
 
-def _restored(task: Task) -> Move:
+def _one_of(task: Task, goes_on: Move, paused: Move, stopped: Move) -> Move:
+    """The move of a task that goes on, or that the breaker, or a command, has paused."""
     if task.state.commanded.is_paused:
-        return Move.RESTORED_STOPPED
-    return Move.RESTORED_PAUSED if task.is_paused else Move.RESTORED
-
-
-def _kept(task: Task) -> Move:
-    if task.state.commanded.is_paused:
-        return Move.KEEP_STOPPED
-    return Move.KEEP_PAUSED if task.is_paused else Move.KEEP
+        return stopped
+    return paused if task.is_paused else goes_on

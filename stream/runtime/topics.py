@@ -9,8 +9,8 @@ from stream.errors import Misconfigured
 from stream.ports import TopicInfo, Topics
 from stream.runtime import bases
 from stream.runtime.capacity import RECORD_BYTES, own_topic_bytes, size_problems
+from stream.runtime.kept_topics import ready_kept_topics
 from stream.telemetry import LogEvent, Telemetry
-from stream.topic_settings import KAFKAS_ACCEPTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,32 +93,8 @@ def ready_bases(
     info = topics.describe((channel,))[channel]
     if is_written and (narrow := bases_narrow(info)):
         raise Misconfigured(narrow)
-    missing = bases_missing(info, settings, events)
-    if not missing:
-        return
-    if not settings.topics.create:
-        raise Misconfigured(missing)
-    if info is None:
-        topics.create(
-            channel, partitions=events.partitions, retention_ms=-1,
-            record_bytes_max=KAFKAS_ACCEPTS.bytes_max,  # whatever the broker's own limit is
-        )  # fmt: skip
-        telemetry.say(
-            LogEvent.TOPIC_CREATED, topic=settings.topics.bases, partitions=events.partitions
-        )
-    else:
-        topics.widen(channel, partitions=events.partitions)
-
-
-def bases_missing(info: TopicInfo | None, settings: Settings, events: TopicInfo) -> str:
-    """What the topic of bases lacks; "" if it has a place for each of the events' partitions."""
-    if info is not None and info.partitions >= events.partitions:
-        return ""
-    what = "does not exist" if info is None else f"has only {info.partitions} partitions"
-    return (
-        f"topics.bases: {settings.topics.bases} {what}, and a changed recipe keeps its model "
-        f"there; make it with {events.partitions} partitions and retention.ms = -1, or set "
-        "topics.create = true"
+    ready_kept_topics(
+        topics, settings, telemetry, partitions=events.partitions, channels=(channel,)
     )
 
 

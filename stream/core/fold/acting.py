@@ -2,12 +2,10 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-import xxhash
-
-from stream.core.commands import LedgerValue, Predicts
-from stream.core.event import Channel, iso
+from stream.core.commands import Predicts, What
+from stream.core.event import Channel
+from stream.core.fold.ledger import add_to_digest, told
 from stream.core.fold.state import beginning
-from stream.core.formats.commands import written
 from stream.core.monitoring import numeric, policy_spec, reactions
 from stream.core.monitoring.numeric import Breaker, Harm
 from stream.core.result import StepResult
@@ -18,9 +16,6 @@ if TYPE_CHECKING:
     from stream.core.monitoring.reactions import Reactions
 
 BREAKER: Final = "breaker"
-FREEZE: Final = "freeze"
-
-_hash = xxhash.xxh3_64_intdigest
 
 
 def act(task: "Task", result: StepResult, harm: Harm | None) -> None:
@@ -50,10 +45,10 @@ def react(task: "Task", result: StepResult) -> None:
     rules: Reactions = state.extras[reactions.NAME]
     for number, rule, alert in rules.due(state.n, result.record.timestamp_ms, result.alerts):
         before = state.commanded.predicts
-        if rule.do == FREEZE:
+        if rule.do == "freeze":
             if task.serving.is_frozen:
                 continue
-            state.commanded.is_frozen = task.serving.is_frozen = True
+            task.freeze(is_frozen=True)
         else:
             state.commanded.renew()
             task.begin_untrained()
@@ -72,21 +67,21 @@ def trip(task: "Task", result: StepResult, harm: Harm) -> None:
         result: of that; it gets the ledger's record.
         harm: why.
     """
-    state, learner, breaker = task.state, task.serving, breaker_of(task)
+    learner, breaker = task.serving, breaker_of(task)
     assert breaker is not None  # noqa: S101  # somebody looked
     learned = learner.learned
     if harm.is_in_state and breaker.copy is not None:
         model = beginning(task.recipe, task.fingerprint).load_model(breaker.copy)
         learner.go_on_from(model, breaker.copied_at)
     breaker.went_back(learner.learned)
-    state.commanded.is_frozen = learner.is_frozen = True
+    task.freeze(is_frozen=True)
     went_back = f"; it predicts as after {learner.learned} of {learned} learned events"
     evidence = {
         "measure": harm.what, "value": harm.finite, "threshold": harm.threshold,
         "learned_before": learned, "learned": learner.learned,
     }  # fmt: skip
     tell(
-        task, result, what=FREEZE, by=BREAKER, evidence=evidence,
+        task, result, what=What.FREEZE.value, by=BREAKER, evidence=evidence,
         why=harm.text + (went_back if learner.learned < learned else ""),
     )  # fmt: skip
 
@@ -102,23 +97,11 @@ def tell(
     before: Predicts | None = None,
 ) -> None:
     """Add to the result, and to the digest, what was done at the end of its step."""
-    state, record = task.state, result.record
-    n, predicts = state.n - 1, state.commanded.predicts
-    ledger = LedgerValue(
-        n=n,
-        input=Channel.EVENTS.value,
-        id=f"{task.recipe.pipeline}/{task.partition}/{n}/{what}",
-        what=what,
-        partition=task.partition,
-        offset=state.next_offset,
-        event_time=iso(record.timestamp_ms),
-        by=by,
-        why=why,
-        before=before or predicts,
-        after=predicts,
-        evidence=evidence,
-    )
-    state.digest = _hash(written(ledger), state.digest)
+    ledger = told(
+        task, n=task.state.n - 1, source=Channel.EVENTS.value, what=what, by=by, why=why,
+        timestamp_ms=result.record.timestamp_ms, before=before, evidence=evidence,
+    )  # fmt: skip
+    add_to_digest(task, ledger)
     result.ledger = (*result.ledger, ledger)
 
 

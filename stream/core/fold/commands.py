@@ -1,14 +1,20 @@
 """Commands are steps of the fold: each is done once, at a place that the journal keeps."""
 
-from typing import Any
-
 import xxhash
 
-from stream.core.commands import REFUSED, Command, CommandResult, Entry, LedgerValue, What
-from stream.core.event import Channel, Record, iso
+from stream.core.commands import (
+    REFUSED,
+    Command,
+    CommandResult,
+    Entry,
+    LedgerValue,
+    Predicts,
+    What,
+)
+from stream.core.event import Channel, Record
 from stream.core.fold.acting import arm
+from stream.core.fold.ledger import add_to_digest, told
 from stream.core.fold.task import Task
-from stream.core.formats.commands import written
 
 NOTHING_TO = {
     What.PROMOTE: "nothing to promote",
@@ -37,10 +43,8 @@ def fold(task: Task, record: Record, command: Command) -> CommandResult:
         before, why_not = commanded.predicts, NOTHING_TO.get(command.what)
         if why_not is None:
             _do(task, command.what)
-        ledger = answer(
-            task, record, command, before=before, after=commanded.predicts, why_not=why_not
-        )
-        state.digest = _hash(written(ledger), state.digest)
+        ledger = answer(task, record, command, before=before, why_not=why_not)
+        add_to_digest(task, ledger)
     else:
         state.digest = _hash(f"{state.n}:repeated".encode(), state.digest)
     state.n += 1
@@ -54,8 +58,7 @@ def answer(
     record: Record,
     command: Command,
     *,
-    before: Any = None,
-    after: Any = None,
+    before: Predicts | None = None,
     why_not: str | None = None,
     is_step: bool = True,
 ) -> LedgerValue:
@@ -63,24 +66,13 @@ def answer(
 
     Where it is no step its id names its own offset too: another may be answered at the same step.
     """
-    state, predicts = task.state, task.state.commanded.predicts
     what = command.what.value if why_not is None else REFUSED
     evidence = {} if why_not is None else {"command": command.what.value, "reason": why_not}
-    return LedgerValue(
-        n=state.n,
-        input=Channel.CONTROL.value,
-        id=f"{task.recipe.pipeline}/{task.partition}/{state.n}/{what}"
-        + ("" if is_step else f"/{record.offset}"),
-        what=what,
-        partition=task.partition,
-        offset=state.next_offset,
-        event_time=iso(record.timestamp_ms),
-        by=f"operator:{command.by}",
-        why=command.why,
-        before=before or predicts,
-        after=after or predicts,
-        evidence=evidence,
-    )
+    return told(
+        task, n=task.state.n, source=Channel.CONTROL.value, what=what, by=f"operator:{command.by}",
+        why=command.why, timestamp_ms=record.timestamp_ms, before=before, evidence=evidence,
+        own_id="" if is_step else f"/{record.offset}",
+    )  # fmt: skip
 
 
 def changed(task: Task, what: str, *, why: str, now_ms: int) -> LedgerValue:
@@ -92,19 +84,8 @@ def changed(task: Task, what: str, *, why: str, now_ms: int) -> LedgerValue:
         why: which parts of the recipe changed.
         now_ms: the wall clock.
     """
-    state, predicts = task.state, task.state.commanded.predicts
-    return LedgerValue(
-        n=state.n,
-        input="worker",
-        id=f"{task.recipe.pipeline}/{task.partition}/{state.n}/{what}",
-        what=what,
-        partition=task.partition,
-        offset=state.next_offset,
-        event_time=iso(now_ms),
-        by="worker",
-        why=why,
-        before=predicts,
-        after=predicts,
+    return told(
+        task, n=task.state.n, source="worker", what=what, by="worker", why=why, timestamp_ms=now_ms
     )
 
 
@@ -115,7 +96,7 @@ def _do(task: Task, what: What) -> None:
         commanded.reset_at(task.state.n)
         task.begin_untrained()
     elif what in (What.FREEZE, What.UNFREEZE):
-        commanded.is_frozen = task.serving.is_frozen = what is What.FREEZE
+        task.freeze(is_frozen=what is What.FREEZE)
         if what is What.UNFREEZE:
             arm(task)
     else:

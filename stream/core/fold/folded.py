@@ -29,6 +29,15 @@ class Folded:
         """First offset not yet folded in."""
         return self.state.next_offset
 
+    @property
+    def is_halted(self) -> bool:
+        """Whether nothing more of it is consumed: by the breaker, or by a command."""
+        return self.is_paused or self.state.commanded.is_paused
+
+    def freeze(self, *, is_frozen: bool) -> None:
+        """Let it only predict from now on, or learn again."""
+        self.state.commanded.is_frozen = self.serving.is_frozen = is_frozen
+
     def pickled(self) -> bytes:
         """The state, pickled: the payload of a snapshot; no step sees it, so a fork may do it.
 

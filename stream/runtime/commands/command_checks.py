@@ -5,8 +5,9 @@ from stream.core.snapshots.metadata import Metadata, parse_metadata
 from stream.errors import LogLost
 from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import journal
-from stream.runtime.command_topics import missing
+from stream.runtime.commands.base_checks import keeps
 from stream.runtime.commands.findings import Findings
+from stream.runtime.kept_topics import missing
 from stream.runtime.pipeline import Pipeline
 
 NEEDED = {
@@ -38,26 +39,12 @@ def look(
     for channel, why in NEEDED.items():
         info = found[channel]
         if info is not None:
-            _keeps(findings, channel, info, why)
+            keeps(findings, channel, info, why, f"records, {why}")
     lost = [text for p, each in known.items() if (text := lost_journal(reader, p, each))]
     for text in lost:
         findings.problem(text)
     if not problems and not lost:
         findings.ok(f"commands: {', '.join(pipeline.settings.topics.name(c) for c in COMMANDED)}")
-
-
-def _keeps(findings: Findings, channel: Channel, info: TopicInfo, why: str) -> None:
-    """Say it where a topic does not keep its records."""
-    if info.retention_ms is not None and info.retention_ms >= 0:
-        findings.problem(
-            f"topics.{channel}: {info.name} does not keep its records for ever, {why}; set "
-            "retention.ms = -1"
-        )
-    if info.cleanup_policy not in (None, "delete"):
-        findings.problem(
-            f"topics.{channel}: cleanup.policy of {info.name} is {info.cleanup_policy}, which "
-            f"removes records, {why}; set it to delete"
-        )
 
 
 def lost_journal(reader: Reader, partition: int, known: Metadata) -> str:

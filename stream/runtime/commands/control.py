@@ -13,6 +13,7 @@ from uuid import uuid4
 from stream.config.durations import duration, milliseconds
 from stream.core.commands import (
     ID_CHARS_MAX,
+    LATE,
     REFUSED,
     TEXT_CHARS_MAX,
     WITHIN_MS_MAX,
@@ -20,15 +21,15 @@ from stream.core.commands import (
     LedgerValue,
     What,
 )
-from stream.core.event import Channel
+from stream.core.event import COMMANDED, Channel
 from stream.core.formats.commands import answered_by, written
 from stream.errors import BadInput, LogLost, Retryable, StreamError, Usage
 from stream.ports import Reader
-from stream.runtime.command_topics import ready_command_topics
 from stream.runtime.commands import screen
 from stream.runtime.commands.ledger import chosen_partitions, own_ledger_in
 from stream.runtime.commands.shown import text
 from stream.runtime.commands.status import events_topic
+from stream.runtime.kept_topics import ready_kept_topics
 from stream.runtime.pipeline import Pipeline
 
 LOOK_EVERY_S = 0.2
@@ -42,8 +43,6 @@ FLUSH_TIMEOUT_S = 75.0
 
 NAMED_MAX = 10
 """A message names so many partitions."""
-
-LATE = "late"
 
 
 def command_of(what: str, *, why: str, by: str | None, within: str, own_id: str | None) -> Command:
@@ -105,7 +104,9 @@ def control(
         events = events_topic(topics.describe((Channel.EVENTS,)), pipeline)
         addressed = chosen_partitions(partitions, events.partitions, events.name)
         settings, there = pipeline.settings, events.partitions
-        ready_command_topics(topics, settings, pipeline.telemetry, partitions=there)
+        ready_kept_topics(
+            topics, settings, pipeline.telemetry, partitions=there, channels=COMMANDED
+        )
     with closing(pipeline.backend.reader()) as reader:
         answers = _Answers(pipeline, reader, command, addressed)
         if may_be_known:

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from stream.errors import Retryable
+from tests.instruments.simulation.each_step import fail_at_each, overtaken_at_each
 from tests.instruments.simulation.faults import Crash
 from tests.instruments.simulation.stage import Stage, at_nth
 from tests.instruments.simulation.test_crash_points import STEPS as EACH
@@ -91,49 +91,10 @@ def test_a_crash_at_any_step_does_no_command_twice_and_forgets_none(step: str) -
 @pytest.mark.parametrize("step", STEPS)
 def test_a_failure_at_any_step_does_no_command_twice_and_forgets_none(step: str) -> None:
     """The same process goes on, in doubt about what it did."""
-    for nth in count(1):
-        stage = _half_done()
-        reached: list[str] = []
-
-        def fail(reached: list[str] = reached) -> NoReturn:
-            reached.append(step)
-            raise Retryable(f"injected at {step}")
-
-        stage.world.faults = at_nth(step, nth, fail)
-        subject = stage.start(OPTIONS)
-        _finish(stage, subject)
-        stage.world.stop(subject)
-        _end_well(stage)
-        if not reached:
-            break
-
-    assert nth > 1, "the workload never takes this step"
+    fail_at_each(step, OPTIONS, half_done=_half_done, finish=_finish, end_well=_end_well)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_zombie_at_any_step_does_no_command_twice(step: str) -> None:
     """Paused while another took over and did all of it, it goes on and harms nobody."""
-    for nth in count(1):
-        stage = _half_done()
-        successors: list[Process] = []
-
-        def take_over(stage: Stage = stage, successors: list[Process] = successors) -> None:
-            process = stage.world.acting
-            assert process is not None
-            stage.kill(process)
-            successors.append(successor := stage.start(OPTIONS))
-            _finish(stage, successor)
-
-        stage.world.faults = at_nth(step, nth, take_over)
-        subject = stage.start(OPTIONS)
-        for _ in range(20):
-            stage.world.turn(subject)
-            stage.auditor.check()
-        stage.world.stop(subject)
-        for successor in successors:
-            stage.kill(successor)
-        _end_well(stage)
-        if not successors:
-            break
-
-    assert nth > 1, "the workload never takes this step"
+    overtaken_at_each(step, OPTIONS, half_done=_half_done, finish=_finish, end_well=_end_well)

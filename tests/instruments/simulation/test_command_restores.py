@@ -12,7 +12,7 @@ from stream.core.recipe import versions
 from stream.core.snapshots.metadata import parse_metadata
 from stream.errors import LogLost, Misconfigured, StreamError
 from stream.ports import Committed
-from stream.runtime.journal import UNSEEN_S_MAX
+from stream.runtime.unseen import UNSEEN_S_MAX
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.stage import NO_SNAPSHOTS, Stage, commanded, said
 from tests.instruments.simulation.workload import events

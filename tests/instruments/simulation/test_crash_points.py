@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 from stream.core.event import Reason
-from stream.errors import Retryable
+from tests.instruments.simulation.each_step import fail_at_each, overtaken_at_each
 from tests.instruments.simulation.faults import Crash
 from tests.instruments.simulation.stage import Stage, at_nth
 from tests.instruments.simulation.workload import Fact, event, events
@@ -89,51 +89,16 @@ def test_a_crash_at_any_step_changes_nothing(step: str, instance: str | None) ->
 @pytest.mark.parametrize("step", STEPS)
 def test_a_failure_at_any_step_changes_nothing(step: str) -> None:
     """The same process goes on: whatever took effect is found out, and never done twice."""
-    for nth in count(1):
-        stage = _half_done()
-        reached: list[str] = []
-
-        def fail(reached: list[str] = reached) -> NoReturn:
-            reached.append(step)
-            raise Retryable(f"injected at {step}")
-
-        stage.world.faults = at_nth(step, nth, fail)
-        subject = stage.start(OPTIONS)
-        stage.finish(subject)
-        stage.world.stop(subject)
-        _end_well(stage)
-        if not reached:
-            break
-
-    assert nth > 1, "the workload never takes this step"
+    fail_at_each(step, OPTIONS, half_done=_half_done, finish=Stage.finish, end_well=_end_well)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_zombie_at_any_step_changes_nothing(step: str) -> None:
     """Paused while another took over and finished the work, it goes on and harms nobody."""
-    for nth in count(1):
-        stage = _half_done()
-        successors: list[Process] = []
 
-        def take_over(stage: Stage = stage, successors: list[Process] = successors) -> None:
-            process = stage.world.acting
-            assert process is not None
-            stage.kill(process)
-            successors.append(successor := stage.start(OPTIONS))
-            stage.finish(successor)
-            stage.send(events(3, seed=6))
-            stage.turns(successor, until=lambda: stage.committed[0].offset > 8)
+    def finish(stage: Stage, successor: Process) -> None:
+        stage.finish(successor)
+        stage.send(events(3, seed=6))
+        stage.turns(successor, until=lambda: stage.committed[0].offset > 8)
 
-        stage.world.faults = at_nth(step, nth, take_over)
-        subject = stage.start(OPTIONS)
-        for _ in range(20):
-            stage.world.turn(subject)
-            stage.auditor.check()
-        stage.world.stop(subject)
-        for successor in successors:
-            stage.kill(successor)
-        _end_well(stage)
-        if not successors:
-            break
-
-    assert nth > 1, "the workload never takes this step"
+    overtaken_at_each(step, OPTIONS, half_done=_half_done, finish=finish, end_well=_end_well)

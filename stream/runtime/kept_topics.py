@@ -1,31 +1,32 @@
-"""The topics of a pipeline that is given commands: made with the first one, kept for ever."""
+"""The topics that are made when they are used, and kept for ever: of bases, and of commands."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from stream.config import Settings
-from stream.core.event import COMMANDED, Channel
+from stream.core.event import Channel
 from stream.errors import Misconfigured
 from stream.ports import TopicInfo, Topics
 from stream.telemetry import LogEvent, Telemetry
 from stream.topic_settings import KAFKAS_ACCEPTS
 
 USE: Final = {
+    Channel.BASES: "a changed recipe keeps its model there",
     Channel.CONTROL: "commands are sent there",
     Channel.JOURNAL: "which commands were folded, and where, is kept there",
     Channel.LEDGER: "what commands did is told there",
 }
 
 
-def ready_command_topics(
+def ready_kept_topics(
     topics: Topics,
     settings: Settings,
     telemetry: Telemetry,
     *,
     partitions: int,
-    channels: Collection[Channel] = COMMANDED,
+    channels: Collection[Channel],
 ) -> None:
-    """Make what is missing of the topics for commands, and hold them to the events' partitions.
+    """Make what is missing of these topics, and hold them to the events' partitions.
 
     Args:
         topics: describes, makes and widens them.
@@ -43,7 +44,7 @@ def ready_command_topics(
         if info is None:
             topics.create(
                 channel, partitions=partitions, retention_ms=-1,
-                record_bytes_max=KAFKAS_ACCEPTS.bytes_max,
+                record_bytes_max=KAFKAS_ACCEPTS.bytes_max,  # whatever the broker's own limit is
             )  # fmt: skip
             telemetry.say(
                 LogEvent.TOPIC_CREATED, topic=settings.topics.name(channel), partitions=partitions
@@ -55,7 +56,7 @@ def ready_command_topics(
 def missing(
     found: Mapping[Channel, TopicInfo | None], settings: Settings, partitions: int
 ) -> list[str]:
-    """What the topics for commands lack, one line each; [] if they have all partitions."""
+    """What these topics lack, one line each; [] if they have all partitions."""
     problems = []
     for channel, info in found.items():
         if info is not None and info.partitions >= partitions:
