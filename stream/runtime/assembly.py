@@ -1,6 +1,5 @@
 """Puts a worker together from ports and settings; the adapters come from the command line."""
 
-import logging
 import random
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -29,7 +28,7 @@ from stream.runtime.sources import Sources
 from stream.runtime.topics import Width
 from stream.runtime.watchdog import Watchdog
 from stream.runtime.worker import Worker
-from stream.telemetry import LogEvent, Telemetry
+from stream.telemetry import Telemetry
 
 
 class Parts(NamedTuple):
@@ -157,7 +156,7 @@ def assemble(
         retention_s=None if retention_ms is None or retention_ms < 0 else retention_ms / 1000,
     )
     commit_policy = _policy(settings, until_end=until_end, is_ahead=may_repeat)
-    watchdog = Watchdog(lambda why: telemetry.say(LogEvent.CALL_HUNG, level=logging.ERROR, why=why))
+    watchdog = Watchdog.saying(telemetry)
     room = Room(
         look_for_room,
         known=width,

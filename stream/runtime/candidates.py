@@ -5,7 +5,7 @@ costs a line, and a bounded time; then the next one is looked at, and in the end
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,11 @@ from stream.core.snapshots.seal import GONE, Header, SnapshotRejected, opened, u
 from stream.errors import BadInput, Retryable, StreamError
 from stream.ports import StoredSnapshot
 from stream.runtime.identity import Identity, Place, is_within
+from stream.runtime.watchdog import Deadlined
 from stream.telemetry import LogEvent, Metric
 
 if TYPE_CHECKING:
     from stream.runtime.sources import Sources
-
-Deadlined = Callable[[str, float], AbstractContextManager[None]]
-"""`Watchdog.watch`: what is done, and the seconds it may take."""
 
 TAKE_IN_S_MIN, TAKE_IN_BYTES_S = 20.0, 1 << 20
 """To take a stored state in: so long, and at so many bytes a second: the slowest network that a

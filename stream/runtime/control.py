@@ -18,6 +18,7 @@ from stream.errors import Internal, Misconfigured, StreamError
 from stream.ports import Clock, Reader
 from stream.runtime import recent
 from stream.runtime.seldom import Seldom
+from stream.runtime.watchdog import Deadlined, without_deadline
 from stream.telemetry import LogEvent, Telemetry
 
 LOOK_EVERY_S: Final = 0.5
@@ -26,11 +27,17 @@ LOOK_EVERY_S: Final = 0.5
 LOOK_SHARE: Final = 0.02
 """So much of its time it may look: of many partitions less often."""
 
+LOOK_EVERY_S_MAX: Final = 2.0
+"""However long a look took: a broker that answers late is no reason to ask it later."""
+
 FIRST_LOOK_S: Final = 2.0
 """So long a partition's first look is waited for: a command that is there goes before its next
 record. Where the topic is away that is once in `AWAY_S`, for all partitions."""
 
 AWAY_S: Final = 60.0
+
+LOOK_S_MAX: Final = 120.0
+"""The deadline of one look at one partition: every request in it has a shorter one of its own."""
 
 RECORDS_MAX: Final = 1_000
 """Of one partition, that wait to be folded; the rest stays in the topic."""
@@ -54,15 +61,22 @@ class Control:
         open_reader: opens a client of its own.
         clock: waits between two looks.
         telemetry: told when the topic cannot be read.
+        deadlined: `Watchdog.watch`, of a watchdog for the thread that looks alone.
 
     Attributes:
         failure: a mistake of ours that ended the thread that looks; the process ends with it.
     """
 
     def __init__(
-        self, open_reader: Callable[[], Reader], *, clock: Clock, telemetry: Telemetry
+        self,
+        open_reader: Callable[[], Reader],
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+        deadlined: Deadlined = without_deadline,
     ) -> None:
         self._open_reader = open_reader
+        self._deadlined = deadlined
         self._clock = clock
         self._telemetry = telemetry
         self._unreadable = Seldom(clock)
@@ -121,10 +135,12 @@ class Control:
         with self._lock:
             wanted = list(self._watched.items())
         try:
-            reader = self._reader = self._reader or self._open_reader()
+            with self._deadlined("opening a client for commands", LOOK_S_MAX):
+                reader = self._reader = self._reader or self._open_reader()
             for partition, watched in wanted:
                 if len(watched.waiting) < RECORDS_MAX:
-                    self._look_at(reader, partition, watched)
+                    with self._deadlined("looking for commands", LOOK_S_MAX):
+                        self._look_at(reader, partition, watched)
         except StreamError as error:
             self.close()
             if self._unreadable.is_due():
@@ -188,7 +204,7 @@ class Looking:
                 began = self._clock.monotonic()
                 self._control.look()
                 took_s = self._clock.monotonic() - began
-                self._now.wait(max(LOOK_EVERY_S, took_s / LOOK_SHARE))
+                self._now.wait(min(max(LOOK_EVERY_S, took_s / LOOK_SHARE), LOOK_EVERY_S_MAX))
         except Exception as error:  # noqa: BLE001  # the loop raises it
             self._control.failure = error
         self._control.close()

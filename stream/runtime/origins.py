@@ -10,10 +10,11 @@ from stream.core.snapshots.seal import Header
 from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Committed
 from stream.runtime import bases
-from stream.runtime.candidates import Candidates, Deadlined
+from stream.runtime.candidates import Candidates
 from stream.runtime.identity import Identity
 from stream.runtime.sources import Sources
 from stream.runtime.unseen import Unseen
+from stream.runtime.watchdog import Deadlined
 from stream.topic_settings import NO_LIMIT
 
 MAKE_S_MAX = 300.0

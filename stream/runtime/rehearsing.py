@@ -1,9 +1,9 @@
 """Paused partitions go on by themselves, if their next records would do better than their last."""
 
 from stream.runtime.breaker import Breaker
-from stream.runtime.candidates import Deadlined
 from stream.runtime.commit_policy import CommitPolicy
 from stream.runtime.life import Life, Lives, Move
+from stream.runtime.watchdog import Deadlined
 from stream.runtime.watched_log import WatchedLog
 
 

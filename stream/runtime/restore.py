@@ -18,7 +18,6 @@ from stream.core.snapshots.metadata import Metadata, parse_metadata
 from stream.errors import LogLost, Misconfigured, Retryable
 from stream.ports import Bounds, Committed
 from stream.runtime import bases, published
-from stream.runtime.candidates import Deadlined
 from stream.runtime.copies import CopyPace
 from stream.runtime.generations import refuse_older
 from stream.runtime.journaled import Journaled
@@ -35,6 +34,7 @@ from stream.runtime.resumption import (
     second_look,
 )
 from stream.runtime.sources import Sources
+from stream.runtime.watchdog import Deadlined
 from stream.telemetry import Metric
 
 PICKLED_BYTES_S = 8 << 20

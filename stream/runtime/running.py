@@ -1,8 +1,8 @@
 """The command `run`: a worker's life, from the recipe to the last commit."""
 
 import logging
-from collections.abc import Collection, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 from stream.core.event import Channel
@@ -18,6 +18,7 @@ from stream.runtime.kept_topics import ready_kept_topics
 from stream.runtime.keys import snapshot_keys
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import Width, ready_bases, ready_topics, widened
+from stream.runtime.watchdog import Watchdog
 from stream.telemetry import LogEvent, Metric, Telemetry
 
 SEEN_MIN = 20
@@ -55,8 +56,7 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
         keys = snapshot_keys(settings, pipeline.environ, telemetry)
         store = stack.enter_context(closing(pipeline.backend.snapshots()))
         log = stack.enter_context(closing(_fitted_log(pipeline, infos)))
-        control = Control(pipeline.backend.reader, clock=pipeline.clock(), telemetry=telemetry)
-        stack.enter_context(closing(Looking(control, clock=pipeline.clock())))
+        control = stack.enter_context(_control(pipeline))
         worker = assemble(
             settings, recipe=recipe, generation=generation, keys=keys,
             events=infos[Channel.EVENTS], width=width,
@@ -79,6 +79,18 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
         worker.run()
     say_if_mostly_refused(telemetry)
     telemetry.say(LogEvent.WORKER_STOPPED, **telemetry.counted())
+
+
+@contextmanager
+def _control(pipeline: Pipeline) -> Iterator[Control]:
+    """The control topic, looked at by a thread with a watchdog of its own."""
+    telemetry, clock = pipeline.telemetry, pipeline.clock()
+    with closing(Watchdog.saying(telemetry)) as watchdog:
+        control = Control(
+            pipeline.backend.reader, clock=clock, telemetry=telemetry, deadlined=watchdog.watch
+        )
+        with closing(Looking(control, clock=clock)):
+            yield control
 
 
 def say_if_mostly_refused(telemetry: Telemetry) -> None:

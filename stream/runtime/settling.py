@@ -11,10 +11,10 @@ from stream.core.commands import LedgerValue
 from stream.core.fold.task import Task
 from stream.ports import Committed
 from stream.runtime.bases import Base
-from stream.runtime.candidates import Deadlined
 from stream.runtime.life import SETTLING, Life, Lives, Move
 from stream.runtime.restore import Restore
 from stream.runtime.sources import Sources
+from stream.runtime.watchdog import Deadlined
 from stream.runtime.watched_log import WatchedLog
 from stream.telemetry import LogEvent
 

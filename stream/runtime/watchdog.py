@@ -4,24 +4,34 @@ A client's call that never returns cannot be interrupted; the process can only e
 crash-only, so that costs what any crash costs.
 """
 
+import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from pathlib import PurePath
 from traceback import walk_stack
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from stream.errors import ExitCode
+from stream.telemetry import LogEvent, Telemetry
 
 _LOOK_S = 0.25
 _STOPPED_S = 1.0
 """A look that comes so much too late: the process was stopped, and its calls could not go on."""
 
 _FRAMES_N = 3
+
+Deadlined = Callable[[str, float], AbstractContextManager[None]]
+"""`Watchdog.watch`: what is done, and the seconds it may take."""
+
+
+def without_deadline(what: str, seconds: float) -> AbstractContextManager[None]:  # noqa: ARG001
+    """Watch nothing: where no thread may hang."""
+    return nullcontext()
 
 
 class _Watched(NamedTuple):
@@ -43,7 +53,7 @@ class _Watched(NamedTuple):
 
 
 class Watchdog:
-    """Ends the process when a watched call outlives its deadline.
+    """Ends the process when a watched call of one thread outlives its deadline.
 
     Args:
         on_hang: called with one line before the end, for the log.
@@ -59,6 +69,11 @@ class Watchdog:
         self._stopped_s = 0.0
         self._over = threading.Event()
         threading.Thread(target=self._look, name="watchdog", daemon=True).start()
+
+    @classmethod
+    def saying(cls, telemetry: Telemetry) -> Self:
+        """One that logs why the process ends."""
+        return cls(lambda why: telemetry.say(LogEvent.CALL_HUNG, level=logging.ERROR, why=why))
 
     @contextmanager
     def watch(self, what: str, seconds: float) -> Iterator[None]:

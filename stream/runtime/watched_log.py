@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from stream.core.event import Output
 from stream.core.fold.task import Task
 from stream.ports import Committed, Log, Polled
-from stream.runtime.candidates import Deadlined
+from stream.runtime.watchdog import Deadlined
 
 
 class WatchedLog:

@@ -5,7 +5,6 @@ output the events topic, and its own offsets on the quarantine move in the same 
 record is sent at most once, whenever the process dies; the next run goes on after the last commit.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -21,7 +20,6 @@ from stream.runtime.commands.quarantine import TO, Quarantine, redriven
 from stream.runtime.fitting import fitted
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.watchdog import Watchdog
-from stream.telemetry import LogEvent
 
 JOIN_S = 30.0
 """To become the only member of the redrive's group; a dead one's session is over before that."""
@@ -141,9 +139,7 @@ class Redrive:
         self._tally = tally
         self._owned: set[int] = set()
         telemetry = self._pipeline.telemetry
-        self._watchdog = Watchdog(
-            lambda why: telemetry.say(LogEvent.CALL_HUNG, level=logging.ERROR, why=why)
-        )
+        self._watchdog = Watchdog.saying(telemetry)
         self._deadline_s = self._pipeline.settings.timings.call_deadline_s
 
     def run(self) -> None:
