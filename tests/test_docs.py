@@ -17,6 +17,7 @@ from stream.core.commands import LEDGERED, Command, Entry, LedgerValue, What
 from stream.core.event import Reason
 from stream.core.formats.commands import COMMAND, JournalValue, command_in
 from stream.core.formats.quarantine import QUARANTINE_HEADERS
+from stream.core.outcomes import OutcomeKind, OutcomeValue
 from stream.core.result import AlertValue, PredictionValue
 from stream.core.spec import EventShape
 from stream.telemetry import LogEvent, Metric
@@ -66,12 +67,15 @@ def test_the_models_of_the_configuration_page_are_the_ready_ones() -> None:
 def test_the_topics_page_has_every_field_reason_and_header() -> None:
     """docs/TOPICS.md: what a consumer reads instead of our code."""
     page = TOPICS.read_text()
-    event, command, prediction, alert, quiet, ledger, journal = map(
+    event, label, command, prediction, alert, quiet, outcome, ledger, journal = map(
         json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     )
     shape, told = EventShape(), set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
     assert set(event) == {shape.id, shape.label, "features"}
+    assert set(label) == {shape.id, shape.label}
+    assert [*outcome, "reason"] == list(OutcomeValue.__struct_fields__)
+    assert set(OutcomeKind) <= told
     assert set(prediction) | {"score", "fault"} == set(PredictionValue.__struct_fields__)
     assert set(quiet) == set(AlertValue.__struct_fields__)
     assert list(alert) == list(quiet)[: len(alert)]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -26,7 +26,8 @@ def reference() -> str:
 def keys() -> Iterator[tuple[str, FieldInfo]]:
     """Every key there is, in the order of the file."""
     for name, info in Settings.model_fields.items():
-        inner = info.annotation
+        # A table that may be absent is a union with None.
+        inner = next(iter(get_args(info.annotation)), info.annotation)
         if name in _LISTS:
             for key, each in _LISTS[name].model_fields.items():
                 yield f"{name}[].{key}", each

@@ -152,6 +152,9 @@ class Topics(Section):
         Channel.LEDGER,
         "What commands did, and each change of what predicts or whether it learns; made when used.",
     )
+    outcomes: TopicName = _topic(
+        Channel.OUTCOMES, "What became of events whose labels come later; made with `[labels]`."
+    )
     create: bool = Field(
         default=True,
         description="Make missing topics; outputs get as many partitions as events.",
@@ -166,7 +169,9 @@ class Topics(Section):
         "event time, so a replayed history is deleted at once under a short one.",
     )
 
-    @field_validator("predictions", "alerts", "quarantine", "bases", "control", "journal", "ledger")
+    @field_validator(
+        "predictions", "alerts", "quarantine", "bases", "control", "journal", "ledger", "outcomes"
+    )
     @classmethod
     def _differ(cls, value: str, info: ValidationInfo) -> str:
         for channel in Channel:

@@ -13,6 +13,7 @@ from stream.config.alerts import Alerts
 from stream.config.checks import Entry, PartSection, Section, matching
 from stream.config.clients import CLIENTS
 from stream.config.detectors import Detectors, severities
+from stream.config.labels import Labels, Outcomes, labels_spec
 from stream.config.monitors import Monitors, table
 from stream.config.operation import Delivery, Outputs, Quarantine, Snapshots, Worker
 from stream.config.places import FOLDER
@@ -21,7 +22,7 @@ from stream.config.recipe import Events, LimitsSection, Model
 from stream.config.secrets import check_redis_url, is_local, option_secrets, url_secrets
 from stream.config.servers import Kafka, Redis, Topics
 from stream.config.timings import SESSION_MS_MIN, Timings
-from stream.core.event import Channel
+from stream.core.event import ALWAYS, Channel
 from stream.core.monitoring.numeric import NumericSpec
 from stream.core.monitoring.reactions import ReactionsSpec
 from stream.core.parts import PartSpec
@@ -59,6 +60,8 @@ class Settings(Section):
     alerts: Alerts
     monitors: Annotated[Monitors, BeforeValidator(table)]
     reactions: Reactions = ()
+    labels: Labels | None = None
+    outcomes: Outcomes
     limits: LimitsSection
     _folder: Path = PrivateAttr(default_factory=Path)
     _severities: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -82,8 +85,15 @@ class Settings(Section):
         monitors = policy and self.monitors.spec(self.alerts.budget_events)
         breaker = NumericSpec() if self.model.numeric_breaker else None
         reactions = ReactionsSpec(self.reactions) if self.reactions else None
-        specs = (policy, monitors, breaker, reactions, *found)
+        labels = labels_spec(self.labels, self.outcomes)
+        specs = (policy, monitors, breaker, reactions, labels, *found)
         return tuple(spec for spec in specs if spec is not None)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The topics that this pipeline works with from its start."""
+        has_outcomes = self.labels is not None and self.outcomes.publish != "none"
+        return (*ALWAYS, Channel.OUTCOMES) if has_outcomes else ALWAYS
 
     @property
     def silence_s(self) -> float | None:
@@ -190,10 +200,13 @@ def _across(tree: dict[str, Any]) -> list[Entry]:
         table = tree[section]
         return table.get(key) if isinstance(table, dict) else None
 
+    entries: list[Entry] = []
+    if tree.get("labels") is not None and value("delivery", "guarantee") == "at-least-once":
+        text = "labels are learned once each; write exactly-once (the default), or no [labels]"
+        entries.append(("delivery.guarantee", text))
     traits = CLIENTS.get(str(value("kafka", "client")))
     if traits is not None and not traits.has_servers:
-        return []
-    entries: list[Entry] = []
+        return entries
     recovery_s = value("snapshots", "recovery_time_s")
     short = isinstance(recovery_s, int | float) and 1 <= recovery_s < _RECOVERY_S_MIN
     if short and value("worker", "instance") is None:

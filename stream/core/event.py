@@ -24,6 +24,7 @@ class Channel(StrEnum):
     CONTROL = "control"
     JOURNAL = "journal"
     LEDGER = "ledger"
+    OUTCOMES = "outcomes"
 
 
 ALWAYS = (Channel.EVENTS, Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
@@ -79,6 +80,8 @@ class Reason(StrEnum):
     TOO_MANY_FEATURES = "too_many_features"
     UNKNOWN_FIELD = "unknown_field"
     MODEL_ERROR = "model_error"
+    NO_ID = "no_id"
+    DUPLICATE = "duplicate"
 
 
 @final
@@ -101,6 +104,21 @@ class Event(msgspec.Struct, gc=False, kw_only=True):
     features: dict[str, Any]
     id: Any = None
     label: Any = None
+
+
+class LabelRecord(msgspec.Struct, gc=False):
+    """What a label record says.
+
+    Attributes:
+        id: the event's; None: it is named by its place.
+        partition, offset: that place; None: it is named by its id.
+        label: as the pipeline's models take it.
+    """
+
+    label: Any
+    id: Any = None
+    partition: int | None = None
+    offset: int | None = None
 
 
 class Kind(StrEnum):

@@ -31,7 +31,7 @@ class Problem:
         error: of a prediction's value and a label, for the detectors; None: nothing is ever wrong.
         error_is_share: an error is 0 or 1, so that its mean is a share.
         signal: what detectors on "prediction" are told; None: of this answer nothing.
-        score: of (prediction, label) pairs in stream order; None: there is none.
+        score: of what `scores.Window` holds, in stream order; None: there is none.
     """
 
     kind: Kind
@@ -43,7 +43,7 @@ class Problem:
     error: Callable[[Any, Any], float] | None
     error_is_share: bool
     signal: Callable[[Prediction], float | None]
-    score: Callable[[Sequence[tuple[Any, Any]]], scores.Score | None]
+    score: Callable[[Sequence[tuple[Any, ...]]], scores.Score | None]
 
     @property
     def is_supervised(self) -> bool:

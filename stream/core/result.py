@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from stream.core.commands import LedgerValue
 from stream.core.event import Kind, Record, Rejection
+from stream.core.outcomes import Outcome
 
 
 class Prediction(msgspec.Struct, gc=False):
@@ -175,6 +176,7 @@ class StepResult(msgspec.Struct, gc=False):
         refusal: why the record was refused; None if it was not.
         alerts: in the order in which they are published.
         ledger: what was done to what predicts, at its end and by the fold itself.
+        outcomes: of events whose labels came, or did not, as far as they are published.
     """
 
     record: Record
@@ -182,6 +184,12 @@ class StepResult(msgspec.Struct, gc=False):
     refusal: Rejection | None = None
     alerts: tuple[AlertValue, ...] = ()
     ledger: tuple[LedgerValue, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def is_of_label(self) -> bool:
+        """Whether the record was a label, so that there is neither prediction nor refusal."""
+        return not self.canonical and self.refusal is None
 
     @property
     def prediction(self) -> PredictionValue | None:

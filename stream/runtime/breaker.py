@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from stream.core.event import Channel, Rejection
 from stream.core.fold.task import Task
+from stream.core.fold.tasks import task_of
 from stream.runtime.replay import Replay
 from stream.runtime.sources import Sources
 from stream.telemetry import LogEvent
@@ -130,7 +131,7 @@ class Breaker:
         """
         sources, limit = self._sources, self._limit
         deadline_s = sources.clock.monotonic() + budget_s
-        copy = Task(sources.recipe, partition=task.partition, payload=task.keep_copy())
+        copy = task_of(sources.recipe, partition=task.partition, payload=task.keep_copy())
         before = copy.state.n, copy.state.refused_n
         end = sources.reader.bounds(Channel.EVENTS, task.partition).end
         is_at_end = Replay(sources.reader, copy, clock=sources.clock).advance(

@@ -24,6 +24,8 @@ WITHHELD_BYTES, SEEN_BYTES = 2_048, 512
 CLASSES_BYTES_LEAST = 1024
 """What `limits.classes_bytes_max` may be at least."""
 
+_WITH_PROBABILITIES = (Channel.PREDICTIONS, Channel.OUTCOMES)
+
 RECORD_BYTES_MAX = 32 << 20
 """No client of ours sends a larger one."""
 
@@ -42,6 +44,11 @@ def record_bytes_max(channel: Channel, settings: Settings) -> int:
         Channel.PREDICTIONS: 2 * key + 3 * escaped + RECORD_BYTES,
         Channel.ALERTS: 2 * RECORD_BYTES + _policy_bytes(settings),
         Channel.QUARANTINE: limits.value_bytes_max + 2 * key + RECORD_BYTES,
+        # An id, the label before and after, the one that was predicted; and the event's features.
+        Channel.OUTCOMES: 2 * key
+        + 5 * escaped
+        + RECORD_BYTES
+        + (ESCAPED_BYTES * limits.value_bytes_max if settings.outcomes.features else 0),
     }[channel]
 
 
@@ -67,7 +74,7 @@ def largest_bytes(channel: Channel, settings: Settings, kind: Kind | None = None
     largest = record_bytes_max(channel, settings)
     is_any = kind is None or PROBLEMS[kind].names_classes
     names_classes = is_any and settings.events.positive is None
-    if channel is Channel.PREDICTIONS and names_classes:
+    if channel in _WITH_PROBABILITIES and names_classes:
         largest += settings.limits.classes_bytes_max
     return min(largest, RECORD_BYTES_MAX)
 
@@ -75,7 +82,7 @@ def largest_bytes(channel: Channel, settings: Settings, kind: Kind | None = None
 def own_topic_bytes(channel: Channel, settings: Settings) -> int | None:
     """The record size that a topic of ours must accept; None: Kafka's default is enough."""
     largest = largest_bytes(channel, settings)
-    if channel is Channel.PREDICTIONS:  # whatever the broker's own limit is
+    if channel in _WITH_PROBABILITIES:  # whatever the broker's own limit is
         return max(largest, KAFKAS_ACCEPTS.bytes_max)
     return largest if largest > KAFKAS_ACCEPTS.bytes_max else None
 

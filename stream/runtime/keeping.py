@@ -180,7 +180,7 @@ class Trial:
         self.looked_n += 1
         offset = result.record.offset
         before = self._published.get(offset)
-        if before is None:
+        if before is None or result.is_of_label:
             return False
         now = _of(result)
         if _is_repeated(before, now):

@@ -4,6 +4,7 @@ import pickle
 from typing import NamedTuple
 
 from stream.core.fold.task import Task
+from stream.core.fold.tasks import task_of
 from stream.core.recipe import Recipe, changes
 from stream.core.snapshots.metadata import Metadata
 from stream.core.snapshots.seal import Header
@@ -137,7 +138,7 @@ class Origins:
     def untrained(self, genesis: int, genesis_n: int, recipe: Recipe) -> Origin:
         """The untrained model at an offset, after so many steps of other folds."""
         with self._deadlined("making the model", MAKE_S_MAX):
-            task = Task(recipe, partition=self._partition, genesis=genesis, genesis_n=genesis_n)
+            task = task_of(recipe, partition=self._partition, genesis=genesis, genesis_n=genesis_n)
         return Origin(task, f"untrained model at {genesis}", genesis)
 
     def header_of(self, offset: int, known: Metadata) -> Header | None:
@@ -197,7 +198,7 @@ class Origins:
             with self._candidates.taking_in(
                 "unpickling a snapshot", len(payload), more_s=MAKE_S_MAX
             ):
-                task = Task(recipe, partition=self._partition, payload=payload)
+                task = task_of(recipe, partition=self._partition, payload=payload)
         except pickle.UnpicklingError as error:
             self._candidates.reject(header, f"it does not unpickle: {error}")
             return None

@@ -15,6 +15,7 @@ from stream.core.event import Kind
 from stream.core.fold.state import beginning
 from stream.core.learning import estimator
 from stream.core.monitoring import detector_choice
+from stream.core.problems import PROBLEMS
 from stream.core.recipe import Recipe, source_digest, versions
 from stream.core.snapshots import pickling, unpickling
 from stream.core.spec import ModelSpec, without_defaults
@@ -58,6 +59,7 @@ def prepare(settings: Settings) -> Prepared:
         specs = detector_choice.default_specs(kind, is_quiet=settings.alerts.policy == "quiet")
     else:
         problems += detector_choice.problems(specs, kind)
+    problems += _label_problems(settings, kind)
     if problems:
         raise Misconfigured(*problems)
     recipe = Recipe(
@@ -92,6 +94,17 @@ def _built(spec: ModelSpec, folder: Path) -> tuple[base.Estimator, Kind, list[st
         for where in seeds.unseeded(model)
     ]
     return model, estimator.kind_of(model), problems
+
+
+def _label_problems(settings: Settings, kind: Kind) -> list[str]:
+    """List why a model of this kind has no use for labels that come later."""
+    if settings.labels is None:
+        return []
+    if not PROBLEMS[kind].is_supervised:
+        return ["labels: an anomaly detector learns without labels; remove [labels]"]
+    if settings.labels.on_expiry == "negative" and kind is Kind.REGRESSION:
+        return ['labels.on_expiry: a regressor knows no false; write "drop"']
+    return []
 
 
 def _factory(spec: ModelSpec) -> Callable[..., object]:

@@ -9,7 +9,7 @@ from stream.ports import Clock
 from stream.telemetry import LogEvent, Metric, Telemetry
 
 if TYPE_CHECKING:
-    from stream.core.monitoring.monitors import WatchedFeatures
+    from stream.core.monitoring.monitors_spec import WatchedFeatures
 
 PROGRESS_EVERY_S = 10.0
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from stream.core.event import Channel, Record
 from stream.core.fold.task import Task
+from stream.core.fold.tasks import task_of
 from stream.core.formats.canonical import alert
 from stream.core.formats.checks import in_words
 from stream.core.result import StepResult
@@ -59,7 +60,7 @@ def fold_all(job: Mapping[str, Any]) -> Answer:
     """Fold the records one after another, as a worker does."""
     records = job["records"]
     try:
-        task = Task(job["recipe"], partition=_partition(records))
+        task = task_of(job["recipe"], partition=_partition(records))
         found = tuple(generators.generators(task.serving.model))
         return Answer(_folded(task, records, FOLD_S), found)
     except Exception as error:  # noqa: BLE001  # the model's; what it was is told
@@ -78,7 +79,7 @@ def fold_in_two_halves(job: Mapping[str, Any]) -> Answer:
         return first
     half, records = len(first.outcomes), job["records"]
     try:
-        task = Task(job["recipe"], partition=_partition(records), payload=payload)
+        task = task_of(job["recipe"], partition=_partition(records), payload=payload)
     except pickle.UnpicklingError as error:
         return replace(first, unreadable=str(error))
     _unseed()
@@ -96,7 +97,7 @@ def _first_half(job: Mapping[str, Any]) -> bytes:
     records = job["records"]
     half = records[: (len(records) + 1) // 2]
     try:
-        task = Task(job["recipe"], partition=_partition(records))
+        task = task_of(job["recipe"], partition=_partition(records))
         found = tuple(generators.generators(task.serving.model))
         _unseed()
         outcomes, payload = _folded(task, half, FOLD_S / 2), task.pickled()
@@ -132,11 +133,14 @@ def _folded(task: Task, records: Sequence[Record], budget_s: float) -> tuple[Out
 def _outcome(result: StepResult) -> Outcome:
     """What the digest goes over: a refusal's detail may hold an address, and is left out."""
     refusal = result.refusal
-    if refusal is None:
+    if result.is_of_label:
+        first = Channel.OUTCOMES.value, b""
+    elif refusal is None:
         first = Channel.PREDICTIONS.value, result.canonical
     else:
         first = Channel.QUARANTINE.value, refusal.reason.value.encode()
-    return (first, *((Channel.ALERTS.value, alert(each)) for each in result.alerts))
+    outcomes = ((Channel.OUTCOMES.value, each.value) for each in result.outcomes)
+    return (first, *((Channel.ALERTS.value, alert(each)) for each in result.alerts), *outcomes)
 
 
 def _partition(records: Sequence[Record]) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.config import Settings
-from stream.core.event import ALWAYS, Channel, Kind
+from stream.core.event import Channel, Kind
 from stream.errors import Misconfigured
 from stream.ports import TopicInfo, Topics
 from stream.runtime import bases
@@ -40,8 +40,9 @@ def ready_topics(
     Returns: what every pipeline has, and how many of the events' partitions have a place there.
     Raises: Misconfigured: one is missing, or takes too small records; Retryable.
     """
-    found = topics.describe()
-    missing = [channel for channel in ALWAYS if found[channel] is None]
+    wanted = settings.channels
+    found = topics.describe(wanted)
+    missing = [channel for channel in wanted if found[channel] is None]
     if missing and not settings.topics.create:
         raise Misconfigured(
             *(
@@ -63,9 +64,9 @@ def ready_topics(
         if channel is Channel.EVENTS:
             events = topics.describe()[Channel.EVENTS]
     if missing:
-        found = topics.describe()
+        found = topics.describe(wanted)
     there = {channel: info for channel, info in found.items() if info is not None}
-    gone = [channel for channel in ALWAYS if channel not in there]
+    gone = [channel for channel in wanted if channel not in there]
     if gone:
         names = (f"topics.{each}: {settings.topics.name(each)}" for each in gone)
         raise Misconfigured(*(f"{name} was deleted meanwhile" for name in names))
@@ -126,7 +127,7 @@ def widened(
 
     Raises: Retryable; Misconfigured: the topics may not be described.
     """
-    found = topics.describe() if found is None else found
+    found = topics.describe(settings.channels) if found is None else found
     events = found[Channel.EVENTS]
     if events is None:
         return Width(0, f"topics.events: {settings.topics.events} does not exist; create it")
@@ -148,7 +149,7 @@ def widened(
                 why=f"{events.name} has more; a key may be in another partition than before, with "
                 "a model that has not seen it",
             )
-        found = topics.describe()
+        found = topics.describe(settings.channels)
         problems = partition_problems(found, events) and problems
     return Width(width(found), "; ".join(problems))
 

@@ -21,9 +21,10 @@ from stream.core.monitoring import numeric
 from stream.core.monitoring.detected import Alert
 from stream.core.monitoring.episodes import Finding
 from stream.core.monitoring.marks import Place
-from stream.core.monitoring.monitors import Monitors, Row
+from stream.core.monitoring.monitors import Monitors
 from stream.core.monitoring.numeric import Harm
 from stream.core.monitoring.policy import Policy
+from stream.core.monitoring.rows import LabelRow, Row
 from stream.core.problems import Problem
 from stream.core.result import AlertValue, StepResult
 
@@ -68,6 +69,15 @@ class Alerts:
         for finding in monitors.close(problem):
             policy.fire(finding)
         self._watch_flow(state, record)
+
+    def watch_labels(self, rows: Sequence[LabelRow]) -> bool:
+        """Show the monitors labels that came later. Returns: whether they took them: a block."""
+        monitors, policy, problem = self._monitors, self._policy, self._problem
+        if monitors is None or policy is None or problem is None or len(rows) < monitors.block_n:
+            return False
+        for finding in monitors.close_labels(rows, problem):
+            policy.fire(finding)
+        return True
 
     def refused(self, state: State, result: StepResult, learned: int) -> None:
         """Let the monitors and the policy see a refused record, before it is counted."""

@@ -4,6 +4,7 @@ import xxhash
 
 from stream.core.fold.state import State, dumps
 from stream.core.fold.task import Task
+from stream.core.fold.tasks import task_of
 from stream.core.monitoring.detectors import Detectors
 from stream.core.parts import CarrySpec, PartSpec
 from stream.core.recipe import Recipe
@@ -19,7 +20,7 @@ def kept(task: Task, recipe: Recipe) -> tuple[Task, bytes]:
     kept_by = f"kept:{recipe.fingerprint()}".encode()
     state.digest = xxhash.xxh3_64_intdigest(kept_by, state.digest)
     payload = dumps(state)
-    going_on = Task(recipe, partition=task.partition, payload=payload)
+    going_on = task_of(recipe, partition=task.partition, payload=payload)
     going_on.is_paused = task.is_paused
     going_on.admission.weigh(len(payload))
     return going_on, payload

@@ -46,7 +46,7 @@ def guard(learner: Learner, breaker: Breaker | None, problem: Problem) -> Look:
     is_linear = _linear(model) is not None
     if problem.answer == "value":
         if not breaker.label_max:
-            for _, label in learner.window.pairs:
+            for _, label, *_ in learner.window.pairs:
                 breaker.note(label)
         return _of_values(learner, breaker, is_linear=is_linear)
     if is_linear:

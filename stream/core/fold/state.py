@@ -4,6 +4,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from stream.core.fold.commanded import Commanded
+from stream.core.labels import labels_spec
 from stream.core.learning.estimator import build
 from stream.core.learning.learner import Learner, LineUp
 from stream.core.monitoring import monitors_spec, numeric, policy_spec, reactions
@@ -137,6 +138,7 @@ class State:
             journal_n=self.commanded.journal_n,
             genesis_journal_n=self.commanded.genesis_journal_n,
             control_offset=control_offset,
+            labels=pending.counts() if (pending := self.extras.get(labels_spec.NAME)) else (),
         )
 
     def header(self, recipe: Recipe, partition: int, *, topic_id: str, taken_at_ms: int) -> Header:
@@ -230,10 +232,16 @@ class Beginning:
         return unpickling.loads(payload, self._allowed)
 
 
-def revived(payload: bytes) -> State:
-    """Load what this very process pickled, or has loaded before: nobody else's bytes."""
+def revived(payload: bytes, *, has_extras: bool = True) -> State:
+    """Load what this very process pickled, or has loaded before: nobody else's bytes.
+
+    Args:
+        payload: the state.
+        has_extras: read the optional parts, too; they may be large.
+    """
     state: State = pickle.loads(payload)
-    state.extras = {name: pickle.loads(each) for name, each in state.extras.items()}  # not read yet
+    pickled = state.extras if has_extras else {}
+    state.extras = {name: pickle.loads(each) for name, each in pickled.items()}
     return state
 
 

@@ -22,6 +22,7 @@ from stream.core.formats.codec import Codec
 from stream.core.formats.sizes import oversize
 from stream.core.learning.failures import CRASHES
 from stream.core.learning.learner import At
+from stream.core.learning.lesson import Lesson
 from stream.core.monitoring.detected import DetectorRaised
 from stream.core.monitoring.detectors import Detectors
 from stream.core.problems import PROBLEMS
@@ -110,7 +111,7 @@ class Task(Folded):
         self.serving.begin_way_back(payload)
         self._remember = self.serving.way_back.remember
         self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
-        self._decode = Codec(recipe.shape, recipe.limits, self.kind).decode
+        self._decode = self._reread = Codec(recipe.shape, recipe.limits, self.kind).decode
         self._answered, self._unanswered = results(recipe.events_topic, self.partition, self.kind)
 
     def begin_untrained(self) -> None:
@@ -220,24 +221,25 @@ class Task(Folded):
         A detector that raised may be half changed, too. Then take a new copy, so that of many such
         events each costs only the events before it.
         """
-        copy = revived(self.serving.way_back.payload)
+        copy = revived(self.serving.way_back.payload, has_extras=False)
         since = self.serving.become(copy.line_up.serving)
         if at == "detecting":
             self.state.detectors = copy.detectors
             self._detect = copy.detectors.update
-        for record in since:
-            self._learn_again(record, is_detected=at == "detecting")
+        for each in since:
+            self._learn_again(each, is_detected=at == "detecting")
         if since:
             self.keep_copy()
 
-    def _learn_again(self, record: Record, *, is_detected: bool) -> None:
+    def _learn_again(self, record: Record | Lesson, *, is_detected: bool) -> None:
         """Let the learner repeat an event that `step` folded; nobody else sees it a second time.
 
         Args:
-            record: the event's; it was no refused one.
+            record: the event's; it was no refused one. Lessons are of labels that come later.
             is_detected: the detectors went back to the copy, too.
         """
-        state, learner, event = self.state, self.serving, self._decode(record.value)
+        assert isinstance(record, Record)  # noqa: S101
+        state, learner, event = self.state, self.serving, self._reread(record.value)
         assert type(event) is not Rejection  # noqa: S101
         # A name that was left out of it is none of the names.
         features = {name: event.features[name] for name in event.features if name in state.names}

@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from stream.core.event import Event, Kind, Record
 from stream.core.formats.checks import in_words, one_line
+from stream.core.outcomes import OutcomeValue
 from stream.core.problems import PROBLEMS
 from stream.core.result import AlertValue, NoAnswer, Prediction, PredictionValue, StepResult
 
@@ -104,6 +105,11 @@ def results(topic: str, partition: int, kind: Kind) -> Results:
 
 def alert(value: AlertValue) -> bytes:
     """An alert in the canonical form."""
+    return _encode(value)
+
+
+def outcome(value: OutcomeValue) -> bytes:
+    """An outcome in the canonical form."""
     return _encode(value)
 
 

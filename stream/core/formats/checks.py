@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from stream.core import problems
-from stream.core.event import Event, Kind, Reason, Rejection
+from stream.core.event import Event, Kind, LabelRecord, Reason, Rejection
 from stream.core.formats.foreign import looks_like
 from stream.core.spec import EventShape, Limits
 
@@ -51,12 +51,12 @@ class Checks:
         """The event, or the first thing that is wrong with it; never raises on bad data."""
         try:
             event = self._event(self._document(value))
-        except _Refused as refused:
+        except Refused as refused:
             return Rejection(refused.reason, one_line(refused.detail))
         self.finish(event)
         return event
 
-    def finish(self, event: Event) -> None:
+    def finish(self, event: Event | LabelRecord) -> None:
         """Write an event's id as a string, and its label as true or false if one is `positive`."""
         if event.id.__class__ is int:
             event.id = str(event.id)
@@ -66,27 +66,27 @@ class Checks:
     def _document(self, value: bytes | None) -> dict[str, Any]:
         """Parse a value into a JSON object, or refuse it with the first reason that applies."""
         if value is None:
-            _refuse(Reason.NOT_JSON, "no value (a tombstone)")
+            refuse(Reason.NOT_JSON, "no value (a tombstone)")
         if not value:
-            _refuse(Reason.NOT_JSON, "an empty value")
+            refuse(Reason.NOT_JSON, "an empty value")
         if len(value) > self._limits.value_bytes_max:
             most = self._limits.value_bytes_max
-            _refuse(Reason.TOO_LARGE, f"{len(value)} bytes, more than {most}")
+            refuse(Reason.TOO_LARGE, f"{len(value)} bytes, more than {most}")
         try:
             text = value.decode()
         except UnicodeDecodeError as error:
-            _refuse(Reason.NOT_UTF8, f"byte {error.start} is no UTF-8{looks_like(value)}")
+            refuse(Reason.NOT_UTF8, f"byte {error.start} is no UTF-8{looks_like(value)}")
         if is_deep(value):
-            _refuse(Reason.NOT_JSON, f"nested deeper than {DEPTH_MAX}")
+            refuse(Reason.NOT_JSON, f"nested deeper than {DEPTH_MAX}")
         if text.startswith("\ufeff"):
-            _refuse(Reason.NOT_JSON, "begins with a byte order mark")
+            refuse(Reason.NOT_JSON, "begins with a byte order mark")
         try:
             # It accepts NaN, Infinity and 1e400, which is how `not_finite` is told from `not_json`.
             document = _read(text)
         except json.JSONDecodeError as error:
-            _refuse(Reason.NOT_JSON, f"{error}{looks_like(value)}")
+            refuse(Reason.NOT_JSON, f"{error}{looks_like(value)}")
         if not isinstance(document, dict):
-            _refuse(Reason.NOT_AN_OBJECT, f"a JSON {_json_type(document)}")
+            refuse(Reason.NOT_AN_OBJECT, f"a JSON {_json_type(document)}")
         return document
 
     def _event(self, document: dict[str, Any]) -> Event:
@@ -103,10 +103,10 @@ class Checks:
             features = {name: value for name, value in features.items() if value is not None}
         if not features:
             detail = "no features: all are null" if given_n else "no features"
-            _refuse(Reason.MISSING_FEATURES, detail)
+            refuse(Reason.MISSING_FEATURES, detail)
         most = self._limits.features_max
         if len(features) > most:
-            _refuse(Reason.TOO_MANY_FEATURES, f"{len(features)} features, more than {most}")
+            refuse(Reason.TOO_MANY_FEATURES, f"{len(features)} features, more than {most}")
         for name, feature in features.items():
             self._feature(name, feature)
         event_id, label = document.get(shape.id), document.get(shape.label)
@@ -123,19 +123,19 @@ class Checks:
         if shape.extra == "refuse":
             for field in document:
                 if field not in self._own and field != shape.features and field not in shape.ignore:
-                    _refuse(Reason.UNKNOWN_FIELD, f'"{field}" at the top level')
+                    refuse(Reason.UNKNOWN_FIELD, f'"{field}" at the top level')
         features = document.get(shape.features)
         if not isinstance(features, dict):
             is_null = features is None and shape.features in document
             found = "absent" if features is None else f"a JSON {_json_type(features)}"
             found = "null" if is_null else found
-            _refuse(Reason.MISSING_FEATURES, f'"{shape.features}" is {found}, not an object')
+            refuse(Reason.MISSING_FEATURES, f'"{shape.features}" is {found}, not an object')
         return features
 
     def _feature(self, name: str, value: Any) -> None:
         most = self._limits.name_chars_max
         if len(name) > most:
-            _refuse(
+            refuse(
                 Reason.BAD_FEATURE, f"a name of {len(name)} characters, more than {most}: {name}"
             )
         _unicode(name, "a feature's name")
@@ -149,10 +149,10 @@ class Checks:
         if isinstance(value, bool | float) or not isinstance(value, int | str):
             is_point = isinstance(value, float)
             found = "number with a point or an exponent" if is_point else _json_type(value)
-            _refuse(Reason.BAD_ID, f"{what} is a JSON {found}; an id is a string or an integer")
+            refuse(Reason.BAD_ID, f"{what} is a JSON {found}; an id is a string or an integer")
         if isinstance(value, int):
             if not ID_MIN <= value <= ID_MAX:
-                _refuse(Reason.BAD_ID, f"{what} is an integer of more than 64 bits")
+                refuse(Reason.BAD_ID, f"{what} is an integer of more than 64 bits")
         else:
             self._text(value, what, Reason.BAD_ID)
 
@@ -163,10 +163,10 @@ class Checks:
             return
         if isinstance(label, float) and int in self._labels:  # 2.0 is an integer; JSON has one type
             if not label.is_integer():
-                _refuse(Reason.BAD_LABEL, "the label is a fraction, not a string, bool or integer")
+                refuse(Reason.BAD_LABEL, "the label is a fraction, not a string, bool or integer")
             return
         found = f"the label is a JSON {_json_type(label)}"
-        _refuse(Reason.BAD_LABEL, f"{found}; {self._problem.needs}")
+        refuse(Reason.BAD_LABEL, f"{found}; {self._problem.needs}")
 
     def _scalar(self, value: Any, what: str, reason: Reason) -> None:
         """Refuse a value that is no bool, no finite number and no string within the limits."""
@@ -177,19 +177,19 @@ class Checks:
         elif isinstance(value, str):
             self._text(value, what, reason)
         else:
-            _refuse(reason, f"{what} is a JSON {_json_type(value)}")
+            refuse(reason, f"{what} is a JSON {_json_type(value)}")
 
     def _number(self, value: float, what: str) -> None:
         most = self._limits.magnitude_max
         if not -most <= value <= most:
             if value in (float("inf"), float("-inf")) or value != value:  # noqa: PLR0124  # NaN
-                _refuse(Reason.NOT_FINITE, f"{what} is {value}")
-            _refuse(Reason.OUT_OF_RANGE, f"{what} is beyond ±{most:g}")
+                refuse(Reason.NOT_FINITE, f"{what} is {value}")
+            refuse(Reason.OUT_OF_RANGE, f"{what} is beyond ±{most:g}")
 
     def _text(self, value: str, what: str, reason: Reason) -> None:
         most = self._limits.string_chars_max
         if len(value) > most:
-            _refuse(reason, f"{what} has {len(value)} characters, more than {most}")
+            refuse(reason, f"{what} has {len(value)} characters, more than {most}")
         _unicode(value, what)
 
 
@@ -258,15 +258,18 @@ def in_words(error: BaseException) -> str:
         return f"{name} (its text cannot be had: {type(another).__name__})"
 
 
-class _Refused(Exception):  # a jump out of the checks, never seen outside
+class Refused(Exception):
+    """A jump out of the checks; whoever reads a record catches it."""
+
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
 
 
-def _refuse(reason: Reason, detail: str) -> NoReturn:
-    raise _Refused(reason, detail)
+def refuse(reason: Reason, detail: str) -> NoReturn:
+    """Raises: Refused."""
+    raise Refused(reason, detail)
 
 
 def _written(value: Any) -> str:
@@ -283,7 +286,7 @@ def _unicode(text: str, what: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        _refuse(Reason.NOT_UTF8, f"{what} holds half a surrogate pair")
+        refuse(Reason.NOT_UTF8, f"{what} holds half a surrogate pair")
 
 
 def _json_type(value: Any) -> str:

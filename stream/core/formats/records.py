@@ -39,6 +39,8 @@ class Writer:
             record = result.record
             if result.refusal is not None:
                 add(self._quarantined(record, result.refusal))
+            elif result.is_of_label:
+                pass  # what became of it are its outcomes
             elif record.headers and travelling:
                 headers = tuple(header for header in record.headers if header[0] in travelling)
                 add(
@@ -56,6 +58,13 @@ class Writer:
                 )  # fmt: skip
             if result.alerts:
                 made += [self.alert(value, record.timestamp_ms) for value in result.alerts]
+            if result.outcomes:
+                made += [
+                    Output(
+                        Channel.OUTCOMES, record.partition, each.timestamp_ms, each.key, each.value
+                    )
+                    for each in result.outcomes
+                ]  # fmt: skip
             if result.ledger:
                 made += [
                     ledger_record(

@@ -8,6 +8,7 @@ from stream.core.event import Feature, Kind, Record
 from stream.core.formats.canonical import text_of
 from stream.core.learning.estimator import kind_of, methods_of
 from stream.core.learning.failures import CRASHES, Failures
+from stream.core.learning.lesson import Lesson
 from stream.core.learning.undo import Undo
 from stream.core.learning.untouched import WATCHED_N, Watch
 from stream.core.result import NoAnswer
@@ -124,10 +125,10 @@ class Learner:
             if is_taught:
                 self.learn = self._watch_and_learn
 
-    def become(self, copy: "Learner") -> list[Record]:
+    def become(self, copy: "Learner") -> list[Record | Lesson]:
         """Take over what a copy had learned; the failures since stay known.
 
-        Returns: what it has not learned: the records since, in order.
+        Returns: what it has not learned: see `Undo.since`.
         """
         self.model, self.learned = copy.model, copy.learned
         self.is_ready, self.window = copy.is_ready, copy.window

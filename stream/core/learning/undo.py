@@ -11,6 +11,7 @@ the place of the older copy.
 from typing import NamedTuple
 
 from stream.core.event import Record
+from stream.core.learning.lesson import Lesson
 
 BYTES_MAX = 64 << 20
 """At this much a new copy is taken at once, and the fold stands still meanwhile."""
@@ -36,7 +37,8 @@ class Undo:
 
     Attributes:
         payload: the pickled state.
-        since: the records it was asked about since, in order; no refused ones.
+        since: the records it was asked about since, and what late labels taught, in order; none
+            that was refused.
     """
 
     __slots__ = ("_bytes_n", "_epoch", "_look_at_n", "_measured_n", "payload", "since")
@@ -47,13 +49,13 @@ class Undo:
     def keep(self, payload: bytes) -> None:
         """Take `payload`, the present state, as what to go back to."""
         self.payload = payload
-        self.since: list[Record] = []
+        self.since: list[Record | Lesson] = []
         self._bytes_n = self._measured_n = 0
         self._look_at_n = LOOK_EVERY
         self._epoch += 1
 
-    def remember(self, record: Record) -> bool:
-        """Remember one more folded record. Returns: whether it is more than can be kept."""
+    def remember(self, record: Record | Lesson) -> bool:
+        """Remember one more record or label. Returns: whether it is more than can be kept."""
         since = self.since
         since.append(record)
         return len(since) >= self._look_at_n and self._measured() >= BYTES_MAX

@@ -83,3 +83,18 @@ def finding(
         of.after, f"{what}{of.text}", since_n,
         Measured(of.value, of.threshold, of.before_n, of.after_n, feature, part),
     )  # fmt: skip
+
+
+def of_flow(found: Found, block_n: int) -> Finding:
+    """What was found of how events come."""
+    if found.measure == "quarantine_rate":
+        return finding(found, "flow", "quarantine", block_n=block_n, direction="worse")
+    return finding(found, "flow", "events", block_n=block_n)
+
+
+def of_slice(feature: str, word: str, worse: Found, block_n: int) -> Finding:
+    """That the error of one value of a feature has risen."""
+    return finding(
+        worse, "score", f"slice:{feature}={word}", block_n=block_n, direction="worse",
+        what=f"{feature}={word}: ", feature=feature, part=word,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ a microsecond an event. What is over its threshold is a finding, of which the po
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from stream.core.event import Feature
 from stream.core.monitoring.bins import NumberBins
@@ -24,16 +24,19 @@ from stream.core.monitoring.blocks import (
 from stream.core.monitoring.detectors import FEATURE
 from stream.core.monitoring.episodes import Finding, Measured, Severity
 from stream.core.monitoring.flow import Flow
-from stream.core.monitoring.found import Chances, Found, finding
-from stream.core.monitoring.monitors_spec import MOVED_MAX, MonitorsSpec
+from stream.core.monitoring.found import Chances, finding, of_flow, of_slice
+from stream.core.monitoring.monitors_spec import (
+    FEATURES_MAX,
+    MOVED_MAX,
+    MonitorsSpec,
+    WatchedFeatures,
+)  # fmt: skip
 from stream.core.monitoring.quality import Labelled, Quality
 from stream.core.monitoring.rates import Rate
+from stream.core.monitoring.rows import LabelRow, Row
 from stream.core.monitoring.slices import Slices
 from stream.core.monitoring.variable import Variable
 from stream.core.problems import Problem
-
-FEATURES_MAX: Final = 100
-"""So many are watched: those that came first."""
 
 MOVED_RATIO: Final = 0.5
 """A psi of so much of its threshold counts as moved, where a drift was found."""
@@ -43,25 +46,8 @@ OWN_RATES: Final = 3
 """Beside the variables': chances too low, too high, refusals."""
 
 
-Row = tuple[Mapping[str, Feature], Any, Any, float | None, float | None]
-"""Of one event: features, label, the prediction's value, what detectors on "prediction" are told of
-it, and its error; None: it has no label."""
-
 _GROWN = (Rate, NumberBins, Block, Finding, Measured, Severity)
 """What monitors come to hold: a state may name only what it names before the first event."""
-
-
-class WatchedFeatures(NamedTuple):
-    """The features that are watched.
-
-    Attributes:
-        n: how many.
-        not_monitorable: of which only what is missing, of another type or constant is told: a
-            clock, a counter or an id is never as it was.
-    """
-
-    n: int
-    not_monitorable: tuple[str, ...]
 
 
 class Monitors:
@@ -99,7 +85,9 @@ class Monitors:
         begun_n = self._flow.begun_n
         if begun_n is not None and n - begun_n < self.block_n:
             return
-        looked = [self._flow_finding(each) for each in self._flow.close(n, refused_n, timestamp_ms)]
+        looked = [
+            of_flow(each, self.block_n) for each in self._flow.close(n, refused_n, timestamp_ms)
+        ]
         yield from self._note("flow", looked, self._flow.holding)
 
     def close(self, problem: Problem) -> list[Finding]:
@@ -115,10 +103,27 @@ class Monitors:
             found += self._outputs(label.block, values, chance)
             if problem.is_supervised:
                 found += self._scores(label, chance, errors, problem)
+        return found + self._of_slices(events, errors)
+
+    def close_labels(self, rows: Sequence[LabelRow], problem: Problem) -> list[Finding]:
+        """Take a block apart of labels that came later than their events. Returns: as `close`."""
+        events, labels, chances, errors, known = zip(*rows, strict=True)
+        found: list[Finding] = []
+        if self._spec.outputs:
+            label = column(labels)
+            found += self._of(self._label, label.block, "label")
+            found += self._of_quality(label, column(chances), errors, problem, known)
+        return found + self._of_slices(events, errors)
+
+    def _of_slices(
+        self, events: Sequence[Mapping[str, Feature]], errors: Sequence[float | None]
+    ) -> list[Finding]:
+        """Look at the errors of the slices."""
+        found: list[Finding] = []
         for name, slices in self._slices.items():
             pairs = ((each.get(name), error) for each, error in zip(events, errors, strict=True))
             for word, worse, is_on in slices.add(pairs):
-                of = [] if worse is None else [self._of_slice(name, word, worse)]
+                of = [] if worse is None else [of_slice(name, word, worse, self.block_n)]
                 found += self._note(f"slice:{name}={word}", of, ("slice",) if is_on else ())
         return found
 
@@ -148,7 +153,7 @@ class Monitors:
         moved = [(name, ratio) for name, ratio in ratios if ratio > MOVED_RATIO]
         return sorted(moved, key=lambda each: (-each[1], each[0]))[:MOVED_MAX]
 
-    def watched(self) -> "WatchedFeatures | None":
+    def watched(self) -> WatchedFeatures | None:
         """The features whose reference is complete; None: there are none yet."""
         ready = {name: each for name, each in self._features.items() if each.is_ready}
         if not ready:
@@ -271,23 +276,18 @@ class Monitors:
             now, self._labelled = waiting[: self.block_n], waiting[self.block_n :]
             labels, chances = (column([each[at] for each in now]) for at in range(2))
             known = [each[2] for each in now]
+        return self._of_quality(labels, chances, known, problem)
+
+    def _of_quality(
+        self, labels: Column, chances: Column, errors: Sequence[float], problem: Problem,
+        known: Sequence[Any] = (),
+    ) -> Sequence[Finding]:  # fmt: skip
+        """Look at a block of labels: see `Quality.add`."""
         found = []
-        for poor in self._quality.add(labels, chances, known, problem):
+        for poor in self._quality.add(labels, chances, errors, problem, known):
             kind, signal = _OF_MEASURE[poor.measure]
             found.append(finding(poor, kind, signal, block_n=self.block_n, direction="worse"))
         return self._note("quality", found, self._quality.holding)
-
-    def _flow_finding(self, found: Found) -> Finding:
-        if found.measure == "quarantine_rate":
-            return finding(found, "flow", "quarantine", block_n=self.block_n, direction="worse")
-        return finding(found, "flow", "events", block_n=self.block_n)
-
-    def _of_slice(self, feature: str, word: str, worse: Found) -> Finding:
-        value = f"{feature}={word}"
-        return finding(
-            worse, "score", f"slice:{value}", block_n=self.block_n, direction="worse",
-            what=f"{value}: ", feature=feature, part=word,
-        )  # fmt: skip
 
 
 _ALWAYS: Final = frozenset({"missing", "constant"})

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 if TYPE_CHECKING:
     from stream.core.monitoring.monitors import Monitors
@@ -16,6 +16,10 @@ BLOCK_N: Final = 250
 
 MOVED_MAX: Final = 5
 """Features that an alert of a drift names."""
+
+
+FEATURES_MAX: Final = 100
+"""So many are watched: those that came first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +71,16 @@ class MonitorsSpec:
     def least_n(self) -> int:
         """Values that a block must have of a variable, for its distribution to say something."""
         return max(2, self.block_n // 5)
+
+
+class WatchedFeatures(NamedTuple):
+    """The features that are watched.
+
+    Attributes:
+        n: how many.
+        not_monitorable: of which only what is missing, of another type or constant is told: a
+            clock, a counter or an id is never as it was.
+    """
+
+    n: int
+    not_monitorable: tuple[str, ...]

@@ -105,8 +105,9 @@ class Quality:
         return {"calibration"} if any(each.is_on for each in self._bias) else ()
 
     def add(
-        self, labels: Column, chances: Column, errors: Sequence[float], problem: Problem
-    ) -> Iterator[Found]:
+        self, labels: Column, chances: Column, errors: Sequence[float], problem: Problem,
+        known: Sequence[Any] = (),
+    ) -> Iterator[Found]:  # fmt: skip
         """Take in a block of labelled events. Yields: what is not good enough.
 
         Args:
@@ -114,8 +115,9 @@ class Quality:
             chances: what detectors on "prediction" are told of each; None: nothing.
             errors: of each.
             problem: says what is wrong.
+            known: of each the last label that had come when it was predicted; (): the one before.
         """
-        self._errors.append(self._beside_baselines(labels, errors, problem))
+        self._errors.append(self._beside_baselines(labels, errors, problem, known))
         yield from self._worse()
         n = len(errors)
         if labels.block.of("bool") == chances.block.of("number") == n:
@@ -130,12 +132,14 @@ class Quality:
             yield from self._off(np.array(some, dtype=np.float64), np.array(true, np.float64))
 
     def _beside_baselines(
-        self, column: Column, errors: Sequence[float], problem: Problem
+        self, column: Column, errors: Sequence[float], problem: Problem, known: Sequence[Any]
     ) -> tuple[int, float, float, float]:
         """How many, and the errors of the model, of no change, and of the usual label before."""
         labels, n, error_of = column.values, len(errors), problem.error
         assert error_of is not None  # noqa: S101  # they have labels
         before = (labels[0] if self._last is None else self._last, *labels[:-1])
+        if known:
+            before = tuple(y if k is None else k for k, y in zip(known, labels, strict=True))
         self._last = labels[-1]
         if problem.error_is_share:  # counted: a call for each event takes ten times as long
             word = self._labels.most_common(1)[0][0] if self._labels else None

@@ -43,6 +43,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         journal_n: the number of the journal's last record up to here.
         genesis_journal_n: the same where the fold began, with the untrained model.
         control_offset: first offset of the control topic not yet looked at.
+        labels: how many events wait for theirs, and how often, in the fold's life, one expired, was
+            dropped, was nobody's, and was corrected; (): there was none of it.
     """
 
     n: int
@@ -61,6 +63,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     journal_n: int = 0
     genesis_journal_n: int = 0
     control_offset: int = 0
+    labels: tuple[int, ...] = ()
 
     def began_before(self, log_start: int) -> bool:
         """Whether what the fold has folded reaches back to before the log's present beginning.
@@ -92,7 +95,15 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             f"{f';j={self.journal_n}' if self.journal_n else ''}"
             f"{f';i={self.genesis_journal_n}' if self.genesis_journal_n else ''}"
             f"{f';k={self.control_offset}' if self.control_offset else ''}"
+            f"{f';q={_dotted(self.labels)}' if self.labels else ''}"
         )
+
+
+LABELS_N = 5
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))
 
 
 _NUMBER, _FINGERPRINT = r"\d{1,18}", "[0-9a-f]{8}"
@@ -106,6 +117,7 @@ _FORMS = {
     for name, form in {
         "m": _FINGERPRINT, "r": _NUMBER, "s": _NUMBER, "b": _NUMBER, "p": "1", "z": "f?p?",
         "c": _NUMBER, "i": _NUMBER, "j": _NUMBER, "k": _NUMBER,
+        "q": rf"{_NUMBER}(?:\.{_NUMBER}){{{LABELS_N - 1}}}",
         "w": f"{_FINGERPRINT}(?:,{_FINGERPRINT})*",
     }.items()
 }  # fmt: skip
@@ -145,4 +157,5 @@ def parse_metadata(text: str) -> Metadata | None:
         journal_n=int(more.get("j", 0)),
         genesis_journal_n=int(more.get("i", 0)),
         control_offset=int(more.get("k", 0)),
+        labels=tuple(map(int, more["q"].split("."))) if "q" in more else (),
     )

@@ -7,15 +7,20 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream.config import Settings, load_model
+from stream.config import load_model
 from stream.core.event import Channel, Event, Kind, Reason, Record
 from stream.core.formats.checks import in_words
 from stream.core.learning import estimator
 from stream.errors import Misconfigured
 from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import first_start, preparation, repeating
-from stream.runtime.capacity import fitting_notes, size_problems
-from stream.runtime.commands import base_checks, command_checks, event_checks, output_checks
+from stream.runtime.commands import (
+    base_checks,
+    command_checks,
+    event_checks,
+    label_checks,
+    output_checks,
+)
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.log_checks import LogChecks
 from stream.runtime.commands.snapshots import existing_keys
@@ -118,7 +123,7 @@ def _look_at_kafka(pipeline: Pipeline, findings: Findings, built: Prepared | Non
     kind, recipe = (None, None) if built is None else (built.kind, built.recipe)
     with ExitStack() as stack:
         topics = stack.enter_context(closing(pipeline.backend.topics()))
-        infos = topics.describe()
+        infos = topics.describe(pipeline.settings.channels)
         findings.ok(f"log: {pipeline.settings.kafka.client} reaches it")
         with findings.step():
             _look_at_topics(pipeline, findings, topics, infos, kind)
@@ -174,25 +179,12 @@ def _look_at_topics(
                 f"topics.events: cleanup.policy of {events.name} is {events.cleanup_policy}, which "
                 "removes events that a state is made of; set it to delete"
             )
-    _look_at_what_they_take(findings, infos, settings, kind)
+    output_checks.say_what_they_take(findings, infos, settings, kind)
     denied = topics.denied()
     for problem in denied:
         findings.problem(problem)
     if not denied:
         findings.ok("permissions: nothing is denied")
-
-
-def _look_at_what_they_take(
-    findings: Findings,
-    infos: Mapping[Channel, TopicInfo | None],
-    settings: Settings,
-    kind: Kind | None,
-) -> None:
-    """Say which topics refuse records of the size that we need, and what is made to fit."""
-    for problem in size_problems(infos, settings, kind):
-        findings.problem(problem)
-    for note in fitting_notes(infos, settings):
-        findings.note(note)
 
 
 def _look_at_events(
@@ -206,10 +198,9 @@ def _look_at_events(
     first = event_checks.first_records(reader, events, n=event_checks.RECORDS_MAX)
     if not first:
         return Seen()
-    event = event_checks.look(
-        findings, first, shape=pipeline.settings.events.core(),
-        limits=pipeline.settings.limits.core(), kind=None if built is None else built.kind,
-    )  # fmt: skip
+    settings, kind = pipeline.settings, None if built is None else built.kind
+    event = event_checks.look(findings, first, settings, kind=kind)
+    label_checks.look(findings, reader, settings, events=events, kind=kind)
     return Seen(first_start.first_records(reader, events, n=repeating.EVENTS_MAX), event)
 
 

@@ -32,7 +32,11 @@ def first(task: Task, reader: Reader, *, stop: int, clock: Clock, steps: Steps) 
 
     def differs(result: StepResult) -> bool:
         offset = result.record.offset
-        if offset >= oldest and published.get(offset) != _digest_of(result):
+        if (
+            not result.is_of_label
+            and offset >= oldest
+            and published.get(offset) != _digest_of(result)
+        ):
             found.append(offset)
         return bool(found)
 

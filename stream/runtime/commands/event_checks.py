@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from stream.config import Settings
 from stream.config.checks import nearest, show
-from stream.core.event import Channel, Event, Kind, Reason, Record, Rejection
+from stream.core.event import Channel, Event, Kind, LabelRecord, Reason, Record, Rejection
 from stream.core.formats.checks import is_positive
 from stream.core.formats.codec import Codec
-from stream.core.spec import EventShape, Limits
+from stream.core.spec import EventShape
 from stream.ports import Reader, TopicInfo
 from stream.runtime import recent
 from stream.runtime.commands.findings import Findings
+from stream.runtime.commands.label_checks import label_reader, say_labels
 
 RECORDS_MAX = 1_000
 REFUSED_SHARE_MAX = 0.1
@@ -40,30 +42,38 @@ _WHAT_TO_DO: Mapping[str, str] = {
 
 
 def look(
-    findings: Findings, records: Sequence[Record], *, shape: EventShape, limits: Limits,
-    kind: Kind | None,
-) -> Event | None:  # fmt: skip
+    findings: Findings, records: Sequence[Record], settings: Settings, *, kind: Kind | None
+) -> Event | None:
     """Say what would become of the first records.
 
     Args:
         findings: where it is said.
         records: records of any partitions, in log order.
-        shape: how an event looks.
-        limits: how large it may be.
+        settings: how an event looks, how large it may be, and whether labels come later.
         kind: the model's kind; None: there is no model, so nothing is said of labels.
 
     Returns: an event to try the model with, one with a label if there is one.
     """
-    codec = Codec(shape, limits, Kind.ANOMALY if kind is None else kind)
-    decoded = [codec.decode(record.value) for record in records]
+    shape, any_kind = settings.events.core(), Kind.ANOMALY if kind is None else kind
+    codec = Codec(shape, settings.limits.core(), any_kind)
+    label_in = label_reader(settings, any_kind)
+    found = [label_in and label_in(record.value) for record in records]
+    labels_n = sum(isinstance(each, LabelRecord) for each in found)
+    decoded = [
+        codec.decode(record.value) if label is None else label
+        for record, label in zip(records, found, strict=True)
+    ]
     events = [each for each in decoded if isinstance(each, Event)]
     refused = [each for each in decoded if isinstance(each, Rejection)]
     _say_refused(findings, refused, n=len(records), kind=kind)
     if events and not refused:
         findings.ok(f"events: the first {len(events)} are valid")
-    if events and kind is not None and kind is not Kind.ANOMALY:
+    if label_in is not None:
+        say_labels(findings, labels_n, n=len(records))
+    elif events and kind is not None and kind is not Kind.ANOMALY:
         is_misread = any(each.reason is Reason.BAD_LABEL for each in refused)
         _say_labels(findings, events, shape, is_misread=is_misread)
+    if events and kind is not None and kind is not Kind.ANOMALY:
         _say_leaks(findings, events, shape)
     return next((each for each in events if each.label is not None), events[0] if events else None)
 

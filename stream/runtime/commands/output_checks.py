@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
-from stream.core.event import Channel, Record
+from stream.config import Settings
+from stream.core.event import Channel, Kind, Record
 from stream.core.formats import quarantine
 from stream.core.formats.records import alert_in, prediction_in
 from stream.core.result import PredictionValue
 from stream.ports import Committed, Reader, TopicInfo
 from stream.runtime import recent
+from stream.runtime.capacity import fitting_notes, size_problems
 from stream.runtime.commands.findings import Findings
 from stream.runtime.pipeline import Pipeline
 
@@ -79,3 +81,16 @@ def _whose_prediction(
             f"{committed.offset}: another one's, or its offset was set back"
         )
     return None
+
+
+def say_what_they_take(
+    findings: Findings,
+    infos: Mapping[Channel, TopicInfo | None],
+    settings: Settings,
+    kind: Kind | None,
+) -> None:
+    """Say which topics refuse records of the size that we need, and what is made to fit."""
+    for problem in size_problems(infos, settings, kind):
+        findings.problem(problem)
+    for note in fitting_notes(infos, settings):
+        findings.note(note)

@@ -47,6 +47,8 @@ def shown(channel: Channel, settings: Settings) -> Shown:
         return _Predictions(settings.topics.events)
     if channel is Channel.ALERTS:
         return _Alerts(settings.pipeline)
+    if channel is Channel.OUTCOMES:
+        return _Outcomes(settings.topics.events)
     return _Quarantined(settings.pipeline)
 
 
@@ -80,6 +82,34 @@ class _Predictions:
             "null" if score is None and prediction is None
             else text(prediction) if score is None else f"score {text(score)}",
             _probability(taken), text(taken.get("label")), _result(taken),
+        ]  # fmt: skip
+
+    def json(self, record: Record, taken: dict[str, Any]) -> str:  # noqa: ARG002
+        return _value(record)
+
+
+class _Outcomes:
+    columns: Sequence[str] = (
+        "part", "offset", "time", "id", "kind", "prediction", "label", "delay", "result",
+    )  # fmt: skip
+
+    def __init__(self, events_topic: str) -> None:
+        self._topic = events_topic
+
+    def take(self, record: Record) -> dict[str, Any] | None:
+        value = _object(record)
+        return value if value is not None and "label_offset" in value else None
+
+    def row(self, record: Record, taken: dict[str, Any]) -> list[str]:
+        partition, offset, delay_ms = (taken.get(n) for n in ("partition", "offset", "delay_ms"))
+        own_id, reason = taken.get("id"), taken.get("reason")
+        if own_id == f"{self._topic}-{partition}-{offset}":
+            own_id = None  # it brought none: its place says the same
+        kind = text(taken.get("kind")) if reason is None else f"{taken.get('kind')}: {reason}"
+        return [
+            text(partition), text(offset), _time(record), text(own_id), kind,
+            text(taken.get("prediction")), text(taken.get("label")),
+            screen.age(delay_ms / 1000) if isinstance(delay_ms, int) else "-", _result(taken),
         ]  # fmt: skip
 
     def json(self, record: Record, taken: dict[str, Any]) -> str:  # noqa: ARG002
@@ -209,7 +239,7 @@ def _result(prediction: dict[str, Any]) -> str:
         return f"fault: {fault}"
     if label is None or "score" in prediction:
         return "-"
-    if _is_number(value) and _is_number(label) and "probabilities" not in prediction:
+    if _is_number(value) and _is_number(label) and prediction.get("probabilities") is None:
         return f"off by {abs(value - label):.4g}"
     same = value == label and isinstance(value, bool) == isinstance(label, bool)
     return "right" if same else "wrong"

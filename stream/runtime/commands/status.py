@@ -6,20 +6,23 @@ from functools import cache, partial
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
+from stream.config.durations import milliseconds
 from stream.core.event import Channel, Kind, Record
 from stream.core.formats.records import prediction_in
 from stream.core.problems import PROBLEMS
 from stream.core.result import PredictionValue
 from stream.core.scores import WINDOW_N, Score
-from stream.core.snapshots.metadata import parse_metadata
+from stream.core.snapshots.metadata import Metadata, parse_metadata
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Reader, SnapshotStore, StoredSnapshot, TopicInfo, Topics
 from stream.runtime import recent
+from stream.runtime.commands import label_status as label_status_of
 from stream.runtime.commands import screen
 from stream.runtime.commands.alerts import episodes_n, last_alerts
 from stream.runtime.commands.health import wait_for_progress
+from stream.runtime.commands.label_status import LabelStatus, label_status
 from stream.runtime.lag import is_paused, lag
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import width
@@ -39,6 +42,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
         alerts: episodes of a warning and more that began within the last `alerts.budget_events`
             offsets: so many false ones may be, at most, is one; None: each firing is an alert.
         last_alert: the newest alert, as it was published.
+        labels: how labels stand that come later; absent where none do.
     """
 
     partition: int
@@ -55,6 +59,7 @@ class PartitionStatus(msgspec.Struct, frozen=True, kw_only=True):
     score: Score | None
     alerts: int | None
     last_alert: dict[str, Any] | None
+    labels: LabelStatus | UnsetType = UNSET
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +85,7 @@ def show(pipeline: Pipeline, *, as_json: bool, progress_within_s: float | None) 
     """
     with ExitStack() as stack:
         topics = stack.enter_context(closing(pipeline.backend.topics()))
-        infos = topics.describe()
+        infos = topics.describe(pipeline.settings.channels)
         events = events_topic(infos, pipeline)
         reader = stack.enter_context(closing(pipeline.backend.reader()))
         if progress_within_s is not None:
@@ -135,6 +140,7 @@ def gather(
         snapshot = snapshots.get(partition)
         offset = bounds.end if at is None else at.offset
         alerts = last_alerts(pipeline, reader, infos[Channel.ALERTS], partition)
+        labels = _labels(pipeline, reader, infos, known=known, partition=partition, kind=kind)
         rows.append(
             PartitionStatus(
                 partition=partition,
@@ -151,9 +157,29 @@ def gather(
                 score=_score(reader, infos[Channel.PREDICTIONS], partition, kind),
                 alerts=episodes_n(pipeline, alerts, offset),
                 last_alert=alerts[-1] if alerts else None,
+                labels=labels,
             )
         )
     return Status(pipeline=pipeline.settings.pipeline, partitions=rows)
+
+
+def _labels(
+    pipeline: Pipeline,
+    reader: Reader,
+    infos: Mapping[Channel, TopicInfo | None],
+    *,
+    known: Metadata | None,
+    partition: int,
+    kind: Callable[[], Kind | None],
+) -> LabelStatus | UnsetType:
+    """How labels stand that come later, where they do."""
+    labels = pipeline.settings.labels
+    if labels is None:
+        return UNSET
+    return label_status(
+        known, reader, infos.get(Channel.OUTCOMES), partition=partition, kind=kind(),
+        wait_ms=milliseconds(labels.wait),
+    )  # fmt: skip
 
 
 def _age_s(snapshot: StoredSnapshot, now_ms: int) -> float:
@@ -231,11 +257,15 @@ def _labelled(record: Record) -> PredictionValue | None:
 
 
 def _show_table(status: Status) -> None:
+    """Show how each partition stands, and below how labels do that come later."""
     columns = (
         "partition", "committed", "end", "lag", "snapshot", "age", "size", "learned", "score",
         "no change", "alerts", "last alert",
     )  # fmt: skip
     screen.table(columns, [_cells(row) for row in status.partitions])
+    labels = [(p.partition, p.labels) for p in status.partitions if p.labels is not UNSET]
+    if labels:
+        label_status_of.show(labels)
 
 
 def _cells(row: PartitionStatus) -> list[str]:

@@ -162,7 +162,7 @@ def _follow(pipeline: Pipeline, showing: _Showing, count: Callable[[], int]) -> 
 
 def _partitions(topics: Topics, channel: Channel) -> int:
     """How many partitions a topic has; 0: no such topic. Raises: Retryable, Misconfigured."""
-    info = topics.describe()[channel]
+    info = topics.describe((channel,))[channel]
     return 0 if info is None else info.partitions
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from stream.core.event import Channel
 from stream.core.fold.task import Task
+from stream.core.fold.tasks import task_of
 from stream.core.formats.commands import JournalValue
 from stream.core.recipe import Recipe
 from stream.core.result import StepResult
@@ -195,7 +196,7 @@ class _Verifier:
         if problem is not None or skipped is not None:
             return replace(opened, problem=problem, skipped=None if problem else skipped)
         try:
-            task = Task(self.recipe, partition=found.partition, payload=payload)
+            task = task_of(self.recipe, partition=found.partition, payload=payload)
         except pickle.UnpicklingError as error:
             return replace(opened, problem=f"it does not unpickle: {error}")
         task.state.closed_n = known.closed_n
@@ -281,7 +282,7 @@ class _Verifier:
         """Say where between two offsets a replay differs, with the offset if that is known."""
         if start == stop:
             return f"the difference lies before offset {start}", None
-        task = Task(self.recipe, partition=partition, payload=payload)
+        task = task_of(self.recipe, partition=partition, payload=payload)
         offset = difference.first(
             task, self.reader, stop=stop, clock=self.pipeline.clock(), steps=steps
         )

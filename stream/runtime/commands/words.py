@@ -224,7 +224,7 @@ def snapshots(
 @click.command
 @config
 @click.pass_obj
-@click.argument("what", type=click.Choice(["predictions", "alerts", "quarantine"]))
+@click.argument("what", type=click.Choice(["predictions", "alerts", "quarantine", "outcomes"]))
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option(
     "-n", "--last", metavar="N", type=click.IntRange(0, 1_000_000), default=10,

@@ -1,0 +1,1 @@
+"""Labels that come later: which events wait for one, and what became of each."""

@@ -1,0 +1,69 @@
+"""The settings of labels that come later."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from stream.core.outcomes import OutcomeKind
+
+if TYPE_CHECKING:
+    from stream.core.labels.pending import Pending
+
+NAME: Final = "pending"
+
+_OF_NOBODY: Final = (OutcomeKind.EARLY, OutcomeKind.UNKNOWN)
+"""What the labels of events that others have come to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelsSpec:
+    """What events wait for, and how long.
+
+    Attributes:
+        wait_ms: so long an event waits for its label, by the fold's time; and so long it is kept
+            after it came, for corrections.
+        id, label: fields of a label record.
+        pending_max: so many events are kept.
+        early_max: so many labels are kept whose events have not come.
+        unknown, publish, features: which outcomes are published, and with what: the fold is the
+            same.
+    """
+
+    name: ClassVar = NAME
+    version: ClassVar = 1
+    wait_ms: int
+    id: str = "id"
+    label: str = "label"
+    pending_max: int = 100_000
+    on_expiry: Literal["drop", "negative"] = "drop"
+    early_max: int = 10_000
+    on_correction: Literal["learn", "ignore"] = "learn"
+    unknown: Literal["outcome", "count"] = field(default="outcome", compare=False)
+    publish: Literal["late", "all", "none"] = field(default="late", compare=False)
+    features: bool = field(default=False, compare=False)
+
+    def publishes(self, kind: OutcomeKind) -> bool:
+        """Whether outcomes of a kind are published."""
+        return self.publish != "none" and (self.unknown == "outcome" or kind not in _OF_NOBODY)
+
+    def settings(self) -> Mapping[str, Any]:
+        """Those that are not the default, of what the fold does."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.compare and getattr(self, each.name) != each.default
+        }
+
+    def begin(self) -> "Pending":
+        """Before the first event."""
+        from stream.core.labels.pending import Pending  # noqa: PLC0415  # it knows its settings
+
+        return Pending(self)
+
+    def as_of(self, settings: Mapping[str, Any]) -> "LabelsSpec":
+        """The settings that were told so. Raises: TypeError: they are none."""
+        return LabelsSpec(**settings)
+
+    def carry(self, old: "Pending") -> "Pending":
+        """The events that wait go on waiting, under these settings."""
+        return self.begin().going_on_from(old)
