@@ -127,14 +127,23 @@ def shapes() -> st.SearchStrategy[EventShape]:
         st.sampled_from([frozenset(), frozenset({"b"}), frozenset({"c", "b"})]),
         st.sampled_from(["refuse", "ignore"]),
         st.sampled_from([None, None, "UP", 1, 1.0, True, "1"]),
-        st.sampled_from(["absent", "absent", "refuse"]),
+        st.sampled_from(
+            [
+                {},
+                {},
+                {"missing": "refuse"},
+                {"require": ("a",)},
+                {"types": (("a", "number"), ("b", "bool"))},
+                {"require": ("b",), "types": (("a", "string"),), "missing": "refuse"},
+            ]
+        ),
     )
 
 
 def _shape(
-    names: dict[str, Any], ignore: frozenset[str], extra: Any, positive: Any, missing: Any
+    names: dict[str, Any], ignore: frozenset[str], extra: Any, positive: Any, more: dict[str, Any]
 ) -> EventShape:
-    return EventShape(**names, ignore=ignore, extra=extra, positive=positive, missing=missing)
+    return EventShape(**names, ignore=ignore, extra=extra, positive=positive, **more)
 
 
 def limits() -> st.SearchStrategy[Limits]:

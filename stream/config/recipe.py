@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from stream.config.checks import Section, matching, show
 from stream.core import spec
+from stream.core.spec import FeatureType
 
 FieldName = Annotated[str, matching(r"(?s).+", "the name of a field")]
 
@@ -46,6 +47,17 @@ class Events(Section):
         "(`refuse`).",
     )
 
+    require: Annotated[tuple[FieldName, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Features that must be there; without one an event is quarantined "
+        "(`bad_feature`).",
+    )
+    types: dict[FieldName, FeatureType] = Field(
+        default_factory=dict,
+        description='What features must be, where they are there: `{ amount = "number" }`; '
+        "`number`, `string` or `bool`. Else the event is quarantined (`bad_feature`).",
+    )
+
     @field_validator("label", "features", "ignore")
     @classmethod
     def _differ(cls, value: Any, info: ValidationInfo) -> Any:
@@ -67,6 +79,8 @@ class Events(Section):
             ignore=frozenset(self.ignore),
             extra=self.extra,
             missing=self.missing,
+            require=self.require,
+            types=tuple(sorted(self.types.items())),
         )
 
 

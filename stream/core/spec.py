@@ -25,6 +25,9 @@ class Limits:
     state_bytes_max: int = 268_435_456
 
 
+FeatureType = Literal["number", "string", "bool"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventShape:
     """How an upstream's JSON maps to an event.
@@ -39,6 +42,8 @@ class EventShape:
         ignore: top-level fields that are dropped unseen.
         extra: what becomes of an unknown top-level field (never one, when `flat`).
         missing: what a feature that is null means: it is not there, or the event is refused.
+        require: features that must be there.
+        types: features and what they must be, where they are there: number, string or bool.
     """
 
     id: str = "id"
@@ -49,6 +54,8 @@ class EventShape:
     ignore: frozenset[str] = frozenset()
     extra: Literal["refuse", "ignore"] = "refuse"
     missing: Literal["absent", "refuse"] = "absent"
+    require: tuple[str, ...] = ()
+    types: tuple[tuple[str, FeatureType], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from stream.core import problems
 from stream.core.event import Event, Kind, LabelRecord, Reason, Rejection
+from stream.core.formats.demands import demands
 from stream.core.formats.foreign import looks_like
 from stream.core.spec import EventShape, Limits
 
@@ -45,6 +46,7 @@ class Checks:
         self._own = frozenset((shape.id, shape.label))
         self.has_positive = problems.has_positive(kind, shape)
         self._problem = problems.PROBLEMS[kind]
+        self._misfit = demands(shape)
         self._labels = problems.label_types(kind, shape)
 
     def decode(self, value: bytes | None) -> Event | Rejection:
@@ -109,6 +111,8 @@ class Checks:
             refuse(Reason.TOO_MANY_FEATURES, f"{len(features)} features, more than {most}")
         for name, feature in features.items():
             self._feature(name, feature)
+        if self._misfit is not None and (detail := self._misfit(features)):
+            refuse(Reason.BAD_FEATURE, detail)
         event_id, label = document.get(shape.id), document.get(shape.label)
         self._id(event_id)
         if label is not None:

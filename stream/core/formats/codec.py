@@ -15,6 +15,7 @@ from msgspec import Meta
 from stream.core import problems
 from stream.core.event import Event, Kind, Rejection
 from stream.core.formats.checks import ID_MAX, ID_MIN, Checks, is_deep
+from stream.core.formats.demands import Misfit, demands
 from stream.core.spec import EventShape, Limits
 
 _INT64_MAX = 2**63 - 1
@@ -46,6 +47,9 @@ class Codec:
         self._drops_nulls = shape.missing == "absent" and not shape.flat
         self._names: set[str] = set()  # names that were short enough; a cache, so it may forget
         self._has_positive = self._checks.has_positive
+        self._misfit = demands(shape)
+        if self._misfit is not None:
+            self._read = _demanding(self._read, self._misfit)
         # Whatever a reader skips may be nested at any depth.
         self._skips = shape.flat or bool(shape.ignore) or shape.extra == "ignore"
 
@@ -98,6 +102,8 @@ class Codec:
         except msgspec.DecodeError:
             return None
         event.features = {k: v for k, v in event.features.items() if v is not None}
+        if self._misfit is not None and self._misfit(event.features):
+            return None
         return event if 1 <= len(event.features) <= self._features_max else None
 
     def _short(self, features: dict[str, Any]) -> bool:
@@ -189,6 +195,16 @@ def _flat(shape: EventShape, limits: Limits, kind: Kind) -> Callable[[bytes], Ev
         return Event(features=features, id=event_id, label=label) if plain else _not_plain(value)
 
     return read
+
+
+def _demanding(read: Callable[[bytes], Event], misfit: Misfit) -> Callable[[bytes], Event]:
+    """Reads events as `read` does; raises on those that a pipeline's demands refuse, too."""
+
+    def demanding(value: bytes) -> Event:
+        event = read(value)
+        return _not_plain(value) if misfit(event.features) else event
+
+    return demanding
 
 
 def _not_plain(_value: bytes) -> Event:

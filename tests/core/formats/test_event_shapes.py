@@ -196,3 +196,25 @@ def test_a_null_feature_is_refused_where_that_is_configured(*, flat: bool) -> No
             kind, flat=flat, missing="refuse",
         )  # fmt: skip
         assert found == Rejection(Reason.BAD_FEATURE, 'feature "a" is a JSON null')
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_what_a_pipeline_demands_of_features_is_looked_at_before_the_model(flat: bool) -> None:
+    """`events.require` and `events.types`; a null is no value, and an absent one has no type."""
+    shape: dict[str, Any] = {
+        "flat": flat, "require": ("a",), "types": (("a", "number"), ("b", "string")),
+    }  # fmt: skip
+
+    def found(features: dict[str, Any]) -> Reason | None:
+        value = json.dumps(features if flat else {"features": features})
+        return reason(value, Kind.BINARY, **shape)
+
+    assert found({"a": 1, "b": "x"}) is None
+    assert found({"a": 1.5, "c": True}) is None
+    assert found({"a": 1, "b": None}) is None
+    for features in ({"b": "x"}, {"a": None, "b": "x"}, {"a": True}, {"a": "1"}, {"a": 1, "b": 2}):
+        assert found(features) is Reason.BAD_FEATURE, features
+    refused = decode(json.dumps({"a": 1, "b": 2} if flat else {"features": {"a": 1, "b": 2}}),
+                     Kind.BINARY, **shape)  # fmt: skip
+    assert isinstance(refused, Rejection)
+    assert refused.detail == 'feature "b" is a JSON number, not a string'
