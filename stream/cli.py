@@ -24,7 +24,7 @@ from stream.printable import escaped
 from stream.probing import Connecting
 from stream.runtime import signals
 from stream.runtime.clock import SystemClock
-from stream.runtime.commands import control_words, words
+from stream.runtime.commands import control_words, produce_words, words
 from stream.runtime.patience import Patience
 from stream.telemetry import LogEvent, Scrubber, Telemetry, configure_logging
 
@@ -176,7 +176,7 @@ def sandbox(what: str, kafka: Literal["auto", "docker", "jvm", "embedded"]) -> N
 for _command in (
     words.init,
     words.run,
-    words.produce,
+    produce_words.produce,
     words.check,
     words.status,
     words.tail,

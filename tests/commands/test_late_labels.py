@@ -138,3 +138,54 @@ def test_check_says_that_more_would_wait_than_there_is_room_for(tmp_path: Path) 
     done = project.stream("check")
     assert done.code == 78, done
     assert done.said("labels.pending_max keeps 50: the others would be dropped"), done
+
+
+CSV_FILE = """id,when,x,came,buys
+a,1700000000,1.0,90,true
+b,1700000060,2.0,2h,false
+c,1700000100,3.0,,true
+d,1700009000,4.0,1m,NA
+"""
+
+
+def test_a_file_is_sent_with_labels_that_come_later(tmp_path: Path) -> None:
+    """Each in its order: the label behind the events that are older, and of that very time."""
+    project = Project(tmp_path)
+    project.configure(EMBEDDED + MODEL + LABELS.replace("1h", "3h") + 'id = "who"\n')
+    project.write("buys.csv", CSV_FILE)
+    words = ("buys.csv", "--label", "buys", "--time", "when", "--delay", "came")
+    done = project.stream("produce", *words)
+    assert done.code == 0, done
+    assert done.said("labels: 2 come later, in records of their own")
+    assert done.said("6 events acknowledged")
+    records = project.records(Channel.EVENTS)
+    assert [(json.loads(e.value or b"").get("who"), e.key) for e in records] == [
+        (None, b"a"), (None, b"b"), ("a", b"a"), (None, b"c"), ("b", b"b"), (None, b"d"),
+    ]  # fmt: skip
+    assert records[2].timestamp_ms == 1_700_000_090_000
+    assert json.loads(records[2].value or b"") == {"who": "a", "label": True}
+    assert json.loads(records[0].value or b"") == {"id": "a", "features": {"x": 1.0}}
+    assert project.stream("run", "--until-end").code == 0
+    assert [(e["id"], e["kind"]) for e in outcomes(project)] == [("a", "labeled"), ("b", "labeled")]
+
+
+@pytest.mark.parametrize(
+    ("words", "labels", "code", "said"),
+    [
+        (("--label", "buys", "--delay", "came"), LABELS, 64, "write --time"),
+        (("--label", "buys", "--time", "when", "--delay", "came"), "", 64, "configure [labels]"),
+        (("--label", "buys", "--time", "when", "--delay", "cane"), LABELS, 65, "came"),
+        (("--label", "buys", "--time", "when", "--delay", "id"), LABELS, 64, "different columns"),
+        (("--label", "came", "--time", "when", "--delay", "buys"), LABELS, 65, "is no delay"),
+    ],
+)
+def test_a_delay_that_cannot_be_is_said(
+    tmp_path: Path, words: tuple[str, ...], labels: str, code: int, said: str
+) -> None:
+    """Nothing is sent."""
+    project = Project(tmp_path)
+    project.configure(EMBEDDED + MODEL + labels)
+    project.write("buys.csv", CSV_FILE)
+    done = project.stream("produce", "buys.csv", *words)
+    assert done.code == code, done
+    assert done.said(said), done

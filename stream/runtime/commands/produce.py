@@ -3,14 +3,17 @@
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+from stream.config import Settings
 from stream.core.event import Channel
 from stream.errors import Usage
 from stream.ports import Clock, Feed
 from stream.runtime.commands.screen import Progress, say
 from stream.runtime.files import rows
-from stream.runtime.files.layout import Columns, Outgoing
+from stream.runtime.files.layout import Columns
+from stream.runtime.files.outgoing import Outgoing
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import ready_topics
 
@@ -43,6 +46,8 @@ def produce(pipeline: Pipeline, path: Path, *, columns: Columns, rate: str | Non
     """
     settings, clock = pipeline.settings, pipeline.clock()
     shape = settings.events.core()
+    if columns.delay is not None:
+        columns = replace(columns, told=_label_fields(settings))
     per_s = None if rate is None else parse_rate(rate)
     survey = rows.survey(path, shape=shape, columns=columns, stopped=pipeline.stopping.is_set)
     for line in survey.said:
@@ -67,6 +72,13 @@ def produce(pipeline: Pipeline, path: Path, *, columns: Columns, rate: str | Non
         f"; stopped by a signal before the end of {path}" if pipeline.stopping.is_set() else ""
     )
     say(f"{acknowledged} events acknowledged in {speed}{stopped}")
+
+
+def _label_fields(settings: Settings) -> tuple[str, str]:
+    """The fields of label records. Raises: Usage: this pipeline would refuse them."""
+    if settings.labels is None:
+        raise Usage("--delay: this pipeline takes no labels that come later; configure [labels]")
+    return settings.labels.id, settings.labels.label
 
 
 def _until_stopped(pipeline: Pipeline, records: Iterator[Outgoing]) -> Iterator[Outgoing]:

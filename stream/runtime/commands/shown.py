@@ -109,7 +109,8 @@ class _Outcomes:
         return [
             text(partition), text(offset), _time(record), text(own_id), kind,
             text(taken.get("prediction")), text(taken.get("label")),
-            screen.age(delay_ms / 1000) if isinstance(delay_ms, int) else "-", _result(taken),
+            screen.age(delay_ms / 1000) if isinstance(delay_ms, int) else "-",
+            "-" if taken.get("error") is None else _result(taken),
         ]  # fmt: skip
 
     def json(self, record: Record, taken: dict[str, Any]) -> str:  # noqa: ARG002

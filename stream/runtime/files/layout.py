@@ -1,29 +1,21 @@
 """Which column of a CSV file is what, and the record that each of its rows becomes."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from stream.config.checks import did_you_mean, nearest, show
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
 from stream.printable import escaped
 from stream.runtime.files.columns import Column, ColumnType, is_missing
+from stream.runtime.files.later import Row, delay_ms
+from stream.runtime.files.outgoing import Outgoing
 from stream.runtime.files.spellings import alike, alike_said
 from stream.runtime.files.times import event_time_ms
 
 _NAMES_MAX = 30  # of features that are said
-
-
-class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """A record to send; without a time it happens now."""
-
-    value: bytes
-    key: bytes | None = None
-    timestamp_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +25,9 @@ class Columns:
     Attributes:
         key: the record's key, as text; by default the id.
         time: the event's time; it is not a feature.
+        delay: how much later than its event its label comes; it is not a feature.
         delimiter: what divides the cells; None: it is found out.
+        told: fields of a record that brings the label alone: id and label.
         no_label: True: events have none; False: a column must be it; None: one may be.
     """
 
@@ -41,8 +35,10 @@ class Columns:
     id: str | None = None
     key: str | None = None
     time: str | None = None
+    delay: str | None = None
     delimiter: str | None = None
     no_label: bool | None = None
+    told: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +50,8 @@ class Layout:
     id: int | None
     key: int | None
     time: int | None
+    delay: int | None
+    told: tuple[str, str]
     features: tuple[tuple[int, str], ...]
 
     @classmethod
@@ -63,7 +61,7 @@ class Layout:
         """Find the columns. Raises: BadInput: one is missing, nameless or there twice; Usage."""
         check_header(path, header)
         where = {name: index for index, name in enumerate(header)}
-        for name in (columns.label, columns.id, columns.key, columns.time):
+        for name in (columns.label, columns.id, columns.key, columns.time, columns.delay):
             if name is not None and name not in where:
                 hint = did_you_mean(name, header)
                 raise BadInput(f"{path} line 1: no column {show(name)}; {hint}")
@@ -77,9 +75,15 @@ class Layout:
             )
         own_id = where.get(columns.id or shape.id)
         time = None if columns.time is None else where[columns.time]
-        taken = [index for index in (label, own_id, time) if index is not None]
+        delay = None if columns.delay is None else where[columns.delay]
+        taken = [index for index in (label, own_id, time, delay) if index is not None]
         if len(set(taken)) < len(taken):
-            raise Usage("--label, --id and --time must name different columns")
+            raise Usage("--label, --id, --time and --delay must name different columns")
+        if delay is not None and None in (label, own_id, time):
+            raise Usage(
+                "--delay: a label that comes later has a time and names its event; write --time, "
+                "and let columns be the label and the id"
+            )
         features = tuple(
             (index, name)
             for index, name in enumerate(header)
@@ -94,7 +98,10 @@ class Layout:
                 "that name in [events]; name it with --label or --id, or put it into events.ignore"
             )
         key = own_id if columns.key is None else where[columns.key]
-        return cls(shape=shape, label=label, id=own_id, key=key, time=time, features=features)
+        return cls(
+            shape=shape, label=label, id=own_id, key=key, time=time, delay=delay, features=features,
+            told=columns.told or (shape.id, shape.label),
+        )  # fmt: skip
 
     def said(
         self, header: Sequence[str], found: Sequence[Column], labels: Iterable[str]
@@ -102,7 +109,13 @@ class Layout:
         """Say what every column was taken for, in two parts; and a third, if labels are odd."""
         roles = [
             f"{role} {_described(header[index], found[index]) if index is not None else 'none'}"
-            for role, index in (("label", self.label), ("id", self.id), ("time", self.time))
+            for role, index in (
+                ("label", self.label),
+                ("id", self.id),
+                ("time", self.time),
+                ("delay", self.delay),
+            )
+            if role != "delay" or index is not None
         ]
         features = [_described(name, found[index]) for index, name in self.features[:_NAMES_MAX]]
         more = len(self.features) - len(features)
@@ -116,8 +129,17 @@ class Layout:
         """When a row's event happened. Raises: ValueError: its cell holds no time."""
         return None if self.time is None else event_time_ms(row[self.time])
 
-    def record(self, row: Sequence[str], found: Sequence[Column]) -> Outgoing:
-        """Turn a row into a record. Raises: ValueError: its cell for the time holds none."""
+    def delay_ms(self, row: Sequence[str]) -> int | None:
+        """How much later than its event a row's label comes. Raises: ValueError: the cell's."""
+        return None if self.delay is None else delay_ms(row[self.delay])
+
+    def names_label(self, row: Sequence[str]) -> bool:
+        """Whether a row has a label that names its event."""
+        cells = [row[index] for index in (self.label, self.id) if index is not None]
+        return not any(map(is_missing, cells))
+
+    def record(self, row: Sequence[str], found: Sequence[Column]) -> Row:
+        """Turn a row into a record, or two. Raises: ValueError: a cell for a time holds none."""
         shape = self.shape
         features = {
             name: value
@@ -131,15 +153,21 @@ class Layout:
             event.update(features)
         else:
             event[shape.features] = features
-        if self.label is not None:
-            event[shape.label] = found[self.label].value(row[self.label])
-        key = row[self.key] if self.key is not None else ""
-        return Outgoing(
-            # Not msgspec: it refuses whole numbers beyond 64 bits, which a worker quarantines.
-            json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode(),
-            key.encode() or None,
-            self.time_ms(row),
-        )
+        label = None if self.label is None else found[self.label].value(row[self.label])
+        if self.label is not None and self.delay is None:
+            event[shape.label] = label
+        key = (row[self.key] if self.key is not None else "").encode() or None
+        time_ms, later_ms = self.time_ms(row), self.delay_ms(row)
+        record = Outgoing(_written(event), key, time_ms)
+        if label is None or later_ms is None or time_ms is None or shape.id not in event:
+            return Row(record, None)
+        told = dict(zip(self.told, (event[shape.id], label), strict=True))
+        return Row(record, Outgoing(_written(told), key, time_ms + later_ms))
+
+
+def _written(document: Mapping[str, object]) -> bytes:
+    # Not msgspec: it refuses whole numbers beyond 64 bits, which a worker quarantines.
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _described(name: str, column: Column) -> str:

@@ -23,7 +23,9 @@ from stream.runtime.files.columns import (
     delimiter_of,
     other_delimiter,
 )
-from stream.runtime.files.layout import Columns, Layout, Outgoing
+from stream.runtime.files.later import Row, in_order
+from stream.runtime.files.layout import Columns, Layout
+from stream.runtime.files.outgoing import Outgoing
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 
@@ -70,7 +72,7 @@ def survey(
     """
     if suffix_of(path).startswith(".csv"):
         return _surveyed(path, shape, columns, stopped)
-    names = [name for name in Columns.__dataclass_fields__ if getattr(columns, name)]
+    names = [n for n in Columns.__dataclass_fields__ if n != "told" and getattr(columns, n)]
     given = [f"--{name.replace('_', '-')}" for name in names]
     if given:
         raise Usage(f"{', '.join(given)}: only for CSV; lines of JSON are sent as they are")
@@ -152,7 +154,7 @@ def _surveyed(
     layout = Layout.of(path, header, shape=shape, columns=columns)
     found = [Column() for _ in header]
     labels: dict[str, None] = {}
-    records_n = 0
+    records_n = labels_n = 0
     for line, row in rows:
         if stopped():
             break
@@ -160,14 +162,18 @@ def _surveyed(
             column.look(text)
         with _at(path, line):
             layout.time_ms(row)
+            has_label = layout.delay_ms(row) is not None and layout.names_label(row)
         if layout.label is not None and len(labels) < _LABELS_MAX:
             labels[row[layout.label]] = None
-        records_n += 1
-    said = layout.said(header, found, labels)
+        records_n += 1 + has_label
+        labels_n += has_label
+    said, rows_n = layout.said(header, found, labels), records_n - labels_n
+    if layout.delay is not None:
+        said = (*said, f"labels: {labels_n} come later, in records of their own")
     return Survey(
         records_n=records_n,
-        said=(f"{path.name}: {records_n} rows, cells divided by {_DIVIDED[delimiter]}; {said[0]}"
-              if delimiter in _DIVIDED else f"{path.name}: {records_n} rows; {said[0]}", *said[1:]),
+        said=(f"{path.name}: {rows_n} rows, cells divided by {_DIVIDED[delimiter]}; {said[0]}"
+              if delimiter in _DIVIDED else f"{path.name}: {rows_n} rows; {said[0]}", *said[1:]),
         records=partial(_records, path, delimiter, layout, found),
     )  # fmt: skip
 
@@ -175,7 +181,11 @@ def _surveyed(
 def _records(
     path: Path, delimiter: str, layout: Layout, found: Sequence[Column]
 ) -> Iterator[Outgoing]:
-    """Read the CSV file again, and make a record of each row."""
+    """Read the CSV file again, and make a record of each row; two, if its label comes later."""
+    return in_order(_each(path, delimiter, layout, found))
+
+
+def _each(path: Path, delimiter: str, layout: Layout, found: Sequence[Column]) -> Iterator[Row]:
     rows = _rows(path, delimiter)
     next(rows)
     for line, row in rows:
