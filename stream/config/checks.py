@@ -4,7 +4,8 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from types import UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -45,6 +46,15 @@ class Section(BaseModel):
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         yield from self.shown().items()
+
+
+def table_of(annotation: Any) -> type[BaseModel] | None:
+    """The table that a field holds, be it one that may be absent; None: it holds another value."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    for each in get_args(annotation) if is_union else (annotation,):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
 
 
 class PartSection(Section):

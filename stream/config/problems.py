@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from stream.config.checks import Entry, RefusedError, did_you_mean, nearest, quoted, show
+from stream.config.checks import Entry, RefusedError, did_you_mean, nearest, quoted, show, table_of
 
 _EXPECTED = {
     "string_type": 'a string (write it in "quotes")',
@@ -67,8 +67,9 @@ def field_at(root: type[BaseModel], loc: _Loc) -> tuple[type[BaseModel], FieldIn
     if not loc:
         return root, None
     for part in loc[:-1]:
-        inner = table.model_fields[str(part)].annotation if part in table.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        known = table.model_fields.get(str(part))
+        inner = None if known is None else table_of(known.annotation)
+        if inner is None:
             return table, None
         table = inner
     return table, table.model_fields.get(str(loc[-1]))
@@ -79,8 +80,8 @@ def unknown(loc: _Loc, root: type[BaseModel]) -> str:
     table, _ = field_at(root, loc)
     word = str(loc[-1])
     for section, info in root.model_fields.items():
-        inner = info.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and word in inner.model_fields:
+        inner = table_of(info.annotation)
+        if inner is not None and word in inner.model_fields:
             return f"unknown key; did you mean {section}.{word}?"
     near = nearest(word, table.model_fields)
     if near:

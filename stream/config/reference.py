@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from stream.config.checks import Section
+from stream.config.checks import Section, table_of
 from stream.config.detectors import Detector
 from stream.config.reactions import Reaction
 from stream.config.settings import Settings
@@ -26,12 +26,11 @@ def reference() -> str:
 def keys() -> Iterator[tuple[str, FieldInfo]]:
     """Every key there is, in the order of the file."""
     for name, info in Settings.model_fields.items():
-        # A table that may be absent is a union with None.
-        inner = next(iter(get_args(info.annotation)), info.annotation)
+        inner = table_of(info.annotation)
         if name in _LISTS:
             for key, each in _LISTS[name].model_fields.items():
                 yield f"{name}[].{key}", each
-        elif isinstance(inner, type) and issubclass(inner, Section):
+        elif inner is not None:
             for key, each in inner.model_fields.items():
                 yield f"{name}.{key}", each
         else:

@@ -15,7 +15,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from stream.config import problems
-from stream.config.checks import Entry, RefusedError, Section, show
+from stream.config.checks import Entry, RefusedError, show, table_of
 from stream.config.recipe import Model
 from stream.config.secrets import is_secret_option
 from stream.config.settings import Settings, checked
@@ -160,8 +160,9 @@ def _annotation(loc: tuple[str, ...]) -> Any:
     """The type of a key; Any inside a free table; None where there is no such key."""
     node: Any = Settings
     for part in loc:
-        if isinstance(node, type) and issubclass(node, Section):
-            info = node.model_fields.get(part)
+        table = table_of(node)
+        if table is not None:
+            info = table.model_fields.get(part)
             node = info.annotation if info else None
         else:
             return Any if get_origin(node) is dict and all(loc) else None
@@ -186,7 +187,7 @@ def _settable(loc: tuple[str, ...]) -> Any:
         raise RefusedError(("", f"unknown key; write the whole list as JSON in {name}"))
     if annotation is None:
         raise RefusedError(("", problems.unknown(loc, Settings)))
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    if table_of(annotation) is not None:
         raise RefusedError(("", f"a table; set its keys one by one: {PREFIX}{loc[0].upper()}__KEY"))
     return annotation
 

@@ -60,6 +60,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "topics.control": ("c", "c"),
     "topics.journal": ("j", "j"),
     "topics.ledger": ("l", "l"),
+    "topics.outcomes": ("o", "o"),
     "topics.create": ("false", False),
     "topics.start": ("latest", "latest"),
     "topics.retention_ms": ("86400000", 86_400_000),
@@ -71,6 +72,8 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "events.ignore": ('["note"]', ("note",)),
     "events.extra": ("ignore", "ignore"),
     "events.missing": ("refuse", "refuse"),
+    "events.require": ('["amount"]', ("amount",)),
+    "events.types": ('{"amount": "number"}', {"amount": "number"}),
     "model.factory": ("mine:make", "mine:make"),
     "model.params": ('{"n": 3}', {"n": 3}),
     "model.on_change": ("rebuild", "rebuild"),
@@ -98,6 +101,16 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "monitors.slices_max": ("5", 5),
     "monitors.silence_after": ("15m", "15m"),
     "monitors.lag_after": ("15m", "15m"),
+    "labels.wait": ("24h", "24h"),
+    "labels.id": ("order", "order"),
+    "labels.label": ("bought", "bought"),
+    "labels.pending_max": ("500", 500),
+    "labels.on_expiry": ("negative", "negative"),
+    "labels.early_max": ("50", 50),
+    "labels.unknown": ("count", "count"),
+    "labels.on_correction": ("ignore", "ignore"),
+    "outcomes.publish": ("all", "all"),
+    "outcomes.features": ("true", True),
     "limits.value_bytes_max": ("1000", 1000),
     "limits.features_max": ("10", 10),
     "limits.name_chars_max": ("10", 10),
@@ -131,6 +144,8 @@ def test_every_key_is_overridden_by_the_environment(
         environ = {name + "_FILE": str(tmp_path / "value")}
     if key == "kafka.path":
         environ["STREAM__KAFKA__CLIENT"] = "embedded"
+    if key.startswith("labels.") and key != "labels.wait":
+        environ["STREAM__LABELS__WAIT"] = "2h"  # without it there is no such table
 
     value: Any = loaded(PLAIN, **environ)
     for part in key.split("."):

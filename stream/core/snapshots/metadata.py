@@ -95,7 +95,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             f"{f';j={self.journal_n}' if self.journal_n else ''}"
             f"{f';i={self.genesis_journal_n}' if self.genesis_journal_n else ''}"
             f"{f';k={self.control_offset}' if self.control_offset else ''}"
-            f"{f';q={_dotted(self.labels)}' if self.labels else ''}"
+            f"{f';u={_dotted(self.labels)}' if self.labels else ''}"
         )
 
 
@@ -117,7 +117,7 @@ _FORMS = {
     for name, form in {
         "m": _FINGERPRINT, "r": _NUMBER, "s": _NUMBER, "b": _NUMBER, "p": "1", "z": "f?p?",
         "c": _NUMBER, "i": _NUMBER, "j": _NUMBER, "k": _NUMBER,
-        "q": rf"{_NUMBER}(?:\.{_NUMBER}){{{LABELS_N - 1}}}",
+        "u": rf"{_NUMBER}(?:\.{_NUMBER}){{{LABELS_N - 1}}}",
         "w": f"{_FINGERPRINT}(?:,{_FINGERPRINT})*",
     }.items()
 }  # fmt: skip
@@ -157,5 +157,5 @@ def parse_metadata(text: str) -> Metadata | None:
         journal_n=int(more.get("j", 0)),
         genesis_journal_n=int(more.get("i", 0)),
         control_offset=int(more.get("k", 0)),
-        labels=tuple(map(int, more["q"].split("."))) if "q" in more else (),
+        labels=tuple(map(int, more["u"].split("."))) if "u" in more else (),
     )
