@@ -1,9 +1,14 @@
 """The breaker on quarantine from outside: what an operator sees of it, and does about it."""
 
+import json
 import signal
+from typing import Any
+
+from river import linear_model, preprocessing
 
 from stream.core.event import Channel
-from tests.commands.project import EMBEDDED, MODEL, Project, eventually
+from tests.commands.project import EMBEDDED, HASH_SEED, MODEL, Project, eventually
+from tests.commands.test_commanded_worker import MINE
 
 BREAKER = """
 [quarantine]
@@ -95,6 +100,41 @@ def test_a_restart_after_the_cause_was_mended_goes_on(project: Project) -> None:
         assert worker.stop().code == 0
 
     assert len(project.records(Channel.QUARANTINE)) == 13
+
+
+def test_a_command_lets_it_go_on_while_the_worker_lives(project: Project) -> None:
+    """No restart: a plain loop over the good ones, and the ledger has the place."""
+    project.write("mine.py", MINE)
+    own = f'[model]\nfactory = "mine:make"\nhash_seed = {HASH_SEED}\n'
+    project.configure(EMBEDDED + own + BREAKER)
+    good: list[dict[str, Any]] = [
+        {"features": {"x": n % 7 - 3.0, "y": n % 3}, "label": n % 7 > 3} for n in range(90)
+    ]
+    lines = [f"{json.dumps(each)}\n" for each in good]
+    project.write("flood.jsonl", "".join(lines[:30]) + JUNK * 13 + "".join(lines[30:60]))
+    project.write("later.jsonl", "".join(lines[60:]))
+    assert project.stream("produce", "flood.jsonl").code == 0
+
+    with project.running("run", "-c", "stream.toml") as worker:
+        worker.line("partition_paused partition=0 next_offset=41")
+        assert project.stream("produce", "later.jsonl").code == 0
+        assert len(project.records(Channel.PREDICTIONS)) == 30
+        done = project.stream("control", "resume", "--why", "mended", "--by", "ada")
+        eventually(lambda: len(project.records(Channel.PREDICTIONS)) == 90, "it goes on")
+        stopped = worker.stop()
+
+    assert (done.code, stopped.code) == (0, 0), (done, stopped)
+    assert "partition_resumed partition=0 next_offset=41" in stopped.err
+    model, expected = preprocessing.StandardScaler() | linear_model.LogisticRegression(), []
+    for each in good:
+        expected.append(model.predict_proba_one(each["features"])[True])
+        model.learn_one(each["features"], each["label"])
+    published = [json.loads(r.value or b"") for r in project.records(Channel.PREDICTIONS)]
+    assert [each["probabilities"]["true"] for each in published] == expected
+    (told,) = (json.loads(r.value or b"") for r in project.records(Channel.LEDGER))
+    assert (told["what"], told["by"], told["offset"]) == ("resume", "operator:ada", 41)
+    assert len(project.records(Channel.QUARANTINE)) == 13
+    assert project.stream("run", "--until-end").code == 0
 
 
 def test_by_default_a_thousand_records_are_looked_at(project: Project) -> None:

@@ -97,6 +97,14 @@ class Pipeline:
                 command, cwd=self.folder, env=self.environment(**environment), stderr=log
             )
 
+    def control(self, what: str, *more: str, **environment: str) -> subprocess.Popen[bytes]:
+        """`stream control`, in the background."""
+        command = [sys.executable, "-m", "stream", "control", "-c", "stream.toml", what]
+        return subprocess.Popen(
+            [*command, "--why", "a test", "--by", "ada", *more], cwd=self.folder,
+            env=self.environment(**environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
     def run_until_end(self, *words: str, timeout_s: float = 120, **environment: str) -> None:
         """A worker that does all there is, and ends well."""
         code = self.ended("--until-end", *words, environment=environment, timeout_s=timeout_s)

@@ -6,8 +6,6 @@ does a fold that is rebuilt from the log and the journal alone.
 
 import itertools
 import json
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,17 +54,6 @@ def _fed(to: Pipeline, values: Sequence[bytes]) -> Iterator[None]:
         over.set()
         feeder.join(120)
     assert not feeder.is_alive()
-
-
-def _commanded(
-    pipeline: Pipeline, what: str, *more: str, **environment: str
-) -> "subprocess.Popen[bytes]":
-    """`stream control`, in the background."""
-    command = [sys.executable, "-m", "stream", "control", "-c", "stream.toml", what]
-    return subprocess.Popen(
-        [*command, "--why", "a test", "--by", "ada", *more], cwd=pipeline.folder,
-        env=pipeline.environment(**environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
 
 
 def _plain_loop(values: Sequence[bytes], done: Mapping[int, Sequence[str]]) -> list[dict[str, Any]]:
@@ -121,9 +108,7 @@ def test_commands_are_done_once_while_workers_are_killed_and_partitions_move(
     sent = []
     with _fed(under, values[500:]):
         for number, what in enumerate(WHATS):
-            waiting = _commanded(
-                under, what, "--id", f"{number}-{what}", "--within", "170s", **chosen
-            )
+            waiting = under.control(what, "--id", f"{number}-{what}", "--within", "170s", **chosen)
             victim = next(instances)
             workers[victim].kill()
             workers[victim].wait()
