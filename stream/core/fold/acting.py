@@ -41,9 +41,9 @@ def reacts(task: "Task") -> bool:
 
 def react(task: "Task", result: StepResult) -> None:
     """Freeze or reset, if an alert of this step calls for it; frozen it is not frozen again."""
-    state = task.state
+    state, at_ms = task.state, result.record.timestamp_ms
     rules: Reactions = state.extras[reactions.NAME]
-    for number, rule, alert in rules.due(state.n, result.record.timestamp_ms, result.alerts):
+    for number, rule, alert in rules.due(state.records_n, at_ms, result.alerts):
         before = state.commanded.predicts
         if rule.do == "freeze":
             if task.serving.is_frozen:
@@ -52,7 +52,7 @@ def react(task: "Task", result: StepResult) -> None:
         else:
             state.commanded.renew()
             task.begin_untrained()
-        rules.acted(number, state.n)
+        rules.acted(number, state.records_n)
         tell(
             task, result, what=rule.do, by=f"reaction:{rule.when}", why=alert.message,
             evidence={"alert": alert.id}, before=before,
@@ -73,6 +73,7 @@ def trip(task: "Task", result: StepResult, harm: Harm) -> None:
     if harm.is_in_state and breaker.copy is not None:
         model = beginning(task.recipe, task.fingerprint).load_model(breaker.copy)
         learner.go_on_from(model, breaker.copied_at)
+        task.state.commanded.unlearned_n += learned - learner.learned
     breaker.went_back(learner.learned)
     task.freeze(is_frozen=True)
     went_back = f"; it predicts as after {learner.learned} of {learned} learned events"
@@ -112,10 +113,11 @@ def breaker_of(task: "Task") -> Breaker | None:
 
 
 def begin_anew(task: "Task") -> None:
-    """Let the breaker go on with another model; what it froze learns again, for that is gone."""
-    breaker = breaker_of(task)
+    """Let the breaker go on with another model; what it alone froze learns, for that is gone."""
+    breaker, commanded = breaker_of(task), task.state.commanded
     if breaker is not None:
-        task.state.commanded.is_frozen &= not breaker.is_tripped
+        if breaker.is_tripped:
+            commanded.is_frozen = commanded.is_frozen_by_command
         arm(task)
         breaker.begin_anew()
 
@@ -127,4 +129,4 @@ def arm(task: "Task") -> None:
         breaker.is_tripped = False
         policy: Policy | None = task.state.extras.get(policy_spec.NAME)
         if policy is not None:
-            policy.release(numeric.ALERT)
+            policy.release(numeric.ALERT, task.state.records_n - 1)

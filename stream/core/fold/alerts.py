@@ -22,7 +22,7 @@ from stream.core.monitoring.detected import Alert
 from stream.core.monitoring.episodes import Finding
 from stream.core.monitoring.marks import Place
 from stream.core.monitoring.monitors import Monitors
-from stream.core.monitoring.numeric import Harm
+from stream.core.monitoring.numeric import Breaker, Harm
 from stream.core.monitoring.policy import Policy
 from stream.core.monitoring.rows import LabelRow, Row
 from stream.core.problems import Problem
@@ -91,7 +91,7 @@ class Alerts:
         """Let the monitors see how many records were refused, if enough have come."""
         monitors, policy = self._monitors, self._policy
         if monitors is not None and policy is not None:
-            for finding in monitors.flow(state.n, state.refused_n, record.timestamp_ms):
+            for finding in monitors.flow(state.records_n, state.refused_n, record.timestamp_ms):
                 policy.fire(finding)
 
     def alerts(
@@ -127,32 +127,37 @@ class Alerts:
         """Count an event on which the model failed; one too many becomes an alert."""
         learner = state.line_up.serving
         before = learner.failures
-        number = state.n - state.refused_n + before.refused_n
+        number = state.records_n - state.refused_n + before.refused_n
         learner.failures = failures = before.with_one_at(number, is_refused=is_refused)
         if failures.is_told and not (before.is_told and self._policy is None):
             self._give(state, result, failing(result.record, failures), learned)
 
     def close(self, state: State, result: StepResult, learned: int) -> None:
-        """Add what the policy tells of the step; to be called at its `due_n` and later."""
-        policy, record = self._policy, result.record
+        """Add what the policy tells of the step; to be called from the step `due_n` on.
+
+        Where there were commands that may be too early: the policy counts records.
+        """
+        policy, record, n = self._policy, result.record, state.records_n
         assert policy is not None  # noqa: S101
-        if not policy.sees(state.n, record.timestamp_ms):
+        if n < policy.due_n or not policy.sees(n, record.timestamp_ms):
             return
+
+        breaker: Breaker | None = state.extras.get(numeric.NAME)  # it may be gone since it tripped
+        is_broken = breaker is not None and breaker.is_tripped
 
         def is_ongoing(name: str) -> bool:
             failures = state.line_up.serving.failures
             # The last valid event's: a refused record is none, but for those that the model failed.
-            number = state.n - state.refused_n + failures.refused_n
+            number = n - state.refused_n + failures.refused_n
             number -= result.refusal is not None
             return (
                 (name == FULL and state.closed_said_n is not None)
                 or (name == FAILING and failures.goes_on_at(number))
-                or (name == numeric.ALERT and state.extras[numeric.NAME].is_tripped)
+                or (name == numeric.ALERT and is_broken)
             )
 
-        place = Place(
-            state.n, record.offset, record.timestamp_ms, learned, state.n - state.refused_n
-        )
+        labelled_n = learned + state.commanded.unlearned_n
+        place = Place(n, record.offset, record.timestamp_ms, labelled_n, n - state.refused_n)
         ongoing = () if self._monitors is None else self._monitors.ongoing()
         for announcement in policy.close(place, is_ongoing=is_ongoing, ongoing=ongoing):
             where = f"{self._pipeline}/{record.partition}"

@@ -13,22 +13,29 @@ class Commanded:
 
     Attributes:
         is_frozen: it predicts and does not learn.
+        is_frozen_by_command: a command said so last, whatever had frozen it before.
         is_paused: nothing more of its partition is consumed.
         version: which version of the model predicts, from 1.
         journal_n: the number of the last record of its partition's journal that it has folded.
         genesis_journal_n: the same where the fold began, with the untrained model.
         pinned: steps whose snapshots stay: the last before the model was reset.
         ids: of the last commands, the oldest first.
+        folded_n: of the fold's steps so many are commands, repeated ones too; the others are
+            records of the events topic.
+        unlearned_n: labelled events that the model has not learned: it was frozen, or went back, or
+            another one has.
     """
 
     __slots__ = (
-        "genesis_journal_n", "ids", "is_frozen", "is_paused", "journal_n", "pinned", "version",
+        "folded_n", "genesis_journal_n", "ids", "is_frozen", "is_frozen_by_command", "is_paused",
+        "journal_n", "pinned", "unlearned_n", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.is_frozen = self.is_paused = False
+        self.is_frozen = self.is_frozen_by_command = self.is_paused = False
         self.version = 1
         self.journal_n = self.genesis_journal_n = 0
+        self.folded_n = self.unlearned_n = 0
         self.ids: list[str] = []
         self.pinned: list[int] = []
 

@@ -48,6 +48,7 @@ def fold(task: Task, record: Record, command: Command) -> CommandResult:
     else:
         state.digest = _hash(f"{state.n}:repeated".encode(), state.digest)
     state.n += 1
+    commanded.folded_n += 1
     if ledger is not None and command.what in (What.FREEZE, What.UNFREEZE, What.RESET):
         task.keep_copy()  # all events since are of one kind: learned, or not
     return CommandResult(record, command, entry, ledger)
@@ -96,6 +97,7 @@ def _do(task: Task, what: What) -> None:
         commanded.reset_at(task.state.n)
         task.begin_untrained()
     elif what in (What.FREEZE, What.UNFREEZE):
+        commanded.is_frozen_by_command = what is What.FREEZE
         task.freeze(is_frozen=what is What.FREEZE)
         if what is What.UNFREEZE:
             arm(task)

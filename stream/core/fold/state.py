@@ -75,6 +75,11 @@ class State:
         self.genesis = self.next_offset = offset
         self.genesis_n = self.n = n
 
+    @property
+    def records_n(self) -> int:
+        """How many steps were records of the events topic: what a cool-down counts."""
+        return self.n - self.commanded.folded_n
+
     def __getstate__(self) -> dict[str, Any]:
         """The parts by name; extras as bytes, each to be read only by who has such a part."""
         state: dict[str, Any] = {

@@ -122,6 +122,7 @@ class Task(Folded):
         state, specs = self.state, self.recipe.detectors
         others = [d for d in state.detectors.detectors if d.spec.signal not in _OF_THE_MODEL]
         state.detectors = Detectors(specs, kept=others)
+        state.commanded.unlearned_n += self.serving.learned
         state.line_up = revived(beginning(self.recipe, self.fingerprint).pickled).line_up
         begin_anew(self)
         self._hold(state, dumps(state))
@@ -184,19 +185,19 @@ class Task(Folded):
         else:  # its text is somebody else's, and may be another one in a replay
             state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
             self._alerts.failure(state, result, learned, is_refused=False)
-        is_full = self.admission.left_out_n == state.n
-        if alerts or is_full or harm is not None:
+        if (is_full := self.admission.left_out_n == state.n) or alerts or harm is not None:
             self._alerts.alerts(state, result, alerts, learned, is_full=is_full, harm=harm)
         if self._is_watched:
             self._alerts.watch(state, record, (features, label, prediction.value, signal, error))
         if self._policy is not None and state.n >= self._policy.due_n:
             self._alerts.close(state, result, learned)
-        state.n += 1
-        state.next_offset = record.offset + 1
+        state.n, state.next_offset = state.n + 1, record.offset + 1
         for part in self._extras:
             part.on_event(event, result)
         if self._remember(record):
             self.keep_copy()
+        if learner.is_frozen or harm is not None:
+            state.commanded.unlearned_n += label is not None or self._unsupervised
         if harm is not None or self._reacts:
             act(self, result, harm)
         return result

@@ -24,7 +24,7 @@ class Flow:
         blocks: to a false alarm of one measure, on average.
 
     Attributes:
-        begun_n: the step at which the present block began; None: no step was seen.
+        begun_n: the record at which the present block began; None: none was seen.
     """
 
     __slots__ = (
@@ -51,7 +51,7 @@ class Flow:
         """End a block; the first call only begins one.
 
         Args:
-            n: how many steps there were.
+            n: how many records there were.
             refused_n: how many records were refused.
             timestamp_ms: of the last record.
         """

@@ -12,17 +12,17 @@ class Place(NamedTuple):
     """A step of a fold.
 
     Attributes:
-        n: its number.
+        n: its number among the records.
         offset: of its record.
         timestamp_ms: of its record.
-        learned: how many events had been learned before it.
+        labelled_n: how many labelled events there were before it, learned or not.
         valid_n: how many steps before it were no refusals.
     """
 
     n: int
     offset: int
     timestamp_ms: int
-    learned: int
+    labelled_n: int
     valid_n: int
 
 

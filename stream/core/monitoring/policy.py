@@ -47,6 +47,7 @@ class Policy:
 
     Attributes:
         due_n: the next step at which something is to be done; the present one, if anything fires.
+            Steps are those of records here: commands are none.
         episodes: those that go on, or were over a cooldown ago at most. There is one for each kind,
             direction and signal that is watched, so their number is bounded by the configuration.
     """
@@ -94,8 +95,9 @@ class Policy:
         self._fired.append(finding)
         self.due_n = 0
 
-    def release(self, name: str) -> None:
-        """What bears this name is over since now; should it fire again, that is told at once."""
+    def release(self, name: str, n: int) -> None:
+        """What bears this name is over since the step `n`; firing again, it is told at once."""
+        self._now = n if self._time is None else self._now
         for episode in self.episodes.values():
             if episode.first.name == name and episode.over_at is None:
                 episode.release(self._now - self._spec.cooldown)

@@ -21,7 +21,7 @@ class Rule(NamedTuple):
 
     Attributes:
         when: the kind of an alert, or its name.
-        cooldown: so long after it acted it does not act again, in steps, or milliseconds of fold
+        cooldown: so long after it acted it does not act again, in records, or milliseconds of fold
             time, as `unit` says.
     """
 
@@ -44,7 +44,9 @@ class Reactions:
     def due(
         self, n: int, timestamp_ms: int, alerts: Sequence[AlertValue]
     ) -> list[tuple[int, Rule, AlertValue]]:
-        """Let a step pass: the rules that want to act at its end, each with its number and why.
+        """Let a record pass, the `n`th: the rules that want to act at the end of its step.
+
+        Each with its number, and why.
 
         Of several that want the same the first does it.
         """
@@ -59,7 +61,7 @@ class Reactions:
         return list(found.values())
 
     def acted(self, number: int, n: int) -> None:
-        """Begin the cool-down of a rule that has acted at the step `n`."""
+        """Begin the cool-down of a rule that has acted at the `n`th record."""
         self._acted[number] = self._now(self._rules[number], n)
 
     def _is_rested(self, number: int, n: int) -> bool:

@@ -12,6 +12,7 @@ from river import compose, linear_model, optim, preprocessing
 
 from stream.core.commands import LedgerValue, What
 from stream.core.event import Channel, Record
+from stream.core.fold.carrying import kept
 from stream.core.fold.task import Task
 from stream.core.formats.records import Writer
 from stream.core.monitoring.numeric import NumericSpec
@@ -245,6 +246,33 @@ def test_a_reset_ends_what_the_breaker_froze() -> None:
     command(folding, What.FREEZE)
     command(folding, What.RESET)
     assert folding.serving.is_frozen
+
+
+def test_what_an_operator_freezes_after_a_break_stays_frozen_in_a_reset() -> None:
+    """It was frozen already, and is by somebody who said so."""
+    folding, records = task(f"{HERE}:diverging"), rentals(30)
+    steps(folding, records[:25])
+    command(folding, What.FREEZE)
+    folding = task(f"{HERE}:diverging", payload=folding.pickled())
+    command(folding, What.RESET)
+    steps(folding, records[25:])
+    assert folding.metadata().learned == 0
+
+    command(folding, What.UNFREEZE)
+    assert not folding.serving.is_frozen
+
+
+def test_what_it_alarmed_of_is_over_when_it_is_taken_away() -> None:
+    """The model goes on, frozen as it was, with a recipe that has no breaker."""
+    folding, records = task(f"{HERE}:diverging", is_quiet=True), rentals(3_000)
+    steps(folding, records[:100])
+    without = replace(folding.recipe, extras=(PolicySpec(),))
+    going_on, _ = kept(folding, without)
+
+    told = [alert for result in steps(going_on, records[100:]) for alert in result.alerts]
+
+    assert [(each.name, each.state) for each in told] == [("model:numeric", "resolved")]
+    assert going_on.serving.is_frozen
 
 
 def test_without_it_nothing_is_kept_and_nothing_named() -> None:
