@@ -81,12 +81,12 @@ class Breaker:
         """Watch a task that is live now."""
         refused = self._refused.setdefault(task.partition, deque())
         # After a lost commit the fold begins again further back, and refuses them again.
-        while refused and refused[-1][0] > task.state.n:
+        while refused and refused[-1][0] > task.state.records_n:
             refused.pop()
 
     def trips(self, task: Task, refusal: Rejection) -> bool:
         """Count a refusal. Returns: whether it is one too many."""
-        refused, n, limit = self._refused[task.partition], task.state.n, self._limit
+        refused, n, limit = self._refused[task.partition], task.state.records_n, self._limit
         refused.append((n, refusal.reason.value))
         while refused[0][0] <= n - limit.window:
             refused.popleft()

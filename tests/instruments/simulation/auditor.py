@@ -9,7 +9,6 @@ import msgspec
 
 from stream.adapters.memory.topic import Partition
 from stream.core.event import Channel, Record
-from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.ports import Committed
 from tests.instruments.simulation.cache import Cache
 from tests.instruments.simulation.cache_audit import CacheAudit
@@ -17,8 +16,8 @@ from tests.instruments.simulation.closing_audit import ClosingAudit
 from tests.instruments.simulation.command_audit import CommandAudit
 from tests.instruments.simulation.control_topic import ControlTopic
 from tests.instruments.simulation.doubles import StrictBroker
-from tests.instruments.simulation.plain_loop import OUTPUTS, PlainLoop, Told
-from tests.instruments.simulation.plain_policy import Rules
+from tests.instruments.simulation.plain_fold import OUTPUTS, Plan, Told
+from tests.instruments.simulation.plain_loop import PlainLoop
 from tests.instruments.simulation.violation import Violation, require
 from tests.instruments.simulation.workload import Workload
 
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
 _METADATA = re.compile(
     r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=(?P<r>\d+)"
-    r"(?:;s=(?P<s>\d+)|;b=(?P<b>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;z=f?p?)?(?:;c=(?P<c>\d+))?"
-    r"(?:;j=(?P<j>\d+))?(?:;i=\d+)?(?:;k=(?P<k>\d+))?"
+    r"(?:;s=(?P<s>\d+)|;b=(?P<b>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;z=(?P<z>f?p?))?"
+    r"(?:;c=(?P<c>\d+))?(?:;j=(?P<j>\d+))?(?:;i=\d+)?(?:;k=(?P<k>\d+))?"
 )
 _OF_POLICY = {
     "detectors", "moved", "measure", "value", "threshold", "before_n", "after_n", "feature",
@@ -44,6 +43,8 @@ def _told(channel: Channel, record: Record) -> Told:
     headers, told = dict(record.headers), record.value
     if channel is not Channel.QUARANTINE:
         told = _read(record.value or b"")
+        if told.get("input") == "events" and not told.pop("why"):
+            raise Violation(f"no reason in {record}")
         if channel is Channel.ALERTS:
             is_of_policy = "state" in told
             seen = told.pop("evidence").keys() - (_OF_POLICY if is_of_policy else set())
@@ -86,7 +87,7 @@ class Auditor:
 
     Args:
         genesis: the offset at which each fold began.
-        rules: of the policy on alerts, if there is one; monitors: the settings of the monitors.
+        plan: what folds are configured with; None: as in `world.RECIPE`.
 
     Attributes:
         is_cache_spoiled: somebody else has meddled with the snapshots.
@@ -105,11 +106,10 @@ class Auditor:
         group: str,
         commands: ControlTopic,
         genesis: int = 0,
-        rules: Rules | None = None,
-        monitors: MonitorsSpec | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self._broker = broker
-        self._rules, self._monitors = rules, monitors
+        self._plan = plan or Plan()
         self._cache = cache
         self._workload = workload
         self._names = names
@@ -137,8 +137,8 @@ class Auditor:
         """Take in partitions that the topics have now."""
         for partition in range(len(self._loops), len(self._workload.facts)):
             facts = self._workload.facts[partition]
-            loop = PlainLoop(self._pipeline, self._names[Channel.EVENTS], partition, facts)
-            loop.rules, loop.monitors = self._rules, self._monitors
+            topic = self._names[Channel.EVENTS]
+            loop = PlainLoop(self._pipeline, topic, partition, facts, self._plan)
             loop.begin_again(self._genesis)
             self._loops.append(loop)
             self._histories[partition] = loop.history
@@ -247,7 +247,9 @@ class Auditor:
         """What was paused before a restart, and is so yet, was tried. Raises: Violation."""
         for partition, _ in before.items() & self.paused().items():
             loop, end = self._loops[partition], self._events(partition).stable_end
-            if self.breaker is not None and not self.breaker.may_stay(loop.ahead(end), loop.n):
+            if self.breaker is not None and not self.breaker.may_stay(
+                loop.ahead(end), loop.records_n
+            ):
                 raise Violation(f"partition {partition} stays paused, though no more is refused")
 
     def _events(self, partition: int) -> Partition:
@@ -263,25 +265,24 @@ class Auditor:
         if offset > end:
             raise Violation(f"{where}: offset {offset} is committed, the stable end is {end}")
         self._committed[partition] = committed
-        before_n = loop.n
+        before_n = loop.records_n
         found = _METADATA.fullmatch(committed.metadata)
         if found is None:
             raise Violation(f"{where}: no metadata of ours: {committed.metadata}")
-        told = {name: int(value or 0) for name, value in found.groupdict().items()}
+        told = {name: int(value or 0) for name, value in found.groupdict().items() if name != "z"}
         last_n, self._last_n[partition] = self._last_n[partition], told["n"]
         require(told["n"] >= last_n, f"{where}: n went back to {told['n']}")
         require(told["r"] >= self._generations[partition], f"{where}: an older recipe took over")
         self._generations[partition] = told["r"]
         # The loop counts from the last untrained model on, and the program from the first one.
-        before_all_n = told["s"]
+        loop.before_all_n = before_all_n = told["s"]
         if found["b"] is not None:
             before_all_n = told["b"] - self._began(loop, told["g"], told["b"], last_n)
+            loop.before_all_n = before_all_n
         closed_n = None if found["c"] is None else told["c"] - before_all_n
         was, loop.closed_n = loop.closed_n, closed_n
         resumed_n = len(loop.commanded.places)
-        self.commands.follow(
-            loop, offset, j=told["j"], k=told["k"], before_all_n=before_all_n
-        )  # fmt: skip
+        self.commands.follow(loop, offset, j=told["j"], k=told["k"])
         if self.breaker is not None and len(loop.commanded.places) > resumed_n:
             self.breaker.hear(loop.partition, loop.commanded.places[resumed_n:])
         problem = self.closing.find_problem(loop, before=was)
@@ -289,9 +290,11 @@ class Auditor:
         said = told["n"] - before_all_n, told["g"], told["l"]
         right = loop.n, loop.genesis, loop.learned
         require(said == right, f"{where} at {offset}: n, genesis, learned: {said}, not {right}")
+        stands = "f" * loop.commanded.is_frozen + "p" * loop.commanded.is_stopped
+        require((found["z"] or "") == stands, f"{where} at {offset}: {found['z']}, not {stands!r}")
         # Where it stands still, a commit only tells of commands.
-        stands = _is_paused(was_committed.metadata) and _is_paused(committed.metadata)
-        if self.breaker is not None and not (stands and offset == before):
+        is_still = _is_paused(was_committed.metadata) and _is_paused(committed.metadata)
+        if self.breaker is not None and not (is_still and offset == before):
             problem = self.breaker.find_problem(
                 loop,
                 before_n=before_n,

@@ -17,7 +17,7 @@ class Outcomes(Protocol):
     """What a partition's records have come to: how many, and which of them were refused."""
 
     partition: int
-    n: int
+    records_n: int
     refused: list[int]
 
 
@@ -75,12 +75,12 @@ class BreakerAudit:
             self._since[partition] = owner, before_n
         since_n = self._since[partition][1]
         for n in _beyond(loop.refused, before_n):
-            if (n < loop.n or not is_paused) and self._is_over(loop, n, since_n):
+            if (n < loop.records_n or not is_paused) and self._is_over(loop, n, since_n):
                 return f"too many refused at record {n}, and no pause there"
         if is_paused:
             self._paused[partition] = has_more
-            if not self._is_over(loop, loop.n, 0):
-                return f"a pause after {loop.n} records, without need"
+            if not self._is_over(loop, loop.records_n, 0):
+                return f"a pause after {loop.records_n} records, without need"
         return None
 
     def may_stay(self, ahead: Outcomes, n: int) -> bool:
@@ -93,7 +93,7 @@ class BreakerAudit:
 
     def _next(self, ahead: Outcomes, n: int) -> list[tuple[int, int]]:
         """How many of the next 1, 2, ... records are refused: time may cut a rehearsal anywhere."""
-        most = min(self._limit.window, ahead.n - n)
+        most = min(self._limit.window, ahead.records_n - n)
         return [
             (k, sum(n < refused <= n + k for refused in ahead.refused)) for k in range(1, most + 1)
         ]

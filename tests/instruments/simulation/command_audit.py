@@ -78,11 +78,10 @@ class CommandAudit:
                 f"journal partition {partition}: {numbers}, and {at.journal_n} are committed",
             )
 
-    def follow(self, loop: PlainLoop, offset: int, *, j: int, k: int, before_all_n: int) -> None:
+    def follow(self, loop: PlainLoop, offset: int, *, j: int, k: int) -> None:
         """Lead a loop up to a committed offset, through what commands came on the way.
 
-        Beside the offset is told `j`, the journal's last record, and `k`, where reading goes on;
-        `before_all_n` steps the program counted before the loop's first one.
+        Beside the offset is told `j`, the journal's last record, and `k`, where reading goes on.
 
         Raises: Violation: a command is missing, or was folded as none must be.
         """
@@ -91,11 +90,11 @@ class CommandAudit:
             steps, lates = self._steps(loop.partition, at, j), self._lates(loop.partition, at)
             for sent in self._told_of(loop.partition, at, k):
                 if sent.offset in steps:
-                    self._fold(loop, sent, steps.pop(sent.offset), before_all_n)
+                    self._fold(loop, sent, steps.pop(sent.offset))
                 elif sent.offset in lates:
                     require(sent.may_be_late or sent.must_be_late, f"late too early: {sent}")
                     self._go(loop, lates.pop(sent.offset)["offset"])
-                    loop.come_late(sent, before_all_n=before_all_n)
+                    loop.come_late(sent)
                 elif sent.command is not None and not sent.may_be_missed and not at.is_moved:
                     raise Violation(f"partition {loop.partition}: passed over: {sent}")
             where = f"partition {loop.partition}, of the control topic to {k}"
@@ -104,13 +103,11 @@ class CommandAudit:
         at.k = k
         self._go(loop, offset)
 
-    def _fold(
-        self, loop: PlainLoop, sent: Sent, step: Mapping[str, Any], before_all_n: int
-    ) -> None:
+    def _fold(self, loop: PlainLoop, sent: Sent, step: Mapping[str, Any]) -> None:
         where = f"partition {loop.partition}: journal: {step}"
         self._go(loop, step["next_offset"])
         right = {
-            "n": before_all_n + loop.n,
+            "n": loop.before_all_n + loop.n,
             "next_offset": loop.offset,
             "input": "control",
             "offset": sent.offset,
@@ -123,7 +120,7 @@ class CommandAudit:
         require(sent.command is not None, f"{where}: it is no command")
         is_done = sent.command is not None and sent.command["id"] in loop.commanded.done
         require(is_done or not sent.must_be_late, f"{where}: it was late, and is done")
-        loop.command(sent, before_all_n=before_all_n)
+        loop.command(sent)
 
     @staticmethod
     def _go(loop: PlainLoop, offset: int) -> None:

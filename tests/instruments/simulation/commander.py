@@ -1,6 +1,6 @@
 """An operator who commands at random moments: twice, late, what nobody can read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class Commander:
         names: of the topics, by their channel.
         seed: of all that it does.
         note: told of each of it.
+        whats: what it sends; what is there twice is likelier.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class Commander:
         *,
         seed: str,
         note: Callable[[str], None],
+        whats: Sequence[str] = WHATS,
     ) -> None:
         self._topic = topic
         self._names = names
         self._rng = Random(seed)
         self._note = note
+        self._whats = whats
         self._chance = self._rng.choice((0.05, 0.15, 0.3))
         self._slow = self._rng.choice((0.0, 0.2, 0.7))
         self._made_n = 0
@@ -91,7 +94,7 @@ class Commander:
 
     def _send(self, partition: int) -> None:
         rng, topic = self._rng, self._topic
-        for what in rng.choices(WHATS, k=rng.choice((1, 1, 1, 2, 3))):
+        for what in rng.choices(self._whats, k=rng.choice((1, 1, 1, 2, 3))):
             roll = rng.random()
             if roll < 0.1:
                 topic.send(what, partition=partition, within_ms=10, age_ms=8 * 3_600_000)

@@ -4,13 +4,106 @@ from dataclasses import replace
 from random import Random
 
 from stream.core.event import Channel
+from stream.core.monitoring.episodes import Severity
+from stream.core.monitoring.monitors_spec import MonitorsSpec
+from stream.core.monitoring.numeric import NumericSpec
+from stream.core.monitoring.policy_spec import PolicySpec
+from stream.core.monitoring.reactions import ReactionsSpec, Rule
 from stream.core.recipe import Recipe
-from stream.core.spec import DetectorSpec
+from stream.core.spec import DetectorSpec, ModelSpec
+from tests.instruments.simulation.model import steep
+from tests.instruments.simulation.plain_acting import Reaction
+from tests.instruments.simulation.plain_fold import Plan
+from tests.instruments.simulation.plain_policy import Rules
 from tests.instruments.simulation.workload import Workload
 from tests.instruments.simulation.world import NAMES, RECIPE, World
 
 QUIET = DetectorSpec(name="quiet", type="PageHinkley", params={"threshold": 1e9})
 """One more detector, which never finds anything: what is published is that of one fold."""
+
+POLICIES = (
+    PolicySpec(min_severity=Severity.INFO, cooldown=8, reminder_ms=0, burst_n=2, refill_n=25),
+    PolicySpec(
+        min_severity=Severity.INFO, cooldown=15_000, unit="ms", reminder_ms=0, burst_n=2,
+        refill_n=30,
+    ),
+    PolicySpec(cooldown=5, reminder_ms=9_000, burst_n=1, refill_n=40),
+)  # fmt: skip
+"""On alerts: of a log of 20 to 150 events all three tell firings, reminders, ends and storms."""
+
+MONITORS = MonitorsSpec(block_n=4, reference_n=12, budget_events=20)
+"""Beside a policy: they find something in so short a log."""
+
+STEEP = ModelSpec(factory=f"{steep.__module__}:{steep.__name__}")
+"""A linear model that one wild number spoils."""
+
+ACTING_SHARE = 0.7
+"""Of the seeds with commands; in the others folds do nothing by themselves."""
+
+REACTIONS: tuple[tuple[Rule, ...], ...] = (
+    (),
+    (Rule("drift", "reset", 40),),
+    (Rule("model:numeric", "reset", 1),),
+    (Rule("ph", "freeze", 30), Rule("numeric", "reset", 20)),
+    (Rule("drift", "freeze", 20_000, "ms"), Rule("model:failures", "reset", 5)),
+    (Rule("input", "reset", 30), Rule("drift", "freeze", 4)),
+    (Rule("drift", "reset", 6), Rule("model:numeric", "freeze", 9)),
+)
+"""To alerts that are there in so short a log."""
+
+
+def rules_of(policy: PolicySpec) -> Rules:
+    """A policy's settings, for the auditor."""
+    return Rules(
+        min_severity=policy.min_severity.word,
+        cooldown=policy.cooldown,
+        by_time=policy.unit == "ms",
+        reminder_ms=policy.reminder_ms,
+        burst_n=policy.burst_n,
+        refill_n=policy.refill_n,
+    )
+
+
+def drawn_watching(seed: int, recipe: Recipe) -> tuple[Recipe, Plan]:
+    """A policy on alerts and monitors, which decide what is published, or none."""
+    policy = Random(f"alerts {seed}").choice((None, None, None, *POLICIES))
+    # Only a policy tells what monitors find.
+    is_watched = policy is not None and Random(f"monitors {seed}").random() >= 0.5
+    return _planned(recipe, Plan(), policy, is_watched=is_watched)
+
+
+def drawn_acting(rng: Random, recipe: Recipe) -> tuple[Recipe, Plan]:
+    """What a fold that takes commands does by itself, beside them; perhaps nothing."""
+    if rng.random() >= ACTING_SHARE:
+        return recipe, Plan()
+    plan = Plan(has_breaker=rng.random() < 0.8)
+    rules = rng.choice(REACTIONS)
+    if rng.random() < 0.5:
+        recipe, plan = replace(recipe, model=STEEP), replace(plan, make=steep)
+    policy = rng.choice((None, None, *POLICIES))
+    is_watched = policy is not None and rng.random() < 0.5
+    return _planned(recipe, plan, policy, *rules, is_watched=is_watched)
+
+
+def _planned(
+    recipe: Recipe, plan: Plan, policy: PolicySpec | None, *rules: Rule, is_watched: bool
+) -> tuple[Recipe, Plan]:
+    """The recipe of workers, and what the auditor is told of it."""
+    parts = (
+        policy,
+        MONITORS if is_watched else None,
+        NumericSpec() if plan.has_breaker else None,
+        ReactionsSpec(rules) if rules else None,
+    )
+    told = replace(
+        plan,
+        rules=None if policy is None else rules_of(policy),
+        monitors=MONITORS if is_watched else None,
+        reactions=tuple(
+            Reaction(each.when, each.do, each.cooldown, each.unit == "ms") for each in rules
+        ),
+    )
+    return replace(recipe, extras=tuple(part for part in parts if part is not None)), told
 
 
 def drawn_workload(world: World, rng: Random, records_n: int | None) -> Workload:
@@ -23,6 +116,11 @@ def drawn_workload(world: World, rng: Random, records_n: int | None) -> Workload
         partitions_n=len(broker.topic(NAMES[Channel.EVENTS]).partitions),
         records_n=records_n or drawn_n,
     )
+
+
+def drawn_wildness(seed: int, plan: Plan) -> float:
+    """How likely an event is one that trips a breaker; without one there are none."""
+    return Random(f"wild {seed}").choice((0.05, 0.1, 0.25)) if plan.has_breaker else 0.0
 
 
 def drawn_changes(rng: Random, recipe: Recipe) -> dict[int, Recipe]:

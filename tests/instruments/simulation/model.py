@@ -4,10 +4,24 @@ from collections.abc import Hashable
 from math import nan
 from typing import Any
 
-from river import base
+from river import base, linear_model, optim
 
 BOMB = "bomb"
 """The feature that makes the model raise; its value says where."""
+
+
+WILD = 9e14
+"""A number just within the limits: no weight that learned it is one to keep."""
+
+
+def steep() -> linear_model.LogisticRegression:
+    """River's, with steps so long that one wild number bursts a weight; a bomb always raises."""
+    return linear_model.LogisticRegression(optimizer=optim.SGD(10.0))
+
+
+def is_of_bomb(error: Exception) -> bool:
+    """Whether that is what river raises on a bomb, for its value is a word."""
+    return isinstance(error, TypeError) and "VectorDict values" in str(error)
 
 
 class Brittle(base.Classifier):

@@ -18,6 +18,7 @@ class Commanded:
     """What commands have made of one partition's fold.
 
     Attributes:
+        is_frozen_by_command: an operator said so, be it after something else had frozen it.
         version: which model predicts; a reset makes another one.
         done: ids of commands that were done, or refused for what they want.
         places: what was folded and at which offset, all of it.
@@ -25,6 +26,7 @@ class Commanded:
     """
 
     is_frozen: bool = False
+    is_frozen_by_command: bool = False
     is_stopped: bool = False
     version: int = 1
     done: set[str] = field(default_factory=set)
@@ -33,7 +35,7 @@ class Commanded:
 
     def begin_again(self) -> None:
         """Another fold begins; it was told nothing."""
-        self.is_frozen = self.is_stopped = False
+        self.is_frozen = self.is_frozen_by_command = self.is_stopped = False
         self.version = 1
         self.done.clear()
 
@@ -41,7 +43,7 @@ class Commanded:
         """Let a command take effect that is done for the first time, as step `n`."""
         what = command["what"]
         if what in ("freeze", "unfreeze"):
-            self.is_frozen = what == "freeze"
+            self.is_frozen = self.is_frozen_by_command = what == "freeze"
         elif what in ("pause", "resume"):
             self.is_stopped = what == "pause"
         elif what == "reset":

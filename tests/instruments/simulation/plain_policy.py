@@ -9,6 +9,7 @@ from typing import Any
 
 RANKS = ("info", "warning", "critical")
 JOINS_N = 2000
+LONG_AGO_MS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,15 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One that is over: where it was, and how many events were learned, or valid, before it."""
+    """A record's that is over: its number, and how many events had a label, or were valid before.
+
+    Commands are none of these, though the program counts them as steps.
+    """
 
     n: int
     offset: int
     timestamp_ms: int
-    learned: int
+    labelled_n: int
     valid_n: int
 
 
@@ -61,6 +65,7 @@ class Story:
     ended: list[int] = field(default_factory=list)
     held_on: int = 0
     least_ms: int = 0
+    ends_at: int | None = None
     is_over: bool = False
     is_untold: bool = False
 
@@ -71,8 +76,24 @@ class Story:
 
     @property
     def last(self) -> int:
-        """When it fired, or held on, last."""
+        """When it fired, or held on, last; it may end at once."""
+        if self.ends_at is not None:
+            return self.ends_at
         return max(self.firings[-1][0], self.held_on)
+
+    def fire(self, fired: Fired, now: int, timestamp_ms: int) -> None:
+        """It fires, and goes on."""
+        self.firings.append((now, fired))
+        self.ends_at, self.is_over = None, False
+        self.least_ms = min(self.least_ms, timestamp_ms)
+
+    def release(self, at: int) -> None:
+        """It is over, as if it had fired last at `at`; if it fires at once, that is told."""
+        self.ends_at = at
+        if self.told:
+            state, _, _, timestamp_ms, severity = self.told[-1]
+            self.told[-1] = state, 0, at, timestamp_ms, severity
+            self.least_ms = -LONG_AGO_MS
 
     @property
     def is_told(self) -> bool:
@@ -126,7 +147,7 @@ class PlainPolicy:
         self._fired: list[Fired] = []
         self._stories: list[Story] = []
         self._spent: dict[bool, list[int]] = {False: [], True: []}
-        self._time = PlainTime()
+        self._time, self._now = PlainTime(), 0
         self._steps: list[Step] = []
         self._joined: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {}
         self._first: dict[tuple[str, str], tuple[tuple[str, ...], int]] = {}
@@ -135,22 +156,26 @@ class PlainPolicy:
         """It fires at the present step."""
         self._fired.append(fired)
 
+    def release(self, name: str) -> None:
+        """What is called so is over, since the last step."""
+        for story in self._stories:
+            if story.first.name == name and not story.is_over:
+                story.release(self._now - self._rules.cooldown)
+
     def close(self, step: Step) -> None:
         """The step is over."""
         self._steps.append(step)
         n, offset, timestamp_ms = step.n, step.offset, step.timestamp_ms
         is_back = self._time.see(timestamp_ms)
         assert not (is_back and self._rules.by_time), "no workload sets fold time back"
-        now = self._time.now if self._rules.by_time else n
+        now = self._now = self._time.now if self._rules.by_time else n
         fired, self._fired = [(each, self._lead(each, n)) for each in self._fired], []
         for story in list(self._stories):
             self._end(story, n, now, timestamp_ms, {key for _, key in fired})
         stories: list[Story] = []
         for each, key in fired:
             story = self._story(each, key, offset, self._since(each))
-            story.firings.append((now, each))
-            story.is_over = False
-            story.least_ms = min(story.least_ms, timestamp_ms)
+            story.fire(each, now, timestamp_ms)
             if story not in stories:
                 stories.append(story)
         untold = [story for story in stories if not self._say(story, n, now, timestamp_ms)]
@@ -159,9 +184,7 @@ class PlainPolicy:
             worst = max(severities, key=RANKS.index)
             fired_storm = Fired("storm", "storm", "alerts:storm", "alerts", "changed", worst)
             storm = self._story(fired_storm, _key(fired_storm), offset, (offset, timestamp_ms))
-            storm.firings.append((now, fired_storm))
-            storm.is_over = False
-            storm.least_ms = min(storm.least_ms, timestamp_ms)
+            storm.fire(fired_storm, now, timestamp_ms)
         if untold:
             self._say(storm, n, now, timestamp_ms)
 
@@ -173,7 +196,7 @@ class PlainPolicy:
             ongoing = {self._joined.get(_key(f), (_key(f), 0))[0] for f in self._ongoing()}
             is_storm = story.first.kind == "storm"
             if self._holds_on(story.first.name):
-                story.held_on = now
+                story.held_on, story.ends_at = now, None
             elif story.key in ongoing or (
                 is_storm
                 and min(self._room(n, k) for k in self._spent)
@@ -210,11 +233,11 @@ class PlainPolicy:
             is_error = fired.signal in ("error", "label")
             if fired.is_measured:
                 is_error = fired.detector in ("baseline", "calibration")
-            before_n = (now.learned if is_error else now.valid_n) + 1 - fired.values_n
+            before_n = (now.labelled_n if is_error else now.valid_n) + 1 - fired.values_n
             marked = self._steps[::32]
             at = marked[0]
             for step in marked:
-                if (step.learned if is_error else step.valid_n) > before_n:
+                if (step.labelled_n if is_error else step.valid_n) > before_n:
                     break
                 at = step
         return at.offset, at.timestamp_ms

@@ -17,6 +17,7 @@ from stream.runtime.settling import Settled, Settling
 from stream.runtime.watched_log import WatchedLog
 from stream.runtime.worker import Worker
 from tests.instruments.simulation import (
+    planted_acting,
     planted_alerts,
     planted_breaker,
     planted_commands,
@@ -172,4 +173,5 @@ BUGS: Mapping[str, Plant] = {
     **planted_keep.BUGS,
     **planted_alerts.BUGS,
     **planted_commands.BUGS,
+    **planted_acting.BUGS,
 }

@@ -135,16 +135,18 @@ def _without_place(task: Task) -> Metadata:
     return msgspec.structs.replace(_metadata(task), control_offset=0)
 
 
-def _without(name: str) -> Plant:
+def without(name: str) -> Plant:
     """A snapshot lacks something of what commands made."""
 
     def kept(self: Commanded) -> dict[str, Any]:
         return {each: value for each, value in _kept(self).items() if each != name}
 
-    return _patched(Commanded, "kept", kept)
+    return patched(Commanded, "kept", kept)
 
 
-def _patched(owner: Any, name: str, mistaken: Any) -> Plant:
+def patched(owner: Any, name: str, mistaken: Any) -> Plant:
+    """Put a mistake in the place of what bears that name."""
+
     def plant(patch: pytest.MonkeyPatch) -> Parts:
         patch.setattr(owner, name, mistaken)
         return Parts()
@@ -161,29 +163,29 @@ def _pause_forgotten(patch: pytest.MonkeyPatch) -> Parts:
 BUGS: Mapping[str, Plant] = {
     "a journal outside the transaction": _outside(Channel.JOURNAL),
     "a ledger outside the transaction": _outside(Channel.LEDGER),
-    "a command's step without its number": _patched(fold_module, "fold",
+    "a command's step without its number": patched(fold_module, "fold",
                                                     _without_number),
-    "a record of the journal not seen yet taken for none": _patched(
+    "a record of the journal not seen yet taken for none": patched(
         Journaled, "_check", _take_unseen_for_none
     ),
-    "a command done twice after a restart": _without("ids"),
-    "a freeze not in the snapshot": _without("is_frozen"),
-    "the journal's number not in the snapshot": _without("journal_n"),
-    "the place in the control topic not committed": _patched(Task, "metadata", _without_place),
-    "commands of a lost commit not read again": _patched(
+    "a command done twice after a restart": without("ids"),
+    "a freeze not in the snapshot": without("is_frozen"),
+    "the journal's number not in the snapshot": without("journal_n"),
+    "the place in the control topic not committed": patched(Task, "metadata", _without_place),
+    "commands of a lost commit not read again": patched(
         worker_module, "Commanding", ReadsNothingAgain
     ),
-    "commands passed over that were only read": _patched(
+    "commands passed over that were only read": patched(
         worker_module, "Commanding", CommitsWhatIsRead
     ),
-    "a command without an answer": _patched(worker_module, "Commanding", AnswersNobody),
-    "commands of a former stay folded": _patched(world_module, "Control", WatchesForEver),
-    "events polled before a resume folded twice": _patched(
+    "a command without an answer": patched(worker_module, "Commanding", AnswersNobody),
+    "commands of a former stay folded": patched(world_module, "Control", WatchesForEver),
+    "events polled before a resume folded twice": patched(
         worker_module, "WatchedLog", ForgetsSeeks
     ),
     "an operator's pause forgotten by the next owner": _pause_forgotten,
-    "a late command done": _patched(Command, "is_late", _never_late),
-    "a frozen model that learns": _patched(fold_module, "_do", _do_all_but_freeze),
-    "detectors of a model that was reset": _patched(Task, "begin_untrained", _keep_detectors),
-    "a reset that keeps what is not committed": _patched(commanding_module, "_at_once", _at_once),
+    "a late command done": patched(Command, "is_late", _never_late),
+    "a frozen model that learns": patched(fold_module, "_do", _do_all_but_freeze),
+    "detectors of a model that was reset": patched(Task, "begin_untrained", _keep_detectors),
+    "a reset that keeps what is not committed": patched(commanding_module, "_at_once", _at_once),
 }  # fmt: skip

@@ -5,9 +5,6 @@ from dataclasses import replace
 from random import Random
 
 from stream.core.event import Channel
-from stream.core.monitoring.episodes import Severity
-from stream.core.monitoring.monitors_spec import MonitorsSpec
-from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.recipe import Recipe
 from stream.errors import Fenced, LogLost, Misconfigured
 from stream.runtime.breaker import NEVER, Limit
@@ -16,10 +13,17 @@ from tests.instruments.simulation.auditor import Auditor
 from tests.instruments.simulation.breaker_audit import BreakerAudit
 from tests.instruments.simulation.cache_audit import usable
 from tests.instruments.simulation.clock import ManualClock
-from tests.instruments.simulation.commander import Commander
-from tests.instruments.simulation.drawn import drawn_changes, drawn_workload
+from tests.instruments.simulation.commander import WHATS, Commander
+from tests.instruments.simulation.drawn import (
+    drawn_acting,
+    drawn_changes,
+    drawn_watching,
+    drawn_wildness,
+    drawn_workload,
+)
 from tests.instruments.simulation.faults import Crash, Rates, failure
-from tests.instruments.simulation.plain_policy import Rules
+from tests.instruments.simulation.model import is_of_bomb
+from tests.instruments.simulation.plain_fold import Plan
 from tests.instruments.simulation.spoiling import spoil
 from tests.instruments.simulation.troubles import Misfortune, Trouble
 from tests.instruments.simulation.violation import Violation, require
@@ -40,38 +44,13 @@ LIMIT = Limit(window=10, share=0.5)
 CEILINGS = (1, 1400, 1700)
 """Bytes of a state that is too large: at once, after a few events, after some."""
 
-POLICIES = (
-    PolicySpec(min_severity=Severity.INFO, cooldown=8, reminder_ms=0, burst_n=2, refill_n=25),
-    PolicySpec(
-        min_severity=Severity.INFO, cooldown=15_000, unit="ms", reminder_ms=0, burst_n=2,
-        refill_n=30,
-    ),
-    PolicySpec(cooldown=5, reminder_ms=9_000, burst_n=1, refill_n=40),
-)  # fmt: skip
-"""On alerts: of a log of 20 to 150 events all three tell firings, reminders, ends and storms."""
-
-MONITORS = MonitorsSpec(block_n=4, reference_n=12, budget_events=20)
-"""Beside a policy: they find something in so short a log."""
-
-COMMANDED_SHARE = 0.2
+COMMANDED_SHARE = 0.3
 """Of all seeds; the others are what they were before there were commands."""
 
 WORKERS_MAX = 3
 PARTITIONS_MAX = 5
 
 Note = Callable[[str], None]
-
-
-def rules_of(policy: PolicySpec) -> Rules:
-    """A policy's settings, for the auditor."""
-    return Rules(
-        min_severity=policy.min_severity.word,
-        cooldown=policy.cooldown,
-        by_time=policy.unit == "ms",
-        reminder_ms=policy.reminder_ms,
-        burst_n=policy.burst_n,
-        refill_n=policy.refill_n,
-    )
 
 
 class Safety:
@@ -120,17 +99,17 @@ class Safety:
         if ceiling is not None:
             limits = replace(LIMITS, state_bytes_max=ceiling)
             self._options = replace(self._options, recipe=replace(RECIPE, limits=limits))
-        policy = self._drawn_policy(Random(f"alerts {seed}"))
-        monitors = self._drawn_monitors(Random(f"monitors {seed}"), policy)
+        recipe, plan = drawn_watching(seed, self._options.recipe)
+        is_commanded = plan.rules is None and Random(f"commanded {seed}").random() < COMMANDED_SHARE
+        if is_commanded:
+            recipe, plan = drawn_acting(Random(f"acting {seed}"), recipe)
+        self._options = replace(self._options, recipe=recipe, is_commanded=is_commanded)
         self._operator = Random(f"settings {seed}")
         # None decides what is published: that is one fold. Not where retention leaves no more than
         # a snapshot, perhaps of other settings, nor beside another trouble.
         is_else = self._trouble or self._rates.retain or self._options.limit is LIMIT
         self._changes = {} if is_else else drawn_changes(self._operator, self._options.recipe)
         self._has_changed = False
-        # Policies count steps, and whether commands are to count with them is not settled.
-        is_commanded = policy is None and Random(f"commanded {seed}").random() < COMMANDED_SHARE
-        self._options = replace(self._options, is_commanded=is_commanded)
         self.clock = ManualClock(rng=rng)
         self.world = World(
             self.clock,
@@ -140,16 +119,16 @@ class Safety:
             note=note,
         )
         self.workload = drawn_workload(self.world, rng, records_n)
+        self.workload.wild = drawn_wildness(seed, plan)
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
-            rules=None if policy is None else rules_of(policy), monitors=monitors,
-            commands=self.world.commands,
+            plan=plan, commands=self.world.commands,
         )  # fmt: skip
         self.auditor.closing.has_ceiling = ceiling is not None
         if self._options.limit is LIMIT:
             self.workload.flood = rng.choice((0.1, 0.3))
             self.auditor.breaker = BreakerAudit(LIMIT, lambda: self.world.acting)
-        self._commander = self._drawn_commander(seed) if is_commanded else None
+        self._commander = self._drawn_commander(seed, plan) if is_commanded else None
         self._misfortune = Misfortune(self.world, self.workload, self.auditor, rng)
         self.world.watcher = self._misfortune.watch
         self._alive: list[Process] = []
@@ -157,32 +136,19 @@ class Safety:
         self._paused: list[Process] = []
         self._rejected: list[dict[str, object]] = []
 
-    def _drawn_commander(self, seed: int) -> Commander:
+    def _drawn_commander(self, seed: int, plan: Plan) -> Commander:
         """Who commands; before the first process starts, there has been a command."""
         world = self.world
+        # What freezes by itself is to learn again.
+        whats = (*WHATS, *("unfreeze",) * (4 if plan.has_breaker else 0))
         commander = Commander(
-            world.commands, NAMES.__getitem__, seed=f"commands {seed}", note=self._note
-        )
+            world.commands, NAMES.__getitem__, seed=f"commands {seed}", note=self._note,
+            whats=whats,
+        )  # fmt: skip
         for partition in range(len(self.workload.facts)):
             world.commands.append(b"hello", partition=partition)
         world.is_looking = commander.is_looking
         return commander
-
-    def _drawn_policy(self, rng: Random) -> PolicySpec | None:
-        """That on alerts, which all processes have: it decides what is published."""
-        policy = rng.choice((None, None, None, *POLICIES))
-        if policy is not None:
-            quiet = replace(self._options.recipe, extras=(policy,))
-            self._options = replace(self._options, recipe=quiet)
-        return policy
-
-    def _drawn_monitors(self, rng: Random, policy: PolicySpec | None) -> MonitorsSpec | None:
-        """Whether there are monitors; only a policy tells what they find."""
-        if policy is None or rng.random() < 0.5:
-            return None
-        watched = replace(self._options.recipe, extras=(policy, MONITORS))
-        self._options = replace(self._options, recipe=watched)
-        return MONITORS
 
     def _goes_on(self) -> bool:
         return self._steps is None or self.steps_n < self._steps
@@ -322,7 +288,8 @@ class Safety:
             is_redis = self._rates.retain > 0 and "redis.url" in str(error)
             require(is_redis, f"{process.name} ended: {error}")
             self._die(process, f"refuses: {error}")
-        except (AttributeError, NameError, TypeError, Violation):
+        except (AttributeError, NameError, TypeError, Violation) as error:
+            require(not is_of_bomb(error), f"{process.name} ended: {error}")
             raise  # of the simulation's own
         except Exception as error:
             raise Violation(f"{process.name} ended: {type(error).__name__}: {error}") from error

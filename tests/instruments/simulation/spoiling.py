@@ -16,6 +16,7 @@ from stream.core.snapshots import pickling
 from stream.core.snapshots.seal import MAGIC, Header, Keys, SnapshotRejected, opened, seal, unseal
 from tests.instruments.simulation.cache import Cache
 from tests.instruments.simulation.cache_audit import base_of
+from tests.instruments.simulation.model import Brittle
 from tests.instruments.simulation.violation import Violation
 
 FORGERS_KEY = b"x" * 32
@@ -178,7 +179,11 @@ def _forge(cache: Cache, rng: Random, key: bytes) -> str:
             state = revived(payload)
         except Exception:  # noqa: BLE001  # a planted bug lets through what was flipped before
             return ""
-        state.line_up.serving.model.bias += 1.0
+        model = state.line_up.serving.model
+        if isinstance(model, Brittle):
+            model.bias += 1.0
+        else:
+            model.intercept += 1.0
         forged = _sealed_as_ours(header, pickling.dumps(state))
         put(cache, index, n, forged, next_offset=header.next_offset)
     return f"{index} {n}"

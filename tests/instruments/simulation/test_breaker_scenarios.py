@@ -1,5 +1,6 @@
 """The breaker on quarantine: a flood of refusals pauses its partition, and nothing else."""
 
+from dataclasses import replace
 from itertools import count
 from typing import NoReturn
 
@@ -11,7 +12,7 @@ from stream.errors import BadInput, Retryable
 from stream.runtime.breaker import NEVER, Limit
 from stream.telemetry import LogEvent, Metric
 from tests.instruments.simulation.faults import Crash
-from tests.instruments.simulation.stage import Stage, said
+from tests.instruments.simulation.stage import Stage, commanded, said
 from tests.instruments.simulation.workload import Fact, event, events
 from tests.instruments.simulation.world import Options, Process
 
@@ -82,6 +83,20 @@ def test_other_partitions_go_on_and_new_records_of_the_paused_one_wait() -> None
 
     assert stage.committed[0].offset == 6
     assert stage.committed[1].offset == 25
+
+
+def test_commands_are_no_records_to_the_breaker() -> None:
+    """One before each record of a flood: it is paused at the same record."""
+    stage, process = commanded(20, replace(OPTIONS, is_commanded=True, commit_interval_s=0.0))
+
+    for _ in range(6):
+        assert not _is_paused(stage)
+        stage.world.commands.send("unfreeze", "unfreeze")
+        stage.answer(process)
+        stage.send(_junk(1))
+        stage.finish(process)
+
+    assert _is_paused(stage)
 
 
 def test_ordinary_dirt_never_pauses() -> None:

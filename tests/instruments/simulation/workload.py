@@ -16,7 +16,7 @@ from stream.adapters.memory.broker import Producer
 from stream.adapters.memory.topic import Transaction
 from stream.core.event import Headers, Reason
 from stream.core.spec import Limits
-from tests.instruments.simulation.model import BOMB
+from tests.instruments.simulation.model import BOMB, WILD
 
 _BOMBS = ("learn", "learn", "predict", "gap", "nan")
 
@@ -110,12 +110,14 @@ class Workload:
         facts: partition -> offset -> what lies there; aborted records are taken out again.
         left_n: how many records are still to come.
         flood: the chance that a burst is a flood of records to refuse: a bad deploy.
+        wild: the chance that an event has a number that no model's should learn, or makes one
+            answer with none.
     """
 
     def __init__(
         self, broker: MemoryBroker, *, topic: str, rng: Random, partitions_n: int, records_n: int
     ) -> None:
-        self.flood = 0.0
+        self.flood = self.wild = 0.0
         self._broker = broker
         self._topic = topic
         self._rng = rng
@@ -240,9 +242,16 @@ class Workload:
             features[f"rare-{int(6 * chance())}"] = chance()
         if chance() < 0.03:
             features[BOMB] = self._rng.choice(_BOMBS)
+        if self.wild and chance() < self.wild:
+            features |= self._wild()
         document: dict[str, object] = {"features": features}
         if chance() < 0.85:
             document["label"] = (x > 0) != (n // CONCEPT_N % 2 == 1)
         if chance() < 0.5:
             document["id"] = f"e-{partition}-{n}"
         return Fact(_write(document), None, key, at_ms, headers, document)
+
+    def _wild(self) -> dict[str, object]:
+        """A number that bursts a linear model, of a feature that all have or few; or no answer."""
+        name = self._rng.choice(("x", "rare-0", "rare-1", "rare-2", BOMB))
+        return {name: "nan" if name == BOMB else self._rng.choice((-WILD, WILD))}

@@ -39,7 +39,7 @@ from tests.instruments.simulation.doubles import (
     PositionedLog,
     StrictBroker,
 )
-from tests.instruments.simulation.plain_loop import DETECTOR
+from tests.instruments.simulation.plain_fold import DETECTOR
 from tests.instruments.simulation.violation import Violation
 from tests.instruments.simulation.workload import LIMITS
 
