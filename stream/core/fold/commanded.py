@@ -20,8 +20,8 @@ class Commanded:
         genesis_journal_n: the same where the fold began, with the untrained model.
         pinned: steps whose snapshots stay: the last before the model was reset.
         ids: of the last commands, the oldest first.
-        folded_n: of the fold's steps so many are commands, repeated ones too; the others are
-            records of the events topic.
+        folded_n: of the fold's steps so many are no events: commands, repeated ones too, and labels
+            that came later; the others are events, valid or not.
         unlearned_n: labelled events that the model has not learned: it was frozen, or went back, or
             another one has.
     """
@@ -45,7 +45,7 @@ class Commanded:
 
     def kept(self) -> dict[str, Any]:
         """What a snapshot keeps: plain values, and none where there was no command."""
-        if not (self.ids or self.journal_n or self.is_frozen or self.version > 1):
+        if not (self.ids or self.journal_n or self.is_frozen or self.version > 1 or self.folded_n):
             return {}
         return {name: getattr(self, name) for name in self.__slots__}
 

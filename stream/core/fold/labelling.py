@@ -135,10 +135,10 @@ class LabellingTask(LateLearningTask):
             self._tell(at, OutcomeKind.UNKNOWN, came, event_id=name)
         else:
             self._wait_for(at, place, came)
-        if self._policy is not None and state.n >= self._policy.due_n:
+        if self._policy is not None and state.records_n >= self._policy.due_n:
             self._alerts.close(state, at.result, self.serving.learned)
-        state.n += 1
-        state.next_offset = record.offset + 1
+        state.n, state.next_offset = state.n + 1, record.offset + 1
+        state.commanded.folded_n += 1
         return harm
 
     def _place_of(self, label: LabelRecord, record: Record) -> Place | None:

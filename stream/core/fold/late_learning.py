@@ -71,6 +71,8 @@ class LateLearningTask(Task):
             self._alerts.alerts(
                 self.state, result, alerts, learner.learned, is_full=False, harm=harm
             )
+        # Of what the model learned the detectors have seen all but corrections.
+        self.state.commanded.unlearned_n += is_scored - (learner.learned - learned)
         if self._remember(Lesson(kept.value, label, prediction.value, kept.known, is_scored)):
             self.keep_copy()
         return Found(learned, error), harm

@@ -77,7 +77,7 @@ class State:
 
     @property
     def records_n(self) -> int:
-        """How many steps were records of the events topic: what a cool-down counts."""
+        """How many steps were events, valid or not: what a cool-down counts."""
         return self.n - self.commanded.folded_n
 
     def __getstate__(self) -> dict[str, Any]:
