@@ -24,7 +24,7 @@ from stream.core.monitoring.marks import Place
 from stream.core.monitoring.monitors import Monitors
 from stream.core.monitoring.numeric import Breaker, Harm
 from stream.core.monitoring.policy import Policy
-from stream.core.monitoring.rows import LabelRow, Row
+from stream.core.monitoring.rows import LabelRow
 from stream.core.problems import Problem
 from stream.core.result import AlertValue, StepResult
 
@@ -52,18 +52,10 @@ class Alerts:
         self._pipeline = pipeline
         self._policy, self._monitors, self._problem = policy, monitors, problem
 
-    def watch(self, state: State, record: Record, row: Row) -> None:
-        """Show the monitors an event that was accepted; what they find is told when it is over."""
-        monitors = self._monitors
-        if monitors is None:
-            return
-        rows = monitors.rows
-        rows.append(row)
-        if len(rows) == monitors.block_n:
-            self._close_block(monitors, state, record)
-
-    def _close_block(self, monitors: Monitors, state: State, record: Record) -> None:
-        policy, problem = self._policy, self._problem
+    def close_block(self, state: State, record: Record) -> None:
+        """Let the monitors look at the events they were given; they have a full block of them."""
+        monitors, policy, problem = self._monitors, self._policy, self._problem
+        assert monitors is not None  # noqa: S101
         assert policy is not None  # noqa: S101  # there are no monitors without it
         assert problem is not None  # noqa: S101
         for finding in monitors.close(problem):

@@ -88,7 +88,7 @@ class LateLearningTask(Task):
 
     def _watch_label(self, row: LabelRow) -> None:
         """Show the monitors a label, a block of them at a time."""
-        if self._is_watched:
+        if self._monitors is not None:
             rows = self._pending.rows
             rows.append(row)
             if self._alerts.watch_labels(rows):

@@ -25,6 +25,7 @@ from stream.core.learning.learner import At
 from stream.core.learning.lesson import Lesson
 from stream.core.monitoring.detected import DetectorRaised
 from stream.core.monitoring.detectors import Detectors
+from stream.core.monitoring.numeric import Harm
 from stream.core.problems import PROBLEMS
 from stream.core.recipe import Recipe
 from stream.core.result import NoAnswer, Prediction, StepResult
@@ -106,8 +107,9 @@ class Task(Folded):
         self._reacts = reacts(self)
         self._look = guard(self.serving, breaker_of(self), problem)
         self._alerts = Alerts(recipe.pipeline, self._policy, monitors, problem)
-        self._is_watched = monitors is not None
-        self._signals = self._is_watched or "prediction" in {d.signal for d in recipe.detectors}
+        self._monitors = monitors
+        is_told = "prediction" in {d.signal for d in recipe.detectors}
+        self._signals = is_told or monitors is not None
         self.serving.begin_way_back(payload)
         self._remember = self.serving.way_back.remember
         self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
@@ -139,22 +141,19 @@ class Task(Folded):
         if type(event) is Rejection:  # a third of what isinstance costs, for each event
             return self._refuse(record, event)
         features, label, learned = event.features, event.label, learner.learned
-        if (
-            self._names_classes
-            and label is not None
-            and (label.__class__ is not self.admission.class_type or label not in state.classes)
-            and (misfit := self.admission.misfit_of_class(label, features))
-        ):
+        is_new = (self._names_classes and label is not None) and (
+            label.__class__ is not self.admission.class_type or label not in state.classes
+        )
+        if is_new and (misfit := self.admission.misfit_of_class(label, features)):
             return self._refuse(record, misfit)
         if not state.names.issuperset(features) and (misfit := self.admission.misfit(features)):
             return self._refuse(record, misfit)
         prediction, fault, harm = _NO_PREDICTION, None, None
-        # Only calls into the model are guarded; river's parts in Rust panic with no Exception.
         try:
             answer = learner.ask(features)
         except NoAnswer as gap:
             fault = gap
-        except BaseException as raised:  # noqa: BLE001
+        except BaseException as raised:  # noqa: BLE001  # river's parts in Rust panic
             return self._fail(record, features, raised, at="asking")
         # Written before learning: a model may have given out an object that it goes on using.
         if fault is None:
@@ -182,13 +181,14 @@ class Task(Folded):
             return self._fail(record, features, raised.error, at="detecting")
         if fault is None:
             state.digest = _hash(result.canonical, state.digest)
-        else:  # its text is somebody else's, and may be another one in a replay
-            state.digest = _hash(f"{record.offset}:fault".encode(), state.digest)
-            self._alerts.failure(state, result, learned, is_refused=False)
+        else:
+            self._note_fault(result, learned)
         if (is_full := self.admission.left_out_n == state.n) or alerts or harm is not None:
             self._alerts.alerts(state, result, alerts, learned, is_full=is_full, harm=harm)
-        if self._is_watched:
-            self._alerts.watch(state, record, (features, label, prediction.value, signal, error))
+        if (monitors := self._monitors) is not None:  # here: a call takes half as long again
+            monitors.rows.append((features, label, prediction.value, signal, error))
+            if len(monitors.rows) == monitors.block_n:
+                self._alerts.close_block(state, record)
         if self._policy is not None and state.n >= self._policy.due_n:
             self._alerts.close(state, result, learned)
         state.n, state.next_offset = state.n + 1, record.offset + 1
@@ -196,11 +196,22 @@ class Task(Folded):
             part.on_event(event, result)
         if self._remember(record):
             self.keep_copy()
-        if learner.is_frozen or harm is not None:
-            state.commanded.unlearned_n += label is not None or self._unsupervised
+        if learner.is_frozen or harm is not None or self._reacts:
+            self._end(result, harm, has_label=label is not None)
+        return result
+
+    def _note_fault(self, result: StepResult, learned: int) -> None:
+        """Count an event without an answer; why may be another text in a replay."""
+        state = self.state
+        state.digest = _hash(f"{result.record.offset}:fault".encode(), state.digest)
+        self._alerts.failure(state, result, learned, is_refused=False)
+
+    def _end(self, result: StepResult, harm: Harm | None, *, has_label: bool) -> None:
+        """Count an event that may not have been learned, and do what the step calls for."""
+        if self.serving.is_frozen or harm is not None:
+            self.state.commanded.unlearned_n += has_label or self._unsupervised
         if harm is not None or self._reacts:
             act(self, result, harm)
-        return result
 
     def _decode_large(self, record: Record) -> Event | Rejection:
         found = oversize(record, bytes_max=self._key_bytes_max)

@@ -2,7 +2,7 @@
 
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple
@@ -21,6 +21,8 @@ _STRINGS: Final = frozenset((str,))
 _BOOLS: Final = frozenset((bool,))
 _MISSING: Final = frozenset((type(None),))
 NOTHING: Final = np.empty(0)
+NO_WORDS: Final[Counter[Any]] = Counter()
+"""Of numbers, nobody adds to it: to make one for each of ten takes longer than to sort them."""
 
 
 class Block(NamedTuple):
@@ -58,11 +60,11 @@ def block(values: Sequence[Any]) -> Block:
     """
     n, types = len(values), set(map(type, values))
     if types <= _NUMBERS:
-        return Block(n, np.fromiter(values, np.float64, n), Counter(), (n, 0, 0))
+        return Block(n, np.fromiter(values, np.float64, n), NO_WORDS, (n, 0, 0))
     if types == _STRINGS:
         return Block(n, NOTHING, Counter(values), (0, n, 0))
     if types == _BOOLS:
-        return Block(n, NOTHING, Counter(values), (0, 0, n))
+        return Block(n, NOTHING, _of_bools(values), (0, 0, n))
     if types <= _MISSING:
         return Block(n, NOTHING, Counter(), (0, 0, 0))
     numbers = [each for each in values if type(each) in _NUMBERS]
@@ -76,8 +78,26 @@ def block(values: Sequence[Any]) -> Block:
     )
 
 
-Span = tuple[float, float]
-"""The smallest and the largest number of a block."""
+def _of_bools(values: Sequence[bool]) -> Counter[Any]:
+    """What counting them gives, in the same order, in half of the time."""
+    first, true_n = values[0], values.count(True)
+    counts = {first: true_n if first else len(values) - true_n}
+    if counts[first] < len(values):
+        counts[not first] = len(values) - counts[first]
+    return Counter(counts)
+
+
+class Ordered(NamedTuple):
+    """A block's numbers, the smallest first.
+
+    Attributes:
+        numbers: shape (k,).
+        least: the first of them; most: the last.
+    """
+
+    numbers: npt.NDArray[np.float64]
+    least: float
+    most: float
 
 
 class Column(NamedTuple):
@@ -92,31 +112,41 @@ def column(values: Sequence[Any]) -> Column:
     return Column(values, block(values))
 
 
-def blocks(variables: Sequence[Sequence[Any]]) -> Iterator[tuple[Block, Span | None]]:
-    """Take variables apart, of as many events each; and how far their numbers reach.
+def blocks(variables: Sequence[Sequence[Any]]) -> Iterator[tuple[Block, Ordered | None]]:
+    """Take variables apart, of as many events each; and order their numbers.
 
     Those that are nothing but numbers at once: a third of what one after the other takes. They
-    share their memory, so whoever keeps one copies it. Of others nobody looks for the span.
+    share their memory, so whoever keeps one copies it. Of others nothing is ordered.
 
-    >>> [(found.numbers.tolist(), span) for found, span in blocks([(2, 1.5), (3, "a")])]
+    >>> [(found.numbers.tolist(), of and of[1:]) for found, of in blocks([(2, 1.5), (3, "a")])]
     [([2.0, 1.5], (1.5, 2.0)), ([3.0], None)]
     """
     n = len(variables[0]) if variables else 0
-    pack, packed = struct.Struct(f"{n}d").pack, {}
-    for at, values in enumerate(variables if n else ()):
-        with suppress(struct.error):
-            packed[at] = pack(*values)  # it refuses strings and None, without a look at each type
-    table = np.frombuffer(b"".join(packed.values())).reshape(len(packed), max(1, n))
-    spans = [*zip(table.min(axis=1).tolist(), table.max(axis=1).tolist(), strict=True)]
+    pack, all_numbers = struct.Struct(f"{n}d").pack, (n, 0, 0)
+    packed = [_packed(pack, values) if n else b"" for values in variables]
+    table = np.frombuffer(b"".join(packed)).reshape(-1, max(1, n))
     # It takes true and false for 1 and 0: only where there are such does one look at types.
-    is_unsure = ((table == 0.0) | (table == 1.0)).any(axis=1).tolist()
-    places = dict(zip(packed, range(len(packed)), strict=True))
-    for at, values in enumerate(variables):
-        place = places.get(at)
-        if place is None or (is_unsure[place] and not _NUMBERS.issuperset(map(type, values))):
+    are_unsure = [False] * len(table)
+    if 0.0 in table or 1.0 in table:
+        are_unsure = ((table == 0.0) | (table == 1.0)).any(axis=1).tolist()
+    in_order = table.copy()
+    in_order.sort(axis=1)
+    of = map(Ordered, in_order, in_order[:, 0].tolist(), in_order[:, -1].tolist())
+    rows = zip(table, of, are_unsure, strict=True)
+    for values, is_packed in zip(variables, packed, strict=True):
+        numbers, its, is_unsure = next(rows) if is_packed else (NOTHING, None, False)
+        if its is None or (is_unsure and not _NUMBERS.issuperset(map(type, values))):
             yield block(values), None
         else:
-            yield Block(n, table[place], Counter(), (n, 0, 0)), spans[place]
+            yield Block(n, numbers, NO_WORDS, all_numbers), its
+
+
+def _packed(pack: Callable[..., bytes], values: Sequence[Any]) -> bytes:
+    """Numbers as bytes; of all else nothing."""
+    try:
+        return pack(*values)  # it refuses strings and None, without a look at each type
+    except struct.error:
+        return b""
 
 
 def only(found: Block, sort: Sort) -> Block:
@@ -127,22 +157,28 @@ def only(found: Block, sort: Sort) -> Block:
     return found._replace(words=Counter({w: n for w, n in found.words.items() if type(w) is kept}))
 
 
-def has_one_number(found: Block) -> bool:
-    """Whether all numbers are the same."""
+def has_one_number(found: Block, of: Ordered | None) -> bool:
+    """Whether all numbers are the same; `of` are they in order, if somebody has done that."""
+    if of is not None:
+        return of.least == of.most
     numbers = found.numbers
     return bool(numbers[0] == numbers[-1]) and bool((numbers == numbers[0]).all())
 
 
 def top_share(found: Block) -> float:
-    """The share of the most frequent number."""
-    _, counts = np.unique(found.numbers, return_counts=True)
-    return float(counts.max()) / len(found.numbers)
+    """The share of the most frequent number, where that is more than half; else half at most."""
+    numbers = found.numbers
+    n = len(numbers)
+    # What more than half of them are is in their middle.
+    middle = np.partition(numbers, n // 2)[n // 2]
+    return int(np.count_nonzero(numbers == middle)) / n
 
 
 def columns(events: Sequence[Mapping[str, Feature]]) -> dict[str, tuple[Any, ...]]:
     """Each feature of each event, where all events have the same, and several; else nothing."""
     names = tuple(events[0]) if events else ()
-    if len(names) > 1 and set(map(len, events)) == {len(names)}:
+    # One that has not all names is a KeyError, and one that has others, too, has more of them.
+    if len(names) > 1 and sum(map(len, events)) == len(names) * len(events):
         # All at once: a fifth of what one feature after the other takes.
         with suppress(KeyError):
             return dict(zip(names, zip(*map(itemgetter(*names), events), strict=True), strict=True))
@@ -157,10 +193,10 @@ def values_of(events: Sequence[Mapping[str, Feature]], name: str) -> list[Any]:
         return [each.get(name) for each in events]
 
 
-def apart(
+def of_names(
     events: Sequence[Mapping[str, Feature]],
     together: Mapping[str, Sequence[Any]],
     names: Iterable[str],
-) -> Iterator[tuple[Block, Span | None]]:
-    """Take features of events apart; `together` are those that `columns` found: see `blocks`."""
-    return blocks([together.get(name) or values_of(events, name) for name in names])
+) -> list[Sequence[Any]]:
+    """These features of each event, one by one; `together` are those that `columns` found."""
+    return [together.get(name) or values_of(events, name) for name in names]

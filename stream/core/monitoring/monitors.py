@@ -14,11 +14,12 @@ from stream.core.monitoring.bins import NumberBins
 from stream.core.monitoring.blocks import (
     Block,
     Column,
-    Span,
-    apart,
+    Ordered,
     block,
+    blocks,
     column,
     columns,
+    of_names,
     values_of,
 )  # fmt: skip
 from stream.core.monitoring.detectors import FEATURE
@@ -95,12 +96,14 @@ class Monitors:
         rows, self.rows = self.rows, []
         events, labels, values, chances, errors = zip(*rows, strict=True)
         found: list[Finding] = []
-        if self._spec.inputs:
-            found += self._inputs(events)
+        features = self._columns(events) if self._spec.inputs else []
+        *taken, (told, told_order) = blocks([*features, chances])
+        for (name, variable), (its, its_order) in zip(self._features.items(), taken, strict=True):
+            found += self._of(variable, its, f"{FEATURE}{name}", its_order)
         self._seen_n += 1
         if self._spec.outputs:
-            label, chance = column(labels), column(chances)
-            found += self._outputs(label.block, values, chance)
+            label, chance = column(labels), Column(chances, told)
+            found += self._outputs(label.block, values, chance, told_order)
             if problem.is_supervised:
                 found += self._scores(label, chance, errors, problem)
         return found + self._of_slices(events, errors)
@@ -148,8 +151,9 @@ class Monitors:
         """The features that have moved most: name, and psi as a multiple of its threshold."""
         events = [row[0] for row in self.rows]
         watched = {name: each for name, each in self._features.items() if each.is_monitorable}
-        taken = zip(watched.items(), apart(events, columns(events), watched), strict=True)
-        ratios = [(name, each.look(found)) for (name, each), (found, _) in taken]
+        found = blocks(of_names(events, columns(events), watched))
+        taken = zip(watched.items(), found, strict=True)
+        ratios = [(name, each.look(*of)) for (name, each), of in taken]
         moved = [(name, ratio) for name, ratio in ratios if ratio > MOVED_RATIO]
         return sorted(moved, key=lambda each: (-each[1], each[0]))[:MOVED_MAX]
 
@@ -199,20 +203,18 @@ class Monitors:
                 new = [name for name in row if name not in features][: room - len(features)]
                 features.update((name, Variable(self._spec.least_n, missed)) for name in new)
 
-    def _inputs(self, events: Sequence[Mapping[str, Feature]]) -> list[Finding]:
-        """Take each feature apart; one that is new begins a reference."""
+    def _columns(self, events: Sequence[Mapping[str, Feature]]) -> list[Sequence[Any]]:
+        """The values of each feature that is watched; one that is new begins a reference."""
         together = columns(events)
         is_reference = not self._spec.digest and len(self._sizes) < self._spec.blocks_n
         self._meet(events[:1] if together else events, self._sizes if is_reference else ())
         if is_reference:
             self._sizes.append(self.block_n)
-        found: list[Finding] = []
-        all_of_it = apart(events, together, self._features)
-        for (name, variable), (taken, span) in zip(self._features.items(), all_of_it, strict=True):
-            found += self._of(variable, taken, f"{FEATURE}{name}", span)
-        return found
+        return of_names(events, together, self._features)
 
-    def _outputs(self, labels: Block, values: Sequence[Any], chances: Column) -> Iterator[Finding]:
+    def _outputs(
+        self, labels: Block, values: Sequence[Any], chances: Column, of: Ordered | None
+    ) -> Iterator[Finding]:
         """Compare labels with the first ones, and predictions with those before."""
         seen_n, n = self._seen_n, self._spec.blocks_n
         # Where labels begin late their reference does, too.
@@ -224,12 +226,12 @@ class Monitors:
             if told.present_n < told.n:
                 pairs = zip(values, chances.values, strict=True)
                 told = block([value if chance is None else chance for value, chance in pairs])
-            yield from self._predictions(told, is_last=seen_n % n == 0)
+            yield from self._predictions(told, of, is_last=seen_n % n == 0)
 
-    def _predictions(self, found: Block, *, is_last: bool) -> Iterator[Finding]:
+    def _predictions(self, found: Block, of: Ordered | None, *, is_last: bool) -> Iterator[Finding]:
         """Compare predictions with those of before: a model that learns says ever other things."""
         if self._prediction.is_ready:
-            yield from self._of(self._prediction, found, "prediction")
+            yield from self._of(self._prediction, found, "prediction", of)
         self._next.learn(found)
         if is_last:
             self._next.complete(self._chances())
@@ -238,7 +240,7 @@ class Monitors:
             self._next = Variable(self._spec.least_n)
 
     def _of(
-        self, variable: Variable, block: Block, signal: str, span: Span | None = None
+        self, variable: Variable, block: Block, signal: str, of: Ordered | None = None
     ) -> Sequence[Finding]:
         """Watch one variable, or learn what it is usually like."""
         if not variable.is_ready:
@@ -246,7 +248,7 @@ class Monitors:
             if variable.learned_n >= self._spec.blocks_n:
                 variable.complete(self._chances())
             return ()
-        seen = variable.watch(block, span)
+        seen = variable.watch(block, of)
         if not seen and signal not in self._on:
             return ()
         kind, feature, what = "output", None, signal
@@ -254,10 +256,10 @@ class Monitors:
             kind, feature = "input", signal.removeprefix(FEATURE)
             what = f'feature "{feature}"'
         found = []
-        for of in seen:
+        for each in seen:
             # A model that learns says other things by itself: a tree that splits does so at once.
-            is_learning = variable is self._prediction and of.measure not in _ALWAYS
-            told = of._replace(severity=Severity.INFO) if is_learning else of
+            is_learning = variable is self._prediction and each.measure not in _ALWAYS
+            told = each._replace(severity=Severity.INFO) if is_learning else each
             found.append(finding(told, kind, signal, block_n=self.block_n, what=f"{what}: ",
                                  feature=feature))  # fmt: skip
         return self._note(signal, found, variable.holding)
@@ -266,8 +268,9 @@ class Monitors:
         self, labels: Column, chances: Column, errors: Sequence[float | None], problem: Problem
     ) -> Sequence[Finding]:
         """Look at a block of labelled events; where not all are, collect them."""
-        waiting, known = self._labelled, [each for each in errors if each is not None]
-        if waiting or len(known) < len(errors):
+        waiting = self._labelled
+        known: Sequence[Any] = errors
+        if waiting or labels.block.present_n < len(errors):  # what has no label has no error
             rows = zip(labels.values, chances.values, errors, strict=True)
             waiting += [(label, chance, error) for label, chance, error in rows
                         if error is not None]  # fmt: skip

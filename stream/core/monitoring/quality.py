@@ -30,6 +30,14 @@ BINS_N: Final = 10
 MARGIN: Final = 0.05
 """So far off may chances be, on average."""
 
+ROUNDING: Final = 1e-6
+"""A sum of one block that is nearer to 0 is added up exactly: thousands of times what rounding
+does to it."""
+
+_BASELINES: Final = (
+    ("no_change", "the last label again"),
+    ("majority", "always the usual one"),
+)
 _RATES: Final = tuple(0.5 * 0.5**k for k in range(6))
 _LOG_MAX: Final = 700.0
 
@@ -57,17 +65,26 @@ class Bias(Lasting):
         self._blocks, self.since_n = [0] * len(_RATES), 0
         self._start_over()
 
-    def add(self, values: Numbers) -> bool:
-        """Take in a block of values, -1 to 1. Returns: whether it is so.
+    def add(self, said: Numbers, came: Numbers, total: float) -> bool:
+        """Take in a block of values, -1 to 1: came - said. Returns: whether it is so.
 
         Once it is, each block above the margin is found, until four in turn are not; then it starts
         over.
+
+        Args:
+            said: of each value, what is taken away.
+            came: of each value, from what.
+            total: the sum of the values, which rounding may have changed a little.
         """
-        scaled = (values - MARGIN) / (1.0 + MARGIN)
-        total = fsum(scaled.tolist())
+        over = total - MARGIN * len(came)
+        if abs(over) < ROUNDING:
+            over = fsum(_scaled(said, came).tolist())
         if self.is_on:
-            return self._goes_on(total > 0.0)
-        squares = fsum((scaled * scaled).tolist())
+            return self._goes_on(over > 0.0)
+        if over <= 0.0 and max(self._logs) <= 0.0:
+            return False  # what was won is nothing, and is less now
+        scaled = _scaled(said, came)
+        total, squares = fsum(scaled.tolist()), fsum((scaled * scaled).tolist())
         self._blocks = [
             n + 1 if log > 0.0 else 1 for n, log in zip(self._blocks, self._logs, strict=True)
         ]
@@ -80,6 +97,11 @@ class Bias(Lasting):
         self.since_n = self._blocks[self._logs.index(max(self._logs))]
         self._logs, self.is_on = [0.0] * len(_RATES), True
         return True
+
+
+def _scaled(said: Numbers, came: Numbers) -> Numbers:
+    """How far came - said is above the margin, at most 1."""
+    return (came - said - MARGIN) / (1.0 + MARGIN)
 
 
 class Quality:
@@ -119,17 +141,21 @@ class Quality:
         """
         self._errors.append(self._beside_baselines(labels, errors, problem, known))
         yield from self._worse()
-        n = len(errors)
-        if labels.block.of("bool") == chances.block.of("number") == n:
-            came = np.fromiter(labels.values, np.bool_, n).astype(np.float64)
-            yield from self._off(chances.block.numbers, came)
+        if labels.block.of("bool") == chances.block.of("number") == len(errors):
+            total = labels.block.words[True] - sum(chances.values)
+            said = chances.block.numbers.copy()  # it is kept, and what it is a part of is not
+            are_true = np.frombuffer(bytes(labels.values), np.bool_)
+            yield from self._off(said, are_true.astype(np.float64), total)
+            return
+        if not labels.block.of("bool"):
             return
         known = [(chance, label)
                  for label, chance in zip(labels.values, chances.values, strict=True)
                  if chance is not None and type(label) is bool]  # fmt: skip
         if known:
             some, true = zip(*known, strict=True)
-            yield from self._off(np.array(some, dtype=np.float64), np.array(true, np.float64))
+            said, came = np.array(some, dtype=np.float64), np.array(true, np.float64)
+            yield from self._off(said, came, sum(true) - sum(some))
 
     def _beside_baselines(
         self, column: Column, errors: Sequence[float], problem: Problem, known: Sequence[Any]
@@ -137,21 +163,28 @@ class Quality:
         """How many, and the errors of the model, of no change, and of the usual label before."""
         labels, n, error_of = column.values, len(errors), problem.error
         assert error_of is not None  # noqa: S101  # they have labels
-        before = (labels[0] if self._last is None else self._last, *labels[:-1])
-        if known:
-            before = tuple(y if k is None else k for k, y in zip(known, labels, strict=True))
-        self._last = labels[-1]
+        last, self._last = labels[0] if self._last is None else self._last, labels[-1]
+        before = [label if k is None else k for k, label in zip(known, labels, strict=False)]
         if problem.error_is_share:  # counted: a call for each event takes ten times as long
             word = self._labels.most_common(1)[0][0] if self._labels else None
+            are_bools = column.block.of("bool") == n
             # Of several sorts, and of numbers, the block does not know the order.
-            is_counted = n in (column.block.of("string"), column.block.of("bool"))
+            is_counted = are_bools or column.block.of("string") == n
             counted = column.block.words if is_counted else Counter(labels)
             self._labels.update(counted)
-            unchanged, unusual = sum(map(ne, before, labels)), n - counted[word]
-            return n, fsum(errors), float(unchanged), float(unusual)
+            if before:
+                changes_n = sum(map(ne, before, labels))
+            elif are_bools:
+                turns = bytes(labels)
+                changes_n = turns.count(b"\0\1") + turns.count(b"\1\0") + (last != labels[0])
+            else:
+                changes_n = sum(map(ne, labels[1:], labels)) + (last != labels[0])
+            # Each error is 0 or 1.
+            return n, sum(errors), float(changes_n), float(n - counted[word])
         usual = self._total / self._n if self._n else 0.0
         self._total += fsum(labels)
         self._n += n
+        before = before or [last, *labels[:-1]]
         off = fsum(map(error_of, before, labels)), fsum(map(error_of, repeat(usual), labels))
         return n, fsum(errors), *off
 
@@ -160,31 +193,40 @@ class Quality:
         errors = self._errors
         if len(errors) < BLOCKS_N:
             return
-        n = sum(each[0] for each in errors)
-        own = fsum(each[1] for each in errors) / n
-        least = LEAST_SHARE * fsum(each[3] for each in errors) / n
-        for at, name, what in ((2, "no_change", "the last label again"),
-                               (3, "majority", "always the usual one")):  # fmt: skip
-            losses = [(each[1] - each[at]) / each[0] for each in errors]
+        sizes, owns, *others = zip(*errors, strict=True)
+        n = sum(sizes)
+        own, least = fsum(owns) / n, LEAST_SHARE * fsum(others[-1]) / n
+        for theirs, (name, what) in zip(others, _BASELINES, strict=True):
+            losses = [(one - other) / size
+                      for one, other, size in zip(owns, theirs, sizes, strict=True)]  # fmt: skip
             mean = fsum(losses) / BLOCKS_N
+            if mean <= least:
+                continue
             error = sqrt(fsum((x - mean) ** 2 for x in losses) / (BLOCKS_N - 1) / BLOCKS_N)
-            if mean > least and mean > T_MIN * error:
-                baseline = fsum(each[at] for each in errors) / n
+            if mean > T_MIN * error:
+                baseline = fsum(theirs) / n
                 yield Found(
                     "baseline", mean, T_MIN * error, baseline, own, n, n, None,
                     f"over the last {n} labelled events the model's error is {own:.4g}, that of "
                     f"predicting {what} {baseline:.4g}", name,
                 )  # fmt: skip
 
-    def _off(self, chances: Numbers, came: Numbers) -> Iterator[Found]:
-        """Bet that probabilities are too low, and that they are too high."""
+    def _off(self, chances: Numbers, came: Numbers, total: float) -> Iterator[Found]:
+        """Bet that probabilities are too low, and that they are too high.
+
+        Args:
+            chances: what was said of each event.
+            came: 1 where it came true, else 0.
+            total: by how much they differ, which rounding may have changed a little.
+        """
         self._chances.append((chances, came))
         if len(self._chances) < BLOCKS_N:
             return
-        off = came - chances
-        for values, bias, what in zip((off, -off), self._bias, ("low", "high"), strict=True):
-            if bias.add(values):
-                yield self._poor_chances(what, min(bias.since_n, BLOCKS_N))
+        low, high = self._bias
+        if low.add(chances, came, total):
+            yield self._poor_chances("low", min(low.since_n, BLOCKS_N))
+        if high.add(came, chances, -total):
+            yield self._poor_chances("high", min(high.since_n, BLOCKS_N))
 
     def _poor_chances(self, what: str, blocks_n: int) -> Found:
         """How far chances are off, since that began: their expected calibration error."""

@@ -6,7 +6,7 @@ missing, of another type, out of range or a category never seen before is a shar
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from math import fsum, sqrt
 from typing import Any, Final
@@ -16,8 +16,8 @@ from stream.core.monitoring.bins import NumberBins, WordBins
 from stream.core.monitoring.blocks import (
     SORTS,
     Block,
+    Ordered,
     Sort,
-    Span,
     block,
     has_one_number,
     only,
@@ -147,18 +147,18 @@ class Variable:
         if any(n for _, n in blocks):
             self._rates[measure] = Rate(blocks, chances.blocks)
 
-    def watch(self, found: Block, span: Span | None = None) -> list[Found]:
+    def watch(self, found: Block, of: Ordered | None = None) -> list[Found]:
         """Compare a block with the reference: what is over its threshold, the plainest first.
 
         Args:
             found: the block.
-            span: of its numbers, if somebody has looked for it.
+            of: its numbers in order, if somebody has done that.
         """
-        result = self._shares(found, span)
+        result = self._shares(found, of)
         if not self._counts:
             return result
-        result += self._constant(found)
-        moved = self._psi(found)
+        result += self._constant(found, of)
+        moved = self._psi(found, of)
         if moved is None:
             return result
         counts, n, index, threshold = moved
@@ -172,21 +172,22 @@ class Variable:
             result.append(self._moved(found, counts, n, index, threshold))
         return result
 
-    def look(self, found: Block) -> float:
+    def look(self, found: Block, of: Ordered | None) -> float:
         """How far a block has moved, as a multiple of the threshold; nothing is kept of it."""
-        moved = self._psi(found) if self._counts else None
+        moved = self._psi(found, of) if self._counts else None
         return self.ratio if moved is None else moved[2] / moved[3]
 
-    def _psi(self, found: Block) -> tuple[list[int], int, float, float] | None:
+    def _psi(self, found: Block, of: Ordered | None) -> tuple[list[int], int, float, float] | None:
         """The counts, how many, psi and its threshold; None: there is nothing to compare."""
         n = found.of(self._sort)
         if not self._f or n < self._least_n:
             return None
-        counts = self._bins.count(found if self._sort == "number" else only(found, self._sort))
+        its = found if self._sort == "number" else only(found, self._sort)
+        counts = self._bins.count(its, of)
         usual = scale(n, sum(self._counts), bins_n=self._bins.bins_n, effect=self._effect)
         return counts, n, psi(counts, self._counts), max(PSI_MIN, usual * self._f)
 
-    def _shares(self, found: Block, span: Span | None) -> list[Found]:
+    def _shares(self, found: Block, of: Ordered | None) -> list[Found]:
         """What became more frequent."""
         result, present_n = [], found.present_n
         for measure, rate in self._rates.items():
@@ -195,7 +196,7 @@ class Variable:
             elif measure == "type":
                 k, n = present_n - found.of(self._sort), present_n
             elif isinstance(self._bins, NumberBins):
-                k, n = self._bins.beyond_n(found, span), len(found.numbers)
+                k, n = self._bins.beyond_n(found, of), len(found.numbers)
             else:
                 words = only(found, self._sort).words
                 k, n = sum(words[word] for word in self._new(words)), sum(words.values())
@@ -235,24 +236,26 @@ class Variable:
         if known is not None and len(known) < WORDS_MAX:
             known.update(only(found, self._sort).words)
 
-    def _constant(self, found: Block) -> Iterator[Found]:
+    def _constant(self, found: Block, of: Ordered | None) -> Sequence[Found]:
         """What used to vary and does not any more."""
-        if not self._varies or found.present_n < self._least_n:
-            return
+        present_n = found.present_n
+        if not self._varies or present_n < self._least_n:
+            return ()
         if self._sort == "number":
-            is_constant = len(found.numbers) == found.present_n and has_one_number(found)
+            is_constant = found.counts[0] == present_n and has_one_number(found, of)
         else:
             is_constant = len(found.words) == 1 and not len(found.numbers)
         self._constant_n = self._constant_n + 1 if is_constant else 0
-        if self._constant_n >= IN_TURN_N:
-            number = float(found.numbers[0]) if self._sort == "number" else None
-            value = next(iter(found.words)) if number is None else number
-            mean = None if number is None else self._mean
-            yield Found(
-                "constant", 1.0, SHARE_MAX, mean, number, sum(self._counts),
-                found.present_n * self._constant_n, self._constant_n,
-                f"always {shown(value)} in the last {self._constant_n} blocks; it used to vary",
-            )  # fmt: skip
+        if self._constant_n < IN_TURN_N:
+            return ()
+        number = float(found.numbers[0]) if self._sort == "number" else None
+        value = next(iter(found.words)) if number is None else number
+        mean = None if number is None else self._mean
+        return [Found(
+            "constant", 1.0, SHARE_MAX, mean, number, sum(self._counts),
+            present_n * self._constant_n, self._constant_n,
+            f"always {shown(value)} in the last {self._constant_n} blocks; it used to vary",
+        )]  # fmt: skip
 
     def _moved(
         self, found: Block, counts: list[int], n: int, index: float, threshold: float

@@ -1,10 +1,12 @@
 """The index of a block against a reference, beside numpy's and scipy's own arithmetic."""
 
+from math import log
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from stream.core.monitoring.psi import design_effect, psi, quantile_of_f, scale
+from stream.core.monitoring.psi import TERMS_MAX, design_effect, psi, quantile_of_f, scale
 
 
 def by_numpy(block: list[int], reference: list[int]) -> float:
@@ -23,6 +25,27 @@ def test_psi_is_the_textbooks() -> None:
         block[0] = 0
         assert psi(block, reference) == pytest.approx(by_numpy(block, reference))
         assert psi(reference, reference) == pytest.approx(0.0)
+
+
+def _in_order(block: list[int], reference: list[int]) -> float:
+    """The same, one bin after the other."""
+    half, total = 0.5 * len(block), 0.0
+    for found, usual in zip(block, reference, strict=True):
+        q, p = (found + 0.5) / (sum(block) + half), (usual + 0.5) / (sum(reference) + half)
+        total += (q - p) * log(q / p)
+    return total
+
+
+def test_terms_that_are_kept_change_no_bit() -> None:
+    """Of any sizes in turn, of the same again, and of more counts than are kept."""
+    drawn = np.random.default_rng(4)
+    for bins, block_n in [(10, 250), (10, 240), (65, 250), (2, 250)] * 40:
+        block = drawn.multinomial(block_n, np.ones(bins) / bins).tolist()
+        reference = drawn.multinomial(5000, drawn.dirichlet(np.ones(bins))).tolist()
+        assert psi(block, reference) == _in_order(block, reference)
+    for found in range(2 * TERMS_MAX):
+        block = [found, 2 * TERMS_MAX - found]
+        assert psi(block, [100, 200]) == _in_order(block, [100, 200])
 
 
 def test_independent_blocks_have_no_design_effect_and_dependent_ones_have() -> None:
