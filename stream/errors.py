@@ -5,6 +5,7 @@ StreamError
 ├── BadInput             the sender: a file or a stored thing is not what it must be    65
 │   └── LogLost          the log no longer holds what the state was made of             65
 ├── Misconfigured        the operator: configuration, model or permissions              78
+│   └── Missing          nobody made a topic, or a partition of it, that is asked for   78
 ├── Fenced               nobody: another instance took over; restart later              75
 ├── Retryable            the world: the same call may work later                        69
 │   ├── NotReady         a server that is there has just started: the same call soon works
@@ -64,6 +65,10 @@ class Misconfigured(StreamError):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class Missing(Misconfigured):
+    """There is no such topic, or no such partition of it; nobody was refused anything."""
 
 
 class Fenced(StreamError):

@@ -40,6 +40,7 @@ class LogEvent(StrEnum):
     COMMAND_REFUSED = "command_refused"  # a record of the control topic that is no command
     COMMANDS_WAIT = "commands_wait"  # there is no journal or ledger, and none may be made
     FOLD_ACTED = "fold_acted"  # it froze learning or began anew by itself, as the ledger says
+    JOURNAL_BROKEN = "journal_broken"  # it does not bring a live state back any more; what to do
     CONTROL_UNREADABLE = "control_unreadable"  # once a minute at most
     SNAPSHOT_SAVED = "snapshot_saved"
     LIBRARY_WARNED = "library_warned"  # a library's warning, once for each place in its code

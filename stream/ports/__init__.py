@@ -18,7 +18,7 @@ from stream.ports.snapshots import (
     StoredSnapshot,
     TopicId,
 )
-from stream.ports.topics import TopicInfo, Topics
+from stream.ports.topics import Operation, TopicInfo, Topics
 
 __all__ = [
     "POSITION_MAX",
@@ -28,6 +28,7 @@ __all__ = [
     "Feed",
     "Log",
     "Measure",
+    "Operation",
     "Polled",
     "Position",
     "Reader",

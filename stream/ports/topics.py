@@ -1,12 +1,14 @@
 """The topics, as an administrator sees them."""
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from stream.core.event import ALWAYS, Channel
 from stream.topic_settings import Accepts
+
+Operation = Literal["READ", "WRITE"]
 
 
 class TopicInfo(msgspec.Struct, frozen=True):
@@ -55,6 +57,7 @@ class Topics(Protocol):
         partitions: int,
         retention_ms: int,
         record_bytes_max: int | None = None,
+        is_trial: bool = False,
     ) -> None:
         """Make a topic that takes any timestamp; does nothing if it is there.
 
@@ -63,6 +66,7 @@ class Topics(Protocol):
             partitions: how many it has.
             retention_ms: -1 = for ever.
             record_bytes_max: how large its records can be; None: the broker's own limit.
+            is_trial: only raise what would keep it from being made.
 
         Raises: Retryable, Misconfigured.
         """
@@ -79,6 +83,13 @@ class Topics(Protocol):
         """What a worker must do, and this user or this client may not; one line each.
 
         []: nothing keeps a worker from its work.
+        """
+        ...
+
+    def refused(self, wanted: Collection[tuple[Channel, Operation]]) -> list[str]:
+        """Which of these operations on topics this user may not do; one line each.
+
+        A topic that is not there refuses nothing. Raises: Retryable.
         """
         ...
 

@@ -11,18 +11,21 @@ from stream.core.commands import LATE, Command, CommandResult, LedgerValue, What
 from stream.core.event import COMMANDED, Channel, Output, Record
 from stream.core.fold import commands
 from stream.core.fold.task import Task
-from stream.core.formats.commands import NotReadable, command_in
+from stream.core.formats.commands import NotReadable, command_in, mark_of
 from stream.core.formats.records import ledger_record
 from stream.core.result import StepResult
-from stream.errors import Misconfigured, Retryable
+from stream.errors import Retryable
 from stream.ports import Committed
 from stream.runtime.breaker import Breaker
 from stream.runtime.control import Control
 from stream.runtime.journal import record_of
-from stream.runtime.life import COMMANDABLE, Life, Lives, Move
+from stream.runtime.journal_watch import JournalWatch
+from stream.runtime.kept_topics import Readiness
+from stream.runtime.life import COMMANDABLE, LIVING, Life, Lives, Move
 from stream.runtime.seldom import Seldom
 from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.sources import Sources
+from stream.runtime.watchdog import Deadlined
 from stream.runtime.watched_log import WatchedLog
 from stream.telemetry import LogEvent
 
@@ -49,6 +52,7 @@ class Commanding:
     Args:
         control: reads the topic; None: the worker takes no commands.
         ready: makes topics that are missing. Raises: Retryable, Misconfigured.
+        deadlined: puts a deadline on calls that can hang.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Commanding:
         snapshotter: Snapshotter,
         sources: Sources,
         ready: Callable[[Collection[Channel]], None],
+        deadlined: Deadlined,
     ) -> None:
         self._control = control
         self._lives = lives
@@ -68,8 +73,8 @@ class Commanding:
         self._breaker = breaker
         self._snapshotter = snapshotter
         self._sources = sources
-        self._ready = ready
-        self._there: set[Channel] = set()
+        self._readiness = Readiness(ready, sources.clock)
+        self._watch = JournalWatch(sources, deadlined)
         self._unready = Seldom(sources.clock)
         self._results: dict[int, list[CommandResult]] = {}
         self._answers: list[Output] = []
@@ -77,12 +82,14 @@ class Commanding:
 
     def adopt(self, task: Task) -> None:
         """Take commands to a task that is live now."""
+        self._watch.expect([task])
         if self._control is not None:
-            self._control.begin(task.partition, task.control_offset)
+            self._control.begin(task.partition, task.control_offset, task.control_mark)
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Take none to these any more; what was folded of them is not committed."""
         gone = set(partitions)
+        self._watch.drop(gone)
         if self._control is not None:
             self._control.drop(gone)
         self._moved -= gone
@@ -92,6 +99,8 @@ class Commanding:
 
     def rounds(self) -> Iterator[None]:
         """As often as commands are to be folded before the next event, each time with a commit."""
+        if self._watch.is_due():
+            self._watch.look(self._lives.tasks(LIVING))
         for _ in range(ROUNDS_N_MAX):
             if not self.is_due():
                 return
@@ -104,23 +113,10 @@ class Commanding:
             return False
         return bool(control.waiting(self._lives.tasks(COMMANDABLE))) and self._has(*COMMANDED)
 
-    def _lacks(self, *channels: Channel) -> str:
-        """Why there are not these topics, and none may be made; "" if there are.
-
-        Raises: Retryable: nobody can be asked.
-        """
-        if not self._there.issuperset(channels):
-            try:
-                self._ready(channels)
-            except Misconfigured as error:
-                return str(error)
-            self._there.update(channels)
-        return ""
-
     def _has(self, *channels: Channel) -> bool:
         """Whether there are these topics, which are made if they may be; if not it is said."""
         try:
-            problem = self._lacks(*channels)
+            problem = self._readiness.lacks(*channels)
         except Retryable as error:
             problem = str(error)
         if problem and self._unready.is_due():
@@ -148,7 +144,7 @@ class Commanding:
 
     def _fold(self, task: Task, record: Record) -> None:
         """Fold one record of the control topic, or pass it over."""
-        task.control_offset = record.offset + 1
+        task.control_offset, task.control_mark = record.offset + 1, mark_of(record)
         self._moved.add(task.partition)
         self._lives.move(task.partition, Move.COMMAND)
         try:
@@ -228,7 +224,7 @@ class Commanding:
         outputs = write(results)
         if not any(map(_LEDGER, results)):
             return outputs
-        problem = self._lacks(Channel.LEDGER)
+        problem = self._readiness.lacks(Channel.LEDGER)
         for done in chain.from_iterable(map(_LEDGER, results)):
             self._sources.telemetry.say(
                 LogEvent.FOLD_ACTED, level=logging.WARNING, partition=done.partition,
@@ -238,6 +234,8 @@ class Commanding:
 
     def committed(self) -> None:
         """Forget what is committed now."""
+        tasks = self._lives.tasks(LIVING)
+        self._watch.expect(tasks[p] for p in self._results if p in tasks)
         self._moved.clear()
         self._results.clear()
         self._answers.clear()

@@ -7,15 +7,16 @@ commands.
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 from stream.core.event import Channel, Record
-from stream.errors import Internal, Misconfigured, StreamError
-from stream.ports import Clock, Reader
+from stream.core.formats.commands import mark_of
+from stream.errors import Internal, Misconfigured, Missing, StreamError
+from stream.ports import Bounds, Clock, Reader
 from stream.runtime import recent
 from stream.runtime.seldom import Seldom
 from stream.runtime.watchdog import Deadlined, without_deadline
@@ -34,6 +35,10 @@ FIRST_LOOK_S: Final = 2.0
 """So long a partition's first look is waited for: a command that is there goes before its next
 record. Where the topic is away that is once in `AWAY_S`, for all partitions."""
 
+SURE_S: Final = 10.0
+"""So often it is compared whether the topic was made again, where no record and no trouble says so:
+with as many records as the old one had it looks as ever."""
+
 AWAY_S: Final = 60.0
 
 LOOK_S_MAX: Final = 120.0
@@ -45,9 +50,19 @@ RECORDS_MAX: Final = 1_000
 
 @dataclass(slots=True)
 class _Watched:
-    """One partition of the control topic; `waiting` are those not folded yet."""
+    """One partition of the control topic.
+
+    Attributes:
+        position: the first offset that was not looked at.
+        mark: of the record before it; "": it is not known.
+        sure_until_s: until then it is taken for the topic that it was when that was compared.
+        is_seen: it was looked at.
+        waiting: records that are not folded yet.
+    """
 
     position: int
+    mark: str = ""
+    sure_until_s: float = 0.0
     is_seen: bool = False
     waiting: list[Record] = field(default_factory=list)
 
@@ -80,6 +95,7 @@ class Control:
         self._clock = clock
         self._telemetry = telemetry
         self._unreadable = Seldom(clock)
+        self._denied = ""
         self._watched: dict[int, _Watched] = {}
         self._lock = threading.Condition()
         self._reader: Reader | None = None
@@ -91,9 +107,15 @@ class Control:
         """Say that a thread looks, and how it is woken."""
         self._looks = look_now
 
-    def begin(self, partition: int, position: int) -> None:
-        """Watch a partition from an offset on; what is there already is seen by now, or soon."""
-        watched = _Watched(position)
+    def begin(self, partition: int, position: int, mark: str = "") -> None:
+        """Watch a partition from an offset on; what is there already is seen by now, or soon.
+
+        Args:
+            partition: of the control topic.
+            position: the first offset that was not looked at.
+            mark: of the record before it (`mark_of`); another one there is of another topic.
+        """
+        watched = _Watched(position, mark)
         with self._lock:
             self._watched[partition] = watched
         if self._looks is None or self._clock.monotonic() < self._is_away_until_s:
@@ -133,43 +155,89 @@ class Control:
     def look(self) -> None:
         """Read what is new; what keeps it from that is said, and all else goes on."""
         with self._lock:
-            wanted = list(self._watched.items())
+            wanted = sorted(self._watched.items())
         try:
             with self._deadlined("opening a client for commands", LOOK_S_MAX):
                 reader = self._reader = self._reader or self._open_reader()
-            for partition, watched in wanted:
-                if len(watched.waiting) < RECORDS_MAX:
-                    with self._deadlined("looking for commands", LOOK_S_MAX):
-                        self._look_at(reader, partition, watched)
+            self._look_at_all(reader, wanted)
         except StreamError as error:
             self.close()
+            self._doubt(wanted)
             if self._unreadable.is_due():
-                self._telemetry.say(
-                    LogEvent.CONTROL_UNREADABLE, level=logging.WARNING, error=error,
-                    then="go on without commands, and try again",
-                )  # fmt: skip
+                self._say_unreadable(error)
+
+    def _look_at_all(self, reader: Reader, wanted: Sequence[tuple[int, _Watched]]) -> None:
+        """Read what is new of partitions. Raises: StreamError."""
+        denied = ""
+        for number, (partition, watched) in enumerate(wanted):
+            if len(watched.waiting) >= RECORDS_MAX:
+                continue
+            try:
+                with self._deadlined("looking for commands", LOOK_S_MAX):
+                    self._look_at(reader, partition, watched)
+            except Misconfigured as error:
+                # Of this partition there is none, or none may be read: so it is with those behind.
+                denied = "" if isinstance(error, Missing) else str(error)
+                if denied not in ("", self._denied):
+                    self._say_unreadable(error)  # once, until it was permitted
+                self._doubt(wanted[number:])
+                for _, each in wanted[number:]:
+                    self._seen(each)
+                break
+        self._denied = denied
+
+    def _doubt(self, wanted: Sequence[tuple[int, _Watched]]) -> None:
+        """Compare, at the next look, whether it is the topic that it was."""
+        for _, watched in wanted:
+            watched.sure_until_s = 0.0
+
+    def _say_unreadable(self, error: StreamError) -> None:
+        self._telemetry.say(
+            LogEvent.CONTROL_UNREADABLE, level=logging.WARNING, error=error,
+            then="go on without commands, and try again",
+        )  # fmt: skip
 
     def _look_at(self, reader: Reader, partition: int, watched: _Watched) -> None:
         """Read what is new of one partition. Raises: StreamError."""
-        try:
-            bounds = reader.bounds(Channel.CONTROL, partition)
-        except Misconfigured:  # there is no such topic, or no such partition: no commands
-            self._seen(watched)
-            return
-        start = watched.position
-        if start > bounds.end:
-            start = bounds.start  # the topic was made again
-        start = max(start, bounds.start)  # retention takes commands whose time is long over
+        bounds = reader.bounds(Channel.CONTROL, partition)
+        start, mark = self._start(reader, partition, watched, bounds)
         found: list[Record] = []
         if start < bounds.end:
             records = recent.records_in(reader, Channel.CONTROL, partition, start, bounds.end)
             found += islice(records, RECORDS_MAX)
         reached = bounds.end if len(found) < RECORDS_MAX else found[-1].offset + 1
+        if found:
+            mark = mark_of(found[-1])
         with self._lock:
             if self._watched.get(partition) is watched:
                 watched.waiting += found
-                watched.position = reached
+                watched.position, watched.mark = reached, mark
         self._seen(watched)
+
+    def _start(
+        self, reader: Reader, partition: int, watched: _Watched, bounds: Bounds
+    ) -> tuple[int, str]:
+        """Where to read on: where it was, unless that was in another topic of this name.
+
+        Returns: the offset, and the mark of the record before it. Raises: StreamError.
+        """
+        start, mark = watched.position, watched.mark
+        if start > bounds.end:
+            return bounds.start, ""
+        if start < bounds.start:
+            self._telemetry.say(
+                LogEvent.COMMAND_REFUSED, level=logging.WARNING, partition=partition, offset=start,
+                why=f"the records before {bounds.start} were deleted, and nobody had read them",
+            )  # fmt: skip
+            return bounds.start, ""
+        now_s = self._clock.monotonic()
+        if start == bounds.start or (start == bounds.end and now_s < watched.sure_until_s):
+            return start, mark
+        records = recent.records_in(reader, Channel.CONTROL, partition, start - 1, start)
+        before = next(records, None)
+        told = mark if before is None else mark_of(before)
+        watched.sure_until_s = now_s + SURE_S
+        return (start, told) if mark in ("", told) else (bounds.start, "")
 
     def _seen(self, watched: _Watched) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from typing import Final
 from stream.core.commands import CommandResult, Entry
 from stream.core.event import Channel, Output
 from stream.core.formats.commands import JournalValue, NotReadable, journal_in, written
-from stream.errors import LogLost, Misconfigured, Retryable
+from stream.errors import LogLost, Missing, Retryable
 from stream.ports import Reader
 from stream.runtime import recent
 
@@ -31,11 +31,11 @@ def load(reader: Reader, partition: int) -> dict[int, JournalValue]:
 
     At least once, a number comes again: what was committed is its last one.
 
-    Raises: Retryable, LogLost.
+    Raises: Retryable, LogLost; Misconfigured: it may not be read.
     """
     try:
         bounds = reader.bounds(Channel.JOURNAL, partition)
-    except Misconfigured:
+    except Missing:
         return {}
     found = {}
     for record in recent.records_in(reader, Channel.JOURNAL, partition, bounds.start, bounds.end):
@@ -75,10 +75,10 @@ class Steps:
     def check(self, journal_n: int) -> None:
         """Raises: Retryable: of the steps behind so many records some cannot be seen yet."""
         if self._upto > max(self._last, journal_n):
+            last = f"{self._last} is its last" if self._last else "nor any other"
             raise Retryable(
                 f"partition {self._partition}: record {self._upto} of the journal cannot be seen "
-                f"yet, {self._last} is its last: a transaction of a worker that died may be open "
-                "yet"
+                f"yet, {last}: a transaction of a worker that died may be open yet"
             )
 
     def after(self, journal_n: int) -> Iterator[tuple[int, Entry, bool]]:

@@ -42,7 +42,9 @@ class Journaled:
         self.steps: Steps = NO_STEPS
         self.is_further = False
 
-    def begin(self, known: Metadata | None, at: Resumption, *, committed_offset: int) -> Resumption:
+    def begin(
+        self, known: Metadata | None, at: Resumption, *, committed_offset: int | None
+    ) -> Resumption:
         """Read what there is, if it may be needed.
 
         A command that was folded where there was no event has no outcome, and a record all the
@@ -51,15 +53,22 @@ class Journaled:
         Args:
             known: what is committed; None: nothing of ours.
             at: where the outcomes end.
-            committed_offset: that of `known`.
+            committed_offset: that of `known`; None: nothing is committed, nor was ever.
 
-        Returns: where the fold goes on. Raises: Retryable; LogLost: what is there is no journal.
+        Returns: where the fold goes on.
+        Raises: Retryable; LogLost: what is there is no journal; Misconfigured: it may not be read.
         """
-        self._known, self.is_further = known, at.offset > committed_offset
+        self._known = known
+        self.is_further = committed_offset is not None and at.offset > committed_offset
         self.proved = self.steps = NO_STEPS
         if known is not None and not (known.journal_n or known.control_offset or self.is_further):
             return at
-        found = self._journal = journal.load(self._sources.reader, self._partition)
+        try:
+            found = self._journal = journal.load(self._sources.reader, self._partition)
+        except Misconfigured:
+            if committed_offset is not None:
+                raise
+            return at  # a pipeline that was never given a command needs no permission on it
         last, told_n = max(found, default=0), 0 if known is None else known.journal_n
         if last > told_n and not self._sources.may_repeat:
             self.is_further |= known is not None
@@ -124,8 +133,8 @@ class Journaled:
         """
         known = None if committed is None else parse_metadata(committed.metadata)
         if known is not None:
-            folded = task.control_offset if self.is_further else 0
-            task.control_offset = max(folded, known.control_offset)
+            if not self.is_further or known.control_offset >= task.control_offset:
+                task.control_offset, task.control_mark = known.control_offset, known.control_mark
             return
         try:
             end = self._sources.reader.bounds(Channel.CONTROL, self._partition).end

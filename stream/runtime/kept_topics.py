@@ -1,12 +1,12 @@
 """The topics that are made when they are used, and kept for ever: of bases, and of commands."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from stream.config import Settings
 from stream.core.event import Channel
-from stream.errors import Misconfigured
-from stream.ports import TopicInfo, Topics
+from stream.errors import Misconfigured, Retryable
+from stream.ports import Clock, Operation, TopicInfo, Topics
 from stream.telemetry import LogEvent, Telemetry
 from stream.topic_settings import KAFKAS_ACCEPTS
 
@@ -16,6 +16,56 @@ USE: Final = {
     Channel.JOURNAL: "which commands were folded, and where, is kept there",
     Channel.LEDGER: "what commands did is told there",
 }
+
+
+USED: Final[Collection[tuple[Channel, Operation]]] = (
+    (Channel.CONTROL, "READ"), (Channel.JOURNAL, "WRITE"), (Channel.JOURNAL, "READ"),
+    (Channel.LEDGER, "WRITE"),
+)  # fmt: skip
+"""What a worker that is given commands does with their topics."""
+
+THERE_S: Final = 60.0
+"""So long a topic that was there is taken to be there yet."""
+
+LACKING_S: Final = 5.0
+"""So long nobody is asked again: it takes a client of its own, and predictions wait for it."""
+
+
+class Readiness:
+    """Whether there are the topics that commands need; asked seldom.
+
+    Args:
+        ready: makes those that are missing. Raises: Retryable, Misconfigured.
+        clock: says when it may be asked again.
+    """
+
+    def __init__(self, ready: Callable[[Collection[Channel]], None], clock: Clock) -> None:
+        self._ready = ready
+        self._clock = clock
+        self._there_until_s: dict[Channel, float] = {}
+        self._lacking: dict[Collection[Channel], tuple[float, Misconfigured | Retryable]] = {}
+
+    def lacks(self, *channels: Channel) -> str:
+        """Why there are not these topics, and none may be made; "" if there are.
+
+        Raises: Retryable: nobody can be asked.
+        """
+        now_s = self._clock.monotonic()
+        if all(self._there_until_s.get(channel, 0.0) > now_s for channel in channels):
+            return ""
+        until_s, problem = self._lacking.pop(channels, (now_s, None))
+        if problem is None or until_s <= now_s:
+            try:
+                self._ready(channels)
+            except (Misconfigured, Retryable) as error:
+                until_s, problem = self._clock.monotonic() + LACKING_S, error
+            else:
+                self._there_until_s |= dict.fromkeys(channels, now_s + THERE_S)
+                return ""
+        self._lacking[channels] = until_s, problem
+        if isinstance(problem, Retryable):
+            raise problem
+        return str(problem)
 
 
 def ready_kept_topics(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from stream.core.event import Channel
 from stream.core.snapshots.metadata import parse_metadata
-from stream.errors import Misconfigured
+from stream.errors import Missing
 from stream.ports import Bounds, Committed, Reader
 
 
@@ -47,7 +47,7 @@ def standings(reader: Reader, *, partitions: int, start: str) -> dict[int, Stand
     for partition in sorted({*range(partitions), *committed}):
         try:
             bounds = reader.bounds(Channel.EVENTS, partition)
-        except Misconfigured:
+        except Missing:
             if partition < partitions:
                 raise
             continue  # committed in a topic of this name that had more

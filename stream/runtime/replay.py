@@ -7,7 +7,7 @@ from stream.core.commands import Entry
 from stream.core.event import Channel, Record
 from stream.core.fold import commands
 from stream.core.fold.task import Task
-from stream.core.formats.commands import command_in
+from stream.core.formats.commands import command_in, mark_of
 from stream.core.result import StepResult
 from stream.errors import LogLost, Retryable
 from stream.ports import Clock, Reader
@@ -83,7 +83,7 @@ class Replay:
             )
         record = entry.record(task.partition)
         commands.fold(task, record, command_in(record))
-        task.control_offset = max(task.control_offset, entry.offset + 1)
+        task.control_offset, task.control_mark = entry.offset + 1, mark_of(record)
 
     def _events(self, stop: int, until_s: float, look: Look | None) -> bool:
         """Fold the events up to an offset, or to a moment: see `advance`."""

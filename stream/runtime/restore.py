@@ -137,7 +137,7 @@ class Restore:
         if committed is None:
             genesis = bounds.start if sources.start == "earliest" else bounds.end
             at = self._resumption = Resumption(offset=genesis)
-            self._journaled.begin(None, at, committed_offset=genesis)
+            self._journaled.begin(None, at, committed_offset=None)
             return self._untrained(genesis)
         check_end(f"partition {self.partition}", committed, bounds)
         known = parse_metadata(committed.metadata)

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 from stream.core.event import Channel
+from stream.errors import Misconfigured
 from stream.ports import Log, TopicInfo
 from stream.runtime import first_start, garbage, preparation, process
 from stream.runtime.assembly import assemble
@@ -14,7 +15,7 @@ from stream.runtime.control import Control, Looking
 from stream.runtime.fitting import fitted
 from stream.runtime.generations import generation_at_start
 from stream.runtime.keeping import uses_bases, writes_bases
-from stream.runtime.kept_topics import ready_kept_topics
+from stream.runtime.kept_topics import USED, ready_kept_topics
 from stream.runtime.keys import snapshot_keys
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import Width, ready_bases, ready_topics, widened
@@ -123,6 +124,8 @@ def _ready_commands(pipeline: Pipeline, events: TopicInfo, channels: Collection[
             topics, pipeline.settings, pipeline.telemetry, partitions=now.partitions,
             channels=channels,
         )  # fmt: skip
+        if refused := topics.refused([each for each in USED if each[0] in channels]):
+            raise Misconfigured(*refused)
 
 
 def _fitted_log(pipeline: Pipeline, infos: Mapping[Channel, TopicInfo]) -> Log:

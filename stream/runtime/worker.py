@@ -96,7 +96,7 @@ class Worker:
         )
         self._commanding = Commanding(
             control, lives=self._lives, log=self._log, breaker=breaker, snapshotter=snapshotter,
-            sources=sources, ready=ready_commands,
+            sources=sources, ready=ready_commands, deadlined=deadlined,
         )  # fmt: skip
         self._results: list[StepResult] = []
         self._goals = Goals(self._lives, self._room, is_asked=commit_policy.until_end)

@@ -167,3 +167,44 @@ def test_check_says_what_of_the_journal_is_gone(begun: Project) -> None:
     done = begun.stream("run", "--until-end")
     assert done.code == 65
     assert done.said("record 1 of the journal is gone")
+
+
+def gone(project: Project, channel: Channel) -> None:
+    """A topic is deleted."""
+    name = f"commands.{channel}"
+    project.sql(f"DELETE FROM partitions WHERE topic = '{name}'")  # noqa: S608  # our own names
+    project.sql(f"DELETE FROM topics WHERE name = '{name}'")  # noqa: S608
+
+
+def checked(project: Project, code: int, text: str) -> None:
+    """`stream check` says it in one line."""
+    done = project.stream("check")
+    assert done.code == code, done
+    assert [text in line for line in (done.out + done.err).splitlines()].count(True) == 1, done
+
+
+def test_check_says_what_became_of_the_topics_for_commands(begun: Project) -> None:
+    """Each in one line: what costs only commands is a note, what costs the state a problem."""
+    with begun.running("run", "-c", "stream.toml"):
+        assert control(begun, "freeze").code == 0
+    assert begun.fed(50, seed=1).code == 0
+    assert begun.stream("run", "--until-end").code == 0  # and leaves a snapshot
+    assert control(begun, "unfreeze", "--within", "0s").code == 69, "nobody is there"
+    assert control(begun, "unfreeze", "--within", "0s").code == 69
+    begun.sql("UPDATE partitions SET start_offset = 3 WHERE topic = 'commands.control'")
+    checked(begun, 0, "records 1 to 2 were deleted before a worker read them")
+    gone(begun, Channel.CONTROL)
+    checked(begun, 0, "commands.control does not exist, and commands are sent there; the next")
+
+    gone(begun, Channel.JOURNAL)
+    checked(begun, 78, "record 1 of the journal is gone")
+
+    # With a base nothing of it is needed any more: the next command makes it.
+    begun.configure(CONFIG + "[limits]\nclasses_max = 9\n")
+    assert begun.stream("run", "--until-end").code == 0
+    checked(begun, 0, "commands.journal does not exist")
+    begun.sql("DELETE FROM snapshots")
+    assert begun.stream("run", "--until-end").code == 0
+    with begun.running("run", "-c", "stream.toml"):
+        assert control(begun, "unfreeze").code == 0
+    checked(begun, 0, "ok commands: commands.control")

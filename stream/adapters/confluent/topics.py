@@ -13,10 +13,10 @@ from confluent_kafka.admin import (
 )
 
 from stream.adapters.confluent.connection import ADMIN_TIMEOUT_S, Connection
-from stream.adapters.kafka.topics import OUTPUTS, Administrator, info
+from stream.adapters.kafka.topics import NEEDED, Administrator, info
 from stream.core.event import ALWAYS, Channel
 from stream.errors import Misconfigured
-from stream.ports import TopicInfo
+from stream.ports import Operation, TopicInfo
 
 _UNKNOWN_SETTING = (
     KafkaError.INVALID_CONFIG, KafkaError.POLICY_VIOLATION, KafkaError.INVALID_REQUEST,
@@ -92,14 +92,16 @@ class KafkaTopics(Administrator):
     def _is_unknown_setting(self, error: BaseException | None) -> bool:
         return isinstance(error, KafkaException) and error.args[0].code() in _UNKNOWN_SETTING
 
-    def _make(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
+    def _make(
+        self, name: str, partitions: int, configs: Mapping[str, str], *, is_trial: bool
+    ) -> None:
         """See `Administrator`."""
         # -1: the cluster's default
         topic = NewTopic(name, partitions, -1, config=dict(configs))
         with self._connection.translated(f"creating {name}"):
             try:
                 (answer,) = self._admin.create_topics(
-                    [topic], request_timeout=ADMIN_TIMEOUT_S
+                    [topic], request_timeout=ADMIN_TIMEOUT_S, validate_only=is_trial
                 ).values()
                 answer.result()
             except KafkaException as error:
@@ -125,17 +127,16 @@ class KafkaTopics(Administrator):
         librdkafka cannot ask about transactional ids: a missing permission on them is told by the
         worker's start.
         """
+        return [*self.refused(NEEDED), *self._denied_of_group()]
+
+    def refused(self, wanted: Collection[tuple[Channel, Operation]]) -> list[str]:
+        """See `Topics.refused`."""
         names = self._connection.names
-        wanted = [
-            (Channel.EVENTS, AclOperation.READ),
-            *((channel, AclOperation.WRITE) for channel in OUTPUTS),
-        ]
-        denied = [
-            self._refusal(channel, operation.name)
+        return [
+            self._refusal(channel, operation)
             for channel, operation in wanted
-            if not self._may(operation, names[channel])
+            if not self._may(AclOperation[operation], names[channel])
         ]
-        return [*denied, *self._denied_of_group()]
 
     def _may(self, operation: AclOperation, name: str) -> bool:
         """Whether the ACLs permit an operation on a topic; an absent topic forbids nothing."""

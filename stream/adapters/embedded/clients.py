@@ -15,7 +15,7 @@ from stream.adapters.embedded.database import Database
 from stream.core.event import ALWAYS, Channel, Headers, Output, Record
 from stream.core.snapshots.seal import START_BYTES_MAX
 from stream.errors import Misconfigured
-from stream.ports import Bounds, Clock, Committed, Measure, StoredSnapshot, TopicInfo
+from stream.ports import Bounds, Clock, Committed, Measure, Operation, StoredSnapshot, TopicInfo
 
 LOOK_INTERVAL_S: Final = 0.01  # between two looks of a reader that must wait
 WAIT_S: Final = 0.5  # the longest a reader waits before it says so with an empty batch
@@ -99,8 +99,11 @@ class EmbeddedTopics:
         partitions: int,
         retention_ms: int,
         record_bytes_max: int | None = None,  # noqa: ARG002  # it takes any record
+        is_trial: bool = False,
     ) -> None:
         """See `Topics.create`."""
+        if is_trial:
+            return
         # Random, so that a topic of the same name in a new file is another topic.
         topic_id = secrets.token_hex(8)
         with self._database.writing() as connection:
@@ -122,6 +125,10 @@ class EmbeddedTopics:
         path = self._database.path
         needed = [path.parent, path] if path.exists() else [path.parent]
         return [f"kafka.path: {p} is not writable" for p in needed if not os.access(p, os.W_OK)]
+
+    def refused(self, wanted: Collection[tuple[Channel, Operation]]) -> list[str]:  # noqa: ARG002
+        """Whoever may open the file may do anything."""
+        return []
 
     def close(self) -> None:
         """See `Topics.close`."""

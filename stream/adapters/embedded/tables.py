@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from stream.core.event import Channel, Headers, Output, Record
-from stream.errors import LogLost, Misconfigured
+from stream.errors import LogLost, Missing
 from stream.ports import Committed, TopicInfo
 from stream.topic_settings import Accepts
 
@@ -35,22 +35,22 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 
 
 def places(connection: sqlite3.Connection, topic: str) -> list[Place]:
-    """The places of a topic's partitions, in order. Raises: Misconfigured: no such topic."""
+    """The places of a topic's partitions, in order. Raises: Missing: no such topic."""
     rows = connection.execute(
         "SELECT number, id << ?, start_offset, end_offset FROM partitions"
         " WHERE topic = ? ORDER BY number",
         (OFFSET_BITS, topic),
     ).fetchall()
     if not rows:
-        raise Misconfigured(f"topics: there is no topic {topic!r} in the file; create it")
+        raise Missing(f"topics: there is no topic {topic!r} in the file; create it")
     return [Place(*row) for row in rows]
 
 
 def place(connection: sqlite3.Connection, topic: str, number: int) -> Place:
-    """The place of one partition. Raises: Misconfigured: no such topic or partition."""
+    """The place of one partition. Raises: Missing: no such topic or partition."""
     found = places(connection, topic)
     if not 0 <= number < len(found):
-        raise Misconfigured(
+        raise Missing(
             f"topics: {topic!r} has {len(found)} partitions and none with the number {number};"
             " give every output topic as many as the events have"
         )
@@ -91,7 +91,7 @@ def append(
 ) -> None:
     """Add records at the ends of their partitions, inside the caller's transaction.
 
-    Raises: Misconfigured: no such topic or partition.
+    Raises: Missing: no such topic or partition.
     """
     ends: dict[tuple[str, int], int] = {}
     rows: list[Row] = []
@@ -130,7 +130,7 @@ def create(
 def widen(connection: sqlite3.Connection, topic: str, *, partitions: int) -> None:
     """Give a topic more partitions, inside the caller's transaction; fine if it has as many.
 
-    Raises: Misconfigured: there is no such topic.
+    Raises: Missing: there is no such topic.
     """
     there = len(places(connection, topic))
     connection.executemany(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from stream.adapters.kafka.cluster import Cluster
 from stream.adapters.kafka.ranges import Range
 from stream.core.event import Channel, Record
-from stream.errors import Misconfigured
+from stream.errors import Missing
 from stream.ports import Bounds
 
 POLL_S = 0.5
@@ -45,12 +45,12 @@ class RangeReader(ABC):
         )
 
     def _topic(self, channel: Channel, partition: int) -> str:
-        """The name of a topic that has this partition. Raises: Misconfigured: it has not."""
+        """The name of a topic that has this partition. Raises: Missing: it has not."""
         name = self._connection.names[channel]
         if self._partitions.get(name, 0) <= partition:
             self._partitions[name] = self._count(name)
         if self._partitions[name] <= partition:
-            raise Misconfigured(
+            raise Missing(
                 f"topics.{channel}: there is no partition {partition} of {name}; create it"
             )
         return name

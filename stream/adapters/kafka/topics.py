@@ -2,12 +2,13 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Final
 
 from stream.adapters.kafka.cluster import Cluster
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable
-from stream.ports import TopicInfo
+from stream.ports import Operation, TopicInfo
 from stream.topic_settings import ANY_TIMESTAMP, Accepts
 
 CREATE_S = 15.0
@@ -15,7 +16,11 @@ CREATE_S = 15.0
 
 LOOK_EVERY_S = 0.05
 
-OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
+NEEDED: Final[Collection[tuple[Channel, Operation]]] = (
+    (Channel.EVENTS, "READ"), (Channel.PREDICTIONS, "WRITE"), (Channel.ALERTS, "WRITE"),
+    (Channel.QUARANTINE, "WRITE"),
+)  # fmt: skip
+"""What every worker does with its topics."""
 
 
 class Administrator(ABC):
@@ -29,7 +34,9 @@ class Administrator(ABC):
         """Ask the brokers for one topic and its settings; None: the topic does not exist."""
 
     @abstractmethod
-    def _make(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
+    def _make(
+        self, name: str, partitions: int, configs: Mapping[str, str], *, is_trial: bool
+    ) -> None:
         """Ask the brokers to make a topic; it is fine if another process was quicker.
 
         Raises: Retryable, Misconfigured: caused by the client's error.
@@ -53,6 +60,7 @@ class Administrator(ABC):
         partitions: int,
         retention_ms: int,
         record_bytes_max: int | None = None,
+        is_trial: bool = False,
     ) -> None:
         """See `Topics.create`."""
         name = self._connection.names[channel]
@@ -60,12 +68,14 @@ class Administrator(ABC):
         if record_bytes_max is not None:
             configs["max.message.bytes"] = str(record_bytes_max)
         try:
-            self._make(name, partitions, {**configs, **ANY_TIMESTAMP})
+            self._make(name, partitions, {**configs, **ANY_TIMESTAMP}, is_trial=is_trial)
         except (Retryable, Misconfigured) as error:
             if not self._is_unknown_setting(error.__cause__):
                 raise
             # An older broker, or one that lets nobody set these: outputs are fitted to it.
-            self._make(name, partitions, configs)
+            self._make(name, partitions, configs, is_trial=is_trial)
+        if is_trial:
+            return
         self._wait(channel, 0, f"{name} was created, but the brokers do not show it yet")
 
     def widen(self, channel: Channel, *, partitions: int) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 from kafka import errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from stream.adapters.kafka.topics import OUTPUTS, Administrator, info
+from stream.adapters.kafka.topics import NEEDED, Administrator, info
 from stream.adapters.kafka_python import codecs
 from stream.adapters.kafka_python.connection import Connection, topic_is_there
 from stream.core.event import ALWAYS, Channel
 from stream.errors import Misconfigured, Retryable
-from stream.ports import TopicInfo
+from stream.ports import Operation, TopicInfo
 from stream.topic_settings import ACCEPTS_SETTINGS
 
 _UNKNOWN_SETTING = (
@@ -86,7 +86,9 @@ class KafkaTopics(Administrator):
     def _is_unknown_setting(self, error: BaseException | None) -> bool:
         return isinstance(error, _UNKNOWN_SETTING)
 
-    def _make(self, name: str, partitions: int, configs: Mapping[str, str]) -> None:
+    def _make(
+        self, name: str, partitions: int, configs: Mapping[str, str], *, is_trial: bool
+    ) -> None:
         """See `Administrator`."""
         topic = {
             "num_partitions": partitions,
@@ -95,7 +97,7 @@ class KafkaTopics(Administrator):
         }
         try:
             with self._connection.translated(f"creating {name}"):
-                self._admin.create_topics({name: topic})
+                self._admin.create_topics({name: topic}, validate_only=is_trial)
         except (Retryable, Misconfigured) as error:
             if not isinstance(error.__cause__, errors.TopicAlreadyExistsError):
                 raise
@@ -111,8 +113,15 @@ class KafkaTopics(Administrator):
 
     def denied(self) -> list[str]:
         """See `Topics.denied`; on a cluster without an authorizer everything is permitted."""
-        names, described = self._connection.names, self._described()
-        wanted = [(Channel.EVENTS, "READ"), *((channel, "WRITE") for channel in OUTPUTS)]
+        return [
+            *self.refused(NEEDED), *self._denied_of_group(), *self._denied_of_transactions(),
+            *codecs.missing(),
+        ]  # fmt: skip
+
+    def refused(self, wanted: Collection[tuple[Channel, Operation]]) -> list[str]:
+        """See `Topics.refused`."""
+        names = self._connection.names
+        described = self._described({channel for channel, _ in wanted})
         denied = []
         for channel, operation in wanted:
             topic = described.get(names[channel], {})
@@ -123,9 +132,7 @@ class KafkaTopics(Administrator):
             allowed = topic.get("authorized_operations")
             if allowed and operation not in allowed:
                 denied.append(self._refusal(channel, operation))
-        return [
-            *denied, *self._denied_of_group(), *self._denied_of_transactions(), *codecs.missing(),
-        ]  # fmt: skip
+        return denied
 
     def _denied_of_group(self) -> list[str]:
         """Report the missing READ permission on the consumer group; []: it is permitted."""

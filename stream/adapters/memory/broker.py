@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from stream.adapters.memory.group import Group, Member
 from stream.adapters.memory.topic import ANYTHING, Fate, Partition, Topic, Transaction
 from stream.core.event import Headers
-from stream.errors import CommitLost, Fenced, Misconfigured
+from stream.errors import CommitLost, Fenced, Missing
 from stream.ports import Clock, Committed, StoredSnapshot
 from stream.topic_settings import Accepts
 
@@ -98,16 +98,16 @@ class MemoryBroker:
             )
 
     def topic(self, name: str) -> Topic:
-        """A topic by name. Raises: Misconfigured: there is none."""
+        """A topic by name. Raises: Missing: there is none."""
         if name not in self.topics:
-            raise Misconfigured(f"topics: there is no topic {name!r}; create it")
+            raise Missing(f"topics: there is no topic {name!r}; create it")
         return self.topics[name]
 
     def partition(self, name: str, number: int) -> Partition:
-        """One partition of a topic. Raises: Misconfigured: no such topic or partition."""
+        """One partition of a topic. Raises: Missing: no such topic or partition."""
         partitions = self.topic(name).partitions
         if not 0 <= number < len(partitions):
-            raise Misconfigured(
+            raise Missing(
                 f"topics: {name!r} has {len(partitions)} partitions and none with the number"
                 f" {number}; give every output topic as many as the events have"
             )
@@ -124,7 +124,7 @@ class MemoryBroker:
         headers: Headers = (),
         transaction: Transaction | None = None,
     ) -> None:
-        """Add one record to a partition. Raises: Misconfigured, CommitLost."""
+        """Add one record to a partition. Raises: Missing, CommitLost."""
         if transaction is None:
             self.changes_n += 1
         elif transaction.fate is not Fate.OPEN:

@@ -8,7 +8,7 @@ from stream.adapters.memory.topic import Partition
 from stream.core.event import ALWAYS, Channel, Headers, Record
 from stream.core.snapshots.seal import START_BYTES_MAX
 from stream.errors import LogLost
-from stream.ports import Bounds, Committed, Measure, StoredSnapshot, TopicInfo
+from stream.ports import Bounds, Committed, Measure, Operation, StoredSnapshot, TopicInfo
 
 WAIT_S = 0.1  # what a reader asks the clock to sleep when it must wait for records
 
@@ -96,8 +96,11 @@ class MemoryTopics:
         partitions: int,
         retention_ms: int,
         record_bytes_max: int | None = None,  # noqa: ARG002  # it takes any record
+        is_trial: bool = False,
     ) -> None:
         """See `Topics.create`."""
+        if is_trial:
+            return
         self._broker.create(self._names[channel], partitions=partitions, retention_ms=retention_ms)
 
     def widen(self, channel: Channel, *, partitions: int) -> None:
@@ -105,6 +108,10 @@ class MemoryTopics:
         self._broker.topic(self._names[channel]).grow(partitions)
 
     def denied(self) -> list[str]:
+        """Everything is permitted here."""
+        return []
+
+    def refused(self, wanted: Collection[tuple[Channel, Operation]]) -> list[str]:  # noqa: ARG002
         """Everything is permitted here."""
         return []
 

@@ -17,6 +17,7 @@ def kept(task: Task, recipe: Recipe) -> tuple[Task, bytes]:
     """
     state = carried(task.state, recipe, task.recipe)
     state.genesis, state.genesis_n, state.has_base = state.next_offset, state.n, True
+    state.commanded.genesis_journal_n = state.commanded.journal_n
     kept_by = f"kept:{recipe.fingerprint()}".encode()
     state.digest = xxhash.xxh3_64_intdigest(kept_by, state.digest)
     payload = dumps(state)

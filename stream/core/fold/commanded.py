@@ -17,7 +17,7 @@ class Commanded:
         is_paused: nothing more of its partition is consumed.
         version: which version of the model predicts, from 1.
         journal_n: the number of the last record of its partition's journal that it has folded.
-        genesis_journal_n: the same where the fold began, with the untrained model.
+        genesis_journal_n: the same where the fold began, with the untrained model or a base.
         pinned: steps whose snapshots stay: the last before the model was reset.
         ids: of the last commands, the oldest first.
         folded_n: of the fold's steps so many are no events: commands, repeated ones too, and labels

@@ -22,6 +22,7 @@ class Folded:
     generation: Generation
     is_paused: bool
     control_offset: int
+    control_mark: str
     _problem: Problem
 
     @property
@@ -88,6 +89,7 @@ class Folded:
             generation=self.generation,
             is_paused=self.is_paused,
             control_offset=self.control_offset,
+            control_mark=self.control_mark,
         )
 
     def header(self, *, topic_id: str, taken_at_ms: int) -> Header:

@@ -124,6 +124,7 @@ class State:
         generation: Generation,
         is_paused: bool,
         control_offset: int,
+        control_mark: str,
     ) -> Metadata:
         """The metadata to commit beside `next_offset`, for a fold with this recipe."""
         return Metadata(
@@ -143,6 +144,7 @@ class State:
             journal_n=self.commanded.journal_n,
             genesis_journal_n=self.commanded.genesis_journal_n,
             control_offset=control_offset,
+            control_mark=control_mark,
             labels=pending.counts() if (pending := self.extras.get(labels_spec.NAME)) else (),
         )
 

@@ -52,7 +52,8 @@ class Task(Folded):
         is_paused: the worker does not go on with it; travels beside the committed offset, and is
             no part of the state: a replay passes over it.
         generation: the recipe's place among those of the pipeline; travels in the same way.
-        control_offset: first offset of the control topic not yet looked at; so does this.
+        control_offset: first offset of the control topic not yet looked at; so does this, and
+            control_mark, of the record before it.
 
     Raises:
         Misconfigured: the recipe makes no model that can be folded.
@@ -71,7 +72,8 @@ class Task(Folded):
         self.recipe, self.partition = recipe, partition
         self.fingerprint = recipe.fingerprint()
         self.learner_fingerprint = recipe.learner_fingerprint()
-        self.generation, self.is_paused, self.control_offset = FIRST, False, 0
+        self.generation, self.is_paused = FIRST, False
+        self.control_offset, self.control_mark = 0, ""
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
         begin = beginning(recipe, self.fingerprint)

@@ -1,6 +1,7 @@
 """Commands, the journal and the ledger as bytes."""
 
 import msgspec
+import xxhash
 
 from stream.core.commands import Command, Entry, LedgerValue
 from stream.core.event import Record
@@ -30,6 +31,12 @@ _encode = msgspec.json.Encoder().encode
 _read_command = msgspec.json.Decoder(Command).decode
 _read_journal = msgspec.json.Decoder(JournalValue).decode
 _read_ledger = msgspec.json.Decoder(LedgerValue).decode
+
+
+def mark_of(record: Record) -> str:
+    """By what a record of the control topic is known again where the topic was made again."""
+    said = f"{record.offset}:{record.timestamp_ms}:".encode() + (record.value or b"")
+    return f"{xxhash.xxh3_64_intdigest(said) & 0xFFFFFFFF:08x}"
 
 
 def written(value: Command | LedgerValue | JournalValue) -> bytes:

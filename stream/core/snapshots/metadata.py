@@ -41,8 +41,9 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         is_frozen: it predicts and does not learn.
         closed_n: the step from which on no new name is taken in; None = any is.
         journal_n: the number of the journal's last record up to here.
-        genesis_journal_n: the same where the fold began, with the untrained model.
+        genesis_journal_n: the same where the fold began, with the untrained model or a base.
         control_offset: first offset of the control topic not yet looked at.
+        control_mark: of the record before that one; "": it is not known.
         labels: how many events wait for theirs, and how often, in the fold's life, one expired, was
             dropped, was nobody's, and was corrected; (): there was none of it.
     """
@@ -63,6 +64,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     journal_n: int = 0
     genesis_journal_n: int = 0
     control_offset: int = 0
+    control_mark: str = ""
     labels: tuple[int, ...] = ()
 
     def began_before(self, log_start: int) -> bool:
@@ -95,6 +97,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             f"{f';j={self.journal_n}' if self.journal_n else ''}"
             f"{f';i={self.genesis_journal_n}' if self.genesis_journal_n else ''}"
             f"{f';k={self.control_offset}' if self.control_offset else ''}"
+            f"{f';t={self.control_mark}' if self.control_mark else ''}"
             f"{f';u={_dotted(self.labels)}' if self.labels else ''}"
         )
 
@@ -116,7 +119,7 @@ _FORMS = {
     name: re.compile(form, re.ASCII)
     for name, form in {
         "m": _FINGERPRINT, "r": _NUMBER, "s": _NUMBER, "b": _NUMBER, "p": "1", "z": "f?p?",
-        "c": _NUMBER, "i": _NUMBER, "j": _NUMBER, "k": _NUMBER,
+        "c": _NUMBER, "i": _NUMBER, "j": _NUMBER, "k": _NUMBER, "t": _FINGERPRINT,
         "u": rf"{_NUMBER}(?:\.{_NUMBER}){{{LABELS_N - 1}}}",
         "w": f"{_FINGERPRINT}(?:,{_FINGERPRINT})*",
     }.items()
@@ -157,5 +160,6 @@ def parse_metadata(text: str) -> Metadata | None:
         journal_n=int(more.get("j", 0)),
         genesis_journal_n=int(more.get("i", 0)),
         control_offset=int(more.get("k", 0)),
+        control_mark=more.get("t", ""),
         labels=tuple(map(int, more["u"].split("."))) if "u" in more else (),
     )

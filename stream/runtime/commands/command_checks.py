@@ -1,13 +1,15 @@
 """What `check` looks at where a pipeline is given commands: its topics, and what its folds need."""
 
+from collections.abc import Mapping
+
 from stream.core.event import COMMANDED, Channel
 from stream.core.snapshots.metadata import Metadata, parse_metadata
-from stream.errors import LogLost
+from stream.errors import LogLost, Misconfigured, Missing
 from stream.ports import Reader, TopicInfo, Topics
 from stream.runtime import journal
 from stream.runtime.commands.base_checks import keeps
 from stream.runtime.commands.findings import Findings
-from stream.runtime.kept_topics import missing
+from stream.runtime.kept_topics import USED, missing
 from stream.runtime.pipeline import Pipeline
 
 NEEDED = {
@@ -21,30 +23,98 @@ def look(
     pipeline: Pipeline, findings: Findings, *, topics: Topics, reader: Reader, events: TopicInfo
 ) -> None:
     """Look at topics that are there, or that a fold needs. Raises: Retryable, Misconfigured."""
-    found = topics.describe(COMMANDED)
+    found, hidden = _described(topics)
     known = {
         partition: metadata
         for partition, at in reader.committed().items()
-        if (metadata := parse_metadata(at.metadata)) is not None and metadata.journal_n
+        if (metadata := parse_metadata(at.metadata)) is not None
     }
-    if not known and not any(found.values()):
+    commanded = {partition: each for partition, each in known.items() if each.journal_n}
+    if not commanded and not any(found.values()):
+        if hidden:
+            names = ", ".join(pipeline.settings.topics.name(channel) for channel in hidden)
+            findings.note(f"commands: not permitted to see {names}: a worker takes none")
         return  # it never was given a command
-    problems = missing(found, pipeline.settings, events.partitions)
-    if pipeline.settings.topics.create and not (known and found[Channel.JOURNAL] is None):
-        for problem in problems:
-            findings.note(f"{problem.partition(';')[0]}; the next command makes it")
-    else:
-        for problem in problems:
-            findings.problem(problem)
+    refused = topics.refused([each for each in USED if found.get(each[0], each) is not None])
+    told = {channel for channel in hidden if any(f"topics.{channel}:" in line for line in refused)}
+    problems = [*_missing(pipeline, findings, topics, found, events), *refused]
+    problems += [problem for channel, problem in hidden.items() if channel not in told]
     for channel, why in NEEDED.items():
-        info = found[channel]
+        info = found.get(channel)
         if info is not None:
             keeps(findings, channel, info, why, f"records, {why}")
-    lost = [text for p, each in known.items() if (text := lost_journal(reader, p, each))]
-    for text in lost:
-        findings.problem(text)
-    if not problems and not lost:
+    if Channel.JOURNAL not in hidden and not refused:
+        problems += [text for p, k in commanded.items() if (text := lost_journal(reader, p, k))]
+    for problem in problems:
+        findings.problem(problem)
+    if found.get(Channel.CONTROL) is not None and not problems:
+        _say_unread(pipeline, findings, reader, known)
+    if not problems and all(found.values()):
         findings.ok(f"commands: {', '.join(pipeline.settings.topics.name(c) for c in COMMANDED)}")
+
+
+def _described(
+    topics: Topics,
+) -> tuple[dict[Channel, TopicInfo | None], dict[Channel, str]]:
+    """What the brokers say of each topic, and of which they say nothing, and why."""
+    found: dict[Channel, TopicInfo | None] = {}
+    hidden: dict[Channel, str] = {}
+    for channel in COMMANDED:
+        try:
+            found |= topics.describe((channel,))
+        except Misconfigured as error:
+            hidden[channel] = str(error)
+    return found, hidden
+
+
+def _missing(
+    pipeline: Pipeline,
+    findings: Findings,
+    topics: Topics,
+    found: Mapping[Channel, TopicInfo | None],
+    events: TopicInfo,
+) -> list[str]:
+    """What is missing and will not be made by the next command; what it makes is a note."""
+    problems = []
+    for channel, info in found.items():
+        for problem in missing({channel: info}, pipeline.settings, events.partitions):
+            what = problem.partition(";")[0]
+            if not pipeline.settings.topics.create:
+                problems.append(problem)
+            elif why := "" if info is not None else _unmakable(topics, channel, events):
+                problems.append(
+                    f"{what}, and may not be made ({why}); permit it, or make it with "
+                    f"{events.partitions} partitions and retention.ms = -1"
+                )
+            else:
+                findings.note(f"{what}; the next command makes it")
+    return problems
+
+
+def _unmakable(topics: Topics, channel: Channel, events: TopicInfo) -> str:
+    """Why a topic could not be made now; "": it could."""
+    try:
+        topics.create(channel, partitions=events.partitions, retention_ms=-1, is_trial=True)
+    except Misconfigured as error:
+        return str(error)
+    return ""
+
+
+def _say_unread(
+    pipeline: Pipeline, findings: Findings, reader: Reader, known: Mapping[int, Metadata]
+) -> None:
+    """Say which commands are gone that no worker had looked at."""
+    name = pipeline.settings.topics.name(Channel.CONTROL)
+    for partition, each in known.items():
+        try:
+            start = reader.bounds(Channel.CONTROL, partition).start
+        except Missing:
+            continue
+        if each.control_offset < start:
+            findings.note(
+                f"commands: partition {partition} of {name}: records {each.control_offset} to "
+                f"{start - 1} were deleted before a worker read them; who sent them got no answer"
+            )
 
 
 def lost_journal(reader: Reader, partition: int, known: Metadata) -> str:
@@ -57,7 +127,5 @@ def lost_journal(reader: Reader, partition: int, known: Metadata) -> str:
     except LogLost as error:
         return str(error)
     first = known.genesis_journal_n + 1
-    if known.has_base:
-        return ""  # how much of it is behind the base, only the base tells
     gone = [j for j in range(first, known.journal_n + 1) if j not in there]
     return f"state: {journal.lost(partition, gone[0])}" if gone else ""

@@ -30,6 +30,9 @@ def look(
         for partition in range(0 if info is None else min(info.partitions, PARTITIONS_MAX)):
             found = recent.last(reader, channel, partition, n=1, take=lambda record: record)
             whose = _whose(pipeline, channel, found[0], committed.get(partition)) if found else None
+            if whose is not None:
+                committed = reader.committed()  # a worker that runs has gone on since
+                whose = _whose(pipeline, channel, found[0], committed.get(partition))
             if whose is not None and info is not None:
                 findings.problem(
                     f"topics.{channel}: {info.name} holds {whose} (partition {partition}, offset "

@@ -63,7 +63,9 @@ def test_nearly_ours_is_not_ours(text: str) -> None:
     assert parse_metadata(text) is None
 
 
-@pytest.mark.parametrize("more", ["", ";p=1", ";c=7", ";p=1;c=7", ";j=2;k=9"])
+@pytest.mark.parametrize(
+    "more", ["", ";p=1", ";c=7", ";p=1;c=7", ";j=2;k=9", ";j=2;k=9;t=00ff00ff"]
+)
 @pytest.mark.parametrize("later", [";y=4", ";q=2;x=", ";somewhere=a/b,c:9"])
 def test_a_later_versions_keys_are_passed_over(more: str, later: str) -> None:
     """Wherever they stand: in a mixed group nobody takes them for damage."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _METADATA = re.compile(
     r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=(?P<r>\d+)"
     r"(?:;s=(?P<s>\d+)|;b=(?P<b>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;z=(?P<z>f?p?))?"
-    r"(?:;c=(?P<c>\d+))?(?:;j=(?P<j>\d+))?(?:;i=\d+)?(?:;k=(?P<k>\d+))?"
+    r"(?:;c=(?P<c>\d+))?(?:;j=(?P<j>\d+))?(?:;i=\d+)?(?:;k=(?P<k>\d+))?(?:;t=[0-9a-f]{8})?"
 )
 _OF_POLICY = {
     "detectors", "moved", "measure", "value", "threshold", "before_n", "after_n", "feature",

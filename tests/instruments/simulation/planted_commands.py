@@ -83,10 +83,10 @@ class WatchesForEver(Control):
     def drop(self, partitions: Collection[int]) -> None:
         """Do nothing."""
 
-    def begin(self, partition: int, position: int) -> None:
+    def begin(self, partition: int, position: int, mark: str = "") -> None:
         """Only once."""
         if partition not in self._watched:
-            super().begin(partition, position)
+            super().begin(partition, position, mark)
 
 
 class ForgetsSeeks(WatchedLog):

@@ -328,3 +328,32 @@ def test_a_journal_of_other_commands_is_found_out() -> None:
     stage.is_audited = False
 
     _refused(stage, LogLost, "digest")
+
+
+def _said_broken(stage: Stage, process: Process) -> bool:
+    """What a live worker says of the journal, once all of it must be visible."""
+    for _ in range(3):
+        stage.turn(process)
+    stage.clock.sleep(UNSEEN_S_MAX)
+    for _ in range(3):
+        stage.turn(process)
+    return bool(said(process, LogEvent.JOURNAL_BROKEN))
+
+
+def test_a_worker_that_lives_says_that_its_journal_is_gone() -> None:
+    """Nothing needs it until the snapshots are lost, too; a base makes it needless."""
+    stage, process = _commanded(OFTEN)
+    assert not _said_broken(stage, process)
+    stage.log(Channel.JOURNAL).truncate(1)
+    stage.auditor.commands.expect_truncated(0, 1)
+    stage.world.commands.send("unfreeze")
+    stage.answer(process)
+    assert _said_broken(stage, process)
+    stage.kill(process)
+
+    second = stage.start(OFTEN)
+    assert _said_broken(stage, second)
+    stage.kill(second)
+    limits = replace(OFTEN.recipe.limits, features_max=1_000)
+    third = stage.start(replace(OFTEN, recipe=replace(OFTEN.recipe, limits=limits)))
+    assert not _said_broken(stage, third)
