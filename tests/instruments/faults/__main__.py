@@ -12,7 +12,7 @@ from tests.instruments.endpoint import lanes
 from tests.instruments.faults import recovery, report
 from tests.instruments.faults.all_rows import NOT_WITH, table
 from tests.instruments.faults.running import run_rows
-from tests.instruments.faults.stage import Client
+from tests.instruments.faults.stage import TAKE_OVERS_N, Client
 from tests.instruments.faults.worker import Broke
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -51,6 +51,9 @@ def main() -> int:
     parser.add_argument(
         "--events", type=int, metavar="N", help="for --recovery, instead of 1,000,000 and 100,000"
     )
+    parser.add_argument(
+        "--take-overs", type=int, default=TAKE_OVERS_N, metavar="N", help="of row 50 (default 6)"
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the logs of workers")
     parser.add_argument("--client", choices=list(PAGES), default="kafka-python")
     arguments = parser.parse_args()
@@ -71,7 +74,10 @@ def main() -> int:
                 for number, row in sorted(rows.items())
                 if number in (arguments.rows or rows) and (row.is_quick or not arguments.quick)
             ]
-            results = run_rows(chosen, Path(folder), _say, book.note, client)
+            results = run_rows(
+                chosen, Path(folder), _say, book.note, client,
+                take_overs_n=arguments.take_overs,
+            )  # fmt: skip
             _say(report.summary(results))
             is_good = all(r.verdict in {"held", "proven"} for r in results)
     missing = sorted(rows.keys() - book.rows.keys())

@@ -4,8 +4,12 @@ from dataclasses import replace
 
 from tests.instruments.faults.rows_broker import brokers
 from tests.instruments.faults.rows_codes import codes
+from tests.instruments.faults.rows_commands import control_topics
 from tests.instruments.faults.rows_input import inputs
+from tests.instruments.faults.rows_journal import journals
+from tests.instruments.faults.rows_markers import markers
 from tests.instruments.faults.rows_network import network
+from tests.instruments.faults.rows_permissions import permissions
 from tests.instruments.faults.rows_process import processes
 from tests.instruments.faults.rows_redis import cache
 from tests.instruments.faults.rows_snapshots import snapshots
@@ -30,7 +34,10 @@ NOT_WITH: dict[Client, dict[int, str]] = {
 def table() -> Table:
     """Every row."""
     whole = Table()
-    for add in (workers, brokers, network, inputs, cache, snapshots, processes, codes):
+    for add in (
+        workers, brokers, network, inputs, cache, snapshots, processes, codes, control_topics,
+        journals, permissions, markers,
+    ):  # fmt: skip
         add(whole)
     for number in QUICK:
         whole.rows[number] = replace(whole.rows[number], is_quick=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from confluent_kafka import KafkaException
@@ -52,11 +52,13 @@ class Cluster:
     """Nodes 1, 2 and 3, each killed and started by itself.
 
     Attributes:
-        proxies: one before each node, if `with_proxies`; a client that begins at one of them is
-            led through them ever after.
+        proxies: one before each node, if `with_proxies` asks for them: before "clients", of which
+            one that begins at one of them is led through them ever after, or between "brokers".
     """
 
-    def __init__(self, folder: Path, *, with_proxies: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, with_proxies: Literal["clients", "brokers"] | None = None
+    ) -> None:
         self.folder = folder
         ports = {n: (free_port(), free_port()) for n in NODES}
         voters = ",".join(f"{n}@127.0.0.1:{controller}" for n, (_, controller) in ports.items())
@@ -67,6 +69,8 @@ class Cluster:
             if with_proxies:
                 self.proxies[n] = Proxy(port=free_port(), to_port=free_port())
                 properties |= _via(port, controller, self.proxies[n])
+            if with_proxies == "brokers":
+                properties["inter.broker.listener.name"] = "VIA"
             self.nodes[n] = Node(folder=folder / str(n), port=port, properties=properties)
         for proxy in self.proxies.values():
             proxy.start()

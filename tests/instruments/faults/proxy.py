@@ -23,6 +23,9 @@ FRAME_BYTES_MAX = 64 << 20
 
 PRODUCE, FETCH, METADATA = 0, 1, 3
 INIT_PRODUCER_ID, ADD_PARTITIONS, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 22, 24, 25, 26, 28
+WRITE_MARKERS = 27
+"""Between brokers: from a transaction's coordinator to the leaders of its partitions."""
+
 FLEXIBLE_FROM = {INIT_PRODUCER_ID: 2, ADD_OFFSETS: 3, END_TXN: 3, TXN_OFFSET_COMMIT: 3}
 """From this version on an answer has a byte of tags before the throttle time."""
 

@@ -28,6 +28,7 @@ LATE_S = 0.4
 
 
 NO_NODES: Mapping[str, Sequence[int]] = MappingProxyType({})
+NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
 class Run:
@@ -42,6 +43,8 @@ class Run:
         patience_s: of the verifier.
         nodes: of a topic's partitions, by the topic's channel, the leader first; without: any.
         settings: of the events topic.
+        is_commanded: the plain loop is told what the ledger says was done, and where.
+        environment: of each worker.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Run:
         patience_s: float = 10.0,
         nodes: Mapping[str, Sequence[int]] = NO_NODES,
         settings: Mapping[str, str] | None = None,
+        is_commanded: bool = False,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
     ) -> None:
         self.stage = stage
         self.bootstrap = bootstrap or stage.kafka.bootstrap_servers
@@ -69,6 +74,8 @@ class Run:
         self.recovery_time_s = recovery_time_s
         self.model = model
         self.is_event: expected.IsEvent = expected.event_of
+        self.is_commanded = is_commanded
+        self.environment = dict(environment)
         self.workers: list[Worker] = []
         self.recoveries: list[float] = []
         self.config = (
@@ -79,7 +86,7 @@ class Run:
         if "[model]" not in config:
             self.config += '\n[model]\nfactory = "tests.instruments.faults.models:logistic"\n'
         self._replicas = replicas
-        self._nodes = nodes
+        self.nodes = dict(nodes)
         self._settings = {"retention.ms": "-1", **(settings or {})}
         self.feeder = Feeder(
             bootstrap=self.bootstrap,
@@ -88,7 +95,7 @@ class Run:
             rate=rate,
         )
         self._rate = rate
-        self._variables = {
+        self.variables = {
             "PYTHONPATH": str(REPOSITORY), "XDG_STATE_HOME": str(self.folder / "state"),
             "STREAM__KAFKA__CLIENT": stage.client,
         }  # fmt: skip
@@ -138,8 +145,8 @@ class Run:
 
     def _new_topic(self, channel: str) -> dict[str, Any]:
         configs = self._settings if channel == "events" else {}
-        if channel in self._nodes:
-            nodes = list(self._nodes[channel])
+        if channel in self.nodes:
+            nodes = list(self.nodes[channel])
             return {"assignments": dict.fromkeys(range(self.partitions_n), nodes),
                     "configs": configs}  # fmt: skip
         return {"num_partitions": self.partitions_n, "replication_factor": self._replicas,
@@ -154,11 +161,12 @@ class Run:
         *,
         instance: str | None = None,
         behind_proxy: bool = False,
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
     ) -> Worker:
         """A worker in the background."""
         number = len(self.workers)
-        variables = {**self._variables, "PYTHONFAULTHANDLER": "1", **(environment or {})}
+        variables = {**self.variables, "PYTHONFAULTHANDLER": "1", **self.environment,
+                     **environment}  # fmt: skip
         if instance is not None:
             variables["STREAM__WORKER__INSTANCE"] = instance
         if behind_proxy:
@@ -176,12 +184,17 @@ class Run:
         self.workers.append(Worker(process, path))
         return self.workers[-1]
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """What a user types, to its end."""
+    def command(
+        self,
+        *arguments: str,
+        is_checked: bool = True,
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
+    ) -> subprocess.CompletedProcess[str]:
+        """What a user types, to its end; `is_checked`: it ends well."""
         return subprocess.run(
             [sys.executable, "-m", "stream", *arguments], cwd=self.folder,
-            env=os.environ | self._variables,
-            capture_output=True, text=True, check=True,
+            env={**os.environ, **self.variables, **environment},
+            capture_output=True, text=True, check=is_checked,
         )  # fmt: skip
 
     def flowing(
@@ -273,6 +286,7 @@ class Run:
             self.model,
             is_event=self.is_event,
             open_transactions_s=self.recovery_time_s + 5,
+            is_commanded=self.is_commanded,
         )
         if broken:
             raise Broke("; ".join(broken[:4]))

@@ -12,7 +12,7 @@ from kafka import errors
 
 from stream.errors import StreamError
 from tests.instruments.faults import report
-from tests.instruments.faults.stage import Client, Stage
+from tests.instruments.faults.stage import TAKE_OVERS_N, Client, Stage
 from tests.instruments.faults.table import Result, Row, Told, Verdict
 from tests.instruments.faults.worker import Broke
 
@@ -26,10 +26,12 @@ def run_rows(
     say: Callable[[str], None],
     note: Callable[[Result], None],
     client: Client = "kafka-python",
+    *,
+    take_overs_n: int = TAKE_OVERS_N,
 ) -> list[Result]:
     """Each row with what came of it; a row that broke gets its servers thrown away."""
     results = []
-    with Stage(folder, say, client) as stage:
+    with Stage(folder, say, client, take_overs_n) as stage:
         for row in rows:
             results.append(run_row(row, stage))
             say(report.line(results[-1]))

@@ -91,6 +91,7 @@ def problems(
     *,
     is_event: expected.IsEvent,
     open_transactions_s: float,
+    is_commanded: bool = False,
 ) -> list[str]:
     """What is wrong now that all is over; nothing, it is hoped."""
     found = []
@@ -101,9 +102,25 @@ def problems(
             )
             for channel in CHANNELS
         }
-        found += _unlike_the_loop(partition, outputs, expected.of(given, model, is_event))
+        done = commanded(verifier, partition) if is_commanded else expected.NO_COMMANDS
+        found += _unlike_the_loop(partition, outputs, expected.of(given, model, is_event, done))
         found += _read_otherwise(verifier, partition, outputs)
     return found + _left_open(verifier, within_s=open_transactions_s)
+
+
+def told(verifier: Verifier, partition: int, channel: str = "ledger") -> list[dict[str, Any]]:
+    """What a partition of the ledger, or of the journal, says."""
+    tp = TopicPartition(f"{verifier.pipeline}.{channel}", partition)
+    return [json.loads(record.value) for record in read(verifier.bootstrap, tp)]
+
+
+def commanded(verifier: Verifier, partition: int) -> expected.Commands:
+    """What was done before which event, as the ledger tells."""
+    done: dict[int, list[str]] = {}
+    for each in told(verifier, partition):
+        if each["what"] != "refused":
+            done.setdefault(each["offset"], []).append(each["what"])
+    return done
 
 
 def _unlike_the_loop(

@@ -121,7 +121,7 @@ def _write(found: Found, arguments: argparse.Namespace) -> None:
 
 def soak(found: Found, folder: Path, say: Callable[[str], None]) -> None:
     """Fill in what is found. Raises: Broke, and what the servers' clients raise."""
-    cluster = Cluster(folder / "cluster", with_proxies=True)
+    cluster = Cluster(folder / "cluster", with_proxies="clients")
     try:
         with Stage(folder, say, found.client) as stage:
             cluster.start()

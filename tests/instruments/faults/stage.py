@@ -12,9 +12,11 @@ import redis
 from stream.sandbox import LocalKafka, LocalRedis
 from stream.sandbox.ready import free_port
 from tests.instruments.faults.cluster import Cluster
+from tests.instruments.faults.guarded import Guarded
 from tests.instruments.faults.proxy import Proxy
 
 Client = Literal["kafka-python", "confluent"]
+TAKE_OVERS_N = 6
 
 AS_SHIPPED = {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "10000",
@@ -29,19 +31,26 @@ class Stage:
         folder: for all of it.
         say: gets a line when something takes long.
         client: of the workers.
+        take_overs_n: how often row 50 changes the owner.
     """
 
     def __init__(
-        self, folder: Path, say: Callable[[str], None], client: Client = "kafka-python"
+        self,
+        folder: Path,
+        say: Callable[[str], None],
+        client: Client = "kafka-python",
+        take_overs_n: int = TAKE_OVERS_N,
     ) -> None:
         self.folder = folder
         self.say = say
         self.client: Client = client
+        self.take_overs_n = take_overs_n
         self._kafka: LocalKafka | None = None
         self._shipped: LocalKafka | None = None
         self._proxy: Proxy | None = None
         self._redis: LocalRedis | None = None
         self._cluster: Cluster | None = None
+        self._guarded: Guarded | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +87,14 @@ class Stage:
             self._shipped = LocalKafka(folder=folder, properties=AS_SHIPPED)
         self._shipped.start()
         return self._shipped
+
+    @property
+    def guarded(self) -> Guarded:
+        """A broker where a worker may do what it is permitted."""
+        if self._guarded is None:
+            self._guarded = Guarded.made(self.folder / f"guarded-{uuid4().hex[:6]}")
+        self._guarded.start()
+        return self._guarded
 
     @property
     def proxy(self) -> Proxy:
@@ -119,11 +136,11 @@ class Stage:
         self.end_cluster()
         if self._proxy is not None:
             self._proxy.stop()
-        for server in (self._kafka, self._shipped, self._redis):
+        for server in (self._kafka, self._shipped, self._guarded, self._redis):
             if server is not None:
                 server.kill()
                 shutil.rmtree(server.folder, ignore_errors=True)
-        self._kafka = self._shipped = self._proxy = self._redis = None
+        self._kafka = self._shipped = self._guarded = self._proxy = self._redis = None
 
 
 def _two_listeners(port: int, behind: int, before: int) -> dict[str, str]:

@@ -203,6 +203,8 @@ class Verifier:
         except errors.GroupIdNotFoundError:
             found = {}
         for tp, known in found.items():
+            if tp.topic != f"{self.pipeline}.events":
+                continue  # how far commands were read is there for tools only
             before, offset = self.committed.get(tp.partition, -1), known.offset
             if offset < before:
                 offset = self._stable_offset(tp)
