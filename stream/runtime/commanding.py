@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain
 from operator import attrgetter
 from typing import Final
@@ -14,7 +14,7 @@ from stream.core.fold.task import Task
 from stream.core.formats.commands import NotReadable, command_in, mark_of
 from stream.core.formats.records import ledger_record
 from stream.core.result import StepResult
-from stream.errors import Retryable
+from stream.errors import CommitLost, Misconfigured, Retryable
 from stream.ports import Committed
 from stream.runtime.breaker import Breaker
 from stream.runtime.control import Control
@@ -125,6 +125,20 @@ class Commanding:
                 then="no command is done before that is mended, and none once its time is over",
             )  # fmt: skip
         return not problem
+
+    @contextmanager
+    def written_down(self) -> Iterator[None]:
+        """Around a commit of commands: where their topics refuse it they wait, and only they.
+
+        Raises: CommitLost: so it is, and was said.
+        """
+        try:
+            yield
+        except Misconfigured as error:
+            self._readiness.forget()
+            if self._has(*COMMANDED):
+                raise  # something else is wrong
+            raise CommitLost(str(error)) from error
 
     def tell(self, done: LedgerValue | None) -> None:
         """Keep what the ledger is to say with the next commit; without a ledger, nobody does."""

@@ -45,6 +45,11 @@ class Readiness:
         self._there_until_s: dict[Channel, float] = {}
         self._lacking: dict[Collection[Channel], tuple[float, Misconfigured | Retryable]] = {}
 
+    def forget(self) -> None:
+        """Ask again: something speaks against what was found."""
+        self._there_until_s.clear()
+        self._lacking.clear()
+
     def lacks(self, *channels: Channel) -> str:
         """Why there are not these topics, and none may be made; "" if there are.
 

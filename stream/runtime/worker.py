@@ -277,7 +277,8 @@ class Worker:
             if self._lives.dirty:
                 self._commit()
             self._commanding.fold()
-            self._commit()
+            with self._commanding.written_down():
+                self._commit()
 
     def _send(self, offsets: Mapping[int, Committed], told: Sequence[Output] = ()) -> None:
         """Publish the results in hand, and what else is told; commit offsets with them."""

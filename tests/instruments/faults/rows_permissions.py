@@ -82,7 +82,7 @@ def journal_denied(stage: Stage) -> Told:
         time.sleep(2.0)
         checked(run, 78, "not permitted to WRITE", environment=run.environment)
         with sent(run, "unfreeze", "2", within="170s") as waiting:
-            how = _not_written(run)
+            commanding.says(run, "commands_wait")
             gap_s = commanding.steady(run, for_s=8.0, gap_s=GAP_S)
             stage.guarded.permit(run.name, "journal", WRITE)
             answered(waiting, 0, within_s=180)
@@ -98,27 +98,9 @@ def journal_denied(stage: Stage) -> Told:
         run.recovered(at)
         run.finish()
         done_once(run, ["freeze", "unfreeze"])
-        return Told(f"WRITE: {how}, outcomes within {gap_s:.1f} s of each other, and the command "
+        return Told(f"WRITE: said, outcomes within {gap_s:.1f} s of each other, and the command "
                     "was done once it could be written down; READ, from an empty Redis: 78, then "
                     "proved", run.recoveries)  # fmt: skip
-
-
-def _not_written(run: Run) -> str:
-    """What a worker does with a command that it may not write down."""
-    worker = run.workers[-1]
-    run.until(
-        lambda: not worker.running or "commands_wait" in worker.log, within_s=60,
-        what="I13: it stops, or says why the command waits",
-    )  # fmt: skip
-    how = "it says that the command waits"
-    if not worker.running:
-        worker.ends_with(78, within_s=1, says=f"{run.name}.journal")
-        at = time.monotonic()
-        run.start(instance="w-0")
-        run.recovered(at)
-        how = "78, and from the next start on the command waits"
-    commanding.says(run, "commands_wait")
-    return how
 
 
 def none_there(stage: Stage) -> Told:

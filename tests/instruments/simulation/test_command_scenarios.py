@@ -1,13 +1,17 @@
 """Commands to a worker in named situations; the auditor knows what each must come to."""
 
+from collections.abc import Collection
+
 import pytest
 
 from stream.adapters.memory.broker import no_faults
-from stream.core.event import Channel
+from stream.core.event import COMMANDED, Channel
+from stream.errors import Misconfigured
+from stream.runtime.kept_topics import LACKING_S, Readiness
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.stage import Stage, away, commanded, said
 from tests.instruments.simulation.workload import event, events
-from tests.instruments.simulation.world import Options, Process
+from tests.instruments.simulation.world import NAMES, Options, Process
 
 OPTIONS = Options(is_commanded=True, commit_interval_s=0.0)
 
@@ -312,3 +316,29 @@ def test_a_control_topic_that_was_made_again_is_read_from_its_start(is_restarted
     stage.answer(process)
 
     assert [told["what"] for told in stage.ledger()][4:] == ["reset"] * 4
+
+
+def test_a_journal_that_cannot_be_written_costs_the_command_and_nothing_else() -> None:
+    """It was there a moment ago; the command waits until it is there again."""
+    stage, process = _begun()
+    topics, name = stage.world.broker.topics, NAMES[Channel.JOURNAL]
+
+    def ready(_: Collection[Channel]) -> None:
+        if name not in topics:
+            raise Misconfigured(f"topics.journal: {name} does not exist")
+
+    readiness = process.worker._commanding._readiness = Readiness(ready, stage.clock)
+    assert readiness.lacks(*COMMANDED) == ""
+    journal = topics.pop(name)
+    stage.is_audited = False
+    stage.world.commands.send("freeze")
+    stage.send(events(4, seed=1))
+    stage.turns(process, until=lambda: stage.committed[0].offset == 10)
+    assert len(said(process, LogEvent.COMMANDS_WAIT)) == 1
+    assert stage.ledger() == []
+
+    topics[name] = journal
+    stage.is_audited = True
+    stage.clock.sleep(LACKING_S)
+    stage.answer(process)
+    assert [(told["what"], told["offset"]) for told in stage.ledger()] == [("freeze", 10)]
