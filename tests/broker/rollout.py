@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from river import base, compose, linear_model, preprocessing
 
 from stream.errors import ExitCode
+from tests.commands.forked import Background
 from tests.end_to_end import plain_loop
 from tests.end_to_end.outside import Pipeline, until, without_place
 
@@ -62,10 +62,10 @@ class Rollout:
     def __init__(self, pipeline: Pipeline, versions: Mapping[str, Version]) -> None:
         self.pipeline = pipeline
         self._versions = versions
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._workers: list[Background] = []
         self._batches = 0
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str) -> Background:
         """A worker of the version of this name."""
         version = self._versions[name]
         worker = self.pipeline.start(PYTHONPATH=str(version.root), **version.environment)
@@ -90,12 +90,10 @@ class Rollout:
     def _is_drained(self) -> bool:
         codes = [worker.poll() for worker in self._workers]
         assert all(code is None or code in MAY_END_WITH for code in codes), self.log()
-        return all(
-            len(self.pipeline.records("predictions", p)) >= self._batches * BATCH_N
-            for p in range(PARTITIONS)
-        )
+        n = self._batches * BATCH_N
+        return all(self.pipeline.has_predicted(n, p) for p in range(PARTITIONS))
 
-    def leave(self, *workers: subprocess.Popen[bytes]) -> None:
+    def leave(self, *workers: Background) -> None:
         """Ask workers to end, which they do well."""
         for worker in workers:
             worker.send_signal(signal.SIGTERM)

@@ -1,7 +1,8 @@
 """A command as a fork of a process that has loaded river: loading takes each a second of CPU.
 
-What a fork cannot show (variables, loading, a terminal, signals) is tried with processes of their
-own: by `Project.running`, `terminal`, and in `tests.end_to_end`.
+Its second process (see `stream.runtime.repeating`) is a fork, too: see `other_world`. What a fork
+cannot show (loading, a terminal, signals while it starts) is tried with processes of their own: by
+`Project.running`, `terminal`, and in `tests.broker.test_demo` and `tests.instruments.faults`.
 """
 
 import gc
@@ -9,26 +10,26 @@ import importlib
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import IO, Any
 
 import stream
 from stream.__main__ import main
 from stream.deferred import load_river
+from tests.commands import forking
+from tests.commands.other_world import OtherWorld
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-_LONGEST_REQUEST = 1 << 17
-_FILES_N = 4
-"""What a request brings: a file for answers, and the command's three."""
 
 
 class Forks:
@@ -37,6 +38,7 @@ class Forks:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._plain = _without_test(os.environ)
         self._variables = dict(variables)
+        self._other_world = OtherWorld(variables)
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             subprocess.Popen(
@@ -47,7 +49,28 @@ class Forks:
 
     def can(self, more: Mapping[str, str]) -> bool:
         """Whether a command with these variables is the same in a fork: some are read only once."""
-        return not more and _without_test(os.environ) == self._plain
+        is_ours = all(name.startswith("STREAM__") for name in more)
+        return is_ours and _without_test(os.environ) == self._plain
+
+    def start(
+        self, command: Sequence[str], folder: Path, environment: Mapping[str, str], *,
+        out: IO[Any] | int, err: IO[Any] | int,
+    ) -> "Fork":  # fmt: skip
+        """Start `python -m stream …` in the background; as `subprocess.Popen`."""
+        variables = {**environment, **self._variables}
+        request = {
+            "command": command, "folder": str(folder), "environment": variables,
+            "python": str(self._other_world.python),
+        }  # fmt: skip
+        answers, its = socket.socketpair()
+        with its:
+            files = [
+                its.fileno(),
+                0,
+                *(f if isinstance(f, int) else f.fileno() for f in (out, err)),
+            ]
+            socket.send_fds(self._socket, [json.dumps(request).encode()], files)
+        return Fork(command, answers)
 
     def run(
         self, command: Sequence[str], folder: Path, environment: Mapping[str, str], timeout_s: float
@@ -56,24 +79,78 @@ class Forks:
 
         Raises: subprocess.TimeoutExpired (and the command was killed).
         """
-        variables = {**environment, **self._variables}
-        request = {"command": command, "folder": str(folder), "environment": variables}
-        answers, its = socket.socketpair()
-        with answers, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            with its:
-                files = [its.fileno(), 0, out.fileno(), err.fileno()]
-                socket.send_fds(self._socket, [json.dumps(request).encode()], files)
-            answers.settimeout(timeout_s)
-            with answers.makefile("r") as lines:
-                pid = int(lines.readline())
-                try:
-                    code = int(lines.readline())
-                except TimeoutError:
-                    os.kill(pid, signal.SIGKILL)
-                    raise subprocess.TimeoutExpired(list(command), timeout_s) from None
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            fork = self.start(command, folder, environment, out=out, err=err)
+            try:
+                code = fork.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                fork.kill()
+                raise
             out.seek(0)
             err.seek(0)
             return subprocess.CompletedProcess(command, code, out.read(), err.read())
+
+
+class Fork:
+    """A command that was started; what `subprocess.Popen` has of it.
+
+    Attributes:
+        pid: of its process, which nobody reaps before its end was told.
+        returncode: None until `poll` or `wait` saw its end.
+    """
+
+    def __init__(self, command: Sequence[str], answers: socket.socket) -> None:
+        self._command, self._answers, self._unread = list(command), answers, b""
+        self.returncode: int | None = None
+        self.pid = int(self._line(None) or b"")  # waits until river is loaded
+
+    def poll(self) -> int | None:
+        """Its exit code; None: it runs."""
+        if self.returncode is None and (line := self._line(0.0)) is not None:
+            self.returncode = int(line)
+            self._answers.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it ended. Raises: subprocess.TimeoutExpired."""
+        if self.returncode is None:
+            line = self._line(timeout)
+            if line is None:
+                raise subprocess.TimeoutExpired(self._command, timeout or 0.0)
+            self.returncode = int(line)
+            self._answers.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it runs."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _line(self, timeout_s: float | None) -> bytes | None:
+        """The next line of answers; None: not within that time. None waits for ever."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while b"\n" not in self._unread:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not select.select([self._answers], [], [], left)[0]:
+                return None
+            received = self._answers.recv(64)
+            assert received, "the process that forks is gone"
+            self._unread += received
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+
+Background = Fork | subprocess.Popen[bytes]
+"""A command that was started, in either way."""
 
 
 @cache
@@ -91,56 +168,14 @@ def _without_test(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: v for name, v in environment.items() if name != "PYTEST_CURRENT_TEST"}
 
 
-def _serve(requests: socket.socket) -> None:
-    """Answer until the other end is gone; returns in a fork, too, that has become a command."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answer
-    while True:
-        message, files, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, _FILES_N)
-        if not message:
-            return
-        if os.fork() == 0:
-            requests.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            if (pid := os.fork()) == 0:
-                _become(json.loads(message), files)
-                return
-            _answer(files[0], pid)
-        for file in files:
-            os.close(file)
-
-
-def _answer(file: int, pid: int) -> None:
-    os.write(file, f"{pid}\n".encode())
-    _, status = os.waitpid(pid, 0)
-    os.write(file, f"{os.waitstatus_to_exitcode(status)}\n".encode())
-    os._exit(0)
-
-
-def _become(request: dict[str, Any], files: Sequence[int]) -> None:
-    """Take the command's files, folder, variables and arguments, and random numbers of its own."""
-    answers, *standard = files
-    os.close(answers)
-    for number, file in enumerate(standard):
-        os.dup2(file, number)
-        os.close(file)
-    os.chdir(request["folder"])
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    sys.orig_argv = request["command"]
-    sys.argv = request["command"][2:]
-    sys.path[0] = request["folder"]
-    np.random.seed()  # noqa: NPY002  # Python's own generator does so by itself
-
-
 def _load_and_serve(requests: int) -> None:
     load_river()
     for found in pkgutil.walk_packages(stream.__path__, "stream."):
         importlib.import_module(found.name)
     gc.freeze()
-    here = os.getpid()
-    with socket.socket(fileno=requests) as listening:
-        _serve(listening)
-    if os.getpid() != here:
+    with socket.socket(fileno=requests) as asked:
+        words = forking.serve(asked, owner=asked)
+    if words:
         main()
 
 

@@ -52,7 +52,7 @@ class Story:
         for partition in partitions:
             self.feed(n, partition)
         until(
-            lambda: all(len(self.predictions(p)) >= self._fed[p] for p in partitions),
+            lambda: all(self.pipeline.has_predicted(self._fed[p], p) for p in partitions),
             timeout_s=HANGS_AFTER_S, what=f"{n} more predictions\n{self.pipeline.log()}",
         )  # fmt: skip
 

@@ -5,16 +5,17 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from stream.sandbox import LocalKafka, LocalRedis
-from tests.commands.forked import at_once, forks
+from tests.commands.forked import Background, at_once, forks
 from tests.commands.project import HASH_SEED, seeded
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,6 +42,7 @@ class Pipeline:
     modules: Mapping[str, str] = field(default_factory=dict)
     partitions: int = 1
     alerts: str = ALERTS
+    _asking: dict[int, KafkaConsumer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -88,14 +90,23 @@ class Pipeline:
         state = {"PYTHONPATH": str(REPOSITORY), "XDG_STATE_HOME": str(self.folder / "state")}
         return os.environ | state | at_once(HASH_SEED) | more
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, **environment: str) -> Background:
         """A worker in the background; its log goes to worker.log."""
-        log = (self.folder / "worker.log").open("ab")
-        command = [sys.executable, "-m", "stream", "run", "-c", "stream.toml", *arguments]
-        with log:
-            return subprocess.Popen(
-                command, cwd=self.folder, env=self.environment(**environment), stderr=log
-            )
+        with (self.folder / "worker.log").open("ab") as log:
+            return self.begin("run", *arguments, out=log, **environment)
+
+    def begin(
+        self, command: str, *arguments: str, out: IO[bytes], **environment: str
+    ) -> Background:
+        """A command in the background; all that it says goes to a file.
+
+        It is a fork, which has river loaded, unless its environment asks for another interpreter.
+        """
+        words = [sys.executable, "-m", "stream", command, "-c", "stream.toml", *arguments]
+        variables = self.environment(**environment)
+        if forks(HASH_SEED).can(environment):
+            return forks(HASH_SEED).start(words, self.folder, variables, out=out, err=out)
+        return subprocess.Popen(words, cwd=self.folder, env=variables, stdout=out, stderr=out)
 
     def control(self, what: str, *more: str, **environment: str) -> subprocess.Popen[bytes]:
         """`stream control`, in the background."""
@@ -153,11 +164,17 @@ class Pipeline:
     def predicted_n(self, partitions: Iterable[int] = (0,)) -> int:
         """How far the predictions have come: end offsets, markers included; cheap to ask often."""
         tps = [TopicPartition(f"{self.name}.predictions", p) for p in partitions]
-        consumer = KafkaConsumer(bootstrap_servers=self.kafka.bootstrap_servers)
-        try:
-            return sum(consumer.end_offsets(tps).values())
-        finally:
-            consumer.close()
+        known = max(tp.partition for tp in tps)  # of a partition that came later none is told
+        if known not in self._asking:
+            self._asking[known] = KafkaConsumer(bootstrap_servers=self.kafka.bootstrap_servers)
+            weakref.finalize(self, self._asking[known].close)
+        return sum(self._asking[known].end_offsets(tps).values())
+
+    def has_predicted(self, n: int, partition: int = 0) -> bool:
+        """Whether so many predictions are committed; they are read only once there may be."""
+        return (
+            self.predicted_n([partition]) >= n and len(self.records("predictions", partition)) >= n
+        )
 
 
 def until(condition: Callable[[], bool], *, timeout_s: float, what: str) -> None:
@@ -165,7 +182,7 @@ def until(condition: Callable[[], bool], *, timeout_s: float, what: str) -> None
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def without_place(prediction: dict[str, Any]) -> dict[str, Any]:

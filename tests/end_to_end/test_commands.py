@@ -108,13 +108,17 @@ def test_commands_are_done_once_while_workers_are_killed_and_partitions_move(
     sent = []
     with _fed(under, values[500:]):
         for number, what in enumerate(WHATS):
-            waiting = under.control(what, "--id", f"{number}-{what}", "--within", "170s", **chosen)
+            words = ("--why", "a test", "--by", "ada", "--id", f"{number}-{what}")
+            said = tmp_path / f"said-{number}"
+            with said.open("wb") as out:
+                waiting = under.begin(
+                    "control", what, *words, "--within", "170s", out=out, **chosen
+                )
             victim = next(instances)
             workers[victim].kill()
             workers[victim].wait()
             workers[victim] = under.start(**chosen | {"STREAM__WORKER__INSTANCE": victim})
-            said, _ = waiting.communicate(timeout=200)
-            sent.append((what, waiting.returncode, said.decode()))
+            sent.append((what, waiting.wait(200), said.read_text()))
     for worker in workers.values():
         worker.terminate()
         assert worker.wait(60) == 0, under.log()

@@ -12,7 +12,8 @@ from stream.core.event import Kind, Rejection
 from stream.core.formats.codec import Codec
 from stream.core.spec import EventShape, Limits
 from stream.errors import BadInput, Usage
-from stream.runtime.files.layout import Columns, Outgoing
+from stream.runtime.files.layout import Columns
+from stream.runtime.files.outgoing import Outgoing
 from stream.runtime.files.rows import read, survey
 from stream.runtime.files.times import event_time_ms
 

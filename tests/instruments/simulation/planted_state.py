@@ -14,6 +14,7 @@ from stream.core.event import Channel, Record
 from stream.core.fold import task as task_module
 from stream.core.fold.task import Task
 from stream.core.learning import failures as failures_module
+from stream.core.learning.lesson import Lesson
 from stream.core.learning.learner import At, Learner
 from stream.core.result import NoAnswer, StepResult
 from stream.core.snapshots import seal as snapshot_module
@@ -222,7 +223,7 @@ def _failures_uncounted(patch: pytest.MonkeyPatch) -> Parts:
 def _failures_forgotten(patch: pytest.MonkeyPatch) -> Parts:
     become = Learner.become
 
-    def forgetful(learner: Learner, copy: Learner) -> list[Record]:
+    def forgetful(learner: Learner, copy: Learner) -> list[Record | Lesson]:
         learner.failures = copy.failures
         return become(learner, copy)
 
