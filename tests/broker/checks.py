@@ -18,12 +18,18 @@ ROOT = Path(__file__).parents[2]
 HAPPENS_WITHIN_S = HANGS_AFTER_S
 
 
-def eventually(holds: Callable[[], bool], what: str, *, within_s: float = HAPPENS_WITHIN_S) -> None:
-    """Poll until it holds; fail after the deadline."""
+def eventually(
+    holds: Callable[[], bool],
+    what: str,
+    *,
+    within_s: float = HAPPENS_WITHIN_S,
+    every_s: float = 0.05,
+) -> None:
+    """Poll until it holds; fail after the deadline. To ask by a command takes CPU: seldom."""
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def environment(**changes: str) -> dict[str, str]:

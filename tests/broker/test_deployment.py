@@ -7,6 +7,7 @@ import subprocess
 import time
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,8 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from stream.sandbox.ready import free_port
-from tests.broker.checks import ROOT, eventually
+from tests.broker import checks
+from tests.broker.checks import ROOT
 from tests.conftest import skip_or_fail
 from tests.end_to_end import plain_loop
 from tests.end_to_end.outside import without_place
@@ -28,6 +30,9 @@ RATE = 2_500
 
 STOPS_WITHIN_S = 25.0  # after 30 Docker kills it
 """`docker stop` waits so long by default before it kills."""
+
+eventually = partial(checks.eventually, every_s=0.25)
+"""Most is asked by commands of Docker, each a process or two."""
 
 ANSWER = """
 import json, sys
@@ -65,6 +70,7 @@ class Stack:
     def __init__(self) -> None:
         self.project = f"streamfold-{uuid4().hex[:8]}"
         self.bootstrap_servers = f"127.0.0.1:{free_port()}"
+        self._asking: KafkaConsumer | None = None
         self._environment = os.environ | {
             "KAFKA_PORT": self.bootstrap_servers.partition(":")[2],
             "FEEDER_RATE": str(RATE),
@@ -126,12 +132,10 @@ class Stack:
 
     def predicted(self, at_least: int) -> bool:
         """Whether that many predictions (and markers) can be seen from the host."""
-        consumer = self._consumer()
-        try:
-            tp = TopicPartition("flights.predictions", 0)
-            return bool(consumer.end_offsets([tp])[tp] >= at_least)
-        finally:
-            consumer.close()
+        tp = TopicPartition("flights.predictions", 0)
+        if self._asking is None:
+            self._asking = self._consumer()
+        return bool(self._asking.end_offsets([tp])[tp] >= at_least)
 
     def records(self, channel: str) -> list[Any]:
         """Every committed record of a topic's only partition, as a consumer on the host sees it."""
@@ -172,6 +176,8 @@ class Stack:
 
     def remove(self) -> None:
         """Take everything away again; its last words go to stdout, for a failure's report."""
+        if self._asking is not None:
+            self._asking.close()
         for command in (
             ["logs", "--no-color", "--tail=60", "worker"],
             ["--profile", "feeder", "down", "--volumes", "--remove-orphans", "--rmi", "local"],
@@ -229,7 +235,12 @@ def test_kills_a_stop_and_a_down_leave_no_gap_and_no_repeat(stack: Stack) -> Non
     stack.compose("down")
     assert stack.volumes() == {"kafka-data", "redis-data", "key"}
     stack.compose("up", "-d")
-    eventually(lambda: stack.status()["committed_offset"] == FLIGHTS, "all is done", within_s=60)
+    eventually(
+        lambda: stack.status()["committed_offset"] == FLIGHTS,
+        "all is done",
+        within_s=60,
+        every_s=1.0,
+    )
 
     logs = stack.compose("logs", "worker")
     assert "snapshot at" in logs, logs

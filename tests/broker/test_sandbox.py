@@ -299,6 +299,7 @@ def test_a_killed_process_takes_its_containers_along(tmp_path: Path) -> None:
         eventually(
             lambda: containers_of(kafka_port) + containers_of(redis_port) == [],
             "the containers are gone",
+            every_s=0.3,
         )
 
 
