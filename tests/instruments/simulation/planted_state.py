@@ -14,8 +14,8 @@ from stream.core.event import Channel, Record
 from stream.core.fold import task as task_module
 from stream.core.fold.task import Task
 from stream.core.learning import failures as failures_module
-from stream.core.learning.lesson import Lesson
 from stream.core.learning.learner import At, Learner
+from stream.core.learning.lesson import Lesson
 from stream.core.result import NoAnswer, StepResult
 from stream.core.snapshots import seal as snapshot_module
 from stream.core.snapshots.metadata import Metadata, parse_metadata
