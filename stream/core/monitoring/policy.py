@@ -277,7 +277,8 @@ class Policy:
             elif episode.first.kind == STORM:
                 # By fold time nobody knows at which step the bucket will be full.
                 full = self._missing(place.n)
-                due = max(due, place.n + full if self._time is None else now + (full > 0))
-            # What is not over yet, though a cooldown has passed, is looked at in each step.
-            dues.append(max(due, now + 1))
+                due = max(due, place.n + full if self._time is None else now)
+            # What is not over yet, though a cooldown has passed, is looked at in each step: of fold
+            # time there may be many before it moves.
+            dues.append(max(due, now + (self._time is None)))
         return min(dues)

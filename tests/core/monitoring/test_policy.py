@@ -306,3 +306,14 @@ def test_what_can_never_be_told_is_known_before(
     hand.steps(100, finding)
     if not may:
         assert hand.told == []
+
+
+def test_a_storm_is_over_once_there_is_room_though_fold_time_stands_still() -> None:
+    """Records of an old clock move no time, and make room all the same."""
+    hand = Hand(replace(SPEC, unit="ms", cooldown=10 * SECOND_MS, burst_n=1, refill_n=20))
+    hand.steps(1, WORSE, WORSE._replace(signal="prediction", direction="changed"))
+    hand.steps(14)
+    hand.steps(20, at_ms=0)
+
+    storms = [each[:2] for each in hand.told if each[2] == "storm"]
+    assert storms == [(0, "firing"), (20, "resolved")]
