@@ -88,6 +88,10 @@ class CommandAudit:
         at = self._of(loop.partition)
         if j or k or at.k:
             steps, lates = self._steps(loop.partition, at, j), self._lates(loop.partition, at)
+            if at.is_moved:
+                told = [each["next_offset"] for each in steps.values()]
+                told += [each["offset"] for each in lates.values()]
+                self._go_back(loop, min(told, default=offset))
             for sent in self._told_of(loop.partition, at, k):
                 if sent.offset in steps:
                     self._fold(loop, sent, steps.pop(sent.offset))
@@ -121,6 +125,12 @@ class CommandAudit:
         is_done = sent.command is not None and sent.command["id"] in loop.commanded.done
         require(is_done or not sent.must_be_late, f"{where}: it was late, and is done")
         loop.command(sent)
+
+    @staticmethod
+    def _go_back(loop: PlainLoop, offset: int) -> None:
+        """Where somebody set an offset back, gaps that were passed are passed again."""
+        if not any(at in loop.facts for at in range(offset, loop.offset)):
+            loop.offset = min(loop.offset, offset)
 
     @staticmethod
     def _go(loop: PlainLoop, offset: int) -> None:
