@@ -25,7 +25,7 @@ from stream.telemetry import LogEvent, Telemetry
 LOOK_EVERY_S: Final = 0.5
 """How late a command may be seen."""
 
-LOOK_SHARE: Final = 0.02
+LOOK_SHARE: Final = 0.005
 """So much of its time it may look: of many partitions less often."""
 
 LOOK_EVERY_S_MAX: Final = 2.0
