@@ -12,16 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
-from stream.sandbox import LocalKafka, LocalRedis, NotReady, Unavailable, containers
-
-Server = TypeVar("Server", bound=LocalKafka | LocalRedis)
-_PORT_TRIES = 3
+from stream.sandbox import LocalKafka, LocalRedis, Unavailable, containers
+from tests.servers import Server, shared_kafka, started
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, print_blob=True, deadline=None)
@@ -35,34 +33,23 @@ def skip_or_fail(what: str, reason: object) -> NoReturn:
     pytest.skip(f"no {what} here: {reason}")
 
 
-def running_kafka(folder: Path) -> Iterator[LocalKafka]:
-    """A broker that is up; stopped at the end."""
-    broker = started("kafka", partial(LocalKafka, folder=folder))
-    yield broker
-    broker.kill()
-
-
-def running_redis(folder: Path) -> Iterator[LocalRedis]:
-    """A Redis that is up; stopped at the end."""
-    server = started("redis", partial(LocalRedis, folder=folder))
+def _running(what: str, make: Callable[[], Server]) -> Iterator[Server]:
+    try:
+        server = started(make)
+    except Unavailable as error:
+        skip_or_fail(what, error)
     yield server
     server.kill()
 
 
-def started(what: str, make: Callable[[], Server]) -> Server:
-    """Start a server; on another port if somebody took the one it had chosen."""
-    for tries_left in reversed(range(_PORT_TRIES)):
-        server = make()
-        try:
-            server.start()
-        except NotReady as error:
-            if not tries_left or not any("already in use" in line for line in error.log_tail):
-                raise
-        except Unavailable as error:
-            skip_or_fail(what, error)
-        else:
-            return server
-    raise AssertionError("the last try returns, or raises")
+def running_kafka(folder: Path) -> Iterator[LocalKafka]:
+    """A broker that is up; stopped at the end."""
+    yield from _running("kafka", partial(LocalKafka, folder=folder))
+
+
+def running_redis(folder: Path) -> Iterator[LocalRedis]:
+    """A Redis that is up; stopped at the end."""
+    yield from _running("redis", partial(LocalRedis, folder=folder))
 
 
 _SERVERS_FIRST = ("broker", "end_to_end", "faults", "endpoint", "commands", "bench", "simulation")
@@ -116,9 +103,18 @@ def _left_out(skipped: Iterable[pytest.TestReport]) -> str:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+def kafka(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalKafka]:
     """One real broker for all tests that leave it alive: use topics and groups of your own."""
-    yield from running_kafka(tmp_path_factory.mktemp("kafka"))
+    if not hasattr(request.config, "workerinput"):
+        yield from running_kafka(tmp_path_factory.mktemp("kafka"))
+        return
+    try:
+        # One of pytest-xdist's processes: its parent is the run, and so is its folder's.
+        yield shared_kafka(tmp_path_factory.getbasetemp().parent, run=os.getppid())
+    except Unavailable as error:
+        skip_or_fail("kafka", error)
 
 
 @pytest.fixture(scope="session")

@@ -231,6 +231,8 @@ def test_a_missing_output_topic_is_misconfigured(world: KafkaWorld) -> None:
     hands.assigned(log, {0})
     with KafkaAdminClient(bootstrap_servers=world.broker.bootstrap_servers) as admin:
         admin.delete_topics([name])
+        # The answer is the controller's; the broker takes records until it has heard of it.
+        eventually(lambda: name not in admin.list_topics(), "the topic is gone")
 
     with hands.takes(world.timings.call_deadline_s), pytest.raises(Misconfigured, match="alerts"):
         log.commit([output(b"lost", channel=Channel.ALERTS)], {0: at(1)})

@@ -1,8 +1,10 @@
 """A local Kafka and a local Redis: ready means ready, and they can be killed, paused, restarted."""
 
 import socket
+import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from tests.broker.checks import (
     process_lines,
     publish,
 )
-from tests.conftest import started
+from tests.servers import shared_kafka, started
 
 
 def test_a_started_broker_takes_a_transaction_at_once(kafka: LocalKafka, pipeline: str) -> None:
@@ -194,16 +196,37 @@ def test_a_server_outlives_the_thread_that_started_it(
     server.stop()
 
 
-@pytest.mark.parametrize(("what", "kind"), [("kafka", LocalKafka), ("redis", LocalRedis)])
+@pytest.mark.parametrize("kind", [LocalKafka, LocalRedis])
 def test_a_test_s_server_takes_another_port_when_somebody_took_its_own(
-    what: str, kind: type[LocalKafka] | type[LocalRedis], tmp_path: Path
-) -> None:
+    kind: type[LocalKafka] | type[LocalRedis], kafka: LocalKafka, redis_server: LocalRedis,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     """Between choosing a port and listening on it there is a second; many tests choose."""
+    assert kafka.running  # the fixtures skip where there is no Java or no Redis
+    assert redis_server.running
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ports = iter((taken.getsockname()[1], None))
 
-        server = started(what, lambda: kind(folder=tmp_path, port=next(ports)))
+        server = started(lambda: kind(folder=tmp_path, port=next(ports)))
 
         assert server.port != taken.getsockname()[1]
         assert server.running
         server.kill()
+
+
+def test_processes_of_one_run_share_a_broker_that_ends_with_the_run(
+    kafka: LocalKafka, tmp_path: Path
+) -> None:
+    """Who comes first starts it, whoever that is; it needs none of those who use it."""
+    assert kafka.running  # the fixture skips where there is no Java
+    with subprocess.Popen(["sleep", "600"]) as run:
+        try:
+            with ThreadPoolExecutor() as pool:
+                one, other = pool.map(lambda _: shared_kafka(tmp_path, run=run.pid), range(2))
+            assert (one.pid, one.port) == (other.pid, other.port)
+            assert other.running
+            assert ready.kafka_problem(other.port, {}) is None
+        finally:
+            run.kill()
+
+    eventually(lambda: not one.running, "the broker is gone")
