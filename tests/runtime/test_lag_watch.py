@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from stream.core.event import Channel, Record
-from stream.errors import Misconfigured, Retryable
+from stream.errors import Missing, Retryable
 from stream.ports import Bounds, Committed
 from stream.runtime.lag import Standing, standings
 from stream.runtime.supervision.lag_watch import Blind, ReaderLookout, Seen
@@ -29,7 +29,7 @@ class Shown:
         """See `Reader.bounds`."""
         assert channel is Channel.EVENTS
         if partition not in self.bounds_by_partition:
-            raise Misconfigured(f"there is no partition {partition}")
+            raise Missing(f"there is no partition {partition}")
         return self.bounds_by_partition[partition]
 
     def read(
@@ -76,7 +76,7 @@ def test_partitions_that_came_later_are_seen_and_those_that_went_are_not() -> No
     log = Shown({0: Bounds(0, 9), 1: Bounds(0, 9)}, {1: Committed(4, ""), 7: Committed(4, "")})
 
     assert set(standings(log, partitions=1, start="earliest")) == {0, 1}
-    with pytest.raises(Misconfigured):
+    with pytest.raises(Missing):
         standings(log, partitions=3, start="earliest")
 
 
