@@ -1,4 +1,4 @@
-"""`stream check`, as a worker's user, says what that may not do with the topics for commands."""
+"""`stream check`, as a worker's user, says what that may not do with topics that few need."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -140,3 +140,18 @@ def test_a_topic_that_may_not_be_seen_is_a_problem_once_it_is_needed(limited: Li
         f"problem topics.journal: not permitted to {operation} {limited.name}.journal"
         for operation in ("WRITE", "READ")
     ]
+
+
+def test_outcomes_are_to_be_written_where_labels_come_later(limited: Limited) -> None:
+    """One line, as for each other topic; permitted, nothing is said."""
+    limited.make("outcomes")
+    limited.broker.permit(limited.name, "outcomes", DESCRIBE)
+    labels = {"STREAM__LABELS__WAIT": "1h"}
+
+    done = limited.project.stream("check", timeout_s=HANGS_AFTER_S, **limited.login | labels)
+
+    assert done.code == 78, done
+    assert lines(done, "not permitted") == [
+        f"problem topics.outcomes: not permitted to WRITE {limited.name}.outcomes"
+    ]
+    assert limited.check().code == 0

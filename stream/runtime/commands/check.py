@@ -180,7 +180,16 @@ def _look_at_topics(
                 "removes events that a state is made of; set it to delete"
             )
     output_checks.say_what_they_take(findings, infos, settings, kind)
+    _say_denied(findings, topics, infos)
+
+
+def _say_denied(
+    findings: Findings, topics: Topics, infos: Mapping[Channel, TopicInfo | None]
+) -> None:
+    """Say what we may not do with the topics that there are."""
     denied = topics.denied()
+    if infos.get(Channel.OUTCOMES) is not None:
+        denied += topics.refused([(Channel.OUTCOMES, "WRITE")])
     for problem in denied:
         findings.problem(problem)
     if not denied:
