@@ -50,9 +50,9 @@ def _events(partition: int, batches: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Version:
-    """A program: the folder of its package, and what its workers' environment has."""
+    """A program: the folder of its package (None: ours), and what its workers' environment has."""
 
-    root: Path
+    root: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -68,7 +68,8 @@ class Rollout:
     def start(self, name: str) -> Background:
         """A worker of the version of this name."""
         version = self._versions[name]
-        worker = self.pipeline.start(PYTHONPATH=str(version.root), **version.environment)
+        path = {} if version.root is None else {"PYTHONPATH": str(version.root)}
+        worker = self.pipeline.start(**path, **version.environment)
         self._workers.append(worker)
         return worker
 

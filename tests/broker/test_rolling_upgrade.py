@@ -58,7 +58,7 @@ def versions(earlier: Path, later: Path) -> dict[str, Version]:
     """The programs that workers are started with, by name."""
     return {
         "earlier": Version(earlier),
-        "ours": Version(REPOSITORY),
+        "ours": Version(),
         "later": Version(later),
         "counting": Version(later, COUNTING),
     }
