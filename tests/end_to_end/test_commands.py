@@ -104,7 +104,12 @@ def test_commands_are_done_once_while_workers_are_killed_and_partitions_move(
         timeout_s=120,
         what="a start",
     )
-    until(lambda: under.predicted_n(PARTITIONS) > 0, timeout_s=120, what=f"begun: {under.log()}")
+    # Each of them: a partition's first owner begins at the end of the control topic.
+    until(
+        lambda: all(under.predicted_n([p]) for p in PARTITIONS),
+        timeout_s=120,
+        what=f"begun: {under.log()}",
+    )
     sent = []
     with _fed(under, values[500:]):
         for number, what in enumerate(WHATS):
