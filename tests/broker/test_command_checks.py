@@ -151,7 +151,7 @@ def test_outcomes_are_to_be_written_where_labels_come_later(limited: Limited) ->
     done = limited.project.stream("check", timeout_s=HANGS_AFTER_S, **limited.login | labels)
 
     assert done.code == 78, done
-    assert lines(done, "not permitted") == [
+    assert lines(done, "problem topics.") == [
         f"problem topics.outcomes: not permitted to WRITE {limited.name}.outcomes"
     ]
     assert limited.check().code == 0
