@@ -7,6 +7,7 @@ change; `--hypothesis-profile explore` draws others.
 
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -57,6 +58,12 @@ _SERVERS_FIRST = ("broker", "end_to_end", "faults", "endpoint", "commands", "ben
 
 
 _LONGEST_N = 30
+
+
+def pytest_configure() -> None:
+    """Let commands see Ctrl-C, though a shell that ran the tests in the background ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
