@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, final
+from typing import Any, Literal, final
 
 import msgspec
 
@@ -138,3 +138,12 @@ def iso(timestamp_ms: int) -> str:
     """
     since = timedelta(milliseconds=min(max(timestamp_ms, 0), _TIMESTAMP_MS_MAX))
     return f"{(_EPOCH + since).isoformat(timespec='milliseconds')}Z"
+
+
+def own_id(topic: str, partition: int | None, offset: int | Literal[""] | None) -> str:
+    """The id under which an event is published that brings none; with "" how all there begin.
+
+    >>> own_id("power.events", 3, 41)
+    'power.events-3-41'
+    """
+    return f"{topic}-{partition}-{offset}"

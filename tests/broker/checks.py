@@ -3,8 +3,6 @@
 import os
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -12,24 +10,10 @@ from kafka.admin import NewTopic
 
 from stream.sandbox import LocalKafka
 from stream.sandbox.reaper import CONTAINER_LABEL
-from tests.patience import HANGS_AFTER_S
+from tests.patience import HANGS_AFTER_S, eventually
 
 ROOT = Path(__file__).parents[2]
 HAPPENS_WITHIN_S = HANGS_AFTER_S
-
-
-def eventually(
-    holds: Callable[[], bool],
-    what: str,
-    *,
-    within_s: float = HAPPENS_WITHIN_S,
-    every_s: float = 0.05,
-) -> None:
-    """Poll until it holds; fail after the deadline. To ask by a command takes CPU: seldom."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(every_s)
 
 
 def environment(**changes: str) -> dict[str, str]:

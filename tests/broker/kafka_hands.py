@@ -14,9 +14,8 @@ from stream.core.event import Channel
 from stream.errors import Retryable
 from stream.ports import Committed, Polled
 from stream.sandbox import LocalKafka
-from tests.broker.checks import eventually
 from tests.contract.kafka_world import KafkaWorld
-from tests.patience import HELD_UP_S
+from tests.patience import HELD_UP_S, eventually
 
 POLL_S = 0.1
 

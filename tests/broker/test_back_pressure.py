@@ -12,11 +12,12 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from stream.core.event import Channel
 from stream.sandbox import LocalKafka, LocalRedis
 from tests.broker import kafka_hands as hands
-from tests.broker.checks import eventually, make_topic
+from tests.broker.checks import make_topic
 from tests.commands.project import MODEL, Project
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.worlds import create, raws
 from tests.instruments.faults.stage import Stage
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

@@ -15,7 +15,6 @@ from stream.errors import CommitLost, Fenced
 from stream.ports import Committed
 from stream.sandbox import LocalKafka
 from tests.broker import kafka_hands as hands
-from tests.broker.checks import eventually
 from tests.conftest import running_kafka
 from tests.contract.confluent_world import ConfluentWorld
 from tests.contract.kafka_world import KafkaWorld
@@ -30,6 +29,7 @@ from tests.contract.worlds import (
     working,
 )
 from tests.instruments.faults.verifier import Verifier
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

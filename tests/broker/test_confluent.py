@@ -20,10 +20,10 @@ from stream.errors import CommitLost, Internal, Misconfigured, Retryable
 from stream.ports import Committed
 from stream.sandbox import LocalKafka
 from tests.broker import kafka_hands as hands
-from tests.broker.checks import eventually
 from tests.conftest import running_kafka
 from tests.contract.confluent_world import ConfluentWorld, Saying
 from tests.contract.worlds import at, create, output, patiently, raws, values
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

@@ -8,9 +8,9 @@ import pytest
 
 from stream.errors import CommitLost
 from stream.sandbox import LocalKafka
-from tests.broker.checks import eventually
 from tests.contract.confluent_world import ConfluentWorld
 from tests.contract.worlds import at, create, failure, output, patiently, working
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

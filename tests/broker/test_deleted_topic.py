@@ -8,9 +8,9 @@ from kafka import KafkaAdminClient
 from stream.core.event import Channel
 from stream.errors import Misconfigured, Retryable
 from stream.sandbox import LocalKafka
-from tests.broker.checks import eventually
 from tests.contract.confluent_world import ConfluentWorld
 from tests.contract.kafka_world import KafkaWorld
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

@@ -14,7 +14,8 @@ import pytest
 
 from stream.errors import ExitCode
 from stream.sandbox import LocalKafka, LocalRedis
-from tests.broker.checks import environment, eventually, process_lines
+from tests.broker.checks import environment, process_lines
+from tests.patience import eventually
 
 EVENTS_N = 3_000
 PROGRAM = """

@@ -16,7 +16,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from stream.sandbox.ready import free_port
-from tests.broker import checks
+from tests import patience
 from tests.broker.checks import ROOT
 from tests.conftest import skip_or_fail
 from tests.end_to_end import plain_loop
@@ -31,7 +31,7 @@ RATE = 2_500
 STOPS_WITHIN_S = 25.0  # after 30 Docker kills it
 """`docker stop` waits so long by default before it kills."""
 
-eventually = partial(checks.eventually, every_s=0.25)
+eventually = partial(patience.eventually, every_s=0.25)
 """Most is asked by commands of Docker, each a process or two."""
 
 ANSWER = """

@@ -15,10 +15,10 @@ from stream.core.event import Channel
 from stream.errors import CommitLost, Fenced, Misconfigured, Retryable, StreamError
 from stream.sandbox import LocalKafka
 from tests.broker import kafka_hands as hands
-from tests.broker.checks import eventually
 from tests.conftest import running_kafka
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.worlds import at, create, output, patiently, raws, values
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

@@ -16,7 +16,7 @@ from stream.core.event import Channel
 from stream.errors import CommitLost, Fenced, Misconfigured
 from stream.sandbox import LocalKafka
 from tests.broker import kafka_hands as hands
-from tests.broker.checks import environment, eventually
+from tests.broker.checks import environment
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.worlds import (
     Member,
@@ -27,6 +27,7 @@ from tests.contract.worlds import (
     settle,
     values,
 )
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

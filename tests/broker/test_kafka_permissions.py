@@ -20,9 +20,9 @@ from stream.core.event import Channel
 from stream.errors import Misconfigured
 from stream.sandbox import LocalKafka
 from tests.broker import kafka_hands as hands
-from tests.broker.checks import eventually
 from tests.contract.kafka_world import TIMINGS, KafkaWorld
 from tests.contract.worlds import at, create, output, values
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

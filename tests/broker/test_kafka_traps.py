@@ -13,7 +13,6 @@ from stream.core.event import Channel, Output
 from stream.errors import CommitLost, Misconfigured, Retryable
 from stream.sandbox import LocalKafka
 from tests.broker import kafka_hands as hands
-from tests.broker.checks import eventually
 from tests.contract.kafka_world import KafkaWorld
 from tests.contract.worlds import (
     Fate,
@@ -25,6 +24,7 @@ from tests.contract.worlds import (
     values,
     working,
 )
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

@@ -15,14 +15,8 @@ from redis import Redis
 
 from stream.errors import Retryable
 from stream.sandbox import LocalKafka, LocalRedis, NotReady, ready
-from tests.broker.checks import (
-    committed_values,
-    eventually,
-    listening,
-    make_topic,
-    process_lines,
-    publish,
-)
+from tests.broker.checks import committed_values, listening, make_topic, process_lines, publish
+from tests.patience import eventually
 from tests.servers import shared_kafka, started
 
 

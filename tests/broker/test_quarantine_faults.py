@@ -12,8 +12,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 
 from stream.sandbox import LocalKafka, LocalRedis
-from tests.broker.checks import eventually
 from tests.commands.project import MODEL, Project
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 

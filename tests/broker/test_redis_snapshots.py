@@ -14,9 +14,8 @@ from stream.adapters.redis import CALL_TIMEOUT_S, CHUNK_BYTES, UNFINISHED_S, Red
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.runtime.clock import SystemClock
 from stream.sandbox import LocalRedis
-from tests.broker.checks import eventually
 from tests.contract.worlds import loaded
-from tests.patience import HELD_UP_S
+from tests.patience import HELD_UP_S, eventually
 
 pytestmark = pytest.mark.broker
 

@@ -22,13 +22,8 @@ from redis import Redis
 
 from stream.errors import Retryable
 from stream.sandbox import LocalKafka, LocalRedis, Unavailable, ready, serve, start
-from tests.broker.checks import (
-    containers_of,
-    environment,
-    eventually,
-    listening,
-    process_lines,
-)
+from tests.broker.checks import containers_of, environment, listening, process_lines
+from tests.patience import eventually
 
 HOLD_A_SANDBOX = """
 import json, os, sys, time

@@ -11,8 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,20 +190,6 @@ class Running:
         """Wait for the end."""
         out, err = self.process.communicate(timeout=HAPPENS_WITHIN_S)
         return Done(self.process.returncode, out, err)
-
-
-def eventually(
-    holds: Callable[[], bool],
-    what: str,
-    *,
-    within_s: float = HAPPENS_WITHIN_S,
-    every_s: float = 0.05,
-) -> None:
-    """Poll until it holds; fail after the deadline."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(every_s)
 
 
 def closed_port() -> int:

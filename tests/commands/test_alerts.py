@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from stream.core.event import Channel
-from tests.commands.project import EMBEDDED, MODEL, Done, Project, eventually
+from tests.commands.project import EMBEDDED, MODEL, Done, Project
+from tests.patience import eventually
 
 QUIET = '[alerts]\npolicy = "quiet"\ncooldown = "200 events"\n'
 DRIFT_AT = 900

@@ -7,8 +7,9 @@ from typing import Any
 from river import linear_model, preprocessing
 
 from stream.core.event import Channel
-from tests.commands.project import EMBEDDED, HASH_SEED, MODEL, Project, eventually
+from tests.commands.project import EMBEDDED, HASH_SEED, MODEL, Project
 from tests.commands.test_commanded_worker import MINE
+from tests.patience import eventually
 
 BREAKER = """
 [quarantine]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.project import EMBEDDED, MODEL, Project, closed_port, eventually
+from tests.commands.project import EMBEDDED, MODEL, Project, closed_port
+from tests.patience import eventually
 
 COMMANDS = ("run", "produce", "check", "status", "tail", "snapshots", "sandbox")
 

@@ -7,7 +7,8 @@ import pytest
 from river import linear_model, preprocessing
 
 from stream.core.event import Channel
-from tests.commands.project import EMBEDDED, HASH_SEED, Done, Project, eventually
+from tests.commands.project import EMBEDDED, HASH_SEED, Done, Project
+from tests.patience import eventually
 
 CONFIG = (
     EMBEDDED

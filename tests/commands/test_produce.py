@@ -10,7 +10,8 @@ import time
 import pytest
 
 from stream.core.event import Channel
-from tests.commands.project import EMBEDDED, MODEL, Project, closed_port, eventually, unreachable
+from tests.commands.project import EMBEDDED, MODEL, Project, closed_port, unreachable
+from tests.patience import eventually
 
 
 def test_a_file_is_sent_and_acknowledged(project: Project) -> None:

@@ -9,7 +9,8 @@ import pytest
 from stream.adapters.embedded import EmbeddedFeed
 from stream.core.event import Channel
 from stream.runtime.clock import SystemClock
-from tests.commands.project import EMBEDDED, MODEL, PIPELINE, Project, eventually
+from tests.commands.project import EMBEDDED, MODEL, PIPELINE, Project
+from tests.patience import eventually
 
 OFF = "\n[quarantine]\nbreaker_share = 1.0\n"
 LINES = {

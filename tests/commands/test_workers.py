@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from tests.commands.project import EMBEDDED, Project, Running, eventually
+from tests.commands.project import EMBEDDED, Project, Running
+from tests.patience import eventually
 from tests.processes import alive, children
 
 ENDLESS = """

@@ -11,7 +11,7 @@ from typing import Any
 
 import xxhash
 
-from stream.core.event import Event, LabelRecord, Reason, Record, Rejection
+from stream.core.event import Event, LabelRecord, Reason, Record, Rejection, own_id
 from stream.core.fold.acting import act
 from stream.core.fold.late_learning import LateLearningTask
 from stream.core.fold.state import State
@@ -51,7 +51,7 @@ class LabellingTask(LateLearningTask):
             id_field=self._labels.id, label_field=self._labels.label,
         ).among_events  # fmt: skip
         self._bytes_max, self._is_flat = recipe.limits.value_bytes_max, recipe.shape.flat
-        self._place = f"{recipe.events_topic}-{self.partition}-"
+        self._place = own_id(recipe.events_topic, self.partition, "")
         name = json.dumps(recipe.shape.features, ensure_ascii=False)  # however else it is written
         self._features_field = re.compile(re.escape(name).encode() + rb"\s*:").search
 
@@ -131,7 +131,7 @@ class LabellingTask(LateLearningTask):
         if offset is not None and kept is not None:
             harm = self._label(at, came, Held(offset, kept))
         elif place is None or (isinstance(place, int) and place < record.offset):
-            name = label.id or f"{self._place_in(label.partition)}{label.offset}"
+            name = label.id or own_id(self.recipe.events_topic, label.partition, label.offset)
             self._tell(at, OutcomeKind.UNKNOWN, came, event_id=name)
         else:
             self._wait_for(at, place, came)
@@ -238,9 +238,6 @@ class LabellingTask(LateLearningTask):
     def _name_of(self, place: Place) -> str:
         """The id under which an event is published, and its labels are."""
         return place if isinstance(place, str) else f"{self._place}{place}"
-
-    def _place_in(self, partition: int | None) -> str:
-        return f"{self.recipe.events_topic}-{partition}-"
 
 
 def spec_of(extras: Iterable[object]) -> LabelsSpec:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET
 
-from stream.core.event import Event, Kind, Record
+from stream.core.event import Event, Kind, Record, own_id
 from stream.core.formats.checks import in_words, one_line
 from stream.core.outcomes import OutcomeValue
 from stream.core.problems import PROBLEMS
@@ -57,7 +57,7 @@ def results(topic: str, partition: int, kind: Kind) -> Results:
         partition: whose events they are; the other part.
         kind: the model's kind; without an answer, an anomaly detector's has a null score.
     """
-    place = f"{topic}-{partition}-"
+    place = own_id(topic, partition, "")
     has_score = PROBLEMS[kind].answer == "score"
 
     def answered(record: Record, event: Event, prediction: Prediction, learned: int) -> StepResult:

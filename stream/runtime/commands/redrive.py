@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Self
 
-from stream.core.event import Output
+from stream.core.event import Output, own_id
 from stream.core.formats.quarantine import Redriven, Refused
 from stream.errors import BadInput, CommitLost, Retryable
 from stream.ports import Committed, Log
@@ -109,7 +109,7 @@ def _outputs(
             continue
         whole = quarantine.whole(refused)
         if whole is None:
-            tally.lost.append(f"{refused.topic}-{refused.partition}-{refused.offset}")
+            tally.lost.append(own_id(refused.topic, refused.partition, refused.offset))
             continue
         tally.sent[refused.reason] += 1
         outputs.append(

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from stream.config import Settings
-from stream.core.event import Channel, Record, iso
+from stream.core.event import Channel, Record, iso, own_id
 from stream.core.formats.quarantine import OWN_TIMESTAMP, Refused, parse
 from stream.runtime.commands import screen
 
@@ -73,12 +73,9 @@ class _Predictions:
 
     def row(self, record: Record, taken: dict[str, Any]) -> list[str]:
         partition, offset = taken.get("partition"), taken["offset"]
-        own_id = taken.get("id")
-        if own_id == f"{self._topic}-{partition}-{offset}":
-            own_id = None  # it brought none: its place says the same
         score, prediction = taken.get("score"), taken.get("prediction")
         return [
-            text(partition), text(offset), _time(record), text(own_id),
+            text(partition), text(offset), _time(record), _id(taken, self._topic),
             "null" if score is None and prediction is None
             else text(prediction) if score is None else f"score {text(score)}",
             _probability(taken), text(taken.get("label")), _result(taken),
@@ -102,12 +99,10 @@ class _Outcomes:
 
     def row(self, record: Record, taken: dict[str, Any]) -> list[str]:
         partition, offset, delay_ms = (taken.get(n) for n in ("partition", "offset", "delay_ms"))
-        own_id, reason = taken.get("id"), taken.get("reason")
-        if own_id == f"{self._topic}-{partition}-{offset}":
-            own_id = None  # it brought none: its place says the same
+        reason = taken.get("reason")
         kind = text(taken.get("kind")) if reason is None else f"{taken.get('kind')}: {reason}"
         return [
-            text(partition), text(offset), _time(record), text(own_id), kind,
+            text(partition), text(offset), _time(record), _id(taken, self._topic), kind,
             text(taken.get("prediction")), text(taken.get("label")),
             screen.age(delay_ms / 1000) if isinstance(delay_ms, int) else "-",
             "-" if taken.get("error") is None else _result(taken),
@@ -167,7 +162,7 @@ def document_of(refused: Refused) -> dict[str, Any]:
         "offset": record.offset,
         "reason": refused.reason,
         "detail": refused.detail,
-        "event": f"{refused.topic}-{refused.partition}-{refused.offset}",
+        "event": own_id(refused.topic, refused.partition, refused.offset),
         "event_time": iso(refused.timestamp_ms),
         "key": None if record.key is None else record.key.decode(errors="replace"),
         "value": None if record.value is None else record.value.decode(errors="replace"),
@@ -231,6 +226,13 @@ def _probability(prediction: dict[str, Any]) -> str:
     name = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     found = known.get(name) if isinstance(known, dict) else None
     return "-" if not isinstance(found, float | int) else f"{found:.3f}"
+
+
+def _id(taken: dict[str, Any], topic: str) -> str:
+    """The id of an event, if it brought one: else its place says the same."""
+    named = taken.get("id")
+    is_own = named == own_id(topic, taken.get("partition"), taken.get("offset"))
+    return text(None if is_own else named)
 
 
 def _result(prediction: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from stream.sandbox import LocalKafka
-from tests.broker.checks import eventually, make_topic
+from tests.broker.checks import make_topic
 from tests.instruments.faults.feeder import Feeder
+from tests.patience import eventually
 
 pytestmark = pytest.mark.broker
 
