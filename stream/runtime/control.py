@@ -28,8 +28,9 @@ LOOK_EVERY_S: Final = 0.5
 LOOK_SHARE: Final = 0.005
 """So much of its time it may look: of many partitions less often."""
 
-LOOK_EVERY_S_MAX: Final = 2.0
-"""However long a look took: a broker that answers late is no reason to ask it later."""
+LOOK_EVERY_S_MAX: Final = 1.0
+"""However long a look took: a broker that answers late is no reason to ask it later, and a command
+is to be done within two seconds."""
 
 FIRST_LOOK_S: Final = 2.0
 """So long a partition's first look is waited for: a command that is there goes before its next
