@@ -67,6 +67,13 @@ class Admission:
         self._news = News(state.n, new)
         return None
 
+    def is_new_class(self, label: Any) -> bool:
+        """Whether an event names a class that was not there yet."""
+        # To Python 1 is in {True}: a class was there only if it has the type of all, too.
+        return label is not None and (
+            label.__class__ is not self.class_type or label not in self._state.classes
+        )
+
     def misfit_of_class(self, label: Any, features: dict[str, Feature]) -> Rejection | None:
         """Take a new class in, with its event's names, or neither."""
         state = self._state

@@ -101,11 +101,11 @@ class Task(Folded):
         self._unsupervised, self._error_of = not problem.is_supervised, problem.error
         self._signal_of = problem.signal
         # With `positive` all labels are true or false by now, as they are for models of no more.
-        # To Python 1 is in {True}: a class was there only if it has the type of all, too.
         self._names_classes = problem.names_classes and recipe.shape.positive is None
         self.admission = Admission(state, recipe.limits)
         self._detect = state.detectors.update
         self._policy, monitors, self._extras = state.watchers_and_others()
+        self._has_parts = bool(self._policy or monitors or self._extras)
         self._reacts = reacts(self)
         self._look = guard(self.serving, breaker_of(self), problem)
         self._alerts = Alerts(recipe.pipeline, self._policy, monitors, problem)
@@ -143,9 +143,7 @@ class Task(Folded):
         if type(event) is Rejection:  # a third of what isinstance costs, for each event
             return self._refuse(record, event)
         features, label, learned = event.features, event.label, learner.learned
-        is_new = (self._names_classes and label is not None) and (
-            label.__class__ is not self.admission.class_type or label not in state.classes
-        )
+        is_new = self._names_classes and self.admission.is_new_class(label)
         if is_new and (misfit := self.admission.misfit_of_class(label, features)):
             return self._refuse(record, misfit)
         if not state.names.issuperset(features) and (misfit := self.admission.misfit(features)):
@@ -187,15 +185,16 @@ class Task(Folded):
             self._note_fault(result, learned)
         if (is_full := self.admission.left_out_n == state.n) or alerts or harm is not None:
             self._alerts.alerts(state, result, alerts, learned, is_full=is_full, harm=harm)
-        if (monitors := self._monitors) is not None:  # here: a call takes half as long again
-            monitors.rows.append((features, label, prediction.value, signal, error))
-            if len(monitors.rows) == monitors.block_n:
-                self._alerts.close_block(state, record)
-        if self._policy is not None and state.n >= self._policy.due_n:
-            self._alerts.close(state, result, learned)
+        if self._has_parts:
+            if (monitors := self._monitors) is not None:  # here: a call takes half as long again
+                monitors.rows.append((features, label, prediction.value, signal, error))
+                if len(monitors.rows) == monitors.block_n:
+                    self._alerts.close_block(state, record)
+            if self._policy is not None and state.n >= self._policy.due_n:
+                self._alerts.close(state, result, learned)
+            for part in self._extras:
+                part.on_event(event, result)
         state.n, state.next_offset = state.n + 1, record.offset + 1
-        for part in self._extras:
-            part.on_event(event, result)
         if self._remember(record):
             self.keep_copy()
         if learner.is_frozen or harm is not None or self._reacts:

@@ -37,10 +37,9 @@ class Writer:
         add, travelling = made.append, self._headers
         for result in results:
             record = result.record
-            if result.refusal is not None:
-                add(self._quarantined(record, result.refusal))
-            elif result.is_of_label:
-                pass  # what became of it are its outcomes
+            if not result.canonical:  # what became of a label are its outcomes
+                if result.refusal is not None:
+                    add(self._quarantined(record, result.refusal))
             elif record.headers and travelling:
                 headers = tuple(header for header in record.headers if header[0] in travelling)
                 add(

@@ -62,10 +62,14 @@ class Undo:
 
     def _measured(self) -> int:
         """The bytes of all that is kept; to measure each record as it comes would cost more."""
-        for record in self.since[self._measured_n :]:
-            self._bytes_n += _RECORD_BYTES + len(record.value or b"") + len(record.key or b"")
-            for name, value in record.headers:
-                self._bytes_n += len(name) + len(value or b"")
+        added = self.since[self._measured_n :]
+        bytes_n = self._bytes_n + _RECORD_BYTES * len(added)
+        for record in added:
+            bytes_n += len(record.value or b"")
+            if record.key or record.headers:
+                bytes_n += len(record.key or b"")
+                bytes_n += sum(len(name) + len(value or b"") for name, value in record.headers)
+        self._bytes_n = bytes_n
         self._measured_n = len(self.since)
         ahead_n = min(LOOK_EVERY, (BYTES_MAX - self._bytes_n) // RECORD_BYTES_MAX)
         self._look_at_n = self._measured_n + max(1, ahead_n)

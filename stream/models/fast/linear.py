@@ -8,15 +8,20 @@ one of those classes, or comes from a river whose bits were not compared, keeps 
 """
 
 from collections.abc import Callable
+from math import exp
 from typing import Any
 
 from river import base, linear_model, optim, preprocessing
 from river.utils import VectorDict
+from river.utils.math import sigmoid
 
 from stream.core.compared import is_compared
 from stream.core.learning.asking import brings
 
 Features = dict[str, Any]
+
+_FAR = 18.0
+"""From here on river takes the logarithmic loss for a straight line."""
 
 _LINEAR = (linear_model.LogisticRegression, linear_model.LinearRegression)
 
@@ -94,7 +99,7 @@ def descent(model: Any) -> Callable[[Any, float], tuple[float, float]]:
     The function moves the intercept and counts the event; each weight is to move by the first of
     its two numbers (the rate) times the second (the slope) times its feature.
     """
-    optimizer, gradient = model.optimizer, model.loss.gradient
+    optimizer, gradient = model.optimizer, _gradient(model.loss)
     most: float = model.clip_gradient
 
     def descend(label: Any, dot: float) -> tuple[float, float]:
@@ -108,6 +113,32 @@ def descent(model: Any) -> Callable[[Any, float], tuple[float, float]]:
         return float(optimizer.lr.get(n)), slope
 
     return descend
+
+
+def mean_func(loss: Any) -> Callable[[float], float]:
+    """What a loss makes of a weighted sum; river's logarithmic one looks for arrays first."""
+    return sigmoid if _is_log(loss) else loss.mean_func
+
+
+def _gradient(loss: Any) -> Callable[[Any, float], float]:
+    """A loss's gradient; of river's logarithmic one, which looks for arrays first, the scalar's."""
+    if not _is_log(loss):
+        return loss.gradient  # type: ignore[no-any-return]
+
+    def gradient(label: Any, dot: float) -> float:
+        if not label:
+            z, most = -dot, loss.weight_neg
+        else:
+            z, most = dot, -loss.weight_pos
+        if z > _FAR:
+            return most * exp(-z)  # type: ignore[no-any-return]
+        return most if z < -_FAR else most / (exp(z) + 1.0)  # type: ignore[no-any-return]
+
+    return gradient
+
+
+def _is_log(loss: Any) -> bool:
+    return type(loss) is optim.losses.Log
 
 
 def learner(model: Any) -> Callable[..., None]:

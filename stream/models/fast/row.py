@@ -50,6 +50,8 @@ class Row(NamedTuple):
         learn: moves means and variances, and gives `dot` of after it. Raises TypeError,
             OverflowError or KeyError before anything moved if a value is not of its kind, or a
             word not known.
+        learn_asked: the same for the values that `dot` was asked about last, since which nothing
+            moved; it raises nothing.
         descend: moves the weights by `rate` times `slope` times what `learn` scaled last, and by
             `rate` times the penalty times themselves.
         values: what the row knows now.
@@ -57,6 +59,7 @@ class Row(NamedTuple):
 
     dot: Callable[..., float]
     learn: Callable[..., float]
+    learn_asked: Callable[..., float]
     descend: Callable[[float, float], None]
     values: Callable[[], Values]
 
@@ -75,7 +78,7 @@ def make(kinds: str, values: Values, *, l2: float) -> Row:
 # `y` a value of the event, `x` a scaled number; `n`, `m`, `v` and `s` how many were learned, their
 # mean, variance and deviation; `o` how far off the mean; `w` a weight; `z` the sum; `k` the columns
 # of a word, `c` the one it is. `v ** 0.5` is river's: a square root of its own would round
-# differently. What `x` and `c` are at first nobody reads.
+# differently. What `x`, `o` and `c` are at first nobody reads.
 _TEMPLATE = """
 def make(counts, means, variances, weights, words, columns, l2):
     [{n}] = counts
@@ -83,18 +86,23 @@ def make(counts, means, variances, weights, words, columns, l2):
     [{v}] = variances
     [{w}] = weights
     [{s}] = [variance ** 0.5 for variance in variances]
-    [{x}] = weights
+    [{x}] = [{o}] = weights
     [{k}] = words
     [{c}] = words
 
     def dot({y}):
+        nonlocal {asked}
         z = 0.0
         {predicting}
         return z
 
     def learn({y}):
-        nonlocal {moved}
+        nonlocal {asked}
         {looking}
+        return learn_asked({y})
+
+    def learn_asked({y}):
+        nonlocal {moved}
         z = 0.0
         {learning}
         return z
@@ -106,11 +114,11 @@ def make(counts, means, variances, weights, words, columns, l2):
     def values():
         return Values([{n}], [{m}], [{v}], [{w}], words, columns)
 
-    return dot, learn, descend, values
+    return dot, learn, learn_asked, descend, values
 """
 _PREDICTING = {
-    NUMBER: ("o = y# - m#", "z += w# * (o / s# if s# else 0.0)"),
-    WORD: ("z += columns[k#[y#]]",),
+    NUMBER: ("o# = y# - m#", "z += w# * (o# / s# if s# else 0.0)"),
+    WORD: ("c# = k#[y#]", "z += columns[c#]"),
 }
 _LOOKING = {NUMBER: ("o# = y# - m#",), WORD: ("c# = k#[y#]",)}
 _LEARNING = {
@@ -137,10 +145,11 @@ def _maker(kinds: str, *, is_penalized: bool) -> Callable[..., tuple[Any, ...]]:
     """Write the code for rows of these kinds from the templates, and compile it."""
     numbers = [i for i, kind in enumerate(kinds) if kind == NUMBER]
     words = [i for i, kind in enumerate(kinds) if kind == WORD]
-    names = {letter: _listed(letter, numbers) for letter in "nmvwsx"}
+    names = {letter: _listed(letter, numbers) for letter in "nmvwsxo"}
     names |= {letter: _listed(letter, words) for letter in "kc"}
     names["y"] = _listed("y", range(len(kinds)))
-    names["moved"] = ", ".join(filter(None, (names[letter] for letter in "nmvsxc")))
+    names["asked"] = ", ".join(filter(None, (names[letter] for letter in "oc")))
+    names["moved"] = ", ".join(filter(None, (names[letter] for letter in "nmvsx")))
     made: dict[str, Any] = {"Values": Values}
     source = _TEMPLATE.format(
         **names,

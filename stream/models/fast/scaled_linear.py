@@ -66,10 +66,11 @@ class FusedLinear:
         self._transform = scaler.transform_one
         self._learn_and_transform = linear.learn_and_transform(scaler)
         self._learn_scaled = linear.learner(model)
-        self._mean_of, self._descend = model.loss.mean_func, linear.descent(model)
+        self._mean_of, self._descend = linear.mean_func(model.loss), linear.descent(model)
         self._names: list[str] | None = None  # of the row, while there is one
         self._numbers: list[str] = []
         self._row: row.Row
+        self._asked: Features | None = None  # it fits the row, and nothing was learned since
         self._last_names: list[str] = []
         self._same_n = 0
         is_classifier = hasattr(model, "predict_proba_one")
@@ -89,20 +90,25 @@ class FusedLinear:
             except _NOT_OF_A_ROW:
                 self._leave()
             else:
-                return self._mean_of(dot + self._model.intercept)  # type: ignore[no-any-return]
+                self._asked = features
+                return self._mean_of(dot + self._model.intercept)
         elif self._names is not None:
             self._leave()
         scaled = self._transform(features)
-        return self._mean_of(self._model._raw_dot_one(scaled))  # type: ignore[no-any-return]
+        return self._mean_of(self._model._raw_dot_one(scaled))
 
     def learn_one(self, features: Features, label: Any) -> None:
         """Do what `learn_one` of both steps does."""
-        if list(features) != self._names:
-            self._learn_apart(features, label)
-            return
-        try:
-            dot = self._row.learn(*features.values())
-        except _NOT_OF_A_ROW:
+        if features is self._asked:
+            self._asked = None
+            dot = self._row.learn_asked(*features.values())
+        elif list(features) == self._names:
+            try:
+                dot = self._row.learn(*features.values())
+            except _NOT_OF_A_ROW:
+                self._learn_apart(features, label)
+                return
+        else:
             self._learn_apart(features, label)
             return
         self._row.descend(*self._descend(label, dot))
@@ -153,7 +159,7 @@ class FusedLinear:
 
     def _leave(self) -> None:
         self.write_back()
-        self._names = None
+        self._names = self._asked = None
 
 
 class _Words(dict[str, str]):

@@ -12,6 +12,7 @@ from river import preprocessing as pre
 from stream.core import compared
 from stream.core.learning.estimator import kind_of
 from stream.models.fast import linear, quick
+from tests.bits import bits
 from tests.core.learning.comparison import restored, told
 from tests.models.fast.linear_models import SCALED, state
 
@@ -56,6 +57,17 @@ def test_every_bit_is_rivers(
         if expected is not None:
             return  # what is left is half changed, and undone by whoever asked for it
         assert state(methods) == state(rivers)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (3, 2), (0.3, 0.7)])
+def test_the_logarithmic_loss_of_numbers_is_rivers(weights: tuple[float, float]) -> None:
+    """River's looks for arrays first; what it says of two numbers is the same to the sign of 0."""
+    loss = optim.losses.Log(*weights)
+    gradient, mean = linear._gradient(loss), linear.mean_func(loss)
+    for dot in (0.0, -0.0, 1e-300, 0.3, -2.5, 17.9, 18.0, 18.1, -18.0, -18.1, 31.0, -31.0, 1e9):
+        assert bits(mean(dot)) == bits(loss.mean_func(dot))
+        for label in (False, True):
+            assert bits(float(gradient(label, dot))) == bits(float(loss.gradient(label, dot)))
 
 
 @pytest.mark.parametrize("make", FUSED.values(), ids=FUSED)
