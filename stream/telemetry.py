@@ -42,6 +42,8 @@ class LogEvent(StrEnum):
     FOLD_ACTED = "fold_acted"  # it froze learning or began anew by itself, as the ledger says
     JOURNAL_BROKEN = "journal_broken"  # it does not bring a live state back any more; what to do
     CONTROL_UNREADABLE = "control_unreadable"  # once a minute at most
+    LABELS_UNREADABLE = "labels_unreadable"  # the labels topic does not answer; once a minute
+    LABELS_LOST = "labels_lost"  # it was made again, or its records are gone, and none was read
     SNAPSHOT_SAVED = "snapshot_saved"
     LIBRARY_WARNED = "library_warned"  # a library's warning, once for each place in its code
     SNAPSHOT_UNREADABLE = "snapshot_unreadable"  # it would not come back: it was not stored
@@ -70,6 +72,7 @@ class Metric(StrEnum):
     """Names of counters, all counts since the process started."""
 
     RECORDS = "records_total"  # records folded live
+    LABELS = "labels_total"  # records of the labels topic folded live
     REPLAYED = "records_replayed_total"  # records folded muted, after a restore
     REJECTED = "records_quarantined_total"
     PAUSED = "partitions_paused_total"  # by the breaker on quarantine

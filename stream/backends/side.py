@@ -22,7 +22,7 @@ class Side:
 
     def names(self) -> dict[Channel, str]:
         """The topic of each channel."""
-        names = {channel: self.settings.topics.name(channel) for channel in Channel}
+        names = self.settings.topics.names()
         if self.is_backwards:
             there, back = Channel.EVENTS, Channel.QUARANTINE
             names[there], names[back] = names[back], names[there]

@@ -45,6 +45,17 @@ class Labels(Section):
         "again nor shown to detectors.",
     )
 
+    patience: Annotated[str, AfterValidator(duration)] = Field(
+        default="5s",
+        description="So long, by the clock, events wait for a labels topic that has unread records "
+        "and does not answer; then they go on without it.",
+    )
+
+    @property
+    def patience_s(self) -> float:
+        """In seconds."""
+        return milliseconds(self.patience) / 1000
+
     @field_validator("wait")
     @classmethod
     def _some_time(cls, value: str) -> str:
@@ -71,12 +82,12 @@ class Outcomes(Section):
     )
 
 
-def labels_spec(labels: Labels | None, outcomes: Outcomes) -> LabelsSpec | None:
+def labels_spec(labels: Labels | None, outcomes: Outcomes, *, has_topic: bool) -> LabelsSpec | None:
     """Both, as the core wants them; None: no label comes later."""
     if labels is None:
         return None
-    told = labels.model_dump(exclude={"wait"})
+    told = labels.model_dump(exclude={"wait", "patience"})
     return LabelsSpec(
         wait_ms=milliseconds(labels.wait), publish=outcomes.publish, features=outcomes.features,
-        **told,
+        has_topic=has_topic, **told,
     )  # fmt: skip

@@ -3,10 +3,12 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from stream.config.checks import Section, matching, show
+from stream.config.durations import duration, milliseconds
 from stream.core import spec
+from stream.core.seen import SeenSpec
 from stream.core.spec import FeatureType
 
 FieldName = Annotated[str, matching(r"(?s).+", "the name of a field")]
@@ -18,6 +20,15 @@ def _scalar(value: object) -> object:
     if isinstance(value, str | int | float | None):
         return value
     raise ValueError("must be one value: a string, a number, true or false")
+
+
+def _span(value: str | None) -> str | None:
+    """Check a time span. Raises: ValueError: it is none, or nothing."""
+    if value is None:
+        return None
+    if milliseconds(duration(value)) < 1:
+        raise ValueError(f"{show(value)} is no time; write some, or leave it out")
+    return value
 
 
 class Events(Section):
@@ -58,10 +69,29 @@ class Events(Section):
         "`number`, `string` or `bool`. Else the event is quarantined (`bad_feature`).",
     )
 
-    @field_validator("label", "features", "ignore")
+    deduplicate: Annotated[str | None, AfterValidator(_span)] = Field(
+        default=None,
+        description="So long, by the fold's time, an id that was accepted is known: another event "
+        "with it is quarantined (`duplicate`).",
+        examples=["1h"],
+    )
+    deduplicate_max: int = Field(
+        default=1_000_000, ge=1, le=100_000_000,
+        description="Ids that a partition knows at most, 8 bytes each in a snapshot; the oldest "
+        "leave first.",
+    )  # fmt: skip
+    weight: FieldName | None = Field(
+        default=None,
+        description="Field with the weight of learning, 0 to 1e6; without it an event has 1. For "
+        "models whose `learn_one` takes `w`.",
+        examples=["w"],
+    )
+
+    @field_validator("label", "features", "weight", "ignore")
     @classmethod
     def _differ(cls, value: Any, info: ValidationInfo) -> Any:
-        roles = {info.data[role]: role for role in ("id", "label", "features") if role in info.data}
+        named = ("id", "label", "features", "weight")
+        roles = {info.data[role]: role for role in named if info.data.get(role) is not None}
         for each in (value,) if isinstance(value, str) else value:
             if each in roles:
                 raise ValueError(f"{show(each)} is events.{roles[each]} already; write another")
@@ -81,7 +111,14 @@ class Events(Section):
             missing=self.missing,
             require=self.require,
             types=tuple(sorted(self.types.items())),
+            weight=self.weight or "",
         )
+
+    def seen(self) -> SeenSpec | None:
+        """Which ids are known; None: nobody asks."""
+        if self.deduplicate is None:
+            return None
+        return SeenSpec(window_ms=milliseconds(self.deduplicate), ids_max=self.deduplicate_max)
 
 
 EXAMPLE_FACTORY = "stream.models:logistic_regression"

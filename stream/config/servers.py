@@ -155,6 +155,12 @@ class Topics(Section):
     outcomes: TopicName = _topic(
         Channel.OUTCOMES, "What became of events whose labels come later; made with `[labels]`."
     )
+    labels: TopicName | None = Field(
+        default=None,
+        description="Labels that come later, with the partitions of the events; absent: they come "
+        "among the events.",
+        examples=["electricity.labels"],
+    )
     create: bool = Field(
         default=True,
         description="Make missing topics; outputs get as many partitions as events.",
@@ -170,10 +176,13 @@ class Topics(Section):
     )
 
     @field_validator(
-        "predictions", "alerts", "quarantine", "bases", "control", "journal", "ledger", "outcomes"
-    )
+        "predictions", "alerts", "quarantine", "bases", "control", "journal", "ledger", "outcomes",
+        "labels",
+    )  # fmt: skip
     @classmethod
-    def _differ(cls, value: str, info: ValidationInfo) -> str:
+    def _differ(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
         for channel in Channel:
             other = info.data.get(channel)
             # Kafka refuses a topic that differs from another only in "." and "_".
@@ -193,6 +202,11 @@ class Topics(Section):
     def name(self, channel: Channel) -> str:
         """The topic that plays this role."""
         return str(getattr(self, channel.value))
+
+    def names(self) -> dict[Channel, str]:
+        """The topics of all roles that this pipeline has."""
+        given = {channel: getattr(self, channel.value) for channel in Channel}
+        return {channel: name for channel, name in given.items() if name is not None}
 
 
 class Redis(Section):

@@ -85,15 +85,21 @@ class Settings(Section):
         monitors = policy and self.monitors.spec(self.alerts.budget_events)
         breaker = NumericSpec() if self.model.numeric_breaker else None
         reactions = ReactionsSpec(self.reactions) if self.reactions else None
-        labels = labels_spec(self.labels, self.outcomes)
-        specs = (policy, monitors, breaker, reactions, labels, *found)
+        labels = labels_spec(self.labels, self.outcomes, has_topic=self.topics.labels is not None)
+        specs = (policy, monitors, breaker, reactions, labels, self.events.seen(), *found)
         return tuple(spec for spec in specs if spec is not None)
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         """The topics that this pipeline works with from its start."""
         has_outcomes = self.labels is not None and self.outcomes.publish != "none"
-        return (*ALWAYS, Channel.OUTCOMES) if has_outcomes else ALWAYS
+        outcomes = (Channel.OUTCOMES,) if has_outcomes else ()
+        return *ALWAYS, *outcomes, *((Channel.LABELS,) if self.has_labels_topic else ())
+
+    @property
+    def has_labels_topic(self) -> bool:
+        """Whether labels come in a topic of their own."""
+        return self.labels is not None and self.topics.labels is not None
 
     @property
     def silence_s(self) -> float | None:
@@ -186,6 +192,7 @@ def _filled(tree: Mapping[str, Any]) -> dict[str, Any]:
         given = filled.get("pipeline")
         prefix = given if isinstance(given, str) and re.fullmatch(_PIPELINE, given) else "pipeline"
         names = {channel.value: f"{prefix}.{channel}" for channel in Channel}
+        del names[Channel.LABELS]  # there is one only where it is named
         filled["topics"] = names | filled["topics"]
     return filled
 
@@ -201,6 +208,9 @@ def _across(tree: dict[str, Any]) -> list[Entry]:
         return table.get(key) if isinstance(table, dict) else None
 
     entries: list[Entry] = []
+    if value("topics", "labels") is not None and tree.get("labels") is None:
+        text = 'there is no [labels]: write it, with wait = "24h", say, or no topics.labels'
+        entries.append(("topics.labels", text))
     if tree.get("labels") is not None and value("delivery", "guarantee") == "at-least-once":
         text = "labels are learned once each; write exactly-once (the default), or no [labels]"
         entries.append(("delivery.guarantee", text))

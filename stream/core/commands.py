@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from stream.core.event import Record
+from stream.core.event import Channel, Record
 
 TEXT_CHARS_MAX: Final = 1_000
 ID_CHARS_MAX: Final = 128
@@ -119,15 +119,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return Record(partition, self.offset, self.timestamp_ms, self.key, self.value)
 
 
-class CommandResult(msgspec.Struct, frozen=True):
-    """What folding one command gave.
+def entry_of(record: Record, source: Channel, *, n: int, next_offset: int) -> Entry:
+    """What the journal keeps of a record that is about to be folded.
 
-    Attributes:
-        entry: for the journal.
-        ledger: what became of it; None: it had been done before.
+    Args:
+        record: as it came.
+        source: the topic that it came from.
+        n: the step's number.
+        next_offset: that of the event behind it.
     """
-
-    record: Record
-    command: Command
-    entry: Entry
-    ledger: LedgerValue | None
+    return Entry(
+        n=n, next_offset=next_offset, input=source.value, offset=record.offset,
+        timestamp_ms=record.timestamp_ms, key=record.key, value=record.value,
+    )  # fmt: skip

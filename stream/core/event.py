@@ -25,10 +25,15 @@ class Channel(StrEnum):
     JOURNAL = "journal"
     LEDGER = "ledger"
     OUTCOMES = "outcomes"
+    LABELS = "labels"
 
 
 ALWAYS = (Channel.EVENTS, Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE)
-"""The topics of every pipeline; the others are made when they are used."""
+"""The topics of every pipeline; the others are made when they are used, but that of labels: it is
+an upstream's, and there only if the configuration names it."""
+
+INPUTS = (Channel.EVENTS, Channel.LABELS)
+"""What upstreams write."""
 
 COMMANDED = (Channel.CONTROL, Channel.JOURNAL, Channel.LEDGER)
 """The topics of a pipeline that is given commands."""
@@ -99,11 +104,13 @@ class Event(msgspec.Struct, gc=False, kw_only=True):
         id: the one that the sender gave, or None (then `TOPIC-PARTITION-OFFSET` is published).
         features: name -> finite number, short string or bool; at least one.
         label: what the model learns from; None while unknown.
+        weight: how much it is worth to learn, from 0 on; None: as much as any.
     """
 
     features: dict[str, Any]
     id: Any = None
     label: Any = None
+    weight: float | None = None
 
 
 class LabelRecord(msgspec.Struct, gc=False):

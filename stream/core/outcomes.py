@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from stream.core.event import Channel
 
-LABELS, EVENTS = "labels", Channel.EVENTS.value
+LABELS, EVENTS = Channel.LABELS.value, Channel.EVENTS.value
 """What a step folded: a label, or an event or a refused record that set something off."""
 
 

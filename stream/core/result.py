@@ -177,6 +177,8 @@ class StepResult(msgspec.Struct, gc=False):
         alerts: in the order in which they are published.
         ledger: what was done to what predicts, at its end and by the fold itself.
         outcomes: of events whose labels came, or did not, as far as they are published.
+        label_offset: of the labels topic's record that was folded, with `record` for the event
+            before it; None: `record` was.
     """
 
     record: Record
@@ -185,6 +187,12 @@ class StepResult(msgspec.Struct, gc=False):
     alerts: tuple[AlertValue, ...] = ()
     ledger: tuple[LedgerValue, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    label_offset: int | None = None
+
+    @property
+    def id_end(self) -> str:
+        """How the ids of its alerts end, for many labels may come behind one event."""
+        return "" if self.label_offset is None else f"/{self.label_offset}"
 
     @property
     def is_of_label(self) -> bool:

@@ -25,6 +25,9 @@ class Limits:
     state_bytes_max: int = 268_435_456
 
 
+WEIGHT_MAX = 1e6
+"""Of what an event may be worth to learn."""
+
 FeatureType = Literal["number", "string", "bool"]
 
 
@@ -44,6 +47,7 @@ class EventShape:
         missing: what a feature that is null means: it is not there, or the event is refused.
         require: features that must be there.
         types: features and what they must be, where they are there: number, string or bool.
+        weight: name of the top-level field with the weight of learning; "": there is none.
     """
 
     id: str = "id"
@@ -56,6 +60,7 @@ class EventShape:
     missing: Literal["absent", "refuse"] = "absent"
     require: tuple[str, ...] = ()
     types: tuple[tuple[str, FeatureType], ...] = ()
+    weight: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,13 @@ class Committed(msgspec.Struct, frozen=True):
     """A committed offset: that of the next record to fold, and the line that we wrote beside it.
 
     Attributes:
-        control: in a commit: the same of the control topic, for tools that show a lag; None: it has
-            not moved. What counts is in the metadata, and nobody reads this one back.
+        others: in a commit: the same of other topics that moved, for tools that show a lag. What
+            counts is in the metadata, and nobody reads these back.
     """
 
     offset: int
     metadata: str
-    control: int | None = None
+    others: Mapping[Channel, int] = {}
 
 
 class Bounds(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from stream.runtime.control import Control
 from stream.runtime.flow_watch import FlowWatch, Watched
 from stream.runtime.forking import CAN_FORK, Fork, ForkedCopy
 from stream.runtime.growing_lag import GrowingLag
+from stream.runtime.labelling import Labels
 from stream.runtime.retention import Policy
 from stream.runtime.room import Room
 from stream.runtime.silence import Silence
@@ -66,6 +67,7 @@ def wired(
     room: Room | None = None,
     fork: Fork | None = None,
     control: Control | None = None,
+    labels: Labels | None = None,
     ready_commands: Callable[[Collection[Channel]], None] = nothing,
     jitter: Callable[[], float] = random.random,
     parts: Parts = THE_PARTS,
@@ -103,6 +105,7 @@ def wired(
         stopping=stopping,
         limit=limit,
         control=control,
+        labels=labels,
         ready_commands=ready_commands,
         jitter=jitter,
     )
@@ -125,13 +128,14 @@ def assemble(
     stopping: threading.Event,
     until_end: bool,
     control: Control | None = None,
+    labels: Labels | None = None,
     ready_commands: Callable[[Collection[Channel]], None] = nothing,
 ) -> Worker:
     """A worker that stops when `stopping` is set.
 
     `events` is the events topic, `width` says how many of its partitions have a place in the
-    outputs; `look_for_room` looks again, and makes more if it may. `control` and `ready_commands`
-    are as `Worker` takes them.
+    outputs; `look_for_room` looks again, and makes more if it may. `control`, `labels` and
+    `ready_commands` are as `Worker` takes them.
     """
     may_repeat = (
         settings.delivery.guarantee == "at-least-once" and not settings.kafka.traits.always_exact
@@ -181,6 +185,7 @@ def assemble(
         room=room,
         fork=ForkedCopy if CAN_FORK else None,
         control=control,
+        labels=labels,
         ready_commands=ready_commands,
     )
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from stream.config import Settings
-from stream.core.event import Channel, Kind
+from stream.core.event import INPUTS, Channel, Kind
 from stream.core.formats.quarantine import OWN_TIMESTAMP
+from stream.core.labels.labels_spec import LABEL_BYTES_MAX
 from stream.core.monitoring.episodes import PIECES_MAX
 from stream.core.monitoring.monitors_spec import MOVED_MAX
 from stream.core.monitoring.policy import LARGEST_N
@@ -40,6 +41,7 @@ def record_bytes_max(channel: Channel, settings: Settings) -> int:
     escaped = ESCAPED_BYTES * limits.string_chars_max
     return {
         Channel.EVENTS: limits.value_bytes_max + 2 * key + RECORD_BYTES,
+        Channel.LABELS: LABEL_BYTES_MAX + 2 * key + RECORD_BYTES,
         # An id, a label, and the label that was predicted.
         Channel.PREDICTIONS: 2 * key + 3 * escaped + RECORD_BYTES,
         Channel.ALERTS: 2 * RECORD_BYTES + _policy_bytes(settings),
@@ -99,7 +101,7 @@ def size_problems(
     """
     problems = []
     for channel, info in found.items():
-        if info is None or info.accepts is None or channel is Channel.EVENTS:
+        if info is None or info.accepts is None or channel in INPUTS:
             continue
         # Of a refused record only what we say of it must have room: the record itself is cut.
         cut, is_predictions = channel is Channel.QUARANTINE, channel is Channel.PREDICTIONS
@@ -125,7 +127,7 @@ def fitting_notes(found: Mapping[Channel, TopicInfo | None], settings: Settings)
     """Say how outputs are changed to fit topics that accept less than ours do."""
     notes = []
     for channel, info in found.items():
-        if info is None or info.accepts is None or channel is Channel.EVENTS:
+        if info is None or info.accepts is None or channel in INPUTS:
             continue
         accepts = info.accepts
         if not accepts.own_timestamps:

@@ -7,24 +7,24 @@ from itertools import chain
 from operator import attrgetter
 from typing import Final
 
-from stream.core.commands import LATE, Command, CommandResult, LedgerValue, What
+from stream.core.commands import LATE, Command, LedgerValue, What
 from stream.core.event import COMMANDED, Channel, Output, Record
 from stream.core.fold import commands
 from stream.core.fold.task import Task
-from stream.core.formats.commands import NotReadable, command_in, mark_of
+from stream.core.formats.commands import NotReadable, command_in
 from stream.core.formats.records import ledger_record
 from stream.core.result import StepResult
+from stream.core.snapshots.metadata import NOWHERE
 from stream.errors import CommitLost, Misconfigured, Retryable
-from stream.ports import Committed
 from stream.runtime.breaker import Breaker
 from stream.runtime.control import Control
-from stream.runtime.journal import record_of
 from stream.runtime.journal_watch import JournalWatch
 from stream.runtime.kept_topics import Readiness
 from stream.runtime.life import COMMANDABLE, LIVING, Life, Lives, Move
 from stream.runtime.seldom import Seldom
 from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.sources import Sources
+from stream.runtime.uncommitted import Uncommitted
 from stream.runtime.watchdog import Deadlined
 from stream.runtime.watched_log import WatchedLog
 from stream.telemetry import LogEvent
@@ -51,6 +51,7 @@ class Commanding:
 
     Args:
         control: reads the topic; None: the worker takes no commands.
+        uncommitted: takes what was folded, and what the ledger is to say.
         ready: makes topics that are missing. Raises: Retryable, Misconfigured.
         deadlined: puts a deadline on calls that can hang.
     """
@@ -63,6 +64,7 @@ class Commanding:
         log: WatchedLog,
         breaker: Breaker,
         snapshotter: Snapshotter,
+        uncommitted: Uncommitted,
         sources: Sources,
         ready: Callable[[Collection[Channel]], None],
         deadlined: Deadlined,
@@ -76,15 +78,14 @@ class Commanding:
         self._readiness = Readiness(ready, sources.clock)
         self._watch = JournalWatch(sources, deadlined)
         self._unready = Seldom(sources.clock)
-        self._results: dict[int, list[CommandResult]] = {}
-        self._answers: list[Output] = []
-        self._moved: set[int] = set()
+        self._uncommitted = uncommitted
 
     def adopt(self, task: Task) -> None:
         """Take commands to a task that is live now."""
         self._watch.expect([task])
         if self._control is not None:
-            self._control.begin(task.partition, task.control_offset, task.control_mark)
+            at = task.reached.get(Channel.CONTROL, NOWHERE)
+            self._control.begin(task.partition, at.offset or 0, at.mark)
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Take none to these any more; what was folded of them is not committed."""
@@ -92,19 +93,19 @@ class Commanding:
         self._watch.drop(gone)
         if self._control is not None:
             self._control.drop(gone)
-        self._moved -= gone
-        for partition in gone:
-            self._results.pop(partition, None)
-        self._answers = [each for each in self._answers if each.partition not in gone]
 
-    def rounds(self) -> Iterator[None]:
-        """As often as commands are to be folded before the next event, each time with a commit."""
+    def do(self, commit: Callable[[], None]) -> None:
+        """Fold the commands that wait, of committed states; and commit them by themselves."""
         if self._watch.is_due():
             self._watch.look(self._lives.tasks(LIVING))
         for _ in range(ROUNDS_N_MAX):
             if not self.is_due():
                 return
-            yield
+            if self._lives.dirty:
+                commit()
+            self.fold()
+            with self.written_down():
+                commit()
 
     def is_due(self) -> bool:
         """Whether a command waits that can be folded now."""
@@ -144,7 +145,9 @@ class Commanding:
         """Keep what the ledger is to say with the next commit; without a ledger, nobody does."""
         if done is not None and self._has(Channel.LEDGER):
             recipe, now_ms = self._sources.recipe, self._sources.clock.now_ms()
-            self._answers.append(ledger_record(done, pipeline=recipe.pipeline, timestamp_ms=now_ms))
+            self._uncommitted.tell(
+                ledger_record(done, pipeline=recipe.pipeline, timestamp_ms=now_ms)
+            )
 
     def fold(self) -> None:
         """Fold what waits, as much as one commit takes, of states that are committed."""
@@ -158,8 +161,7 @@ class Commanding:
 
     def _fold(self, task: Task, record: Record) -> None:
         """Fold one record of the control topic, or pass it over."""
-        task.control_offset, task.control_mark = record.offset + 1, mark_of(record)
-        self._moved.add(task.partition)
+        self._uncommitted.pass_by(task, record, Channel.CONTROL)
         self._lives.move(task.partition, Move.COMMAND)
         try:
             command = _command_in(record)
@@ -176,11 +178,11 @@ class Commanding:
             return
         if command.what is What.RESET and not is_known:
             self._snapshotter.keep_now(task)
-        result = commands.fold(task, record, command)
-        self._results.setdefault(task.partition, []).append(result)
-        if result.ledger is not None:
-            self._answer(result.ledger, record, command)
-            self._take_effect(task, result.ledger)
+        self._uncommitted.step(task, record, Channel.CONTROL)
+        ledger = commands.fold(task, record, command)
+        if ledger is not None:
+            self._answer(ledger, record, command)
+            self._take_effect(task, ledger)
 
     def _take_effect(self, task: Task, done: LedgerValue) -> None:
         """Stop or go on consuming, as the fold says."""
@@ -196,7 +198,7 @@ class Commanding:
 
     def _answer(self, done: LedgerValue, record: Record, command: Command) -> None:
         """Keep what the ledger is to say, and say it."""
-        self._answers.append(
+        self._uncommitted.tell(
             ledger_record(
                 done, pipeline=self._sources.recipe.pipeline, timestamp_ms=record.timestamp_ms,
                 command_id=command.id,
@@ -207,26 +209,6 @@ class Commanding:
             next_offset=done.offset, by=done.by, why=done.why,
             because=done.evidence.get("reason", ""),
         )  # fmt: skip
-
-    def outputs(self, tasks: Iterable[Task]) -> Iterator[Output]:
-        """The journal of what was folded since the last commit, and the ledger's records.
-
-        Args:
-            tasks: of the partitions that are about to be committed; each counts its journal on.
-        """
-        for task in tasks:
-            results = self._results.get(task.partition)
-            if results:
-                task.state.commanded.journal_n += 1
-                yield record_of(
-                    results, pipeline=task.recipe.pipeline, j=task.state.commanded.journal_n
-                )
-        yield from self._answers
-
-    def committed_of(self, task: Task) -> Committed:
-        """What to commit of a task."""
-        control = task.control_offset if task.partition in self._moved else None
-        return Committed(task.next_offset, task.metadata().encode(), control)
 
     def written(
         self, results: Sequence[StepResult], write: Callable[[Iterable[StepResult]], list[Output]]
@@ -246,13 +228,10 @@ class Commanding:
             )  # fmt: skip
         return [each for each in outputs if not (problem and each.channel is Channel.LEDGER)]
 
-    def committed(self) -> None:
-        """Forget what is committed now."""
+    def committed(self, journaled: Iterable[int]) -> None:
+        """Look later whether the journal of what was committed now can be read."""
         tasks = self._lives.tasks(LIVING)
-        self._watch.expect(tasks[p] for p in self._results if p in tasks)
-        self._moved.clear()
-        self._results.clear()
-        self._answers.clear()
+        self._watch.expect(tasks[p] for p in journaled if p in tasks)
 
 
 def _at_once(records: list[Record]) -> list[Record]:

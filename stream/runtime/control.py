@@ -22,16 +22,6 @@ from stream.runtime.seldom import Seldom
 from stream.runtime.watchdog import Deadlined, without_deadline
 from stream.telemetry import LogEvent, Telemetry
 
-LOOK_EVERY_S: Final = 0.5
-"""How late a command may be seen."""
-
-LOOK_SHARE: Final = 0.005
-"""So much of its time it may look: of many partitions less often."""
-
-LOOK_EVERY_S_MAX: Final = 1.0
-"""However long a look took: a broker that answers late is no reason to ask it later, and a command
-is to be done within two seconds."""
-
 FIRST_LOOK_S: Final = 2.0
 """So long a partition's first look is waited for: a command that is there goes before its next
 record. Where the topic is away that is once in `AWAY_S`, for all partitions."""
@@ -251,35 +241,3 @@ class Control:
         if reader is not None:
             with suppress(StreamError):
                 reader.close()
-
-
-class Looking:
-    """Looks in a thread, every so often, and at once where a partition begins."""
-
-    def __init__(self, control: Control, *, clock: Clock) -> None:
-        self._control = control
-        self._clock = clock
-        self._is_over = False
-        self._now = threading.Event()
-        control.looked_at_by(self._now.set)
-        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        """Look until it is closed."""
-        try:
-            while not self._is_over:
-                self._now.clear()
-                began = self._clock.monotonic()
-                self._control.look()
-                took_s = self._clock.monotonic() - began
-                self._now.wait(min(max(LOOK_EVERY_S, took_s / LOOK_SHARE), LOOK_EVERY_S_MAX))
-        except Exception as error:  # noqa: BLE001  # the loop raises it
-            self._control.failure = error
-        self._control.close()
-
-    def close(self) -> None:
-        """End it; a call that hangs is left behind."""
-        self._is_over = True
-        self._now.set()
-        self._thread.join(timeout=1.0)

@@ -8,6 +8,7 @@ from stream.core.result import StepResult
 from stream.ports import Polled
 from stream.runtime.breaker import Breaker
 from stream.runtime.commit_policy import RECORDS_MAX, CommitSchedule
+from stream.runtime.labelling import Labelling
 from stream.runtime.life import Life, Lives, Move
 from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.sources import Sources
@@ -38,6 +39,7 @@ class Folding:
         schedule: CommitSchedule,
         sources: Sources,
         fold_s_max: float,
+        labelling: Labelling | None = None,
     ) -> None:
         self._lives = lives
         self._results = results
@@ -48,13 +50,22 @@ class Folding:
         self._clock = sources.clock
         self._telemetry = sources.telemetry
         self._fold_s_max = fold_s_max
+        self._labelling = labelling
         self._quiet_since = self._clock.monotonic()
+
+    def take(self, polled: Polled) -> None:
+        """Fold what a poll gave, and what goes before it or stands behind it."""
+        self.fold(polled.records)
+        self.fold_labels(polled)
+        self.pass_gaps(polled)
 
     def fold(self, batches: Mapping[int, Sequence[Record]]) -> None:
         """Step through a poll's records; past the time, the rest is left to the next poll."""
         if not batches:
             return
         clock = self._clock
+        if self._labelling is not None:
+            self._labelling.prepare(batches)
         started = now = clock.monotonic()
         deadline = started + self._fold_s_max
         folded, folding = 0, self._lives.tasks({Life.FOLDING})
@@ -72,6 +83,8 @@ class Folding:
             elif n < len(records):
                 self._log.seek(task)
         if not folded:
+            if self._results:  # labels alone
+                self._schedule.commit_now()
             return
         if len(self._results) >= RECORDS_MAX or self._lives.within({Life.TRIPPED}):
             self._schedule.commit_now()
@@ -82,7 +95,10 @@ class Folding:
     def _fold_some(self, task: Task, records: Sequence[Record], deadline: float) -> int:
         """Step until the deadline, or until the breaker trips. Returns: how many were folded."""
         keep, monotonic = self._results.append, self._clock.monotonic
+        labelling = self._labelling
         for n, record in enumerate(records, 1):
+            if labelling is not None and not labelling.fold_before(task, record, deadline):
+                return n - 1
             result = task.step(record)
             keep(result)
             if result.refusal is not None and self._breaker.trips(task, result.refusal):
@@ -91,6 +107,21 @@ class Folding:
             if monotonic() > deadline:
                 return n
         return len(records)
+
+    def fold_labels(self, polled: Polled) -> None:
+        """Fold the labels of partitions that have no events, if labels have a topic."""
+        if self._labelling is None:
+            return
+        folded_n = self._labelling.fold_alone(polled.records, polled.positions)
+        if folded_n:
+            self._quiet_since = self._clock.monotonic()
+            if len(self._results) >= RECORDS_MAX:
+                self._schedule.commit_now()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to fold without another poll's records."""
+        return self._labelling is not None and self._labelling.is_behind
 
     def pass_gaps(self, polled: Polled) -> None:
         """Move quiet partitions past offsets that hold no record."""

@@ -2,6 +2,7 @@
 
 from stream.errors import BadInput, Misconfigured
 from stream.runtime.breaker import GO_ON
+from stream.runtime.labelling import Labelling
 from stream.runtime.life import LIVING, SETTLING, Life, Lives
 from stream.runtime.room import Everywhere, Room
 
@@ -13,12 +14,21 @@ class Goals:
         lives: the worker's partitions.
         room: which of them wait for a place in the outputs.
         is_asked: whether it stops at the end at all.
+        labelling: folds the labels of a topic of their own, which have an end, too.
     """
 
-    def __init__(self, lives: Lives, room: Room | Everywhere, *, is_asked: bool) -> None:
+    def __init__(
+        self,
+        lives: Lives,
+        room: Room | Everywhere,
+        *,
+        is_asked: bool,
+        labelling: Labelling | None = None,
+    ) -> None:
         self._lives = lives
         self._room = room
         self._is_asked = is_asked
+        self._labelling = labelling
         self._ends: dict[int, int] = {}
 
     def add(self, partition: int, end: int) -> None:
@@ -36,7 +46,9 @@ class Goals:
         if not (lives.within(LIVING) or self._room.waiting):
             return False
         folding = lives.tasks({Life.FOLDING})
-        return all(task.next_offset >= self._ends[p] for p, task in folding.items())
+        if any(task.next_offset < self._ends[p] for p, task in folding.items()):
+            return False
+        return self._labelling is None or self._labelling.are_through(folding)
 
     def complain(self) -> None:
         """Raise what kept a partition from its goal, if anything did.

@@ -1,24 +1,19 @@
 """What a restore needs of the journal, and where reading the control topic goes on after it."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from stream.core.event import Channel
 from stream.core.fold.task import Task
-from stream.core.snapshots.metadata import Metadata, parse_metadata
+from stream.core.snapshots.metadata import NOWHERE, Metadata, Reached, parse_metadata
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Committed
 from stream.runtime import journal
-from stream.runtime.journal import NO_STEPS, Steps
+from stream.runtime.journal import NO_STEPS, Journal, Steps
 from stream.runtime.replay import Replay
 from stream.runtime.resumption import Resumption
 from stream.runtime.sources import Sources
 from stream.runtime.unseen import Unseen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from stream.core.formats.commands import JournalValue
 
 
 class Journaled:
@@ -35,7 +30,7 @@ class Journaled:
     def __init__(self, sources: Sources, partition: int) -> None:
         self._sources = sources
         self._partition = partition
-        self._journal: Mapping[int, JournalValue] = {}
+        self._journal: Journal | None = None
         self._known: Metadata | None = None
         self._unseen = Unseen(sources.clock)
         self.proved: Steps = NO_STEPS
@@ -61,24 +56,24 @@ class Journaled:
         self._known = known
         self.is_further = committed_offset is not None and at.offset > committed_offset
         self.proved = self.steps = NO_STEPS
-        if known is not None and not (known.journal_n or known.control_offset or self.is_further):
+        if known is not None and not (known.journal_n or known.control.offset or self.is_further):
             return at
         try:
-            found = self._journal = journal.load(self._sources.reader, self._partition)
+            found = self._journal = Journal(self._sources.reader, self._partition)
         except Misconfigured:
             if committed_offset is not None:
                 raise
             return at  # a pipeline that was never given a command needs no permission on it
-        last, told_n = max(found, default=0), 0 if known is None else known.journal_n
-        if last > told_n and not self._sources.may_repeat:
+        told_n = 0 if known is None else known.journal_n
+        if found.last is not None and found.last_j > told_n and not self._sources.may_repeat:
             self.is_further |= known is not None
-            at = replace(at, offset=max(at.offset, found[last].steps[-1].next_offset))
+            at = replace(at, offset=max(at.offset, found.last.steps[-1].next_offset))
         upto = None if known is None else told_n
         self.proved = Steps(found, self._partition, upto=upto)
         self.steps = Steps(found, self._partition, upto=None) if self.is_further else self.proved
         return at
 
-    def replay(self, task: Task, between: "Callable[[Task], None]", *, is_proved: bool) -> Replay:
+    def replay(self, task: Task, between: Callable[[Task], None], *, is_proved: bool) -> Replay:
         """Fold on from a task: up to what is committed, or, once that is proved, behind it.
 
         Raises: Retryable: the journal's last record cannot be seen yet; LogLost: it is gone.
@@ -96,17 +91,11 @@ class Journaled:
                 raise
             raise journal.lost(self._partition, self._known.journal_n) from None
 
-    @property
-    def commands_n(self) -> int:
-        """How many steps up to what is committed were commands."""
-        told_n = 0 if self._known is None else self._known.journal_n
-        return sum(len(value.steps) for j, value in self._journal.items() if j <= told_n)
-
     def steps_n(self, offset: int) -> int:
         """How many steps there may have been up to a committed offset, commands and all."""
-        if not self._journal:
+        if self._journal is None or self._journal.last is None:
             return 0
-        last = self._journal[max(self._journal)].steps[-1]
+        last = self._journal.last.steps[-1]
         return last.n + 1 + max(0, offset - last.next_offset)
 
     def genesis_n(self, genesis: int) -> int:
@@ -117,27 +106,26 @@ class Journaled:
         known = self._known
         if known is not None and genesis == known.genesis and not known.has_base:
             return known.genesis_journal_n
-        earlier = (
-            j
-            for j, value in self._journal.items()
-            if all(step.next_offset < genesis for step in value.steps)
-        )
-        return max(earlier, default=0)
+        return 0 if self._journal is None else self._journal.before(genesis)
 
     def place(self, task: Task, committed: Committed | None) -> None:
-        """Say where reading the control topic goes on: a new group begins at its end.
+        """Say where reading the topics beside the events goes on.
 
-        Whatever was folded behind the committed offset is known by its id.
+        Of the control topic a new group begins at the end, of labels as of events: nowhere is told
+        yet. What was folded behind the committed offset of these is not read again.
 
         Raises: Retryable, Misconfigured.
         """
         known = None if committed is None else parse_metadata(committed.metadata)
         if known is not None:
-            if not self.is_further or known.control_offset >= task.control_offset:
-                task.control_offset, task.control_mark = known.control_offset, known.control_mark
+            told = {Channel.CONTROL: known.control, Channel.LABELS: known.labels_topic}
+            for channel, at in told.items():
+                there = task.reached.get(channel, NOWHERE).offset
+                if not self.is_further or there is None or (at.offset or 0) >= there:
+                    task.reached[channel] = at
             return
         try:
             end = self._sources.reader.bounds(Channel.CONTROL, self._partition).end
         except Misconfigured:
             end = 0  # there is none: it will begin with the first command
-        task.control_offset = end
+        task.reached[Channel.CONTROL] = Reached(end or None)

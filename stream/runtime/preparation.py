@@ -1,5 +1,6 @@
 """From settings to what a worker folds with. Loads river, which takes about a second."""
 
+import inspect
 import operator
 import pickle
 import sys
@@ -14,6 +15,7 @@ from stream.core import seeds
 from stream.core.event import Kind
 from stream.core.fold.state import beginning
 from stream.core.learning import estimator
+from stream.core.learning.answers import last_step
 from stream.core.monitoring import detector_choice
 from stream.core.problems import PROBLEMS
 from stream.core.recipe import Recipe, source_digest, versions
@@ -60,6 +62,11 @@ def prepare(settings: Settings) -> Prepared:
     else:
         problems += detector_choice.problems(specs, kind)
     problems += _label_problems(settings, kind)
+    if settings.events.weight is not None and not takes_weights(model):
+        problems.append(
+            f"events.weight: {type(last_step(model)).__name__} learns without weights (its "
+            "learn_one has no `w`); remove events.weight, or take a model that has"
+        )
     if problems:
         raise Misconfigured(*problems)
     recipe = Recipe(
@@ -94,6 +101,11 @@ def _built(spec: ModelSpec, folder: Path) -> tuple[base.Estimator, Kind, list[st
         for where in seeds.unseeded(model)
     ]
     return model, estimator.kind_of(model), problems
+
+
+def takes_weights(model: base.Estimator) -> bool:
+    """Whether a model can be told what an event is worth to learn."""
+    return "w" in inspect.signature(last_step(model).learn_one).parameters
 
 
 def _label_problems(settings: Settings, kind: Kind) -> list[str]:

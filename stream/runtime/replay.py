@@ -1,13 +1,13 @@
 """The one driver of muted folds: restoring, verifying, comparing and rehearsing."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
 
 from stream.core.commands import Entry
 from stream.core.event import Channel, Record
-from stream.core.fold import commands
+from stream.core.fold.repeating import repeat
 from stream.core.fold.task import Task
-from stream.core.formats.commands import command_in, mark_of
 from stream.core.result import StepResult
 from stream.errors import LogLost, Retryable
 from stream.ports import Clock, Reader
@@ -42,10 +42,9 @@ class Replay:
         self._clock = clock
         self._between = between
         self._batches: Iterator[Sequence[Record]] | None = None
-        self._records: Iterator[Record] = iter(())
+        self._records: deque[Record] = deque()  # read, and not folded yet
         self._stop = -1
         self._steps = steps.after(task.state.commanded.journal_n)
-        self._step = next(self._steps, None)
 
     def advance(self, stop: int, *, until_s: float = inf, look: Look | None = None) -> bool:
         """Fold up to an offset, or to a moment of the clock; a call with another `stop` may follow.
@@ -54,15 +53,20 @@ class Replay:
         Raises: Retryable: call again; LogLost, Misconfigured: as `Reader.read`, or the journal is
             not that of this fold.
         """
-        while self._step is not None and self._step[1].next_offset <= stop:
-            j, entry, is_last = self._step
-            if not self._has_passed(entry) and not self._events(entry.next_offset, until_s, look):
-                return False
-            self._fold(entry)
+        while (step := self._steps.next()) is not None and step[1].next_offset <= stop:
+            j, entry, is_last = step
+            if not self._has_passed(entry):
+                if not self._events(entry.next_offset, stop, until_s, look):
+                    return False
+                self._fold(entry)
             if is_last:
                 self.task.state.commanded.journal_n = j
-            self._step = next(self._steps, None)
-        return self._events(stop, until_s, look)
+            self._steps.pass_it()
+            if is_last and self._between is not None:
+                self._between(self.task)
+            if self._clock.monotonic() > until_s:
+                return False
+        return self._events(stop, stop, until_s, look)
 
     def _has_passed(self, entry: Entry) -> bool:
         """Whether a fold began behind a step: another recipe's, that is rebuilt."""
@@ -81,38 +85,50 @@ class Replay:
                 f"{entry.next_offset}, the fold is at step {task.state.n} and {task.next_offset}: "
                 "the log or the journal is not what it was"
             )
-        record = entry.record(task.partition)
-        commands.fold(task, record, command_in(record))
-        task.control_offset, task.control_mark = entry.offset + 1, mark_of(record)
+        repeat(task, entry)
 
-    def _events(self, stop: int, until_s: float, look: Look | None) -> bool:
-        """Fold the events up to an offset, or to a moment: see `advance`."""
+    def _events(self, upto: int, stop: int, until_s: float, look: Look | None) -> bool:
+        """Fold the events up to an offset, or to a moment: see `advance`.
+
+        What is read goes on to `stop`, for a step of the journal may come before each event.
+        """
         task, monotonic = self.task, self._clock.monotonic
-        if task.next_offset >= stop:
+        if task.next_offset >= upto:
             return True
+        while task.next_offset < upto:
+            had_some = bool(self._records)
+            if not self._read(stop) or self._records[0].offset >= upto:
+                task.advance(upto)  # what is left up to there are gaps
+                break
+            if not had_some and monotonic() > until_s:
+                return False
+            result = task.step(self._records.popleft())
+            if look is not None and look(result):
+                return False
+            if monotonic() > until_s:
+                return False
+        if not self._records and self._between is not None:
+            self._between(task)
+        return True
+
+    def _read(self, stop: int) -> bool:
+        """Read on, unless there are records yet. Returns: whether there are any below `stop`."""
         if self._batches is None or self._stop != stop:
             self._batches = self._reader.read(
-                Channel.EVENTS, task.partition, task.next_offset, stop
+                Channel.EVENTS, self.task.partition, self.task.next_offset, stop
             )
-            self._records, self._stop = iter(()), stop
-        while True:
-            for record in self._records:
-                result = task.step(record)
-                if (look is not None and look(result)) or monotonic() > until_s:
-                    return False
+            self._records, self._stop = deque(), stop
+        while not self._records:
             if self._between is not None:
-                self._between(task)
+                self._between(self.task)
             try:
                 batch = next(self._batches, None)
             except Retryable:
                 # A generator that raised is over, which would look like the end of the records:
-                # the next call reads on from `task.next_offset`.
+                # the next call reads on from the task's next offset.
                 self._batches = None
                 raise
             if batch is None:
-                self._batches = None
-                task.advance(stop)  # what is left up to there are gaps
-                return True
-            self._records = iter(batch)
-            if monotonic() > until_s:
                 return False
+            self._records.extend(batch)
+        return True

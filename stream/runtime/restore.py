@@ -271,7 +271,7 @@ class Restore:
         """The task, if it is what was committed; else, with "fresh", an untrained one."""
         reached, how = task.metadata(), self._keeping
         is_untried = self._trial is not None and not self._trial.looked_n
-        if how is not None and is_untried and expected.n > self._journaled.commands_n:
+        if how is not None and is_untried and task.state.records_n:
             raise how.untried(self._origin)
         if (expected.n, expected.digest) == (reached.n, reached.digest):
             return task

@@ -5,18 +5,22 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
-from stream.core.event import Channel
+from stream.config import Settings
+from stream.core.event import INPUTS, Channel
 from stream.errors import Misconfigured
-from stream.ports import Log, TopicInfo
+from stream.ports import Log, TopicInfo, Topics
 from stream.runtime import first_start, garbage, preparation, process
 from stream.runtime.assembly import assemble
 from stream.runtime.capacity import record_bytes_max
-from stream.runtime.control import Control, Looking
+from stream.runtime.control import Control
 from stream.runtime.fitting import fitted
 from stream.runtime.generations import generation_at_start
 from stream.runtime.keeping import uses_bases, writes_bases
 from stream.runtime.kept_topics import USED, ready_kept_topics
 from stream.runtime.keys import snapshot_keys
+from stream.runtime.labelling import Labels
+from stream.runtime.labels_topic import LabelsTopic
+from stream.runtime.looking import Looking
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.topics import Width, ready_bases, ready_topics, widened
 from stream.runtime.watchdog import Watchdog
@@ -44,6 +48,8 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
                 may_return=lambda: settings.model.on_change == "keep"
                 or not topics.members(but=settings.worker.instance),
             )  # fmt: skip
+            if settings.has_labels_topic:
+                _ready_journal(topics, settings, telemetry, events=infos[Channel.EVENTS])
             if uses_bases(recipe, committed, settings.model.on_change):
                 ready_bases(
                     topics, settings, telemetry, events=infos[Channel.EVENTS],
@@ -58,12 +64,13 @@ def work(pipeline: Pipeline, *, until_end: bool) -> None:
         store = stack.enter_context(closing(pipeline.backend.snapshots()))
         log = stack.enter_context(closing(_fitted_log(pipeline, infos)))
         control = stack.enter_context(_control(pipeline))
+        labels = stack.enter_context(_labels(pipeline)) if settings.has_labels_topic else None
         worker = assemble(
             settings, recipe=recipe, generation=generation, keys=keys,
             events=infos[Channel.EVENTS], width=width,
             look_for_room=lambda: _look_for_room(pipeline), log=log, reader=reader, store=store,
             clock=pipeline.clock(), telemetry=telemetry, stopping=pipeline.stopping,
-            until_end=until_end, control=control,
+            until_end=until_end, control=control, labels=labels,
             ready_commands=partial(_ready_commands, pipeline, infos[Channel.EVENTS]),
         )  # fmt: skip
         telemetry.say(
@@ -90,8 +97,23 @@ def _control(pipeline: Pipeline) -> Iterator[Control]:
         control = Control(
             pipeline.backend.reader, clock=clock, telemetry=telemetry, deadlined=watchdog.watch
         )
-        with closing(Looking(control, clock=clock)):
+        with closing(Looking(control, "control", clock=clock)):
             yield control
+
+
+@contextmanager
+def _labels(pipeline: Pipeline) -> Iterator[Labels]:
+    """The labels topic, read by a thread with a watchdog of its own."""
+    settings, telemetry, clock = pipeline.settings, pipeline.telemetry, pipeline.clock()
+    assert settings.labels is not None  # noqa: S101  # there is a topic of theirs
+    patience_s = settings.labels.patience_s
+    with closing(Watchdog.saying(telemetry)) as watchdog:
+        topic = LabelsTopic(
+            pipeline.backend.reader, patience_s=patience_s, start=settings.topics.start,
+            clock=clock, telemetry=telemetry, deadlined=watchdog.watch,
+        )  # fmt: skip
+        with closing(Looking(topic, "labels", clock=clock)):
+            yield Labels(topic, settings.topics.name(Channel.LABELS), patience_s)
 
 
 def say_if_mostly_refused(telemetry: Telemetry) -> None:
@@ -128,11 +150,24 @@ def _ready_commands(pipeline: Pipeline, events: TopicInfo, channels: Collection[
             raise Misconfigured(*refused)
 
 
+def _ready_journal(
+    topics: Topics, settings: Settings, telemetry: Telemetry, *, events: TopicInfo
+) -> None:
+    """Make the journal, if it is missing, before the first label needs it.
+
+    Raises: Misconfigured: it may not be made, written or read, or labels may not be read.
+    """
+    ready_kept_topics(
+        topics, settings, telemetry, partitions=events.partitions, channels=(Channel.JOURNAL,)
+    )
+    wanted = [each for each in USED if each[0] is Channel.JOURNAL]
+    if refused := topics.refused([(Channel.LABELS, "READ"), *wanted]):
+        raise Misconfigured(*refused)
+
+
 def _fitted_log(pipeline: Pipeline, infos: Mapping[Channel, TopicInfo]) -> Log:
     """The worker's log, whose outputs fit the topics as they are now."""
-    outputs: dict[Channel, TopicInfo] = {
-        c: info for c, info in infos.items() if c != Channel.EVENTS
-    }
+    outputs: dict[Channel, TopicInfo] = {c: info for c, info in infos.items() if c not in INPUTS}
     known = [info.accepts.bytes_max for info in outputs.values() if info.accepts is not None]
     return fitted(
         pipeline.backend.log(record_bytes_max=min(known, default=None)),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stream.config import Settings
-from stream.core.event import Channel, Kind
+from stream.core.event import INPUTS, Channel, Kind
 from stream.errors import Misconfigured
 from stream.ports import TopicInfo, Topics
 from stream.runtime import bases
@@ -134,8 +134,8 @@ def widened(
     problems = partition_problems(found, events)
     if problems and settings.topics.create:
         for channel, info in found.items():
-            if info is None or info.partitions >= events.partitions:
-                continue
+            if info is None or info.partitions >= events.partitions or channel in INPUTS:
+                continue  # whoever writes labels chooses their partitions
             try:
                 topics.widen(channel, partitions=events.partitions)
             except Misconfigured as error:
@@ -160,7 +160,7 @@ def width(found: Mapping[Channel, TopicInfo | None]) -> int:
 
 
 def partition_problems(found: Mapping[Channel, TopicInfo | None], events: TopicInfo) -> list[str]:
-    """List the outputs with fewer partitions than the events: a record goes to its event's."""
+    """List the topics with fewer partitions than the events: a record goes to its event's."""
     return [
         f"topics.{channel}: {info.name} has {info.partitions} partitions, {events.name} has "
         f"{events.partitions}; add partitions to it, or name another topic"

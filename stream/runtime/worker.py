@@ -22,13 +22,15 @@ from stream.errors import CommitLost, Retryable
 from stream.ports import Committed, Log, Polled
 from stream.runtime.backoff import BackOff
 from stream.runtime.bases import batches
+from stream.runtime.beside import Beside
 from stream.runtime.breaker import NEVER, Breaker, Limit
-from stream.runtime.commanding import Commanding, nothing
+from stream.runtime.commanding import nothing
 from stream.runtime.commit_policy import CommitPolicy, CommitSchedule
 from stream.runtime.control import Control
 from stream.runtime.flow_watch import FlowWatch
 from stream.runtime.folding import Folding
 from stream.runtime.goals import Goals
+from stream.runtime.labelling import Labels
 from stream.runtime.life import LIVING, Life, Lives, Move
 from stream.runtime.progress import Progress, count_sent
 from stream.runtime.rehearsing import Rehearsing
@@ -57,7 +59,7 @@ class Worker:
         stopping: set by a stop signal.
         room: which partitions have a place in the outputs; None: all have one.
         limit: how much of a partition may be refused before it is paused.
-        control, ready_commands: see `Commanding`.
+        control, labels, ready_commands: see `Beside`.
         jitter: see `BackOff`.
     """
 
@@ -75,6 +77,7 @@ class Worker:
         stopping: threading.Event,
         limit: Limit = NEVER,
         control: Control | None = None,
+        labels: Labels | None = None,
         ready_commands: Callable[[Collection[Channel]], None] = nothing,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -94,16 +97,19 @@ class Worker:
         self._rehearsing = Rehearsing(
             self._lives, breaker, log=self._log, commit_policy=commit_policy, deadlined=deadlined
         )
-        self._commanding = Commanding(
-            control, lives=self._lives, log=self._log, breaker=breaker, snapshotter=snapshotter,
-            sources=sources, ready=ready_commands, deadlined=deadlined,
-        )  # fmt: skip
         self._results: list[StepResult] = []
-        self._goals = Goals(self._lives, self._room, is_asked=commit_policy.until_end)
+        self._beside = Beside(
+            control, labels, lives=self._lives, results=self._results, log=self._log,
+            breaker=breaker, snapshotter=snapshotter, sources=sources, ready=ready_commands,
+            deadlined=deadlined,
+        )  # fmt: skip
+        labelling, until_end = self._beside.labelling, commit_policy.until_end
+        self._goals = Goals(self._lives, self._room, is_asked=until_end, labelling=labelling)
         self._schedule = CommitSchedule(commit_policy, self._clock)
         self._folding = Folding(
             self._lives, self._results, log=self._log, breaker=breaker, snapshotter=snapshotter,
             schedule=self._schedule, sources=sources, fold_s_max=commit_policy.fold_s_max,
+            labelling=labelling,
         )  # fmt: skip
         self._back_off, self._unreachable = BackOff(self._clock, jitter), Seldom(self._clock)
         self._progress = Progress(self._clock, self._telemetry)
@@ -132,9 +138,8 @@ class Worker:
             self._release(polled.revoked)
             self._adopt(self._room.admitted(polled.assigned))
             is_delivered = True
-            self._command_if_due()
-            self._folding.fold(polled.records)
-            self._folding.pass_gaps(polled)
+            self._beside.commanding.do(self._commit)
+            self._folding.take(polled)
             if self._lives.dirty and (self._schedule.is_commit_due() or self._goals.are_reached()):
                 self._commit()
             elif self._results and self._policy.is_ahead:
@@ -165,7 +170,9 @@ class Worker:
         schedule, timeout_s = self._schedule, IDLE_POLL_S
         if self._settling:
             timeout_s = min(timeout_s, self._back_off.left_s())
-        if self._lives.dirty:
+        if self._folding.is_behind:
+            timeout_s = 0.0
+        elif self._lives.dirty:
             rest_s = min(schedule.rest_s(), schedule.left_s())
             if rest_s:
                 self._clock.sleep(rest_s)
@@ -186,7 +193,7 @@ class Worker:
         for partition in gone:
             self._lives.move(partition, Move.REVOKE)
             self._snapshotter.release(partition)
-        self._commanding.drop(gone)
+        self._beside.drop(gone)
         self._settling.drop(gone)
 
     def _adopt(self, assigned: Iterable[int]) -> None:
@@ -207,7 +214,7 @@ class Worker:
         """Let the committed offsets decide, for nobody knows what the last commit did."""
         self._results.clear()
         living = self._lives.within(LIVING)
-        self._commanding.drop(living)
+        self._beside.drop(living)
         for partition in living:
             self._lives.move(partition, Move.DOUBT)
             self._snapshotter.release(partition)
@@ -220,7 +227,7 @@ class Worker:
         for settled in self._settling.advance():
             task = settled.task
             self._breaker.adopt(task)
-            self._commanding.adopt(task)
+            self._beside.adopt(task)
             if self._lives.life(task.partition) is not Life.FOLDING:
                 self._log.pause(task.partition)
             self._snapshotter.adopt(
@@ -233,7 +240,7 @@ class Worker:
                     self._log.commit(outputs, {})  # one that no offset names is no harm
             if not settled.is_committed:
                 # Where a fold begins is durable before it goes on: a second look may find another.
-                self._commanding.tell(settled.told)
+                self._beside.commanding.tell(settled.told)
                 self._lives.move(task.partition, Move.OWE)
                 self._commit()
 
@@ -248,10 +255,8 @@ class Worker:
         dirty = {partition: live[partition] for partition in self._lives.dirty}
         for task in dirty.values():
             task.admission.close_if_heavy()
-        told = list(self._commanding.outputs(dirty.values()))
-        offsets = {p: self._commanding.committed_of(t) for p, t in dirty.items()}
-        self._send(offsets, told)
-        self._commanding.committed()
+        self._send(*self._beside.to_commit(dirty))
+        self._beside.committed()
         self._telemetry.count(Metric.COMMITS)
         self._schedule.committed(began=began)
         for partition in self._lives.within({Life.TRIPPED}):
@@ -271,18 +276,9 @@ class Worker:
         if told_n:
             self._telemetry.count(Metric.ALERTS, told_n)
 
-    def _command_if_due(self) -> None:
-        """Fold commands, if there are any, of committed states; and commit them by themselves."""
-        for _ in self._commanding.rounds():
-            if self._lives.dirty:
-                self._commit()
-            self._commanding.fold()
-            with self._commanding.written_down():
-                self._commit()
-
     def _send(self, offsets: Mapping[int, Committed], told: Sequence[Output] = ()) -> None:
         """Publish the results in hand, and what else is told; commit offsets with them."""
-        outputs = self._commanding.written(self._results, self._writer.outputs)
+        outputs = self._beside.commanding.written(self._results, self._writer.outputs)
         outputs += told
         self._log.commit(outputs, offsets)
         count_sent(self._telemetry, self._results)

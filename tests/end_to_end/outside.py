@@ -49,13 +49,17 @@ class Pipeline:
         self.configure()
         for module, source in self.modules.items():
             (self.folder / f"{module}.py").write_text(source)
+        self.make_topic("events")
+
+    def make_topic(self, channel: str) -> None:
+        """Make a topic that upstreams write, with the pipeline's partitions; kept for ever."""
         settings = {
             "num_partitions": self.partitions,
             "replication_factor": 1,
             "configs": {"retention.ms": "-1"},
         }
         with self.administrator() as admin:
-            admin.create_topics({f"{self.name}.events": settings}, wait_for_metadata=True)
+            admin.create_topics({f"{self.name}.{channel}": settings}, wait_for_metadata=True)
 
     def configure(self) -> None:
         """Write its configuration; under whatever name, the hash seed is that of `forks`."""
@@ -80,6 +84,21 @@ class Pipeline:
             sent.append(
                 producer.send(f"{self.name}.events", value, f"k{n}".encode(), partition=partition)
             )
+        producer.flush(60)
+        assert all(s.succeeded() for s in sent)
+        producer.close()
+        return len(sent)
+
+    def send(self, channel: str, rows: Iterable[tuple[int, int, bytes]]) -> int:
+        """Append to a topic: (partition, timestamp_ms, value). Returns: how many."""
+        producer = KafkaProducer(
+            bootstrap_servers=self.kafka.bootstrap_servers, linger_ms=20, batch_size=1 << 18
+        )
+        topic = f"{self.name}.{channel}"
+        sent = [
+            producer.send(topic, value, b"key", partition=partition, timestamp_ms=timestamp_ms)
+            for partition, timestamp_ms, value in rows
+        ]
         producer.flush(60)
         assert all(s.succeeded() for s in sent)
         producer.close()

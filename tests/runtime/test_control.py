@@ -12,7 +12,8 @@ from stream.core.event import Channel, Record
 from stream.errors import ExitCode
 from stream.ports import Bounds, Committed, Reader
 from stream.runtime.clock import SystemClock
-from stream.runtime.control import LOOK_EVERY_S_MAX, Control, Looking
+from stream.runtime.control import Control
+from stream.runtime.looking import LOOK_EVERY_S_MAX, Looking
 from stream.runtime.watchdog import Watchdog
 from stream.telemetry import Telemetry
 
@@ -70,7 +71,7 @@ def test_a_look_that_took_long_does_not_put_off_the_next_one() -> None:
     """A loaded broker took 4 s to answer once, and the next look came 200 s later."""
     late = Late(takes_s=4.0, ends=[0, 1])
     control = Control(lambda: late, clock=OfItsBrokers(late), telemetry=Telemetry())
-    with closing(Looking(control, clock=OfItsBrokers(late))):
+    with closing(Looking(control, "control", clock=OfItsBrokers(late))):
         control.begin(0, 0)
         until_s = time.monotonic() + LOOK_EVERY_S_MAX + 2.0
         while not control.is_waiting() and time.monotonic() < until_s:
@@ -95,7 +96,7 @@ def test_a_look_that_hangs_ends_the_process_with_what_it_was(
             telemetry=Telemetry(),
             deadlined=watchdog.watch,
         )
-        with closing(Looking(control, clock=OfItsBrokers(late))):
+        with closing(Looking(control, "control", clock=OfItsBrokers(late))):
             control.begin(0, 0)
             until_s = time.monotonic() + 10.0
             while not ended and time.monotonic() < until_s:

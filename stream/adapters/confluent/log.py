@@ -179,11 +179,11 @@ class KafkaLog(MemberLog[producing.Deliveries, Membership]):
         positions = [
             TopicPartition(self._events, p, c.offset, c.metadata) for p, c in offsets.items()
         ]
-        control = self._connection.names[Channel.CONTROL]
+        names = self._connection.names
         positions += [
-            TopicPartition(control, p, c.control)
+            TopicPartition(names[channel], p, offset)
             for p, c in offsets.items()
-            if c.control is not None
+            for channel, offset in c.others.items()
         ]
         try:
             producer = self._ready_producer()

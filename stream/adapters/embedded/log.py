@@ -81,11 +81,11 @@ class EmbeddedLog:
         try:
             with self._database.writing() as connection:
                 tables.append(connection, self._names, outputs)
-                for channel, moved in (
-                    (Channel.EVENTS, offsets),
-                    (Channel.CONTROL, _of_control(offsets)),
-                ):
-                    tables.commit_offsets(connection, self._group, self._names[channel], moved)
+                tables.commit_offsets(connection, self._group, self._names[Channel.EVENTS], offsets)
+                for partition, each in offsets.items():
+                    for channel, offset in each.others.items():
+                        moved = {partition: Committed(offset, "")}
+                        tables.commit_offsets(connection, self._group, self._names[channel], moved)
         except Retryable as error:
             raise CommitLost(f"the commit failed: {error}") from error
 
@@ -163,7 +163,3 @@ class EmbeddedLog:
                         connection, place, before_ms=before_ms, records_max=RETENTION_RECORDS_MAX
                     )
                     tables.truncate(connection, place, before)
-
-
-def _of_control(offsets: Mapping[int, Committed]) -> dict[int, Committed]:
-    return {p: Committed(c.control, "") for p, c in offsets.items() if c.control is not None}

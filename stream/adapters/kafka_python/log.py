@@ -36,7 +36,7 @@ from stream.adapters.kafka_python.connection import Connection, from_metadata, t
 from stream.adapters.kafka_python.membership import Membership
 from stream.adapters.kafka_python.records import converted
 from stream.adapters.kafka_python.watch import Watch
-from stream.core.event import Channel, Output
+from stream.core.event import Output
 from stream.errors import Fenced, Misconfigured, StreamError
 from stream.ports import Committed, Polled
 
@@ -154,10 +154,10 @@ class KafkaLog(MemberLog[KafkaProducer, Membership]):
             )
             for p, c in offsets.items()
         }
-        control = self._connection.names[Channel.CONTROL]
+        names = self._connection.names
         for p, c in offsets.items():
-            if c.control is not None:
-                positions[TopicPartition(control, p)] = OffsetAndMetadata(c.control, "", -1)
+            for channel, offset in c.others.items():
+                positions[TopicPartition(names[channel], p)] = OffsetAndMetadata(offset, "", -1)
         try:
             if self._exactly_once:
                 self._commit_transaction(outputs, positions)

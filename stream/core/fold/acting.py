@@ -98,8 +98,9 @@ def tell(
     before: Predicts | None = None,
 ) -> None:
     """Add to the result, and to the digest, what was done at the end of its step."""
+    source = Channel.EVENTS if result.label_offset is None else Channel.LABELS
     ledger = told(
-        task, n=task.state.n - 1, source=Channel.EVENTS.value, what=what, by=by, why=why,
+        task, n=task.state.n - 1, source=source.value, what=what, by=by, why=why,
         timestamp_ms=result.record.timestamp_ms, before=before, evidence=evidence,
     )  # fmt: skip
     add_to_digest(task, ledger)

@@ -87,7 +87,9 @@ def full(record: Record, *, names_n: int) -> Finding:
     )  # fmt: skip
 
 
-def raw(record: Record, finding: Finding, *, pipeline: str, learned: int) -> AlertValue:
+def raw(
+    record: Record, finding: Finding, *, pipeline: str, learned: int, id_end: str = ""
+) -> AlertValue:
     """The alert of what was found, without a policy; its id is the same in every replay.
 
     Args:
@@ -95,8 +97,9 @@ def raw(record: Record, finding: Finding, *, pipeline: str, learned: int) -> Ale
         finding: what it was.
         pipeline: its name begins the id.
         learned: how many events the model had learned before.
+        id_end: see `StepResult`.
     """
-    own_id = f"{pipeline}/{record.partition}/{record.offset}/{finding.name}"
+    own_id = f"{pipeline}/{record.partition}/{record.offset}/{finding.name}{id_end}"
     return _found(record, finding, own_id, learned)
 
 
@@ -118,7 +121,7 @@ def _found(record: Record, finding: Finding, own_id: str, learned: int) -> Alert
 
 
 def announced(
-    announcement: Announcement, record: Record, *, where: str, learned: int
+    announcement: Announcement, record: Record, *, where: str, learned: int, id_end: str = ""
 ) -> AlertValue:
     """The alert that the policy announces; its id and its episode are the same in every replay.
 
@@ -127,11 +130,12 @@ def announced(
         record: that of the step at which it does.
         where: the pipeline and the partition, as ids begin.
         learned: how many events the model had learned before.
+        id_end: see `StepResult`.
     """
     episode = announcement.episode
     first, name = episode.first, _name(episode, where)
     return structs.replace(
-        _found(record, first, f"{name}/{record.offset}", learned),
+        _found(record, first, f"{name}/{record.offset}{id_end}", learned),
         evidence=_evidence(announcement, where),
         message=_message(announcement),
         severity=episode.severity.word,

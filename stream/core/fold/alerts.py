@@ -153,11 +153,17 @@ class Alerts:
         ongoing = () if self._monitors is None else self._monitors.ongoing()
         for announcement in policy.close(place, is_ongoing=is_ongoing, ongoing=ongoing):
             where = f"{self._pipeline}/{record.partition}"
-            _add(state, result, announced(announcement, record, where=where, learned=learned))
+            alert = announced(
+                announcement, record, where=where, learned=learned, id_end=result.id_end
+            )
+            _add(state, result, alert)
 
     def _give(self, state: State, result: StepResult, finding: Finding, learned: int) -> None:
         if self._policy is None:
-            alert = raw(result.record, finding, pipeline=self._pipeline, learned=learned)
+            alert = raw(
+                result.record, finding, pipeline=self._pipeline, learned=learned,
+                id_end=result.id_end,
+            )  # fmt: skip
             _add(state, result, alert)
         else:
             self._policy.fire(finding)

@@ -5,8 +5,6 @@ import xxhash
 from stream.core.commands import (
     REFUSED,
     Command,
-    CommandResult,
-    Entry,
     LedgerValue,
     Predicts,
     What,
@@ -25,19 +23,17 @@ NOTHING_TO = {
 _hash = xxhash.xxh3_64_intdigest
 
 
-def fold(task: Task, record: Record, command: Command) -> CommandResult:
+def fold(task: Task, record: Record, command: Command) -> LedgerValue | None:
     """Fold one command in: it is a step, also if it was done before.
 
     Args:
         task: moves on by one step.
         record: of the control topic.
         command: what that record says.
+
+    Returns: what became of it; None: it had been done before.
     """
     state = task.state
-    entry = Entry(
-        n=state.n, next_offset=state.next_offset, input=Channel.CONTROL.value, offset=record.offset,
-        timestamp_ms=record.timestamp_ms, key=record.key, value=record.value,
-    )  # fmt: skip
     commanded, ledger = state.commanded, None
     if commanded.is_new(command.id):
         before, why_not = commanded.predicts, NOTHING_TO.get(command.what)
@@ -51,7 +47,7 @@ def fold(task: Task, record: Record, command: Command) -> CommandResult:
     commanded.folded_n += 1
     if ledger is not None and command.what in (What.FREEZE, What.UNFREEZE, What.RESET):
         task.keep_copy()  # all events since are of one kind: learned, or not
-    return CommandResult(record, command, entry, ledger)
+    return ledger
 
 
 def answer(

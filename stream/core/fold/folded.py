@@ -1,12 +1,13 @@
 """What a fold has come to: its state, and what a commit, a snapshot and an undo take of it."""
 
+from stream.core.event import Channel
 from stream.core.fold.state import State, beginning, dumps
 from stream.core.learning.learner import Learner
 from stream.core.learning.undo import CopyPoint
 from stream.core.problems import Problem
 from stream.core.recipe import Recipe
 from stream.core.scores import Score
-from stream.core.snapshots.metadata import Generation, Metadata
+from stream.core.snapshots.metadata import Generation, Metadata, Reached
 from stream.core.snapshots.seal import Header
 
 
@@ -21,8 +22,7 @@ class Folded:
     learner_fingerprint: str
     generation: Generation
     is_paused: bool
-    control_offset: int
-    control_mark: str
+    reached: dict[Channel, Reached]
     _problem: Problem
 
     @property
@@ -88,8 +88,7 @@ class Folded:
             learner=self.learner_fingerprint,
             generation=self.generation,
             is_paused=self.is_paused,
-            control_offset=self.control_offset,
-            control_mark=self.control_mark,
+            reached=self.reached,
         )
 
     def header(self, *, topic_id: str, taken_at_ms: int) -> Header:

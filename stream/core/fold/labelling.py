@@ -18,7 +18,7 @@ from stream.core.fold.state import State
 from stream.core.formats.checks import one_line
 from stream.core.formats.label_records import LabelReader
 from stream.core.formats.sizes import oversize
-from stream.core.labels.labels_spec import LabelsSpec
+from stream.core.labels.labels_spec import LABEL_BYTES_MAX, LabelsSpec
 from stream.core.labels.pending import Early, Place
 from stream.core.labels.telling import (
     At,
@@ -45,11 +45,12 @@ class LabellingTask(LateLearningTask):
         super()._hold(state, payload)
         recipe = self.recipe
         self._labels = spec_of(recipe.extras)
-        self._decode = self._decode_new
-        self._label_in = LabelReader(
+        self._decode_event, self._decode = self._decode, self._decode_new
+        reader = LabelReader(
             recipe.shape, recipe.limits, self.kind,
             id_field=self._labels.id, label_field=self._labels.label,
-        ).among_events  # fmt: skip
+        )  # fmt: skip
+        self._label_in, self._label_in_topic = reader.among_events, reader.in_topic
         self._bytes_max, self._is_flat = recipe.limits.value_bytes_max, recipe.shape.flat
         self._place = own_id(recipe.events_topic, self.partition, "")
         name = json.dumps(recipe.shape.features, ensure_ascii=False)  # however else it is written
@@ -64,11 +65,47 @@ class LabellingTask(LateLearningTask):
         if isinstance(label, LabelRecord):
             at, acted_n = At(StepResult(record), n, LABELS), 0
             harm = self._fold_label(at, record, label)
+            state.next_offset = record.offset + 1
         else:
             result = super().step(record) if label is None else self._refuse(record, label)
             at, acted_n, harm = At(result, n, EVENTS), len(result.alerts), None
             if result.refusal is None:
                 harm = self._after_event(at)
+        return self._end_of_step(at, harm, acted_n)
+
+    def read_label(self, record: Record) -> LabelRecord | Rejection:
+        """What a record of the labels topic says, or why its bytes alone say nothing."""
+        size_bytes = len(record.key or b"") + len(record.value or b"")
+        if size_bytes > LABEL_BYTES_MAX:
+            detail = f"key and value have {size_bytes} bytes, and a label at most {LABEL_BYTES_MAX}"
+            return Rejection(Reason.TOO_LARGE, detail)
+        may_be_large = record.headers or size_bytes > self._key_bytes_max
+        found = oversize(record, bytes_max=self._key_bytes_max) if may_be_large else None
+        return found or self._label_in_topic(record.value)
+
+    def step_label(self, record: Record, label: LabelRecord) -> StepResult:
+        """Fold in a record of the labels topic, whose offset is one of that topic.
+
+        Args:
+            record: as it came.
+            label: what `read_label` made of it.
+
+        Returns: what it gave; its alerts and ledger tell of the last event before it.
+        """
+        state = self.state
+        last = max(state.next_offset - 1, 0)
+        stand_in = Record(self.partition, last, record.timestamp_ms, None, None)
+        at = At(StepResult(stand_in, label_offset=record.offset), state.n, LABELS)
+        return self._end_of_step(at, self._fold_label(at, record, label), 0)
+
+    def _end_of_step(self, at: At, harm: Harm | None, acted_n: int) -> StepResult:
+        """Let go what is over, and do what the step calls for.
+
+        Args:
+            at: the step.
+            harm: what the numeric breaker found.
+            acted_n: so many of its alerts were acted on.
+        """
         if self._pending.due_ms <= self._pending.time.now_ms:
             harm = self._expire(at) or harm
         if harm is not None or (self._reacts and len(at.result.alerts) > acted_n):
@@ -78,7 +115,7 @@ class LabellingTask(LateLearningTask):
     def _may_be_label(self, record: Record) -> bool:
         """Whether to look, before the record is read as an event, for a label alone."""
         value, key = record.value, record.key
-        if value is None or len(value) > self._bytes_max:
+        if self._labels.has_topic or value is None or len(value) > self._bytes_max:
             return False
         if (record.headers or (key is not None and len(key) > self._key_bytes_max)) and oversize(
             record, bytes_max=self._key_bytes_max
@@ -88,7 +125,7 @@ class LabellingTask(LateLearningTask):
 
     def _decode_new(self, value: bytes | None) -> Event | Rejection:
         """Decode an event, which may not have the id of one that is kept."""
-        event = self._reread(value)
+        event = self._decode_event(value)
         if isinstance(event, Event) and event.id is not None and self._pending.holds(event.id):
             detail = f'an event with the id "{event.id}" is kept for its label'
             return Rejection(Reason.DUPLICATE, one_line(detail))
@@ -130,16 +167,20 @@ class LabellingTask(LateLearningTask):
         kept = None if offset is None else self._pending.find(offset)
         if offset is not None and kept is not None:
             harm = self._label(at, came, Held(offset, kept))
-        elif place is None or (isinstance(place, int) and place < record.offset):
+        elif place is None or (isinstance(place, int) and place < self._seen_until(at, record)):
             name = label.id or own_id(self.recipe.events_topic, label.partition, label.offset)
             self._tell(at, OutcomeKind.UNKNOWN, came, event_id=name)
         else:
             self._wait_for(at, place, came)
         if self._policy is not None and state.records_n >= self._policy.due_n:
             self._alerts.close(state, at.result, self.serving.learned)
-        state.n, state.next_offset = state.n + 1, record.offset + 1
+        state.n += 1
         state.commanded.folded_n += 1
         return harm
+
+    def _seen_until(self, at: At, record: Record) -> int:
+        """The offset before which each event was folded, when a label came."""
+        return self.state.next_offset if at.result.label_offset is not None else record.offset
 
     def _place_of(self, label: LabelRecord, record: Record) -> Place | None:
         """What a label calls its event; None: it lies in another partition."""

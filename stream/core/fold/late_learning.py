@@ -5,8 +5,8 @@ from typing import Any, Final
 import msgspec
 
 from stream.core.event import Event, Feature, Kind, Record
+from stream.core.fold.deduplicating import DeduplicatingTask
 from stream.core.fold.state import State
-from stream.core.fold.task import Task
 from stream.core.labels import labels_spec
 from stream.core.labels.pending import Kept, Pending
 from stream.core.labels.telling import Found
@@ -28,7 +28,7 @@ _BOOLS: Final = {"true": True, "false": False}
 _read = msgspec.json.decode
 
 
-class LateLearningTask(Task):
+class LateLearningTask(DeduplicatingTask):
     """One partition's fold, which can be taught what it was asked before: see `Task`."""
 
     def _hold(self, state: State, payload: bytes) -> None:

@@ -1,8 +1,10 @@
 """What a fold carries from one record to the next, as an object and as bytes; where it begins."""
 
 import pickle
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from stream.core.event import Channel
 from stream.core.fold.commanded import Commanded
 from stream.core.labels import labels_spec
 from stream.core.learning.estimator import build
@@ -11,7 +13,7 @@ from stream.core.monitoring import monitors_spec, numeric, policy_spec, reaction
 from stream.core.monitoring.detectors import Detectors
 from stream.core.recipe import Recipe
 from stream.core.snapshots import pickling, unpickling
-from stream.core.snapshots.metadata import Generation, Metadata
+from stream.core.snapshots.metadata import NOWHERE, Generation, Metadata, Reached
 from stream.core.snapshots.seal import Header
 from stream.core.stand_in import plain
 from stream.errors import Misconfigured
@@ -123,8 +125,7 @@ class State:
         learner: str,
         generation: Generation,
         is_paused: bool,
-        control_offset: int,
-        control_mark: str,
+        reached: Mapping[Channel, Reached],
     ) -> Metadata:
         """The metadata to commit beside `next_offset`, for a fold with this recipe."""
         return Metadata(
@@ -143,8 +144,8 @@ class State:
             closed_n=self.closed_n,
             journal_n=self.commanded.journal_n,
             genesis_journal_n=self.commanded.genesis_journal_n,
-            control_offset=control_offset,
-            control_mark=control_mark,
+            control=reached.get(Channel.CONTROL, NOWHERE),
+            labels_topic=reached.get(Channel.LABELS, NOWHERE),
             labels=pending.counts() if (pending := self.extras.get(labels_spec.NAME)) else (),
         )
 

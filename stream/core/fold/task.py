@@ -9,7 +9,7 @@ from functools import partial
 
 import xxhash
 
-from stream.core.event import Event, Feature, Kind, Reason, Record, Rejection
+from stream.core.event import Channel, Event, Feature, Kind, Reason, Record, Rejection
 from stream.core.fold.acting import act, begin_anew, breaker_of, reacts
 from stream.core.fold.admission import Admission
 from stream.core.fold.alerts import Alerts
@@ -27,9 +27,9 @@ from stream.core.monitoring.detected import DetectorRaised
 from stream.core.monitoring.detectors import Detectors
 from stream.core.monitoring.numeric import Harm
 from stream.core.problems import PROBLEMS
-from stream.core.recipe import Recipe
+from stream.core.recipe import Recipe, itself
 from stream.core.result import NoAnswer, Prediction, StepResult
-from stream.core.snapshots.metadata import FIRST
+from stream.core.snapshots.metadata import FIRST, Reached
 
 _hash = xxhash.xxh3_64_intdigest
 _NO_PREDICTION = Prediction()
@@ -52,8 +52,7 @@ class Task(Folded):
         is_paused: the worker does not go on with it; travels beside the committed offset, and is
             no part of the state: a replay passes over it.
         generation: the recipe's place among those of the pipeline; travels in the same way.
-        control_offset: first offset of the control topic not yet looked at; so does this, and
-            control_mark, of the record before it.
+        reached: how far the topics beside the events were looked at; travels so, too.
 
     Raises:
         Misconfigured: the recipe makes no model that can be folded.
@@ -73,7 +72,7 @@ class Task(Folded):
         self.fingerprint = recipe.fingerprint()
         self.learner_fingerprint = recipe.learner_fingerprint()
         self.generation, self.is_paused = FIRST, False
-        self.control_offset, self.control_mark = 0, ""
+        self.reached: dict[Channel, Reached] = {}
         # Even an untrained model goes through pickle once: "fresh" and "restored" cannot differ,
         # and two partitions cannot share an object that the factory keeps.
         begin = beginning(recipe, self.fingerprint)
@@ -95,7 +94,8 @@ class Task(Folded):
         self.state = state
         self.serving = state.line_up.serving
         self.serving.is_frozen = state.commanded.is_frozen
-        self.serving.bind(recipe.quicken)
+        self.serving.weight = 1.0 if recipe.shape.weight else None
+        self.serving.bind(itself if recipe.shape.weight else recipe.quicken)
         self.kind: Kind = self.serving.kind
         problem = self._problem = PROBLEMS[self.kind]
         self._unsupervised, self._error_of = not problem.is_supervised, problem.error
@@ -115,7 +115,8 @@ class Task(Folded):
         self.serving.begin_way_back(payload)
         self._remember = self.serving.way_back.remember
         self._key_bytes_max = recipe.limits.key_and_headers_bytes_max  # with its headers
-        self._decode = self._reread = Codec(recipe.shape, recipe.limits, self.kind).decode
+        decode = Codec(recipe.shape, recipe.limits, self.kind).decode
+        self._decode = self._reread = self.serving.weighing(decode)
         self._answered, self._unanswered = results(recipe.events_topic, self.partition, self.kind)
 
     def begin_untrained(self) -> None:

@@ -1,5 +1,7 @@
 """The fold that a recipe asks for."""
 
+from stream.core import seen
+from stream.core.fold.deduplicating import DeduplicatingTask
 from stream.core.fold.labelling import LabellingTask
 from stream.core.fold.task import Task
 from stream.core.labels import labels_spec
@@ -15,6 +17,8 @@ def task_of(
     payload: bytes | None = None,
 ) -> Task:
     """One partition's fold: see `Task`, of the arguments, too."""
-    has_labels = any(spec.name == labels_spec.NAME for spec in recipe.extras)
-    made = LabellingTask if has_labels else Task
+    parts = {spec.name for spec in recipe.extras}
+    made: type[Task] = DeduplicatingTask if seen.NAME in parts else Task
+    if labels_spec.NAME in parts:
+        made = LabellingTask
     return made(recipe, partition=partition, genesis=genesis, genesis_n=genesis_n, payload=payload)

@@ -13,7 +13,8 @@ from stream.core import problems
 from stream.core.event import Event, Kind, LabelRecord, Reason, Rejection
 from stream.core.formats.demands import demands
 from stream.core.formats.foreign import looks_like
-from stream.core.spec import EventShape, Limits
+from stream.core.formats.positive import is_positive
+from stream.core.spec import WEIGHT_MAX, EventShape, Limits
 
 DEPTH_MAX = 100
 """A limit of our own: the parsers' depends on the depth of the stack they are called from, so a
@@ -26,8 +27,6 @@ ID_MIN, ID_MAX = -(2**63), 2**64 - 1
 """An id may be an integer of 64 bits, signed or not; it is published as a string."""
 
 _DIGITS_MAX = 400  # far beyond any limit of magnitude, and within what every interpreter converts
-_SPELT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")  # as JSON does
-_SPELT_MAX = 32
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -43,7 +42,7 @@ class Checks:
     def __init__(self, shape: EventShape, limits: Limits, kind: Kind) -> None:
         self._shape = shape
         self._limits = limits
-        self._own = frozenset((shape.id, shape.label))
+        self._own = frozenset((shape.id, shape.label, *filter(None, (shape.weight,))))
         self.has_positive = problems.has_positive(kind, shape)
         self._problem = problems.PROBLEMS[kind]
         self._misfit = demands(shape)
@@ -119,7 +118,10 @@ class Checks:
             self._label(label)
             if isinstance(label, float) and float not in self._labels:
                 label = int(label)
-        return Event(features=features, id=event_id, label=label)
+        weight = document.get(shape.weight) if shape.weight else None
+        if weight is not None:
+            self._weight(weight)
+        return Event(features=features, id=event_id, label=label, weight=weight)
 
     def _features(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Find the object that holds the features, and refuse fields that nobody expects."""
@@ -171,6 +173,16 @@ class Checks:
             return
         found = f"the label is a JSON {_json_type(label)}"
         refuse(Reason.BAD_LABEL, f"{found}; {self._problem.needs}")
+
+    def _weight(self, value: Any) -> None:
+        """Refuse a weight that is no number from 0 to the most that there may be."""
+        what = f'"{self._shape.weight}"'
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            found = f"{what} is a JSON {_json_type(value)}"
+            refuse(Reason.BAD_FEATURE, f"{found}; a weight is a number")
+        self._number(value, what)
+        if not 0 <= value <= WEIGHT_MAX:
+            refuse(Reason.OUT_OF_RANGE, f"{what} is a weight, and not within 0 and {WEIGHT_MAX:g}")
 
     def _scalar(self, value: Any, what: str, reason: Reason) -> None:
         """Refuse a value that is no bool, no finite number and no string within the limits."""
@@ -224,27 +236,6 @@ def is_deep(value: bytes) -> bool:
     return False
 
 
-def is_positive(label: Any, positive: Any) -> bool:
-    """Whether a label is the configured positive value, however its JSON or CSV wrote it.
-
-    >>> [is_positive(label, 1) for label in (1, 1.0, "1", "1.0", True, "yes", 2)]
-    [True, True, True, True, True, False, False]
-    >>> [is_positive(label, True) for label in ("true", "True", "1")]
-    [True, True, False]
-    """
-    if label == positive:
-        return True
-    written, expected = _written(label), _written(positive)
-    if isinstance(label, bool) or isinstance(positive, bool):
-        return written.lower() == expected.lower()
-    if written == expected:
-        return True
-    if isinstance(label, str) == isinstance(positive, str):
-        return False
-    text, number = (label, positive) if isinstance(label, str) else (positive, label)
-    return bool(_number_of(text) == number)
-
-
 def one_line(text: str) -> str:
     """Make a text fit for a header or a log line: printable, one line, at most 200 characters."""
     clean = text[: DETAIL_CHARS_MAX + 1]
@@ -274,15 +265,6 @@ class Refused(Exception):
 def refuse(reason: Reason, detail: str) -> NoReturn:
     """Raises: Refused."""
     raise Refused(reason, detail)
-
-
-def _written(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _number_of(text: str) -> float | None:
-    """The number that a text spells; None: it spells none, or is too long for a label."""
-    return float(text) if len(text) <= _SPELT_MAX and _SPELT.fullmatch(text) else None
 
 
 def _unicode(text: str, what: str) -> None:

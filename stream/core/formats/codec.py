@@ -16,7 +16,7 @@ from stream.core import problems
 from stream.core.event import Event, Kind, Rejection
 from stream.core.formats.checks import ID_MAX, ID_MIN, Checks, is_deep
 from stream.core.formats.demands import Misfit, demands
-from stream.core.spec import EventShape, Limits
+from stream.core.spec import WEIGHT_MAX, EventShape, Limits
 
 _INT64_MAX = 2**63 - 1
 _NAMES_MAX = 10_000  # how many checked names are remembered; then the memory starts over
@@ -146,6 +146,10 @@ def _nested(
         label = types[each] if label is None else label | types[each]
     label = label | None
     names = {"features": shape.features, "id": shape.id, "label": shape.label}
+    weight: list[Any] = []
+    if shape.weight:
+        weight = [("weight", Annotated[float, Meta(ge=0, le=WEIGHT_MAX)] | None, None)]
+        names["weight"] = shape.weight
     dropped = {f"ignored_{i}": field for i, field in enumerate(sorted(shape.ignore))}
     try:
         wire = msgspec.defstruct(
@@ -154,6 +158,7 @@ def _nested(
                 ("features", features),
                 ("id", text | int | None, None),
                 ("label", label, None),
+                *weight,
                 *((name, msgspec.Raw, msgspec.Raw()) for name in dropped),
             ],
             bases=(Event,),
@@ -181,6 +186,7 @@ def _flat(shape: EventShape, limits: Limits, kind: Kind) -> Callable[[bytes], Ev
         features = decode(value)
         event_id = features.pop(shape.id, None)
         label = features.pop(shape.label, None)
+        weight: Any = features.pop(shape.weight, None) if shape.weight else None
         for field in ignored:
             features.pop(field, None)
         if None in features.values():
@@ -191,8 +197,11 @@ def _flat(shape: EventShape, limits: Limits, kind: Kind) -> Callable[[bytes], Ev
             1 <= len(features) <= limits.features_max
             and event_id.__class__ in ids
             and label.__class__ in labels
+            and (weight is None or _is_weight(weight))
         )
-        return Event(features=features, id=event_id, label=label) if plain else _not_plain(value)
+        if not plain:
+            return _not_plain(value)
+        return Event(features=features, id=event_id, label=label, weight=weight)
 
     return read
 
@@ -205,6 +214,10 @@ def _demanding(read: Callable[[bytes], Event], misfit: Misfit) -> Callable[[byte
         return _not_plain(value) if misfit(event.features) else event
 
     return demanding
+
+
+def _is_weight(value: Any) -> bool:
+    return value.__class__ in (int, float) and 0 <= value <= WEIGHT_MAX
 
 
 def _not_plain(_value: bytes) -> Event:

@@ -52,6 +52,16 @@ class LabelReader(Checks):
                 return Rejection(refused.reason, one_line(refused.detail))
             return None  # whoever reads events says what is wrong with it
 
+    def in_topic(self, value: bytes | None) -> LabelRecord | Rejection:
+        """What a record of the labels topic says; other fields than its own mean nothing here."""
+        plain = self._plain(value)
+        if plain is not None:
+            return plain
+        try:
+            return self._record(self._document(value))
+        except Refused as refused:
+            return Rejection(refused.reason, one_line(refused.detail))
+
     def _plain(self, value: bytes | None) -> LabelRecord | None:
         """Read a plainly valid label record, quickly; None: the checks tell."""
         try:
@@ -78,7 +88,7 @@ class LabelReader(Checks):
         """Read a label record. Raises: Refused: with the first reason that applies."""
         event_id, label = document.get(self._shape.id), document.get(self._shape.label)
         self._id(event_id)
-        partition, offset = (document.get(name) for name in self._places or (PARTITION, OFFSET))
+        partition, offset = (document.get(name) for name in (PARTITION, OFFSET))
         is_placed = _is_place(partition) and _is_place(offset)
         if event_id is None and not is_placed:
             refuse(Reason.NO_ID, f'neither "{self._shape.id}" nor a partition and an offset')

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 NAME: Final = "pending"
 
+LABEL_BYTES_MAX: Final = 500_000
+"""Key and value of a record of the labels topic: the journal keeps them, in base64, in one of its
+own records, which have less than 1 MB."""
+
 _OF_NOBODY: Final = (OutcomeKind.EARLY, OutcomeKind.UNKNOWN)
 """What the labels of events that others have come to."""
 
@@ -25,6 +29,7 @@ class LabelsSpec:
         id, label: fields of a label record.
         pending_max: so many events are kept.
         early_max: so many labels are kept whose events have not come.
+        has_topic: labels come in a topic of their own, and none among the events.
         unknown, publish, features: which outcomes are published, and with what: the fold is the
             same.
     """
@@ -38,6 +43,7 @@ class LabelsSpec:
     on_expiry: Literal["drop", "negative"] = "drop"
     early_max: int = 10_000
     on_correction: Literal["learn", "ignore"] = "learn"
+    has_topic: bool = False
     unknown: Literal["outcome", "count"] = field(default="outcome", compare=False)
     publish: Literal["late", "all", "none"] = field(default="late", compare=False)
     features: bool = field(default=False, compare=False)

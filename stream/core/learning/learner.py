@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stream.core.event import Feature, Kind, Record
+from stream.core.event import Event, Feature, Kind, Record, Rejection
 from stream.core.formats.canonical import text_of
 from stream.core.learning.estimator import kind_of, methods_of
 from stream.core.learning.failures import CRASHES, Failures
@@ -19,6 +19,9 @@ At = Literal["asking", "teaching", "detecting"]
 
 Features = dict[str, Feature]
 
+Decode = Callable[[bytes | None], Event | Rejection]
+"""Reads an event."""
+
 
 class Learner:
     """A model, asked and taught event by event; what it raised on can be taken out of it again.
@@ -31,6 +34,7 @@ class Learner:
     Attributes:
         learned: how many events it has learned.
         is_frozen: it is asked, and not taught.
+        weight: of what it is taught next; None: it is taught without weights.
         is_ready: it has answered once since it began to learn. Before that it may not be able to,
             and what it raises when it is asked is no fault of the event's.
         failures: when it failed last, and how often.
@@ -44,13 +48,15 @@ class Learner:
 
     __slots__ = (
         "_answer", "_quicken", "_teach", "_watch", "_watched_n", "ask", "failures",
-        "is_frozen", "is_ready", "kind", "learn", "learned", "model", "read", "way_back", "window",
+        "is_frozen", "is_ready", "kind", "learn", "learned", "model", "read", "way_back",
+        "weight", "window",
     )  # fmt: skip
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.learned = 0
         self.is_frozen = self.is_ready = False
+        self.weight: float | None = None
         self.failures = Failures()
         self.window = Window()
 
@@ -63,10 +69,29 @@ class Learner:
         self._quicken, self.model = quicken, quicken(self.model)
         self.kind: Kind = kind_of(self.model)
         self._answer, self.read, self._teach = methods_of(self.model, self.kind)
+        if self.weight is not None:
+            self._teach = self._with_weight(self._teach)
         self.ask: Callable[[Features], Any] = self._answer if self.is_ready else self._ask_first
         self.learn = self._teach
         self._watch: Watch | None = None
         self._watched_n = 0
+
+    def weighing(self, decode: Decode) -> Decode:
+        """Let the learner know, of each event that is read, what it is worth to learn."""
+        if self.weight is None:
+            return decode
+
+        def read(value: bytes | None) -> Event | Rejection:
+            event = decode(value)
+            if isinstance(event, Event):
+                self.weight = 1.0 if event.weight is None else float(event.weight)
+            return event
+
+        return read
+
+    def _with_weight(self, teach: Callable[..., None]) -> Callable[[Features, Any], None]:
+        """Teach with the weight of the event that was read last."""
+        return lambda features, label: teach(features, label, w=self.weight)
 
     def begin_way_back(self, payload: bytes) -> None:
         """Go back to `payload`, the pickled state of now, whatever comes."""

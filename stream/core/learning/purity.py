@@ -66,10 +66,10 @@ class OnOwnCopy:
 
             return ask
 
-        def learn_one(features: Features, *label: Any) -> None:
+        def learn_one(features: Features, *label: Any, **weight: float) -> None:
             nonlocal asked
             known, asked = asked, None
-            learn(own if features is known else dict(features), *label)
+            learn(own if features is known else dict(features), *label, **weight)
 
         self.learn_one = learn_one
         for name in ("predict_one", "predict_proba_one", "score_one"):

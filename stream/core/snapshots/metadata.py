@@ -28,6 +28,21 @@ class Generation(msgspec.Struct, frozen=True):
 FIRST = Generation()
 
 
+class Reached(msgspec.Struct, frozen=True):
+    """How far a topic beside the events was looked at.
+
+    Attributes:
+        offset: the first that was not; None: it never was.
+        mark: of the record before it, by which a topic that was made again is told; "": not known.
+    """
+
+    offset: int | None = None
+    mark: str = ""
+
+
+NOWHERE = Reached()
+
+
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """What we write beside every committed offset: enough to prove a restored state.
 
@@ -42,8 +57,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
         closed_n: the step from which on no new name is taken in; None = any is.
         journal_n: the number of the journal's last record up to here.
         genesis_journal_n: the same where the fold began, with the untrained model or a base.
-        control_offset: first offset of the control topic not yet looked at.
-        control_mark: of the record before that one; "": it is not known.
+        control, labels_topic: how far these were looked at.
         labels: how many events wait for theirs, and how often, in the fold's life, one expired, was
             dropped, was nobody's, and was corrected; (): there was none of it.
     """
@@ -63,8 +77,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     closed_n: int | None = None
     journal_n: int = 0
     genesis_journal_n: int = 0
-    control_offset: int = 0
-    control_mark: str = ""
+    control: Reached = NOWHERE
+    labels_topic: Reached = NOWHERE
     labels: tuple[int, ...] = ()
 
     def began_before(self, log_start: int) -> bool:
@@ -96,8 +110,10 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
             f"{'' if self.closed_n is None else f';c={self.closed_n}'}"
             f"{f';j={self.journal_n}' if self.journal_n else ''}"
             f"{f';i={self.genesis_journal_n}' if self.genesis_journal_n else ''}"
-            f"{f';k={self.control_offset}' if self.control_offset else ''}"
-            f"{f';t={self.control_mark}' if self.control_mark else ''}"
+            f"{f';k={self.control.offset}' if self.control.offset else ''}"
+            f"{f';t={self.control.mark}' if self.control.mark else ''}"
+            f"{'' if self.labels_topic.offset is None else f';x={self.labels_topic.offset}'}"
+            f"{f';d={self.labels_topic.mark}' if self.labels_topic.mark else ''}"
             f"{f';u={_dotted(self.labels)}' if self.labels else ''}"
         )
 
@@ -120,6 +136,7 @@ _FORMS = {
     for name, form in {
         "m": _FINGERPRINT, "r": _NUMBER, "s": _NUMBER, "b": _NUMBER, "p": "1", "z": "f?p?",
         "c": _NUMBER, "i": _NUMBER, "j": _NUMBER, "k": _NUMBER, "t": _FINGERPRINT,
+        "x": _NUMBER, "d": _FINGERPRINT,
         "u": rf"{_NUMBER}(?:\.{_NUMBER}){{{LABELS_N - 1}}}",
         "w": f"{_FINGERPRINT}(?:,{_FINGERPRINT})*",
     }.items()
@@ -159,7 +176,7 @@ def parse_metadata(text: str) -> Metadata | None:
         closed_n=int(more["c"]) if "c" in more else None,
         journal_n=int(more.get("j", 0)),
         genesis_journal_n=int(more.get("i", 0)),
-        control_offset=int(more.get("k", 0)),
-        control_mark=more.get("t", ""),
+        control=Reached(int(more["k"]) if "k" in more else None, more.get("t", "")),
+        labels_topic=Reached(int(more["x"]) if "x" in more else None, more.get("d", "")),
         labels=tuple(map(int, more["u"].split("."))) if "u" in more else (),
     )

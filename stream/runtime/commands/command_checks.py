@@ -110,9 +110,10 @@ def _say_unread(
             start = reader.bounds(Channel.CONTROL, partition).start
         except Missing:
             continue
-        if each.control_offset < start:
+        unread = each.control.offset or 0
+        if unread < start:
             findings.note(
-                f"commands: partition {partition} of {name}: records {each.control_offset} to "
+                f"commands: partition {partition} of {name}: records {unread} to "
                 f"{start - 1} were deleted before a worker read them; who sent them got no answer"
             )
 
@@ -123,9 +124,12 @@ def lost_journal(reader: Reader, partition: int, known: Metadata) -> str:
     Raises: Retryable, Misconfigured.
     """
     try:
-        there = journal.load(reader, partition)
+        there = journal.Journal(reader, partition)
+        first, last = there.first_j(), there.last_j
     except LogLost as error:
         return str(error)
-    first = known.genesis_journal_n + 1
-    gone = [j for j in range(first, known.journal_n + 1) if j not in there]
-    return f"state: {journal.lost(partition, gone[0])}" if gone else ""
+    wanted = known.genesis_journal_n + 1
+    if wanted > known.journal_n or (0 < first <= wanted and last >= known.journal_n):
+        return ""
+    gone = last + 1 if 0 < first <= wanted else wanted
+    return f"state: {journal.lost(partition, gone)}"

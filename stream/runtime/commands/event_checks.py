@@ -7,8 +7,8 @@ from typing import Any
 from stream.config import Settings
 from stream.config.checks import nearest, show
 from stream.core.event import Channel, Event, Kind, LabelRecord, Reason, Record, Rejection
-from stream.core.formats.checks import is_positive
 from stream.core.formats.codec import Codec
+from stream.core.formats.positive import is_positive
 from stream.core.spec import EventShape
 from stream.ports import Reader, TopicInfo
 from stream.runtime import recent

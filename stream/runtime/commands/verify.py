@@ -11,14 +11,13 @@ from msgspec.structs import replace
 from stream.core.event import Channel
 from stream.core.fold.task import Task
 from stream.core.fold.tasks import task_of
-from stream.core.formats.commands import JournalValue
 from stream.core.recipe import Recipe
 from stream.core.result import StepResult
 from stream.core.snapshots.metadata import Metadata, parse_metadata
 from stream.core.snapshots.seal import Keys
 from stream.errors import BadInput, LogLost, Misconfigured, Usage
 from stream.ports import Committed, Reader, SnapshotStore, TopicInfo
-from stream.runtime import bases, journal, preparation
+from stream.runtime import bases, preparation
 from stream.runtime.commands import base_checks, difference, screen
 from stream.runtime.commands.other_folds import beyond, other_fold
 from stream.runtime.commands.snapshots import (
@@ -31,7 +30,7 @@ from stream.runtime.commands.snapshots import (
 )
 from stream.runtime.commands.status import events_topic, stored_in
 from stream.runtime.identity import Identity
-from stream.runtime.journal import Steps
+from stream.runtime.journal import Journal, Steps
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.replay import Replay
 
@@ -165,7 +164,7 @@ class _Verifier:
     reader: Reader
     keys: Callable[[], Keys]
     proved: dict[int, dict[tuple[int, int], Metadata]] = field(default_factory=dict)
-    journals: dict[int, Mapping[int, JournalValue]] = field(default_factory=dict)
+    journals: dict[int, Journal] = field(default_factory=dict)
 
     def verified(
         self, found: Found, *, committed: Committed | None, progress: screen.Progress
@@ -259,9 +258,9 @@ class _Verifier:
     def _steps(self, partition: int, known: Metadata, *, before_n: int) -> Steps:
         """What the committed fold was given beside events. Raises: LogLost, Retryable."""
         if known.journal_n and partition not in self.journals:
-            self.journals[partition] = journal.load(self.reader, partition)
+            self.journals[partition] = Journal(self.reader, partition)
         return Steps(
-            self.journals.get(partition, {}), partition, upto=known.journal_n, before_n=before_n
+            self.journals.get(partition), partition, upto=known.journal_n, before_n=before_n
         )
 
     def _replay(self, task: Task, stop: int, steps: Steps, progress: screen.Progress) -> None:

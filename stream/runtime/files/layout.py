@@ -51,6 +51,7 @@ class Layout:
     key: int | None
     time: int | None
     delay: int | None
+    weight: int | None
     told: tuple[str, str]
     features: tuple[tuple[int, str], ...]
 
@@ -76,7 +77,8 @@ class Layout:
         own_id = where.get(columns.id or shape.id)
         time = None if columns.time is None else where[columns.time]
         delay = None if columns.delay is None else where[columns.delay]
-        taken = [index for index in (label, own_id, time, delay) if index is not None]
+        weight = where.get(shape.weight) if shape.weight else None
+        taken = [index for index in (label, own_id, time, delay, weight) if index is not None]
         if len(set(taken)) < len(taken):
             raise Usage("--label, --id, --time and --delay must name different columns")
         if delay is not None and None in (label, own_id, time):
@@ -99,8 +101,8 @@ class Layout:
             )
         key = own_id if columns.key is None else where[columns.key]
         return cls(
-            shape=shape, label=label, id=own_id, key=key, time=time, delay=delay, features=features,
-            told=columns.told or (shape.id, shape.label),
+            shape=shape, label=label, id=own_id, key=key, time=time, delay=delay, weight=weight,
+            features=features, told=columns.told or (shape.id, shape.label),
         )  # fmt: skip
 
     def said(
@@ -114,8 +116,9 @@ class Layout:
                 ("id", self.id),
                 ("time", self.time),
                 ("delay", self.delay),
+                ("weight", self.weight),
             )
-            if role != "delay" or index is not None
+            if role not in ("delay", "weight") or index is not None
         ]
         features = [_described(name, found[index]) for index, name in self.features[:_NAMES_MAX]]
         more = len(self.features) - len(features)
@@ -153,6 +156,9 @@ class Layout:
             event.update(features)
         else:
             event[shape.features] = features
+        weight = None if self.weight is None else found[self.weight].value(row[self.weight])
+        if weight is not None:
+            event[shape.weight] = weight
         label = None if self.label is None else found[self.label].value(row[self.label])
         if self.label is not None and self.delay is None:
             event[shape.label] = label

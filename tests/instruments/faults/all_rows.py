@@ -7,6 +7,7 @@ from tests.instruments.faults.rows_codes import codes
 from tests.instruments.faults.rows_commands import control_topics
 from tests.instruments.faults.rows_input import inputs
 from tests.instruments.faults.rows_journal import journals
+from tests.instruments.faults.rows_labels import labels
 from tests.instruments.faults.rows_markers import markers
 from tests.instruments.faults.rows_network import network
 from tests.instruments.faults.rows_permissions import permissions
@@ -36,7 +37,7 @@ def table() -> Table:
     whole = Table()
     for add in (
         workers, brokers, network, inputs, cache, snapshots, processes, codes, control_topics,
-        journals, permissions, markers,
+        journals, permissions, markers, labels,
     ):  # fmt: skip
         add(whole)
     for number in QUICK:

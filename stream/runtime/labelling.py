@@ -1,0 +1,184 @@
+"""A worker folds labels of a topic of their own: the older record goes first, while both are there.
+
+Any order is right, for it is written down; this one is what people expect, and what a backfill of
+the same history gives, too.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from stream.core.event import Channel, LabelRecord, Record, Rejection
+from stream.core.fold.labelling import LabellingTask
+from stream.core.fold.task import Task
+from stream.core.formats.records import quarantined
+from stream.core.result import StepResult
+from stream.core.snapshots.metadata import NOWHERE, Reached
+from stream.runtime.commit_policy import RECORDS_MAX
+from stream.runtime.labels_topic import LabelsTopic
+from stream.runtime.life import Life, Lives, Move
+from stream.runtime.sources import Sources
+from stream.runtime.uncommitted import Uncommitted
+from stream.telemetry import Metric
+
+ALONE_N_MAX: Final = 2_000
+"""Of a partition without events, so many labels between two polls."""
+
+
+class Labels(NamedTuple):
+    """The labels topic.
+
+    Attributes:
+        topic: reads it.
+        name: its name, for labels that are refused.
+        patience_s: so long labels wait for events that are on their way.
+    """
+
+    topic: LabelsTopic
+    name: str
+    patience_s: float
+
+
+class Labelling:
+    """Folds labels between events.
+
+    Args:
+        labels: where they come from.
+        results: takes what steps gave.
+        uncommitted: takes what else is to be committed.
+    """
+
+    def __init__(
+        self,
+        labels: Labels,
+        *,
+        lives: Lives,
+        results: list[StepResult],
+        uncommitted: Uncommitted,
+        sources: Sources,
+    ) -> None:
+        self._topic, self._name, self._patience_s = labels
+        self._lives = lives
+        self._results = results
+        self._uncommitted = uncommitted
+        self._recipe, self._telemetry = sources.recipe, sources.telemetry
+        self._clock = sources.clock
+        self._alone_since: dict[int, float] = {}
+        self.is_behind = False
+        """More labels can be folded at once, without any event."""
+
+    def adopt(self, task: Task) -> None:
+        """Read labels for a task that is live now."""
+        self._topic.begin(task.partition, task.reached.get(Channel.LABELS, NOWHERE))
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Read none for these any more."""
+        self._topic.drop(partitions)
+        for partition in partitions:
+            self._alone_since.pop(partition, None)
+
+    def are_through(self, partitions: Collection[int]) -> bool:
+        """Whether all labels are folded that there were when these began."""
+        return all(map(self._topic.is_through, partitions))
+
+    def prepare(self, batches: Mapping[int, Sequence[Record]]) -> None:
+        """Know, before these events are folded, which labels there are by now.
+
+        Of a partition whose next label is younger than its last event nothing more is to be known.
+        """
+        unknown = []
+        for partition, records in batches.items():
+            self._alone_since.pop(partition, None)
+            first = self._topic.first(partition)
+            if first is None or first.timestamp_ms < records[-1].timestamp_ms:
+                unknown.append(partition)
+        if unknown:
+            self._topic.ask(unknown)
+
+    def fold_before(self, task: Task, record: Record, deadline_s: float) -> bool:
+        """Fold the labels that are older than an event.
+
+        Returns: whether these are all; else the deadline came, or it was as much as one commit
+            takes.
+        """
+        topic, partition = self._topic, task.partition
+        while True:
+            label = topic.first(partition)
+            if label is None:
+                if not topic.has_more(partition) or not topic.ask([partition]):
+                    return True
+                if topic.first(partition) is None:
+                    return True
+                continue
+            if label.timestamp_ms >= record.timestamp_ms:
+                return True
+            self._fold(task, label)
+            if len(self._results) >= RECORDS_MAX or self._clock.monotonic() > deadline_s:
+                return False
+
+    def fold_alone(self, batches: Collection[int], positions: Mapping[int, int]) -> int:
+        """Fold the labels of partitions of which the last poll had no event, if there is none.
+
+        Args:
+            batches: the partitions that had some.
+            positions: where the log is, if it knows.
+
+        Returns: how many were folded.
+        """
+        self.is_behind, folded_n = False, 0
+        folding = self._lives.tasks({Life.FOLDING})
+        idle = [p for p in folding if p not in batches and self._topic.first(p) is not None]
+        if not idle or len(self._results) >= RECORDS_MAX:
+            return 0
+        is_known = self._topic.ask(idle, events=True)
+        for partition in idle:
+            task = folding[partition]
+            end = self._topic.events_end(partition) if is_known else None
+            reached = max(task.next_offset, positions.get(partition, 0))
+            if (end is None or reached < end) and not self._has_waited(partition):
+                continue
+            for _ in range(ALONE_N_MAX):
+                label = self._topic.first(partition)
+                if label is None:
+                    break
+                self._fold(task, label)
+                folded_n += 1
+            self.is_behind |= self._topic.first(partition) is not None
+        return folded_n
+
+    def _has_waited(self, partition: int) -> bool:
+        """Whether labels have waited long enough for events that are on their way."""
+        now_s = self._clock.monotonic()
+        since_s = self._alone_since.setdefault(partition, now_s)
+        return now_s - since_s >= self._patience_s
+
+    def _fold(self, task: Task, record: Record) -> None:
+        """Fold one record of the labels topic, or refuse it for its bytes."""
+        assert isinstance(task, LabellingTask)  # noqa: S101  # the configuration has labels
+        self._topic.take(task.partition)
+        label = task.read_label(record)
+        if isinstance(label, LabelRecord):
+            self._uncommitted.step(task, record, Channel.LABELS)
+            self._results.append(task.step_label(record, label))
+            self._telemetry.count(Metric.LABELS)
+        else:
+            self._refuse(record, label)
+        self._uncommitted.pass_by(task, record, Channel.LABELS)
+        self._lives.move(task.partition, Move.FOLD)
+
+    def _refuse(self, record: Record, why: Rejection) -> None:
+        recipe = self._recipe
+        self._uncommitted.tell(
+            quarantined(
+                record, why, pipeline=recipe.pipeline, topic=self._name, limits=recipe.limits
+            )
+        )
+        self._telemetry.count(Metric.REJECTED)
+        self._telemetry.reasons[why.reason.value] += 1
+
+    def place(self, tasks: Collection[Task]) -> None:
+        """Note, before a commit, where reading began of those of which none was folded yet."""
+        for task in tasks:
+            if task.reached.get(Channel.LABELS, NOWHERE).offset is None:
+                begun = self._topic.began_at(task.partition)
+                if begun is not None:
+                    task.reached[Channel.LABELS] = Reached(begun)
