@@ -102,6 +102,11 @@ class Settings(Section):
         return self.labels is not None and self.topics.labels is not None
 
     @property
+    def labels_topic(self) -> str | None:
+        """Its name; None: labels come in events, or among them."""
+        return self.topics.labels if self.has_labels_topic else None
+
+    @property
     def silence_s(self) -> float | None:
         """How long no event may come until that is told; None: it never is."""
         return self.monitors.silence_s if self._warnings_are_told else None

@@ -152,6 +152,7 @@ def assemble(
         clock=clock,
         telemetry=telemetry,
         may_repeat=may_repeat,
+        labels_topic=settings.labels_topic,
     )
     retention_ms = events.retention_ms
     policy = Policy(

@@ -76,6 +76,16 @@ class Journal:
             found = value.j
         return found
 
+    def last_of(self, source: Channel) -> Entry | None:
+        """The last step that came from a topic; None: there is none. Raises: as the class."""
+        for start in (max(self._bounds.start, self._bounds.end - SPANS[-1]), self._bounds.start):
+            found: Entry | None = None
+            for value in self._values(start):
+                found = next((e for e in reversed(value.steps) if e.input == source), found)
+            if found is not None:
+                return found
+        return None
+
     def _newest(self) -> list[JournalValue]:
         found = recent.last(
             self._reader, Channel.JOURNAL, self._partition, n=1, take=self._value, spans=SPANS

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from stream.core.event import Channel
 from stream.core.fold.task import Task
+from stream.core.formats.commands import mark_of
 from stream.core.snapshots.metadata import NOWHERE, Metadata, Reached, parse_metadata
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Committed
-from stream.runtime import journal
+from stream.runtime import journal, published
 from stream.runtime.journal import NO_STEPS, Journal, Steps
 from stream.runtime.replay import Replay
 from stream.runtime.resumption import Resumption
@@ -112,9 +113,9 @@ class Journaled:
         """Say where reading the topics beside the events goes on.
 
         Of the control topic a new group begins at the end, of labels as of events: nowhere is told
-        yet. What was folded behind the committed offset of these is not read again.
+        yet. What was folded, or refused, behind the committed offset of these is not read again.
 
-        Raises: Retryable, Misconfigured.
+        Raises: Retryable, Misconfigured, LogLost.
         """
         known = None if committed is None else parse_metadata(committed.metadata)
         if known is not None:
@@ -123,9 +124,27 @@ class Journaled:
                 there = task.reached.get(channel, NOWHERE).offset
                 if not self.is_further or there is None or (at.offset or 0) >= there:
                     task.reached[channel] = at
-            return
-        try:
-            end = self._sources.reader.bounds(Channel.CONTROL, self._partition).end
-        except Misconfigured:
-            end = 0  # there is none: it will begin with the first command
-        task.reached[Channel.CONTROL] = Reached(end or None)
+        else:
+            try:
+                end = self._sources.reader.bounds(Channel.CONTROL, self._partition).end
+            except Misconfigured:
+                end = 0  # there is none: it will begin with the first command
+            task.reached[Channel.CONTROL] = Reached(end or None)
+        if self._sources.labels_topic is not None and (known is None or self.is_further):
+            self._pass_labels(task, self._sources.labels_topic)
+
+    def _pass_labels(self, task: Task, topic: str) -> None:
+        """Go on behind the labels that have an outcome, or were refused: what is committed may lag.
+
+        Of the first the journal tells, and of those that are refused for their bytes, and are no
+        steps, the quarantine.
+        """
+        sources = self._sources
+        last = None if self._journal is None else self._journal.last_of(Channel.LABELS)
+        found = [published.refused_labels(sources.reader, self._partition, topic=topic)]
+        if last is not None:
+            found.append(Reached(last.offset + 1, mark_of(last.record(self._partition))))
+        for at in found:
+            there = task.reached.get(Channel.LABELS, NOWHERE)
+            if (at.offset or 0) > (there.offset or 0):
+                task.reached[Channel.LABELS] = at

@@ -127,10 +127,7 @@ class Restore:
         """Decide what to go on from: an untrained model, or a stored state, and then a replay."""
         sources, committed = self._sources, self._committed
         if committed is None:
-            committed = self._committed = second_look(
-                sources.reader, self.partition, sources.recipe.events_topic,
-                may_repeat=sources.may_repeat,
-            )  # fmt: skip
+            committed = self._committed = second_look(sources, self.partition)
             self.changed = committed is None
         bounds = sources.reader.bounds(Channel.EVENTS, self.partition)
         self.end = bounds.end
@@ -199,10 +196,7 @@ class Restore:
         sources, partition = self._sources, self.partition
         at = Resumption(offset=committed.offset)  # at least once what comes again is the same
         if not (is_ours and sources.may_repeat):
-            at = resumption(
-                sources.reader, partition, committed, events,
-                is_own=known is not None, may_repeat=sources.may_repeat,
-            )  # fmt: skip
+            at = resumption(sources, partition, committed, events, is_own=known is not None)
         at = self._journaled.begin(known, at, committed_offset=committed.offset)
         if self._journaled.is_further or at.offset > committed.offset:
             # Whoever was stopped for a while after the look may have been overtaken by another.
@@ -214,8 +208,9 @@ class Restore:
 
     def _find_closing(self, since: int) -> None:
         """Find where names were left out of published outcomes, if the newest metadata is lost."""
+        sources, stop = self._sources, self._resumption.offset
         self._closing = published.first_left_out(
-            self._sources.reader, self.partition, since, self._resumption.offset
+            sources.reader, self.partition, since, stop, topic=sources.recipe.events_topic
         )
 
     def _closed(self, until_s: float) -> bool:
@@ -240,9 +235,7 @@ class Restore:
         genesis = at.offset
         if sources.on_change == "rebuild":
             at.check_whole(where, committed)
-            genesis = genesis_of(
-                known, sources.reader, self.partition, log_start, start=sources.start
-            )
+            genesis = genesis_of(known, sources, self.partition, log_start)
         self.lines.moved(self._resumption, committed)
         self.lines.changed(sources.on_change, genesis, what)
         return genesis

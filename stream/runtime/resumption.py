@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from stream.core.event import Channel
 from stream.core.snapshots.metadata import Metadata
 from stream.errors import LogLost
-from stream.ports import Bounds, Committed, Reader
+from stream.ports import Bounds, Committed
 from stream.runtime import published
+from stream.runtime.sources import Sources
 
 SUSPECTS = (
     "the log or the snapshot is not what it was, or the model does not repeat itself: `stream "
@@ -106,36 +107,30 @@ class Resumption:
 
 
 def resumption(
-    reader: Reader,
-    partition: int,
-    committed: Committed,
-    events: Bounds,
-    *,
-    is_own: bool,
-    may_repeat: bool,
+    sources: Sources, partition: int, committed: Committed, events: Bounds, *, is_own: bool
 ) -> Resumption:
     """Where a partition's outcomes go on.
 
     Args:
-        reader: reads the events and the outcomes.
+        sources: read the events and the outcomes, of which at least once the last may have holes.
         partition: the events' partition.
         committed: its committed offset.
         events: what the log holds of it.
         is_own: the metadata beside the offset is ours; its recipe need not be.
-        may_repeat: at least once: the last outcomes may have holes.
 
     Raises: Retryable, Misconfigured, LogLost: as `Reader.read`.
     """
+    reader, topic, may_repeat = sources.reader, sources.recipe.events_topic, sources.may_repeat
     at = committed.offset
     if is_own:
         # What is before it has been proved; most often there is no more to be found.
-        reach = published.next_offset(reader, partition)
+        reach = published.next_offset(reader, partition, topic=topic)
         if reach is None or reach <= at:
             return Resumption(offset=at, reach=at)
-    reach = published.end_in(reader, partition, events)
+    reach = published.end_in(reader, partition, events, topic=topic)
     if reach is not None and (is_own or may_repeat):
         since = at if is_own else 0
-        reach = published.first_missing(reader, partition, reach, since=since)
+        reach = published.first_missing(reader, partition, reach, topic=topic, since=since)
     if reach is None or reach >= at or is_own:
         return Resumption(offset=max(at, reach or 0), reach=reach)
     missing = reach if reach < events.start else None
@@ -154,9 +149,7 @@ def check_end(where: str, committed: Committed, events: Bounds) -> None:
         )
 
 
-def second_look(
-    reader: Reader, partition: int, topic: str, *, may_repeat: bool
-) -> Committed | None:
+def second_look(sources: Sources, partition: int) -> Committed | None:
     """The committed offset, if the first look missed it; None if nothing ever came of this.
 
     Where a fold begins is committed before it gives any outcome (`Worker._settle`), so one that has
@@ -164,25 +157,29 @@ def second_look(
 
     Raises: LogLost: somebody did; Retryable, Misconfigured.
     """
-    known = published.next_offset(reader, partition)
+    reader = sources.reader
+    known = published.next_offset(reader, partition, topic=sources.recipe.events_topic)
     if known is None:
         return None
     # Whoever was stopped for a while after the first look may have missed another's beginning.
     committed = reader.committed().get(partition)
     if committed is None:
-        raise LogLost(_lost(reader, partition, topic, known, may_repeat=may_repeat))
+        raise LogLost(_lost(sources, partition, known))
     return committed
 
 
-def _lost(reader: Reader, partition: int, topic: str, known: int, *, may_repeat: bool) -> str:
+def _lost(sources: Sources, partition: int, known: int) -> str:
     """Say that there are outcomes up to `known` and no offset, why that may be, and what to do."""
+    reader, topic = sources.reader, sources.recipe.events_topic
     events = reader.bounds(Channel.EVENTS, partition)
-    end = published.end_in(reader, partition, events)
+    end = published.end_in(reader, partition, events, topic=topic)
     if end is None:
         why, to = f"none of them is of an event of {topic}, which was made again", events.start
     else:
         why = "the group's offsets were deleted or have expired"
-        to = published.first_missing(reader, partition, end) if may_repeat else end
+        to = end
+        if sources.may_repeat:
+            to = published.first_missing(reader, partition, end, topic=topic)
     return (
         f"partition {partition}: no offset is committed, yet there are outcomes up to the event "
         f"before {known}: {why}, or another pipeline writes to these topics (`stream check` says "
@@ -191,24 +188,25 @@ def _lost(reader: Reader, partition: int, topic: str, known: int, *, may_repeat:
     )
 
 
-def genesis_of(
-    known: Metadata | None, reader: Reader, partition: int, log_start: int, *, start: str
-) -> int:
+def genesis_of(known: Metadata | None, sources: Sources, partition: int, log_start: int) -> int:
     """Where the fold began that is to be rebuilt.
 
     Args:
         known: what was committed beside its offset; None: nothing of ours, so the oldest outcome
             must tell.
-        reader: reads the outcomes.
+        sources: read the outcomes, and know `topics.start`.
         partition: the events' partition.
         log_start: the first offset that the log still holds.
-        start: `topics.start`.
 
     Raises: LogLost: the log does not hold its beginning any more; Retryable, Misconfigured.
     """
     if known is not None and known.has_base:
         known = None  # where the untrained model began, only outcomes tell
-    first = published.first_offset(reader, partition) if known is None else known.genesis
+    if known is None:
+        topic = sources.recipe.events_topic
+        first = published.first_offset(sources.reader, partition, topic=topic)
+    else:
+        first = known.genesis
     if first is None:
         return log_start
     if first < log_start:
@@ -217,4 +215,4 @@ def genesis_of(
             f'{first}; set model.on_change = "fresh" to begin untrained'
         )
     # Of an older event the outcome may have expired, unless there never was one.
-    return first if known is not None or start == "latest" else log_start
+    return first if known is not None or sources.start == "latest" else log_start

@@ -21,6 +21,7 @@ class Sources:
         keys: verify snapshots, and sign.
         may_repeat: at least once: after a crash outcomes may come again.
         topic_id: the id of the events topic; a topic made again under its name has another.
+        labels_topic: its name; None: labels come in events, or among them.
         start: where a partition without a committed offset begins.
     """
 
@@ -35,3 +36,4 @@ class Sources:
     clock: Clock
     telemetry: Telemetry
     may_repeat: bool = False
+    labels_topic: str | None = None

@@ -67,7 +67,8 @@ def test_only_the_beginning_of_its_alert_tells_where_it_was(
         partition=0, offset=7, event_time="", learned=7, evidence=Evidence(None, 3.0), message="",
         state=state,
     )  # fmt: skip
-    assert published._left_out_at(Record(0, 0, 0, None, canonical.alert(alert))) == offset
+    record = Record(0, 0, 0, None, canonical.alert(alert))
+    assert published._left_out_at(record, topic="p.events") == offset
 
 
 def test_a_policy_on_alerts_needs_room_for_a_storm() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from stream.adapters.memory import MemoryReader
 from stream.core.event import Channel
-from stream.core.snapshots.metadata import Metadata
+from stream.core.snapshots.metadata import Metadata, Reached
 from stream.errors import Misconfigured
 from stream.ports import Bounds
 from stream.runtime.journaled import Journaled
@@ -14,8 +14,9 @@ from stream.runtime.resumption import Resumption
 from tests.runtime.surroundings import NAMES, PIPELINE, Surroundings
 
 COMMANDED = Metadata(
-    n=3, digest="0" * 16, fingerprint="0" * 8, genesis=0, learned=2, journal_n=1, control_offset=1
-)
+    n=3, digest="0" * 16, fingerprint="0" * 8, genesis=0, learned=2, journal_n=1,
+    control=Reached(1),
+)  # fmt: skip
 
 
 class Denied(MemoryReader):

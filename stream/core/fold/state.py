@@ -144,7 +144,7 @@ class State:
             closed_n=self.closed_n,
             journal_n=self.commanded.journal_n,
             genesis_journal_n=self.commanded.genesis_journal_n,
-            control=reached.get(Channel.CONTROL, NOWHERE),
+            control=reached.get(Channel.CONTROL, Reached(0)),
             labels_topic=reached.get(Channel.LABELS, NOWHERE),
             labels=pending.counts() if (pending := self.extras.get(labels_spec.NAME)) else (),
         )

@@ -77,7 +77,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     closed_n: int | None = None
     journal_n: int = 0
     genesis_journal_n: int = 0
-    control: Reached = NOWHERE
+    control: Reached = Reached(0)
     labels_topic: Reached = NOWHERE
     labels: tuple[int, ...] = ()
 

@@ -26,7 +26,7 @@ def first(task: Task, reader: Reader, *, stop: int, clock: Clock, steps: Steps) 
     Raises: Retryable, Misconfigured, LogLost.
     """
     # All of one topic and then the next: a reader reads one range at a time.
-    published = dict(_published(reader, task.partition, task.next_offset, stop))
+    published = dict(_published(reader, task, stop))
     oldest = min(published, default=stop)
     found: list[int] = []
 
@@ -44,11 +44,12 @@ def first(task: Task, reader: Reader, *, stop: int, clock: Clock, steps: Steps) 
     return next(iter(found), None)
 
 
-def _published(reader: Reader, partition: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
+def _published(reader: Reader, task: Task, stop: int) -> Iterator[tuple[int, int]]:
+    partition, start, topic = task.partition, task.next_offset, task.recipe.events_topic
     for channel in (Channel.PREDICTIONS, Channel.QUARANTINE):
         bounds = reader.bounds(channel, partition)
         for record in recent.records_in(reader, channel, partition, bounds.start, bounds.end):
-            offset = published.event_offset(record)
+            offset = published.event_offset(record, topic=topic)
             if offset is not None and start <= offset < stop:
                 yield offset, _published_digest(record)
 

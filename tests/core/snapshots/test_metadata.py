@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.core.snapshots.metadata import Metadata, parse_metadata
+from stream.core.snapshots.metadata import NOWHERE, Metadata, Reached, parse_metadata
 
 COUNT = st.integers(0, 10**18 - 1)
 
@@ -32,6 +32,16 @@ def test_metadata_read_back_what_they_say(
     assert parse_metadata(text) == metadata
     assert text.isascii()
     assert len(text) < 200
+
+
+@pytest.mark.parametrize("at", [NOWHERE, Reached(0), Reached(12), Reached(12, "00ff00ff")])
+def test_it_is_told_how_far_the_labels_topic_was_read(at: Reached) -> None:
+    """Its first record is another place than none."""
+    metadata = Metadata(
+        n=3, digest="0" * 16, fingerprint="0" * 8, genesis=0, learned=2, labels_topic=at
+    )
+
+    assert parse_metadata(metadata.encode()) == metadata
 
 
 @given(text=st.text())
@@ -64,9 +74,13 @@ def test_nearly_ours_is_not_ours(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "more", ["", ";p=1", ";c=7", ";p=1;c=7", ";j=2;k=9", ";j=2;k=9;t=00ff00ff"]
-)
-@pytest.mark.parametrize("later", [";y=4", ";q=2;x=", ";somewhere=a/b,c:9"])
+    "more",
+    [
+        "", ";p=1", ";c=7", ";p=1;c=7", ";j=2;k=9", ";j=2;k=9;t=00ff00ff", ";x=0",
+        ";x=12;d=00ff00ff",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("later", [";y=4", ";q=2;later=", ";somewhere=a/b,c:9"])
 def test_a_later_versions_keys_are_passed_over(more: str, later: str) -> None:
     """Wherever they stand: in a mixed group nobody takes them for damage."""
     ours = "v1;n=3;h=00ff00ff00ff00ff;f=deadbeef;g=0;l=2"
