@@ -60,7 +60,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def origin(self) -> bytes:
-        """The value of the header `REDRIVEN`; no other record of the events topic gets it."""
+        """The value of the header `REDRIVEN`; no other record of its topic gets it."""
         return f"{self.pipeline}-{self.partition}-{self.offset}".encode()
 
     def resent_headers(self, whole: Record) -> Headers:

@@ -58,10 +58,12 @@ def _whose(
 
 
 def _whose_refusal(pipeline: Pipeline, record: Record) -> str | None:
+    """Whose refused record it is, if it is not of a topic of ours; None: ours."""
     settings, refused = pipeline.settings, quarantine.parse(record)
     if refused is None:
         return "a record that is no refused event"
-    same = (refused.pipeline, refused.topic) == (settings.pipeline, settings.topics.events)
+    own = (settings.topics.events, settings.labels_topic)
+    same = refused.pipeline == settings.pipeline and refused.topic in own
     return None if same else f"what pipeline {refused.pipeline} refused of {refused.topic}"
 
 

@@ -15,7 +15,8 @@ from stream.runtime.commands.shown import clock_time, document_of, long_cells
 from stream.runtime.pipeline import Pipeline
 
 FROM, TO = Channel.EVENTS, Channel.QUARANTINE
-"""As a pipeline that is backwards calls the quarantine, and the events topic."""
+"""As a pipeline that is backwards calls the quarantine, and the events topic; the labels topic has
+the same name either way."""
 
 COMMIT_RECORDS_MAX = 500
 """Of 64 KiB at most: 32 MB in one transaction."""
@@ -26,35 +27,37 @@ class Quarantine:
     """A pipeline's refused records, as an outsider sees them.
 
     Attributes:
-        events: the topic that redriven records go to.
+        targets: the topics that redriven records go to.
         bounds: each partition's at the start: what comes later is left to a later run.
         redriven: the mark of each partition that has one.
     """
 
     pipeline: Pipeline
     reader: Reader
-    events: TopicInfo
+    targets: dict[Channel, TopicInfo]
     bounds: dict[int, Bounds]
     redriven: dict[int, Redriven]
 
     @classmethod
     def open(cls, pipeline: Pipeline, stack: ExitStack) -> "Quarantine":
         """Look at the topics. Raises: Misconfigured: one is missing; Retryable."""
+        labels = (Channel.LABELS,) if pipeline.settings.has_labels_topic else ()
+        infos = {}
         with closing(pipeline.backend.topics()) as topics:
-            infos = topics.describe()
-        for channel, info in infos.items():
-            if info is None and channel in (Channel.EVENTS, Channel.QUARANTINE):
+            described = topics.describe((Channel.EVENTS, Channel.QUARANTINE, *labels))
+        for channel, info in described.items():
+            if info is None:
                 name = pipeline.settings.topics.name(channel)
                 raise Misconfigured(f"topics.{channel}: {name} does not exist; run a worker first")
-        quarantine, events = infos[Channel.QUARANTINE], infos[Channel.EVENTS]
-        assert quarantine is not None  # noqa: S101  # looked at just before
-        assert events is not None  # noqa: S101
+            infos[channel] = info
+        quarantine = infos.pop(Channel.QUARANTINE)
+        targets = {TO: infos.pop(Channel.EVENTS)} | infos
         reader = stack.enter_context(closing(pipeline.backend.backwards().reader()))
         partitions = range(quarantine.partitions)
         found = cls(
             pipeline,
             reader,
-            events,
+            targets,
             {partition: reader.bounds(FROM, partition) for partition in partitions},
             redriven(reader.committed()),
         )
@@ -89,39 +92,57 @@ class Quarantine:
         found = (parse(record) for record in records)
         return [r for r in found if r is not None and r.pipeline == self.pipeline.settings.pipeline]
 
-    def resent(self, partition: int) -> frozenset[bytes]:
-        """Origins of events that were sent again, found in the events topic itself.
+    def target_of(self, refused: Refused) -> Channel:
+        """Where a refused record goes: to the topic that it came from."""
+        labels = self.targets.get(Channel.LABELS)
+        return Channel.LABELS if labels is not None and labels.name == refused.topic else TO
+
+    def resent(self, partition: int) -> frozenset[tuple[Channel, bytes]]:
+        """Records that were sent again, each by its target and origin, found in these topics.
 
         For a partition without a mark: a group's offsets are forgotten some days after its last
         member, and nothing must be sent twice for that.
         """
-        first = next((b[0] for b, _ in self.records(partition, 0) if b), None)
-        if first is None:
-            return frozenset()
-        bounds = self.reader.bounds(TO, partition)
-        is_same = first.topic == self.pipeline.settings.topics.events
+        firsts: dict[Channel, Refused] = {}
+        for batch, _ in self.records(partition, 0):
+            for each in batch:
+                firsts.setdefault(self.target_of(each), each)
+            if len(firsts) == len(self.targets):
+                break
+        return frozenset(
+            (target, origin)
+            for target, first in firsts.items()
+            for origin in self._resent_in(target, partition, first)
+        )
+
+    def _resent_in(self, target: Channel, partition: int, first: Refused) -> set[bytes]:
+        """Origins of the records that one topic got a second time, the first refused one's on."""
+        bounds = self.reader.bounds(target, partition)
+        is_same = first.topic == self.targets[target].name
         start = max(bounds.start, first.offset if is_same else 0)
         clock, total = self.pipeline.clock(), bounds.end - start
+        what = "events" if target is TO else "labels"
         found: set[bytes] = set()
-        with screen.Progress("events searched for redriven ones", total=total, clock=clock) as bar:
-            for batch in self.reader.read(TO, partition, start, bounds.end):
+        with screen.Progress(f"{what} searched for redriven ones", total=total, clock=clock) as bar:
+            for batch in self.reader.read(target, partition, start, bounds.end):
                 for record in batch:
                     found.update(v for name, v in record.headers if name == REDRIVEN and v)
                 bar.advance(len(batch))
-        return frozenset(found)
+        return found
 
     def whole(self, refused: Refused) -> Record | None:
-        """The record as it was sent; None: it was cut, and the events topic does not hold it."""
+        """The record as it was sent; None: it was cut, and its topic does not hold it any more."""
         record = refused.record
         if not refused.is_cut:
             return Record(
                 record.partition, record.offset, refused.timestamp_ms, record.key, record.value,
                 refused.headers,
             )  # fmt: skip
-        if refused.topic == self.pipeline.settings.topics.events:
+        target = self.target_of(refused)
+        if refused.topic == self.targets[target].name:
             try:
                 batches = self.reader.read(
-                    TO, refused.partition, refused.offset, refused.offset + 1
+                    target, refused.partition, refused.offset, refused.offset + 1
                 )
                 for sent in (record for batch in batches for record in batch):
                     if _begins(sent.value, record.value) and _begins(sent.key, record.key):

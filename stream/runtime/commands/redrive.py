@@ -1,22 +1,23 @@
 """The command `quarantine redrive`: sends refused records back once the cause is mended.
 
 It is a worker's commit the other way round (`Pipeline.backwards`): its input is the quarantine, its
-output the events topic, and its own offsets on the quarantine move in the same transaction. So each
-record is sent at most once, whenever the process dies; the next run goes on after the last commit.
+outputs are the topics that the records came from, and its own offsets on the quarantine move in the
+same transaction. So each record is sent at most once, whenever the process dies; the next run goes
+on after the last commit.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Self
 
-from stream.core.event import Output, own_id
+from stream.core.event import Channel, Output, own_id
 from stream.core.formats.quarantine import Redriven, Refused
 from stream.errors import BadInput, CommitLost, Retryable
 from stream.ports import Committed, Log
 from stream.runtime.commands import screen
-from stream.runtime.commands.quarantine import TO, Quarantine, redriven
+from stream.runtime.commands.quarantine import Quarantine, redriven
 from stream.runtime.fitting import fitted
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.watchdog import Watchdog
@@ -29,22 +30,37 @@ POLL_S = 0.25
 
 @dataclass(slots=True)
 class Tally:
-    """What was sent, and what could not be sent."""
+    """What was sent, and what could not be sent.
 
-    sent: Counter[str] = field(default_factory=Counter)
-    lost: list[str] = field(default_factory=list)
+    Attributes:
+        sent: topic -> reason -> how many.
+        lost: the topic and the place of each.
+    """
 
-    def __str__(self) -> str:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in self.sent.most_common())
-        return f"{self.sent.total()} records" + (f" ({reasons})" if reasons else "")
+    sent: dict[str, Counter[str]] = field(default_factory=dict)
+    lost: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, topic: str, reasons: Mapping[str, int]) -> None:
+        """Count records that were sent to a topic."""
+        self.sent.setdefault(topic, Counter()).update(reasons)
+
+    def said(self, done: str, *, otherwise: str) -> str:
+        """Say what was done with how many; `otherwise` names the topic where none was sent."""
+        sent = self.sent or {otherwise: Counter[str]()}
+        return ", ".join(f"{_counted(reasons)} {done} {topic}" for topic, reasons in sent.items())
+
+
+def _counted(reasons: Counter[str]) -> str:
+    said = ", ".join(f"{n} {reason}" for reason, n in reasons.most_common())
+    return f"{reasons.total()} records" + (f" ({said})" if said else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Which of a partition's records were sent again: by redriven, or by the events topic."""
+    """Which of a partition's records were sent again: by redriven, or by the topics they are in."""
 
     redriven: Redriven
-    resent: frozenset[bytes] = frozenset()
+    resent: frozenset[tuple[Channel, bytes]] = frozenset()
 
     @classmethod
     def of(cls, quarantine: Quarantine, partition: int) -> Self:
@@ -52,13 +68,13 @@ class Done:
         known = quarantine.redriven.get(partition)
         return cls(Redriven(), quarantine.resent(partition)) if known is None else cls(known)
 
-    def has(self, refused: Refused) -> bool:
-        """Whether a record was sent again."""
-        return self.redriven.has(refused) or refused.origin in self.resent
+    def has(self, refused: Refused, target: Channel) -> bool:
+        """Whether a record was sent again, to the topic that it came from."""
+        return self.redriven.has(refused) or (target, refused.origin) in self.resent
 
 
 def redrive(pipeline: Pipeline, *, reason: str | None, dry_run: bool) -> None:
-    """Send what was refused back to the events topic: of one reason, or all of it.
+    """Send what was refused back to the topic it came from: of one reason, or all of it.
 
     Raises:
         Retryable: run it again, it goes on where it was; Fenced: another redrive took over.
@@ -73,23 +89,24 @@ def redrive(pipeline: Pipeline, *, reason: str | None, dry_run: bool) -> None:
                 done = Done.of(quarantine, partition)
                 for batch, _ in quarantine.records(partition, done.redriven.start(reason)):
                     _outputs(quarantine, done, batch, reason=reason, tally=tally)
-            screen.say(f"{tally} would be sent to {events}")
+            screen.say(tally.said("would be sent to", otherwise=events))
         else:
             log = stack.enter_context(closing(pipeline.backend.backwards().log()))
-            log = fitted(log, {TO: quarantine.events}, clock=pipeline.clock(), cuttable=())
+            log = fitted(log, quarantine.targets, clock=pipeline.clock(), cuttable=())
             try:
                 Redrive(quarantine, log, reason=reason, tally=tally).run()
             except CommitLost as error:
+                sent = tally.said("are for certain in", otherwise=events)
                 raise Retryable(
-                    f"{error}; {tally} are sent for certain; run it again, it goes on after the "
-                    "last commit"
+                    f"{error}; {sent}; run it again, it goes on after the last commit"
                 ) from error
             stopped = "; stopped by a signal, run it again" if pipeline.stopping.is_set() else ""
-            screen.say(f"{tally} sent to {events}{stopped}")
+            screen.say(tally.said("sent to", otherwise=events) + stopped)
     if tally.lost:
+        names = " and ".join(dict.fromkeys(topic for topic, _ in tally.lost))
         raise BadInput(
-            f"{len(tally.lost)} cannot be sent, for they were cut and {events} does not hold "
-            f"them any more; ask their sender: {', '.join(tally.lost[:10])}"
+            f"{len(tally.lost)} cannot be sent, for they were cut and {names} does not hold "
+            f"them any more; ask their sender: {', '.join(place for _, place in tally.lost[:10])}"
         )
 
 
@@ -104,17 +121,18 @@ def _outputs(
     """The records of a batch that are to be sent, each as it came in."""
     outputs = []
     for refused in batch:
-        record = refused.record
-        if done.has(refused) or reason not in (None, refused.reason):
+        record, target = refused.record, quarantine.target_of(refused)
+        if done.has(refused, target) or reason not in (None, refused.reason):
             continue
         whole = quarantine.whole(refused)
         if whole is None:
-            tally.lost.append(own_id(refused.topic, refused.partition, refused.offset))
+            place = own_id(refused.topic, refused.partition, refused.offset)
+            tally.lost.append((refused.topic, place))
             continue
-        tally.sent[refused.reason] += 1
+        tally.add(quarantine.targets[target].name, {refused.reason: 1})
         outputs.append(
             Output(
-                TO, record.partition, whole.timestamp_ms, whole.key, whole.value,
+                target, record.partition, whole.timestamp_ms, whole.key, whole.value,
                 refused.resent_headers(whole),
             )
         )  # fmt: skip
@@ -207,6 +225,7 @@ class Redrive:
                     committed = Committed(at.next_offset, at.metadata())
                     self._log.commit(outputs, {partition: committed})
                 known = at
-            self._tally.sent += tally.sent
+            for topic, reasons in tally.sent.items():
+                self._tally.add(topic, reasons)
             self._tally.lost += tally.lost
             progress.advance(len(batch))
