@@ -30,8 +30,8 @@ def test_a_pipeline_and_a_factory_are_enough(loaded: Load) -> None:
 
     assert settings.kafka.bootstrap_servers == "localhost:9092"
     assert settings.kafka.client == "kafka-python"
-    assert {c: settings.topics.name(c) for c in Channel} == {
-        c: f"electricity.{c.value}" for c in Channel
+    assert settings.topics.names() == {
+        c: f"electricity.{c.value}" for c in Channel if c is not Channel.LABELS
     }
     assert settings.redis.url.get_secret_value() == "redis://localhost:6379/0"
     assert settings.delivery.guarantee == "exactly-once"
@@ -61,6 +61,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "topics.journal": ("j", "j"),
     "topics.ledger": ("l", "l"),
     "topics.outcomes": ("o", "o"),
+    "topics.labels": ("la", "la"),
     "topics.create": ("false", False),
     "topics.start": ("latest", "latest"),
     "topics.retention_ms": ("86400000", 86_400_000),
@@ -109,6 +110,7 @@ OTHERS: Mapping[str, tuple[str, Any]] = {
     "labels.early_max": ("50", 50),
     "labels.unknown": ("count", "count"),
     "labels.on_correction": ("ignore", "ignore"),
+    "labels.patience": ("10s", "10s"),
     "outcomes.publish": ("all", "all"),
     "outcomes.features": ("true", True),
     "limits.value_bytes_max": ("1000", 1000),
@@ -144,7 +146,7 @@ def test_every_key_is_overridden_by_the_environment(
         environ = {name + "_FILE": str(tmp_path / "value")}
     if key == "kafka.path":
         environ["STREAM__KAFKA__CLIENT"] = "embedded"
-    if key.startswith("labels.") and key != "labels.wait":
+    if key == "topics.labels" or (key.startswith("labels.") and key != "labels.wait"):
         environ["STREAM__LABELS__WAIT"] = "2h"  # without it there is no such table
 
     value: Any = loaded(PLAIN, **environ)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream.core.commands import Command, CommandResult, What
+from stream.core.commands import Command, LedgerValue, What
 from stream.core.event import Record
 from stream.core.fold import commands
 from stream.core.fold.task import Task
@@ -25,7 +25,7 @@ def command(what: What, *, command_id: str = "c1") -> tuple[Record, Command]:
     return record, said
 
 
-def fold(to: Task, what: What, *, command_id: str | None = None) -> CommandResult:
+def fold(to: Task, what: What, *, command_id: str | None = None) -> LedgerValue | None:
     """Fold a command in; each has an id of its own unless it is told one."""
     return commands.fold(to, *command(what, command_id=command_id or f"{what}-{to.state.n}"))
 
@@ -95,10 +95,9 @@ def test_the_ledger_says_who_did_what_and_where() -> None:
     for record in labelled()[:5]:
         folding.step(record)
 
-    result = fold(folding, What.RESET)
+    ledger = fold(folding, What.RESET)
 
-    assert result.ledger is not None
-    assert json.loads(msgspec.json.encode(result.ledger)) == {
+    assert json.loads(msgspec.json.encode(ledger)) == {
         "v": 1, "n": 5, "input": "control", "id": f"power/{PARTITION}/5/reset", "what": "reset",
         "partition": PARTITION, "offset": 5, "event_time": "2023-11-14T22:13:20.123Z",
         "by": "operator:ada", "why": "a bad deploy", "before": {"model": "main", "version": 1},
@@ -110,11 +109,11 @@ def test_the_ledger_says_who_did_what_and_where() -> None:
 @pytest.mark.parametrize("what", [What.PROMOTE, What.RENEW])
 def test_there_is_nothing_to_promote_yet(what: What) -> None:
     """It is refused, and that is an answer."""
-    result = fold(task(LOGISTIC), what)
+    ledger = fold(task(LOGISTIC), what)
 
-    assert result.ledger is not None
-    assert result.ledger.what == "refused"
-    assert result.ledger.evidence == {"command": what.value, "reason": "nothing to promote"}
+    assert ledger is not None
+    assert ledger.what == "refused"
+    assert ledger.evidence == {"command": what.value, "reason": "nothing to promote"}
 
 
 @pytest.mark.parametrize("is_revived", [False, True])
@@ -126,9 +125,7 @@ def test_a_command_that_comes_twice_is_done_once(*, is_revived: bool) -> None:
     if is_revived:
         folding = Task(folding.recipe, partition=PARTITION, payload=folding.pickled())
 
-    again = fold(folding, What.FREEZE, command_id="once")
-
-    assert again.ledger is None
+    assert fold(folding, What.FREEZE, command_id="once") is None
     assert not folding.serving.is_frozen
     assert folding.state.n == 3
 
