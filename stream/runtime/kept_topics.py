@@ -13,7 +13,7 @@ from stream.topic_settings import KAFKAS_ACCEPTS
 USE: Final = {
     Channel.BASES: "a changed recipe keeps its model there",
     Channel.CONTROL: "commands are sent there",
-    Channel.JOURNAL: "which commands were folded, and where, is kept there",
+    Channel.JOURNAL: "which commands and labels were folded, and where, is kept there",
     Channel.LEDGER: "what commands did is told there",
 }
 

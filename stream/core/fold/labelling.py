@@ -18,8 +18,9 @@ from stream.core.fold.state import State
 from stream.core.formats.checks import one_line
 from stream.core.formats.label_records import LabelReader
 from stream.core.formats.sizes import oversize
-from stream.core.labels.labels_spec import LABEL_BYTES_MAX, LabelsSpec
+from stream.core.labels.labels_spec import LabelsSpec
 from stream.core.labels.pending import Early, Place
+from stream.core.labels.reading import label_in_topic
 from stream.core.labels.telling import (
     At,
     Came,
@@ -50,7 +51,7 @@ class LabellingTask(LateLearningTask):
             recipe.shape, recipe.limits, self.kind,
             id_field=self._labels.id, label_field=self._labels.label,
         )  # fmt: skip
-        self._label_in, self._label_in_topic = reader.among_events, reader.in_topic
+        self._reader, self._label_in = reader, reader.among_events
         self._bytes_max, self._is_flat = recipe.limits.value_bytes_max, recipe.shape.flat
         self._place = own_id(recipe.events_topic, self.partition, "")
         name = json.dumps(recipe.shape.features, ensure_ascii=False)  # however else it is written
@@ -75,13 +76,7 @@ class LabellingTask(LateLearningTask):
 
     def read_label(self, record: Record) -> LabelRecord | Rejection:
         """What a record of the labels topic says, or why its bytes alone say nothing."""
-        size_bytes = len(record.key or b"") + len(record.value or b"")
-        if size_bytes > LABEL_BYTES_MAX:
-            detail = f"key and value have {size_bytes} bytes, and a label at most {LABEL_BYTES_MAX}"
-            return Rejection(Reason.TOO_LARGE, detail)
-        may_be_large = record.headers or size_bytes > self._key_bytes_max
-        found = oversize(record, bytes_max=self._key_bytes_max) if may_be_large else None
-        return found or self._label_in_topic(record.value)
+        return label_in_topic(record, self._reader, key_bytes_max=self._key_bytes_max)
 
     def step_label(self, record: Record, label: LabelRecord) -> StepResult:
         """Fold in a record of the labels topic, whose offset is one of that topic.

@@ -19,7 +19,9 @@ from stream.runtime.commands import (
     command_checks,
     event_checks,
     label_checks,
+    labels_topic_checks,
     output_checks,
+    permission_checks,
 )
 from stream.runtime.commands.findings import Findings
 from stream.runtime.commands.log_checks import LogChecks
@@ -143,6 +145,9 @@ def _look_at_kafka(pipeline: Pipeline, findings: Findings, built: Prepared | Non
             command_checks.look(pipeline, findings, topics=topics, reader=reader, events=events)
         with findings.step():
             LogChecks(pipeline, findings, recipe=recipe, reader=reader).look(infos, events)
+        with findings.step():
+            settings = pipeline.settings
+            labels_topic_checks.look(findings, reader, settings, infos=infos, kind=kind)
         return _look_at_events(pipeline, findings, reader, events, built)
 
 
@@ -180,20 +185,7 @@ def _look_at_topics(
                 "removes events that a state is made of; set it to delete"
             )
     output_checks.say_what_they_take(findings, infos, settings, kind)
-    _say_denied(findings, topics, infos)
-
-
-def _say_denied(
-    findings: Findings, topics: Topics, infos: Mapping[Channel, TopicInfo | None]
-) -> None:
-    """Say what we may not do with the topics that there are."""
-    denied = topics.denied()
-    if infos.get(Channel.OUTCOMES) is not None:
-        denied += topics.refused([(Channel.OUTCOMES, "WRITE")])
-    for problem in denied:
-        findings.problem(problem)
-    if not denied:
-        findings.ok("permissions: nothing is denied")
+    permission_checks.look(findings, topics, infos)
 
 
 def _look_at_events(

@@ -1,6 +1,9 @@
-"""What `check` looks at where a pipeline is given commands: its topics, and what its folds need."""
+"""What `check` looks at where folds take more than events: the topics of commands and the journal.
 
-from collections.abc import Mapping
+That of the journal is needed for labels of a topic of their own, too.
+"""
+
+from collections.abc import Collection, Mapping
 
 from stream.core.event import COMMANDED, Channel
 from stream.core.snapshots.metadata import Metadata, parse_metadata
@@ -23,19 +26,25 @@ def look(
     pipeline: Pipeline, findings: Findings, *, topics: Topics, reader: Reader, events: TopicInfo
 ) -> None:
     """Look at topics that are there, or that a fold needs. Raises: Retryable, Misconfigured."""
-    found, hidden = _described(topics)
+    name = pipeline.settings.topics.name
+    found, hidden = _described(topics, COMMANDED)
     known = {
         partition: metadata
         for partition, at in reader.committed().items()
         if (metadata := parse_metadata(at.metadata)) is not None
     }
-    commanded = {partition: each for partition, each in known.items() if each.journal_n}
-    if not commanded and not any(found.values()):
-        if hidden:
-            names = ", ".join(pipeline.settings.topics.name(channel) for channel in hidden)
+    journaled = {partition: each for partition, each in known.items() if each.journal_n}
+    has_labels = pipeline.settings.has_labels_topic
+    if not _is_commanded(found, known, has_labels=has_labels):
+        if unseen := [each for each in hidden if each is not Channel.JOURNAL or not has_labels]:
+            names = ", ".join(map(name, unseen))
             findings.note(f"commands: not permitted to see {names}: a worker takes none")
-        return  # it never was given a command
-    refused = topics.refused([each for each in USED if found.get(each[0], each) is not None])
+        if not has_labels:
+            return  # it never was given a command
+        found = {c: info for c, info in found.items() if c is Channel.JOURNAL}
+        hidden = {c: why for c, why in hidden.items() if c is Channel.JOURNAL}
+    wanted = {*(c for c, info in found.items() if info is not None), *hidden}
+    refused = topics.refused([each for each in USED if each[0] in wanted])
     told = {channel for channel in hidden if any(f"topics.{channel}:" in line for line in refused)}
     problems = [*_missing(pipeline, findings, topics, found, events), *refused]
     problems += [problem for channel, problem in hidden.items() if channel not in told]
@@ -44,22 +53,37 @@ def look(
         if info is not None:
             keeps(findings, channel, info, why, f"records, {why}")
     if Channel.JOURNAL not in hidden and not refused:
-        problems += [text for p, k in commanded.items() if (text := lost_journal(reader, p, k))]
+        problems += [text for p, k in journaled.items() if (text := lost_journal(reader, p, k))]
     for problem in problems:
         findings.problem(problem)
     if found.get(Channel.CONTROL) is not None and not problems:
         _say_unread(pipeline, findings, reader, known)
     if not problems and all(found.values()):
-        findings.ok(f"commands: {', '.join(pipeline.settings.topics.name(c) for c in COMMANDED)}")
+        what = "commands" if Channel.CONTROL in found else "journal"
+        findings.ok(f"{what}: {', '.join(map(name, found))}")
+
+
+def _is_commanded(
+    found: Mapping[Channel, TopicInfo | None], known: Mapping[int, Metadata], *, has_labels: bool
+) -> bool:
+    """Whether a pipeline was ever given a command, as far as its topics and commits tell."""
+    if found.get(Channel.CONTROL) or found.get(Channel.LEDGER):
+        return True
+    if any(each.control.offset for each in known.values()):
+        return True
+    # Without a labels topic nothing but commands makes a journal, or did when there was one.
+    return not has_labels and bool(
+        found.get(Channel.JOURNAL) or any(each.journal_n for each in known.values())
+    )
 
 
 def _described(
-    topics: Topics,
+    topics: Topics, channels: Collection[Channel]
 ) -> tuple[dict[Channel, TopicInfo | None], dict[Channel, str]]:
     """What the brokers say of each topic, and of which they say nothing, and why."""
     found: dict[Channel, TopicInfo | None] = {}
     hidden: dict[Channel, str] = {}
-    for channel in COMMANDED:
+    for channel in channels:
         try:
             found |= topics.describe((channel,))
         except Misconfigured as error:
@@ -87,7 +111,8 @@ def _missing(
                     f"{events.partitions} partitions and retention.ms = -1"
                 )
             else:
-                findings.note(f"{what}; the next command makes it")
+                is_next = channel is Channel.JOURNAL and pipeline.settings.has_labels_topic
+                findings.note(f"{what}; the next {'start' if is_next else 'command'} makes it")
     return problems
 
 

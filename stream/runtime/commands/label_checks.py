@@ -1,4 +1,7 @@
-"""What `check` looks at where labels come later: are there any, and how many events wait?"""
+"""What `check` looks at where labels come later: are there any, and how many events wait?
+
+Of a topic of their own see `labels_topic_checks`.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,9 +22,9 @@ Read = Callable[[bytes | None], LabelRecord | Rejection | None]
 
 
 def label_reader(settings: Settings, kind: Kind) -> Read | None:
-    """What reads label records among events; None: no label comes later."""
+    """What reads label records among events; None: there are none."""
     labels = settings.labels
-    if labels is None:
+    if labels is None or settings.has_labels_topic:
         return None
     reader = LabelReader(
         settings.events.core(), settings.limits.core(), kind,
@@ -51,8 +54,8 @@ def look(
 
     Raises: Retryable, Misconfigured, LogLost: as `Reader.read`.
     """
-    labels, read = settings.labels, label_reader(settings, kind or Kind.ANOMALY)
-    if labels is None or read is None:
+    labels, read = settings.labels, label_reader(settings, kind or Kind.ANOMALY) or _no_label
+    if labels is None:
         return
     waits, most, where = milliseconds(labels.wait) / HOUR_MS, -1.0, 0
     for partition in range(events.partitions):
@@ -81,6 +84,10 @@ def _events_of_an_hour(reader: Reader, partition: int, read: Read) -> float:
     since_ms = max(time_ms for time_ms, _ in last) - HOUR_MS
     share = sum(is_event for _, is_event in last) / len(last)
     return (bounds.end - _first_since(reader, partition, bounds, since_ms)) * share
+
+
+def _no_label(_value: bytes | None) -> None:
+    """Say what a record says of a label, where labels have a topic of their own: nothing."""
 
 
 def _time_and_share(read: Read, record: Record) -> tuple[int, bool]:
