@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from stream.config.durations import milliseconds
 from stream.core.event import Channel, Kind, Record
 from stream.core.formats.records import prediction_in
 from stream.core.problems import PROBLEMS
 from stream.core.result import PredictionValue
 from stream.core.scores import WINDOW_N, Score
-from stream.core.snapshots.metadata import Metadata, parse_metadata
+from stream.core.snapshots.metadata import parse_metadata
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Reader, SnapshotStore, StoredSnapshot, TopicInfo, Topics
 from stream.runtime import recent
@@ -140,7 +139,10 @@ def gather(
         snapshot = snapshots.get(partition)
         offset = bounds.end if at is None else at.offset
         alerts = last_alerts(pipeline, reader, infos[Channel.ALERTS], partition)
-        labels = _labels(pipeline, reader, infos, known=known, partition=partition, kind=kind)
+        labels = label_status(
+            known, reader, infos, pipeline.settings, partition=partition,
+            kind=kind() if pipeline.settings.labels else None,
+        )  # fmt: skip
         rows.append(
             PartitionStatus(
                 partition=partition,
@@ -161,25 +163,6 @@ def gather(
             )
         )
     return Status(pipeline=pipeline.settings.pipeline, partitions=rows)
-
-
-def _labels(
-    pipeline: Pipeline,
-    reader: Reader,
-    infos: Mapping[Channel, TopicInfo | None],
-    *,
-    known: Metadata | None,
-    partition: int,
-    kind: Callable[[], Kind | None],
-) -> LabelStatus | UnsetType:
-    """How labels stand that come later, where they do."""
-    labels = pipeline.settings.labels
-    if labels is None:
-        return UNSET
-    return label_status(
-        known, reader, infos.get(Channel.OUTCOMES), partition=partition, kind=kind(),
-        wait_ms=milliseconds(labels.wait),
-    )  # fmt: skip
 
 
 def _age_s(snapshot: StoredSnapshot, now_ms: int) -> float:
