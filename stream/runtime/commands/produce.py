@@ -1,17 +1,17 @@
-"""The command `produce`: sends a file's events and waits until all are acknowledged."""
+"""The command `produce`: sends a file's events, or labels, and waits until all are acknowledged."""
 
 import re
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
-from stream.config import Settings
 from stream.core.event import Channel
 from stream.errors import Usage
 from stream.ports import Clock, Feed
 from stream.runtime.commands.screen import Progress, say
-from stream.runtime.files import rows
+from stream.runtime.files import label_rows, rows
+from stream.runtime.files.label_rows import LabelShape
 from stream.runtime.files.layout import Columns
 from stream.runtime.files.outgoing import Outgoing
 from stream.runtime.pipeline import Pipeline
@@ -23,6 +23,10 @@ FLUSH_TIMEOUT_S = 75.0
 FLUSH_EVERY_S = 0.2
 """A paced event is visible within this time; without pacing full batches are sent."""
 
+TOGETHER_N = 2_000
+"""So many events and labels are acknowledged before the next ones are sent, where both have a topic
+of their own: or labels would be there long before their events."""
+
 
 def parse_rate(text: str) -> float:
     """Read `100` or `100/s` as events a second. Raises: Usage."""
@@ -33,52 +37,110 @@ def parse_rate(text: str) -> float:
     return rate
 
 
-def produce(pipeline: Pipeline, path: Path, *, columns: Columns, rate: str | None) -> None:
+def produce(
+    pipeline: Pipeline,
+    path: Path,
+    *,
+    columns: Columns,
+    rate: str | None,
+    are_labels: bool = False,
+) -> None:
     """Send a file; of a broken one nothing is sent. A stop signal ends it after a last flush.
 
     Args:
         pipeline: the pipeline whose events these are.
         path: the file.
         columns: which column of a CSV file is what.
-        rate: events a second, as `parse_rate` takes it; None: as fast as it goes.
+        rate: records a second, as `parse_rate` takes it; None: as fast as it goes.
+        are_labels: the file holds labels of events that are sent already, or by somebody else.
 
     Raises: BadInput, Usage: nothing was sent. Retryable, Misconfigured.
     """
     settings, clock = pipeline.settings, pipeline.clock()
-    shape = settings.events.core()
-    if columns.delay is not None:
-        columns = replace(columns, told=_label_fields(settings))
     per_s = None if rate is None else parse_rate(rate)
-    survey = rows.survey(path, shape=shape, columns=columns, stopped=pipeline.stopping.is_set)
+    survey = _survey(pipeline, path, columns, are_labels=are_labels)
     for line in survey.said:
         say(line, error=True)
+    brings_labels = (are_labels or columns.delay is not None) and settings.has_labels_topic
+    channels = [Channel.LABELS] if brings_labels else []
+    if not (are_labels and channels):
+        channels = [Channel.EVENTS, *channels]
     with closing(pipeline.backend.topics()) as topics:
-        # An upstream needs this one only; where it is there, the outputs are the worker's business.
-        if topics.describe()[Channel.EVENTS] is None:
+        # An upstream needs these only; where they are there, the outputs are the worker's business.
+        if None in topics.describe(channels).values():
             ready_topics(topics, settings, pipeline.telemetry)
     outgoing = _until_stopped(pipeline, survey.records())
     started_s = clock.monotonic()
-    with (
-        closing(pipeline.backend.feed()) as feed,
-        Progress("events sent", total=survey.records_n, clock=clock) as shown,
-    ):
-        for record in outgoing if per_s is None else _paced(feed, outgoing, per_s, clock=clock):
-            feed.send(record.value, key=record.key, timestamp_ms=record.timestamp_ms)
+    what = "labels" if are_labels else "events"
+    with ExitStack() as stack:
+        feeds = Feeds(
+            {c: stack.enter_context(closing(pipeline.backend.feed(channel=c))) for c in channels}
+        )
+        total = survey.records_n
+        shown = stack.enter_context(Progress(f"{what} sent", total=total, clock=clock))
+        for record in outgoing if per_s is None else _paced(feeds, outgoing, per_s, clock=clock):
+            feeds.send(record)
             shown.advance()
-        acknowledged = feed.flush(timeout_s=FLUSH_TIMEOUT_S)
+        acknowledged = feeds.flush()
         took_s = max(clock.monotonic() - started_s, 1e-3)
-    speed = f"{took_s:.1f} s ({acknowledged / took_s:.0f}/s)"
+    speed = f"{took_s:.1f} s ({sum(acknowledged.values()) / took_s:.0f}/s)"
     stopped = (
         f"; stopped by a signal before the end of {path}" if pipeline.stopping.is_set() else ""
     )
-    say(f"{acknowledged} events acknowledged in {speed}{stopped}")
+    counted = [
+        f"{n} {what if len(channels) == 1 else channel}" for channel, n in acknowledged.items()
+    ]
+    say(f"{' and '.join(counted)} acknowledged in {speed}{stopped}")
 
 
-def _label_fields(settings: Settings) -> tuple[str, str]:
-    """The fields of label records. Raises: Usage: this pipeline would refuse them."""
-    if settings.labels is None:
-        raise Usage("--delay: this pipeline takes no labels that come later; configure [labels]")
-    return settings.labels.id, settings.labels.label
+class Feeds:
+    """Sends events, and labels to the topic of their own, if there is one.
+
+    Args:
+        feeds: by their topic, that of the events first: no label is flushed before its event.
+    """
+
+    def __init__(self, feeds: Mapping[Channel, Feed]) -> None:
+        self._feeds = feeds
+        self._unflushed_n = 0
+
+    def send(self, record: Outgoing) -> None:
+        """Queue a record. Raises: Retryable, Misconfigured."""
+        own = Channel.LABELS if record.is_label else Channel.EVENTS
+        feed = self._feeds.get(own) or next(iter(self._feeds.values()))
+        feed.send(
+            record.value, key=record.key, timestamp_ms=record.timestamp_ms,
+            partition=record.partition,
+        )  # fmt: skip
+        self._unflushed_n += 1
+        if len(self._feeds) > 1 and self._unflushed_n >= TOGETHER_N:
+            self.flush()
+
+    def flush(self) -> dict[Channel, int]:
+        """Wait for acknowledgement. Returns: of how many there was one so far.
+
+        Raises: Retryable, Misconfigured.
+        """
+        self._unflushed_n = 0
+        return {c: feed.flush(timeout_s=FLUSH_TIMEOUT_S) for c, feed in self._feeds.items()}
+
+
+def _survey(pipeline: Pipeline, path: Path, columns: Columns, *, are_labels: bool) -> rows.Survey:
+    """Read the file once to its end. Raises: BadInput, Usage."""
+    settings, stopped = pipeline.settings, pipeline.stopping.is_set
+    shape, labels = settings.events.core(), settings.labels
+    if labels is None and (are_labels or columns.delay is not None):
+        option = "--labels" if are_labels else "--delay"
+        raise Usage(f"{option}: this pipeline takes no labels that come later; configure [labels]")
+    if are_labels and labels is not None:
+        own = LabelShape(
+            labels.id, labels.label, settings.topics.events,
+            among=None if settings.has_labels_topic else shape,
+        )  # fmt: skip
+        return label_rows.survey(path, shape=own, columns=columns, stopped=stopped)
+    if columns.delay is not None and labels is not None:
+        columns = replace(columns, told=(labels.id, labels.label))
+    return rows.survey(path, shape=shape, columns=columns, stopped=stopped)
 
 
 def _until_stopped(pipeline: Pipeline, records: Iterator[Outgoing]) -> Iterator[Outgoing]:
@@ -89,7 +151,7 @@ def _until_stopped(pipeline: Pipeline, records: Iterator[Outgoing]) -> Iterator[
 
 
 def _paced(
-    feed: Feed, records: Iterator[Outgoing], per_s: float, *, clock: Clock
+    feeds: Feeds, records: Iterator[Outgoing], per_s: float, *, clock: Clock
 ) -> Iterator[Outgoing]:
     """Give each record at its time; after a delay the late ones follow at once."""
     started_s = flushed_s = clock.monotonic()
@@ -98,7 +160,7 @@ def _paced(
         wait_s = due_s - clock.monotonic()
         if wait_s > 0:
             if due_s - flushed_s >= FLUSH_EVERY_S:
-                feed.flush(timeout_s=FLUSH_TIMEOUT_S)
+                feeds.flush()
                 flushed_s = clock.monotonic()
                 wait_s = due_s - flushed_s
             clock.sleep(max(0.0, wait_s))

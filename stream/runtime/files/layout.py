@@ -164,14 +164,15 @@ class Layout:
             event[shape.label] = label
         key = (row[self.key] if self.key is not None else "").encode() or None
         time_ms, later_ms = self.time_ms(row), self.delay_ms(row)
-        record = Outgoing(_written(event), key, time_ms)
+        record = Outgoing(written(event), key, time_ms)
         if label is None or later_ms is None or time_ms is None or shape.id not in event:
             return Row(record, None)
         told = dict(zip(self.told, (event[shape.id], label), strict=True))
-        return Row(record, Outgoing(_written(told), key, time_ms + later_ms))
+        return Row(record, Outgoing(written(told), key, time_ms + later_ms, is_label=True))
 
 
-def _written(document: Mapping[str, object]) -> bytes:
+def written(document: Mapping[str, object]) -> bytes:
+    """A record's value."""
     # Not msgspec: it refuses whole numbers beyond 64 bits, which a worker quarantines.
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
@@ -29,7 +29,7 @@ from stream.runtime.files.outgoing import Outgoing
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
 
-_SAMPLE_LINES = 40
+SAMPLE_LINES = 40
 _LABELS_MAX = 100  # different ones that are compared
 _TYPED = {"\t": r"'\t'", ";": "';'", "|": "'|'"}  # as a shell takes them
 _DIVIDED = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -76,8 +76,8 @@ def survey(
     given = [f"--{name.replace('_', '-')}" for name in names]
     if given:
         raise Usage(f"{', '.join(given)}: only for CSV; lines of JSON are sent as they are")
-    records_n = sum(1 for _ in takewhile(lambda _: not stopped(), _objects(path)))
-    return Survey(records_n=records_n, said=(), records=partial(_objects, path))
+    records_n = sum(1 for _ in takewhile(lambda _: not stopped(), objects(path)))
+    return Survey(records_n=records_n, said=(), records=partial(_as_they_are, path))
 
 
 def suffix_of(path: Path) -> str:
@@ -122,8 +122,13 @@ def _opened(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _objects(path: Path) -> Iterator[Outgoing]:
+def _as_they_are(path: Path) -> Iterator[Outgoing]:
     """Read lines of JSON; each object is sent as it stands. Raises: BadInput."""
+    return (Outgoing(text.encode()) for _, text, _ in objects(path))
+
+
+def objects(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Lines of JSON: each with its number, its text and the object. Raises: BadInput."""
     for number, line in enumerate(lines(path), 1):
         text = line.rstrip("\r\n")
         if not text.strip():
@@ -137,7 +142,7 @@ def _objects(path: Path) -> Iterator[Outgoing]:
             raise BadInput(f"{path} line {number}: is not JSON: {error}") from None
         if not isinstance(document, dict):
             raise BadInput(f"{path} line {number}: is JSON, but not an object {{...}}")
-        yield Outgoing(text.encode())
+        yield number, text, document
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -148,8 +153,8 @@ def _surveyed(
     path: Path, shape: EventShape, columns: Columns, stopped: Callable[[], bool]
 ) -> Survey:
     """Read a CSV file once to its end, to find each column's type and any broken row."""
-    delimiter = columns.delimiter or delimiter_of(list(islice(lines(path), _SAMPLE_LINES)))
-    rows = _rows(path, delimiter)
+    delimiter = columns.delimiter or delimiter_of(list(islice(lines(path), SAMPLE_LINES)))
+    rows = csv_rows(path, delimiter)
     _, header = next(rows)
     layout = Layout.of(path, header, shape=shape, columns=columns)
     found = [Column() for _ in header]
@@ -160,7 +165,7 @@ def _surveyed(
             break
         for column, text in zip(found, row, strict=True):
             column.look(text)
-        with _at(path, line):
+        with at_line(path, line):
             layout.time_ms(row)
             has_label = layout.delay_ms(row) is not None and layout.names_label(row)
         if layout.label is not None and len(labels) < _LABELS_MAX:
@@ -186,23 +191,24 @@ def _records(
 
 
 def _each(path: Path, delimiter: str, layout: Layout, found: Sequence[Column]) -> Iterator[Row]:
-    rows = _rows(path, delimiter)
+    rows = csv_rows(path, delimiter)
     next(rows)
     for line, row in rows:
-        with _at(path, line):
+        with at_line(path, line):
             record = layout.record(row, found)
         yield record
 
 
 @contextmanager
-def _at(path: Path, line: int) -> Iterator[None]:
+def at_line(path: Path, line: int) -> Iterator[None]:
+    """Say of a ValueError in which line it was. Raises: BadInput."""
     try:
         yield
     except ValueError as error:
         raise BadInput(f"{path} line {line}: {error}") from None
 
 
-def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The header and the rows, each with the line that it ends on; blank lines are none."""
     reader = csv.reader(lines(path), strict=True, delimiter=delimiter)
     try:
@@ -222,7 +228,7 @@ def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _to_mend(path: Path, delimiter: str) -> str:
-    other = other_delimiter(list(islice(lines(path), _SAMPLE_LINES)), delimiter)
+    other = other_delimiter(list(islice(lines(path), SAMPLE_LINES)), delimiter)
     if other is None:
         return "mend the row, or quote what is in its cells"
     return f"with --delimiter {_TYPED.get(other, other)} all rows would have as many"
