@@ -24,6 +24,11 @@ USED: Final[Collection[tuple[Channel, Operation]]] = (
 )  # fmt: skip
 """What a worker that is given commands does with their topics."""
 
+OF_LABELS: Final[Collection[tuple[Channel, Operation]]] = (
+    (Channel.OUTCOMES, "WRITE"), (Channel.LABELS, "READ"),
+)  # fmt: skip
+"""What a worker does with the topics that labels have beside the journal, where there are any."""
+
 THERE_S: Final = 60.0
 """So long a topic that was there is taken to be there yet."""
 

@@ -16,7 +16,7 @@ from stream.runtime.control import Control
 from stream.runtime.fitting import fitted
 from stream.runtime.generations import generation_at_start
 from stream.runtime.keeping import uses_bases, writes_bases
-from stream.runtime.kept_topics import USED, ready_kept_topics
+from stream.runtime.kept_topics import OF_LABELS, USED, ready_kept_topics
 from stream.runtime.keys import snapshot_keys
 from stream.runtime.labelling import Labels
 from stream.runtime.labels_topic import LabelsTopic
@@ -155,13 +155,15 @@ def _ready_journal(
 ) -> None:
     """Make the journal, if it is missing, before the first label needs it.
 
-    Raises: Misconfigured: it may not be made, written or read, or labels may not be read.
+    Raises: Misconfigured: it may not be made, written or read, or labels may not be read, or what
+        became of them not be told.
     """
     ready_kept_topics(
         topics, settings, telemetry, partitions=events.partitions, channels=(Channel.JOURNAL,)
     )
-    wanted = [each for each in USED if each[0] is Channel.JOURNAL]
-    if refused := topics.refused([(Channel.LABELS, "READ"), *wanted]):
+    wanted = [each for each in OF_LABELS if each[0] in settings.channels]
+    wanted += [each for each in USED if each[0] is Channel.JOURNAL]
+    if refused := topics.refused(wanted):
         raise Misconfigured(*refused)
 
 

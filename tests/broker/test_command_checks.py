@@ -37,10 +37,11 @@ class Limited:
         self.broker, self.name = broker, name
         self.login = broker.login(client)
         self.project = Project(folder)
-        self.project.configure(
+        self._config = (
             f'[kafka]\nclient = "{client}"\nbootstrap_servers = "{broker.open_servers}"\n'
-            f'[redis]\nurl = "{redis_url}"\n{MODEL}', pipeline=name,
-        )  # fmt: skip
+            f'[redis]\nurl = "{redis_url}"\n{MODEL}'
+        )
+        self.project.configure(self._config, pipeline=name)
         self.make("events", *OUTPUTS)
         broker.permit_worker(name)
 
@@ -51,6 +52,15 @@ class Limited:
             admin.create_topics(
                 {f"{self.name}.{channel}": settings for channel in channels}, wait_for_metadata=True
             )
+
+    def take_labels(self) -> None:
+        """Have a topic for labels, of which only its name may be known, as of what they need."""
+        more = f'[topics]\nlabels = "{self.name}.labels"\n[labels]\nwait = "1h"\n'
+        self.project.configure(self._config + more, pipeline=self.name)
+        needed = ("outcomes", "labels", "journal")
+        self.make(*needed)
+        for channel in needed:
+            self.broker.permit(self.name, channel, DESCRIBE)
 
     def be_commanded(self) -> None:
         """As after its first command."""
@@ -106,6 +116,31 @@ def test_each_permission_that_is_missing_is_one_line(limited: Limited) -> None:
             ("control", "READ"), ("journal", "WRITE"), ("journal", "READ"), ("ledger", "WRITE")
         )
     ]  # fmt: skip
+
+
+def test_a_labels_topic_needs_permissions_of_its_own(limited: Limited) -> None:
+    """To read it, to write outcomes, and the journal; none for topics of commands."""
+    limited.take_labels()
+
+    done = limited.check()
+
+    assert done.code == 78, done
+    assert lines(done, "problem ") == [
+        f"problem topics.{channel}: not permitted to {operation} {limited.name}.{channel}"
+        for channel, operation in (
+            ("outcomes", "WRITE"), ("labels", "READ"), ("journal", "WRITE"), ("journal", "READ")
+        )
+    ]  # fmt: skip
+    ran = limited.project.stream("run", timeout_s=HANGS_AFTER_S, **limited.login)
+    assert ran.code == 78, ran
+    assert len(lines(ran, "not permitted to ")) == 4, ran
+
+    limited.broker.permit(limited.name, "outcomes", WRITE)
+    limited.broker.permit(limited.name, "labels", READ)
+    limited.broker.permit(limited.name, "journal", READ, WRITE)
+    done = limited.check()
+    assert done.code == 0, done
+    assert lines(done, f"ok journal: {limited.name}.journal")
 
 
 def test_topics_that_nobody_may_make_are_named(limited: Limited) -> None:

@@ -11,6 +11,7 @@ from tests.commands.labelled import (
     CONFIG,
     LABELS,
     NAMES,
+    OFF,
     T_MS,
     TOPIC,
     configured,
@@ -88,6 +89,33 @@ def test_a_labels_topic_that_was_made_again_is_read_from_its_start(tmp_path: Pat
     run(project, on_change="rebuild")
 
     assert [each["kind"] for each in outcomes(project)] == ["labeled"] * 3
+
+
+@pytest.mark.parametrize("is_taken_away", [True, False])
+def test_a_topic_that_is_named_later_or_no_more_costs_no_event(
+    tmp_path: Path, *, is_taken_away: bool
+) -> None:
+    """Neither the model nor what waits: the label comes the other way then."""
+    project = configured(tmp_path)
+    configs = [CONFIG, EMBEDDED + MODEL + LABELS + OFF]
+    before, after = configs if is_taken_away else reversed(configs)
+    (first,), (second,) = labels(1), labels(1, since=1)
+    project.configure(before)
+    send(project, Channel.EVENTS, events(3))
+    send(project, Channel.LABELS if is_taken_away else Channel.EVENTS, [first])
+    run(project)
+
+    project.configure(after)
+    assert project.stream("check").said("only settings changed, the learner is kept")
+    send(project, Channel.EVENTS if is_taken_away else Channel.LABELS, [second])
+    run(project)
+
+    assert [(each["id"], each["kind"]) for each in outcomes(project)] == [
+        ("e0", "labeled"), ("e1", "labeled"),
+    ]  # fmt: skip
+    (row,) = project.stream("status", "--json").json["partitions"]
+    assert row["learned"] == 2
+    assert project.stream("snapshots", "verify").code == 0
 
 
 # -- sent again -----------------------------------------------------------------------------------
