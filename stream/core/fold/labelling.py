@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import xxhash
+from msgspec import UNSET
 
 from stream.core.event import Event, LabelRecord, Reason, Record, Rejection, own_id
 from stream.core.fold.acting import act
@@ -19,7 +20,7 @@ from stream.core.formats.checks import one_line
 from stream.core.formats.label_records import LabelReader
 from stream.core.formats.sizes import oversize
 from stream.core.labels.labels_spec import LabelsSpec
-from stream.core.labels.pending import Early, Place
+from stream.core.labels.pending import Early, Kept, Place, kept_of
 from stream.core.labels.reading import label_in_topic
 from stream.core.labels.telling import (
     At,
@@ -130,27 +131,36 @@ class LabellingTask(LateLearningTask):
         """Give an event the label that came before it, and tell what it pushed out."""
         pending, harm, offset = self._pending, None, at.result.record.offset
         kept = pending.find(offset)
+        if self._labels.publish == "all" and (kept is None or kept.is_labelled):
+            self._tell_of_its_own(at, kept)
         if kept is not None:
             held = Held(offset, kept)
-            if kept.is_labelled and self._labels.publish == "all":
-                self._tell_of_its_own(at, held)
-            early = pending.take_early(self._id_of(held), offset)
-            if early is not None:
-                harm = self._label(at, came_early(early), held)
+            for early in pending.take_early(self._id_of(held), offset):
+                harm = self._label(at, came_early(early), held) or harm
         dropped, pending.dropped = pending.dropped, []
         for pushed_out in dropped:
             self._over(at, OutcomeKind.DROPPED, Held(*pushed_out))
         return harm
 
-    def _tell_of_its_own(self, at: At, held: Held) -> None:
-        """Tell of the label that an event brought itself: the fold is the same without that."""
+    def _tell_of_its_own(self, at: At, kept: Kept | None) -> None:
+        """Tell of the label that an event brought itself: the fold is the same without that.
+
+        Args:
+            at: the event's step.
+            kept: the event, with its label; None: there was no room for it, or it has none.
+        """
         answer, record = at.result.prediction, at.result.record
         assert answer is not None  # noqa: S101
+        if kept is None:
+            kept = kept_of(at.result, answer.id)
+            kept.label = None if answer.label is UNSET else answer.label
+        if not kept.is_labelled:
+            return
         error = None
         if self._error_of is not None:
-            error = self._error_of(self._predicted(held.kept).value, held.kept.label)
-        came = Came(held.kept.label, held.offset, record.timestamp_ms, record.key)
-        found = Found(answer.learned, error)
+            error = self._error_of(self._predicted(kept).value, kept.label)
+        came = Came(kept.label, record.offset, record.timestamp_ms, record.key)
+        found, held = Found(answer.learned, error), Held(record.offset, kept)
         self._tell(at, OutcomeKind.LABELED, came, found, held=held, is_step=False)
 
     def _fold_label(self, at: At, record: Record, label: LabelRecord) -> Harm | None:

@@ -5,9 +5,10 @@ bytes, so that a hundred thousand fit into a few dozen megabytes.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -80,6 +81,8 @@ class _Answer(msgspec.Struct, gc=False):
     probabilities: msgspec.Raw = msgspec.Raw()
 
 
+_came_at = attrgetter("offset")
+
 _answer = msgspec.json.Decoder(_Answer).decode
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Kept).decode
@@ -150,13 +153,8 @@ class Pending:
 
     def on_event(self, event: Event, result: StepResult) -> None:
         """Keep an event that was predicted; what there is no room for is `dropped`."""
-        record, answer = result.record, _answer(result.canonical)
-        probabilities = bytes(answer.probabilities) or None
-        kept = Kept(
-            record.timestamp_ms, record.key, record.value or b"", event.id,
-            bytes(answer.prediction), probabilities, self.known,
-        )  # fmt: skip
-        offset = record.offset
+        record = result.record
+        kept, offset = kept_of(result, event.id, self.known), record.offset
         if event.id is not None:
             self._by_id[event.id] = offset
         if event.label is not None:
@@ -220,14 +218,17 @@ class Pending:
         early = self._early.get(place)
         return None if early is None else Early(*early)
 
-    def take_early(self, event_id: str, offset: int) -> Early | None:
-        """Take out the label that waits for an event, by its id or its offset."""
+    def take_early(self, event_id: str, offset: int) -> Iterable[Early]:
+        """Take out the labels that wait for an event: one by its id, one by its offset.
+
+        Returns: them in the order in which they came.
+        """
         early = self._early
         if not early:
-            return None
+            return ()
         by_id, by_offset = early.pop(event_id, None), early.pop(offset, None)
-        found = by_id or by_offset
-        return None if found is None else Early(*found)
+        found = [Early(*each) for each in (by_id, by_offset) if each is not None]
+        return sorted(found, key=_came_at)
 
     def wait_for(self, place: Place, early: Early) -> None:
         """Keep a label until its event comes."""
@@ -287,3 +288,18 @@ class Pending:
         """Take out of the heap what does not wait any more."""
         self._due = [each for each in self._due if each & _OFFSETS in self._waiting]
         heapify(self._due)
+
+
+def kept_of(result: StepResult, event_id: str | None, known: Label | None = None) -> Kept:
+    """What is kept of an event that was predicted.
+
+    Args:
+        result: of its step.
+        event_id: None: it brought none.
+        known: the last label that had come before.
+    """
+    record, answer = result.record, _answer(result.canonical)
+    return Kept(
+        record.timestamp_ms, record.key, record.value or b"", event_id,
+        bytes(answer.prediction), bytes(answer.probabilities) or None, known,
+    )  # fmt: skip

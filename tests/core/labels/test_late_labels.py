@@ -130,6 +130,19 @@ def test_a_label_may_come_before_its_event_and_by_the_place_of_one() -> None:
     assert (joined["input"], joined["n"], joined["label_offset"]) == ("events", 2, 1)
 
 
+def test_two_labels_that_wait_for_one_event_are_both_its_own() -> None:
+    """One calls it by its id and one by its place: neither is lost, and the older goes first."""
+    published = outputs(
+        task(LR),
+        [
+            at(0, NOW_MS, {"partition": folds.PARTITION, "offset": 2, "label": True}),
+            label(1, NOW_MS, "a", False),
+            event(2, NOW_MS, "a"),
+        ],
+    )
+    assert kinds(published)[2:] == [("a", "labeled", True), ("a", "corrected", False)]
+
+
 def test_an_event_expires_by_the_time_of_the_events_in_the_order_of_their_times() -> None:
     """Not in the order in which they came; and not more than fifty in a step."""
     fold = task(LR)
@@ -192,6 +205,14 @@ def test_labelled_events_leave_first_and_then_the_oldest_that_waits() -> None:
     assert kinds(published) == [
         ("e1", "labeled", True), ("e2", "dropped", None), ("e1", "early", False),
     ]  # fmt: skip
+
+
+def test_an_event_with_its_own_label_is_told_of_though_there_is_no_room_for_it() -> None:
+    """Where all outcomes are published."""
+    fold = task(LR, pending_max=1, publish="all")
+    own = {"id": "b", "features": FEATURES, "label": True}
+    published = outputs(fold, [event(0, NOW_MS, "a"), at(1, NOW_MS, own), event(2, NOW_MS, "c")])
+    assert kinds(published) == [("b", "labeled", True), ("a", "dropped", None)]
 
 
 def test_an_id_that_is_kept_is_refused_as_a_duplicate() -> None:
