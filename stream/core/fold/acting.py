@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 BREAKER: Final = "breaker"
 
 
-def act(task: "Task", result: StepResult, harm: Harm | None) -> None:
+def act(task: "Task", result: StepResult, harm: Harm | None, *, acted_n: int | None = None) -> None:
     """Do at the end of a step what its event and its alerts call for.
 
     Args:
         task: has folded the record in.
         result: of that; it gets the ledger's records.
         harm: what the numeric breaker found.
+        acted_n: see `react`.
     """
     if harm is not None:
         trip(task, result, harm)
     if reacts(task):
-        react(task, result)
+        react(task, result, acted_n)
     if result.ledger:
         task.keep_copy()  # all events since are of one kind: learned, or not
 
@@ -39,11 +40,18 @@ def reacts(task: "Task") -> bool:
     return reactions.NAME in task.state.extras
 
 
-def react(task: "Task", result: StepResult) -> None:
-    """Freeze or reset, if an alert of this step calls for it; frozen it is not frozen again."""
-    state, at_ms = task.state, result.record.timestamp_ms
+def react(task: "Task", result: StepResult, acted_n: int | None = None) -> None:
+    """Freeze or reset, if an alert of this step calls for it; frozen it is not frozen again.
+
+    Args:
+        task: see `act`.
+        result: see `act`.
+        acted_n: so many of the alerts were acted on before, and time does not pass: the record was
+            seen, or is none of the events topic. None: it is seen now.
+    """
+    state, at_ms = task.state, result.record.timestamp_ms if acted_n is None else None
     rules: Reactions = state.extras[reactions.NAME]
-    for number, rule, alert in rules.due(state.records_n, at_ms, result.alerts):
+    for number, rule, alert in rules.due(state.records_n, at_ms, result.alerts[acted_n or 0 :]):
         before = state.commanded.predicts
         if rule.do == "freeze":
             if task.serving.is_frozen:

@@ -131,7 +131,9 @@ class Alerts:
         """
         policy, record, n = self._policy, result.record, state.records_n
         assert policy is not None  # noqa: S101
-        if n < policy.due_n or not policy.sees(n, record.timestamp_ms):
+        # Time is that of the events topic: labels of another one come when they like.
+        timestamp_ms = record.timestamp_ms if result.label_offset is None else None
+        if n < policy.due_n or not policy.sees(n, timestamp_ms):
             return
 
         breaker: Breaker | None = state.extras.get(numeric.NAME)  # it may be gone since it tripped

@@ -104,9 +104,12 @@ class LabellingTask(LateLearningTask):
         """
         if self._pending.due_ms <= self._pending.time.now_ms:
             harm = self._expire(at) or harm
-        if harm is not None or (self._reacts and len(at.result.alerts) > acted_n):
-            act(self, at.result, harm)
-        return at.result
+        result = at.result
+        if self._reacts and at.source == LABELS and result.label_offset is None:
+            act(self, result, harm)  # a record of the events topic, which nobody has seen yet
+        elif harm is not None or (self._reacts and len(result.alerts) > acted_n):
+            act(self, result, harm, acted_n=acted_n)
+        return result
 
     def _may_be_label(self, record: Record) -> bool:
         """Whether to look, before the record is read as an event, for a label alone."""

@@ -103,8 +103,12 @@ class Policy:
                 episode.release(self._now - self._spec.cooldown)
                 self._next = self.due_n = 0
 
-    def sees(self, n: int, timestamp_ms: int) -> bool:
+    def sees(self, n: int, timestamp_ms: int | None) -> bool:
         """Let time pass: the present step is over. To be called at `due_n` and later.
+
+        Args:
+            n: its number.
+            timestamp_ms: of its record; None: it was no record of the events topic.
 
         Returns: whether there may be something to tell, so that `close` is to be called.
         """
@@ -112,8 +116,8 @@ class Policy:
         if time is None:
             self._now = n
             return True
-        now = self._now = time.see(timestamp_ms)
-        if time.was_ms is not None:
+        now = self._now = time.now_ms if timestamp_ms is None else time.see(timestamp_ms)
+        if timestamp_ms is not None and time.was_ms is not None:
             self._set_back(time.was_ms, now)
         return bool(self._fired) or now >= self._next or n >= self._marks.due_n
 

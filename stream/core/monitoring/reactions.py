@@ -42,15 +42,15 @@ class Reactions:
         self._acted: dict[int, int] = {}
 
     def due(
-        self, n: int, timestamp_ms: int, alerts: Sequence[AlertValue]
+        self, n: int, timestamp_ms: int | None, alerts: Sequence[AlertValue]
     ) -> list[tuple[int, Rule, AlertValue]]:
         """Let a record pass, the `n`th: the rules that want to act at the end of its step.
 
-        Each with its number, and why.
+        Each with its number, and why. Without a timestamp time does not pass.
 
         Of several that want the same the first does it.
         """
-        if self._time is not None:
+        if self._time is not None and timestamp_ms is not None:
             self._time.see(timestamp_ms)
         firing = [each for each in alerts if each.state in (UNSET, "firing")]
         found: dict[Do, tuple[int, Rule, AlertValue]] = {}
