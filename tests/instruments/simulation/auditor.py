@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +16,8 @@ from tests.instruments.simulation.closing_audit import ClosingAudit
 from tests.instruments.simulation.command_audit import CommandAudit
 from tests.instruments.simulation.control_topic import ControlTopic
 from tests.instruments.simulation.doubles import StrictBroker
+from tests.instruments.simulation.label_audit import LabelAudit
+from tests.instruments.simulation.labels_source import LabelsSource
 from tests.instruments.simulation.plain_fold import OUTPUTS, Plan, Told
 from tests.instruments.simulation.plain_loop import PlainLoop
 from tests.instruments.simulation.violation import Violation, require
@@ -28,11 +30,15 @@ _METADATA = re.compile(
     r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=(?P<r>\d+)"
     r"(?:;s=(?P<s>\d+)|;b=(?P<b>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;z=(?P<z>f?p?))?"
     r"(?:;c=(?P<c>\d+))?(?:;j=(?P<j>\d+))?(?:;i=\d+)?(?:;k=(?P<k>\d+))?(?:;t=[0-9a-f]{8})?"
+    r"(?:;x=(?P<x>\d+))?(?:;d=(?P<d>[0-9a-f]{8}))?(?:;u=(?P<u>[0-9.]+))?"
 )
 _OF_POLICY = {
     "detectors", "moved", "measure", "value", "threshold", "before_n", "after_n", "feature",
 }  # fmt: skip
 """In evidence, beside both sides; that numbers are right, tests of the monitors say."""
+
+_QUARANTINED = (Channel.QUARANTINE, Channel.LABELS)
+"""Both lie in the quarantine: events that were refused, and records of the labels topic."""
 
 _Place = tuple[Channel, int]
 _read = msgspec.json.Decoder().decode
@@ -41,9 +47,10 @@ _read = msgspec.json.Decoder().decode
 def _told(channel: Channel, record: Record) -> Told:
     """A published record as the loop would tell it; the free texts are only looked at here."""
     headers, told = dict(record.headers), record.value
-    if channel is not Channel.QUARANTINE:
+    if channel not in _QUARANTINED:
         told = _read(record.value or b"")
-        if told.get("input") == "events" and not told.pop("why"):
+        by_itself = channel is Channel.LEDGER and told["input"] in ("events", "labels")
+        if by_itself and not told.pop("why"):
             raise Violation(f"no reason in {record}")
         if channel is Channel.ALERTS:
             is_of_policy = "state" in told
@@ -86,6 +93,8 @@ class Auditor:
     snapshots of committed states only, never half, I12 nothing left over in Redis.
 
     Args:
+        commands, labels: the topics beside the events.
+        lost: gives what workers said of labels that are lost: partition, and why.
         genesis: the offset at which each fold began.
         plan: what folds are configured with; None: as in `world.RECIPE`.
 
@@ -93,7 +102,8 @@ class Auditor:
         is_cache_spoiled: somebody else has meddled with the snapshots.
         breaker: knows when partitions may be paused; None = nobody cares.
         closing: knows when states may be closed to new names.
-        commands: leads the loops through commands.
+        commands: leads the loops through commands, and labels.
+        labels: accounts for the labels topic.
     """
 
     def __init__(
@@ -105,6 +115,8 @@ class Auditor:
         names: Mapping[Channel, str],
         group: str,
         commands: ControlTopic,
+        labels: LabelsSource,
+        lost: Callable[[], Iterable[tuple[int, str]]],
         genesis: int = 0,
         plan: Plan | None = None,
     ) -> None:
@@ -130,7 +142,8 @@ class Auditor:
         self.is_cache_spoiled = False
         self.breaker: BreakerAudit | None = None
         self.closing = ClosingAudit()
-        self.commands = CommandAudit(broker, commands, names)
+        self.labels = LabelAudit(broker, labels, names, lost)
+        self.commands = CommandAudit(broker, commands, names, self.labels)
         self.grow()
 
     def grow(self) -> None:
@@ -243,6 +256,12 @@ class Auditor:
         """The partitions for which commands wait."""
         return [loop.partition for loop in self._loops if self.commands.unread(loop.partition)]
 
+    def unread_labels(self) -> set[int]:
+        """The partitions for which labels wait, if they come in a topic."""
+        if self._plan.labels is None or not self._plan.labels.has_topic:
+            return set()
+        return {loop.partition for loop in self._loops if self.labels.unread(loop.partition)}
+
     def check_tried(self, before: Mapping[int, int]) -> None:
         """What was paused before a restart, and is so yet, was tried. Raises: Violation."""
         for partition, _ in before.items() & self.paused().items():
@@ -269,7 +288,12 @@ class Auditor:
         found = _METADATA.fullmatch(committed.metadata)
         if found is None:
             raise Violation(f"{where}: no metadata of ours: {committed.metadata}")
-        told = {name: int(value or 0) for name, value in found.groupdict().items() if name != "z"}
+        told: dict[str, Any] = {
+            name: int(value or 0)
+            for name, value in found.groupdict().items()
+            if name in "nglrsbcjk"
+        }
+        told |= {"x": None if found["x"] is None else int(found["x"]), "d": found["d"]}
         last_n, self._last_n[partition] = self._last_n[partition], told["n"]
         require(told["n"] >= last_n, f"{where}: n went back to {told['n']}")
         require(told["r"] >= self._generations[partition], f"{where}: an older recipe took over")
@@ -282,7 +306,7 @@ class Auditor:
         closed_n = None if found["c"] is None else told["c"] - before_all_n
         was, loop.closed_n = loop.closed_n, closed_n
         resumed_n = len(loop.commanded.places)
-        self.commands.follow(loop, offset, j=told["j"], k=told["k"])
+        self.commands.follow(loop, offset, told)
         if self.breaker is not None and len(loop.commanded.places) > resumed_n:
             self.breaker.hear(loop.partition, loop.commanded.places[resumed_n:])
         problem = self.closing.find_problem(loop, before=was)
@@ -290,6 +314,9 @@ class Auditor:
         said = told["n"] - before_all_n, told["g"], told["l"]
         right = loop.n, loop.genesis, loop.learned
         require(said == right, f"{where} at {offset}: n, genesis, learned: {said}, not {right}")
+        counts = () if loop.pending is None else loop.pending.counts()
+        right_u = ".".join(map(str, counts)) or None
+        require(found["u"] == right_u, f"{where} at {offset}: labels: {found['u']}, not {right_u}")
         stands = "f" * loop.commanded.is_frozen + "p" * loop.commanded.is_stopped
         require((found["z"] or "") == stands, f"{where} at {offset}: {found['z']}, not {stands!r}")
         # Where it stands still, a commit only tells of commands.
@@ -319,11 +346,24 @@ class Auditor:
             self.commands.check(loop.partition)
             for channel in OUTPUTS:
                 at = channel, loop.partition
-                log = self._broker.topics[self._names[channel]].partitions[loop.partition]
+                log = self._log_of(channel, loop.partition)
                 seen = log.end, len(log.opened), loop.offset
                 if seen != self._seen[at]:
                     self._check_outputs(channel, loop, log)
                     self._seen[at] = seen
+
+    def _log_of(self, channel: Channel, partition: int) -> Partition:
+        """Where that is published; labels that are refused lie in the quarantine."""
+        where = Channel.QUARANTINE if channel is Channel.LABELS else channel
+        return self._broker.topics[self._names[where]].partitions[partition]
+
+    def _is_expected_here(self, channel: Channel, record: Record) -> bool:
+        """Whether a record of a topic is one of those that are expected of a channel."""
+        if channel not in _QUARANTINED:
+            return not _is_of_worker(channel, record)
+        topic = dict(record.headers).get("stream.topic")
+        is_label = topic == self._names[Channel.LABELS].encode()
+        return is_label is (channel is Channel.LABELS)
 
     def _check_outputs(self, channel: Channel, loop: PlainLoop, log: Partition) -> None:
         at = channel, loop.partition
@@ -331,7 +371,7 @@ class Auditor:
         records, self._positions[at] = log.fetch(
             self._positions[at], stop=log.stable_end, records_max=log.end + 1
         )
-        records = [record for record in records if not _is_of_worker(channel, record)]
+        records = [record for record in records if self._is_expected_here(channel, record)]
         seen_n = self._seen_n[at]
         for n, record in enumerate(records, seen_n):
             if n >= len(expected):

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from stream.adapters.memory import MemoryBroker
-from stream.adapters.memory.topic import Fate, Partition
-from stream.core.event import Channel, Record
+from stream.adapters.memory.topic import Partition
+from stream.core.event import Channel
 from tests.instruments.simulation.control_topic import ControlTopic, Sent
+from tests.instruments.simulation.label_audit import LabelAudit, committed
 from tests.instruments.simulation.plain_loop import PlainLoop
 from tests.instruments.simulation.violation import Violation, require
 
@@ -39,12 +40,21 @@ class _At:
 
 
 class CommandAudit:
-    """Leads the plain loops through commands."""
+    """Leads the plain loops through commands, and through labels that come in a topic.
+
+    Attributes:
+        labels: accounts for these.
+    """
 
     def __init__(
-        self, broker: MemoryBroker, topic: ControlTopic, names: Mapping[Channel, str]
+        self,
+        broker: MemoryBroker,
+        topic: ControlTopic,
+        names: Mapping[Channel, str],
+        labels: LabelAudit,
     ) -> None:
         self._broker = broker
+        self.labels = labels
         self._topic = topic
         self._names = names
         self._every: dict[int, _At] = {}
@@ -69,43 +79,76 @@ class CommandAudit:
 
     def check(self, partition: int) -> None:
         """Nothing is written down that is not committed. Raises: Violation."""
+        self.labels.check(partition)
         log = self._log(Channel.JOURNAL, partition)
         if log.end:
-            numbers = [_read(record.value or b"")["j"] for record in _committed(log)]
+            numbers = [_read(record.value or b"")["j"] for record in committed(log)]
             at = self._of(partition)
             require(
                 numbers == list(range(at.lost_n + 1, at.journal_n + 1)),
                 f"journal partition {partition}: {numbers}, and {at.journal_n} are committed",
             )
 
-    def follow(self, loop: PlainLoop, offset: int, *, j: int, k: int) -> None:
-        """Lead a loop up to a committed offset, through what commands came on the way.
+    def follow(self, loop: PlainLoop, offset: int, told: Mapping[str, Any]) -> None:
+        """Lead a loop up to a committed offset, through what the journal has on the way.
 
-        Beside the offset is told `j`, the journal's last record, and `k`, where reading goes on.
+        Beside the offset is told `j`, the journal's last record, `k` and `x`, where reading the
+        control topic and the labels' goes on; and `d`, a mark of the last label.
 
-        Raises: Violation: a command is missing, or was folded as none must be.
+        Raises: Violation: a command or label is missing, or was folded as none must be.
         """
-        at = self._of(loop.partition)
-        if j or k or at.k:
-            steps, lates = self._steps(loop.partition, at, j), self._lates(loop.partition, at)
-            if at.is_moved:
-                told = [each["next_offset"] for each in steps.values()]
-                told += [each["offset"] for each in lates.values()]
-                self._go_back(loop, min(told, default=offset))
-            for sent in self._told_of(loop.partition, at, k):
-                if sent.offset in steps:
-                    self._fold(loop, sent, steps.pop(sent.offset))
-                elif sent.offset in lates:
-                    require(sent.may_be_late or sent.must_be_late, f"late too early: {sent}")
-                    self._go(loop, lates.pop(sent.offset)["offset"])
-                    loop.come_late(sent)
-                elif sent.command is not None and not sent.may_be_missed and not at.is_moved:
-                    raise Violation(f"partition {loop.partition}: passed over: {sent}")
+        at, j, k = self._of(loop.partition), told["j"], told["k"]
+        has_labels = told["x"] is not None
+        if not (j or k or at.k or has_labels):
+            at.k = k
+            self._go(loop, offset)
+            return
+        steps, lates = self._steps(loop.partition, at, j), self._lates(loop.partition, at)
+        if at.is_moved:
+            begun = [each["next_offset"] for each in steps]
+            begun += [each["offset"] for each in lates.values()]
+            self._go_back(loop, min(begun, default=offset))
+        labels = iter(
+            self.labels.take(
+                loop, [each for each in steps if each["input"] == "labels"], x=told["x"],
+                has_mark=told["d"] is not None,
+            )
+        )  # fmt: skip
+        sent = list(self._told_of(loop.partition, at, k))
+        for step in steps:
+            if step["input"] == "labels":
+                while sent and sent[0].offset in lates and lates[sent[0].offset]["n"] <= step["n"]:
+                    self._pass_over(loop, sent.pop(0), lates, at)
+                self.labels.check_order(loop, step["next_offset"])
+                self._go(loop, step["next_offset"])
+                self.labels.fold(loop, next(labels), step)
+                continue
+            while sent and sent[0].offset < step["offset"]:
+                self._pass_over(loop, sent.pop(0), lates, at)
             where = f"partition {loop.partition}, of the control topic to {k}"
-            require(not steps and not lates, f"{where}: {steps}, {lates}: no such command")
-            at.is_moved = False
+            require(
+                bool(sent) and sent[0].offset == step["offset"], f"{where}: {step}: no such command"
+            )
+            self._fold(loop, sent.pop(0), step)
+        for each in sent:
+            self._pass_over(loop, each, lates, at)
+        require(not lates, f"partition {loop.partition}: {lates}: no such command")
+        at.is_moved = False
         at.k = k
+        if has_labels:
+            self.labels.check_order(loop, offset)
         self._go(loop, offset)
+
+    def _pass_over(
+        self, loop: PlainLoop, sent: Sent, lates: dict[int, Mapping[str, Any]], at: _At
+    ) -> None:
+        """A record of the control topic is no step: it came late, or says nothing."""
+        if sent.offset in lates:
+            require(sent.may_be_late or sent.must_be_late, f"late too early: {sent}")
+            self._go(loop, lates.pop(sent.offset)["offset"])
+            loop.come_late(sent)
+        elif sent.command is not None and not sent.may_be_missed and not at.is_moved:
+            raise Violation(f"partition {loop.partition}: passed over: {sent}")
 
     def _fold(self, loop: PlainLoop, sent: Sent, step: Mapping[str, Any]) -> None:
         where = f"partition {loop.partition}: journal: {step}"
@@ -141,26 +184,24 @@ class CommandAudit:
         )
         loop.run_to(offset)
 
-    def _steps(self, partition: int, at: _At, j: int) -> dict[int, Mapping[str, Any]]:
-        """The journal's steps since the last commit, by the offset of the command."""
-        records = list(_committed(self._log(Channel.JOURNAL, partition)))
+    def _steps(self, partition: int, at: _At, j: int) -> list[Mapping[str, Any]]:
+        """The journal's steps since the last commit, in its order."""
+        records = list(committed(self._log(Channel.JOURNAL, partition)))
         numbers, wanted = (
             [_read(r.value or b"")["j"] for r in records],
             list(range(at.lost_n + 1, j + 1)),
         )
         where = f"partition {partition}"
         require(numbers == wanted, f"{where}: {j} is told of the journal, which has {numbers}")
-        steps: dict[int, Mapping[str, Any]] = {}
+        steps: list[Mapping[str, Any]] = []
         for record in records[at.journal_n - at.lost_n :]:
-            for step in _read(record.value or b"")["steps"]:
-                require(step["offset"] not in steps, f"{where}: {step} is in the journal twice")
-                steps[step["offset"]] = step
+            steps += _read(record.value or b"")["steps"]
         at.journal_n = j
         return steps
 
     def _lates(self, partition: int, at: _At) -> dict[int, Mapping[str, Any]]:
         """What the ledger says since the last commit of commands that came late."""
-        records = list(_committed(self._log(Channel.LEDGER, partition)))
+        records = list(committed(self._log(Channel.LEDGER, partition)))
         new, at.ledger_n = records[at.ledger_n :], len(records)
         told = [_read(record.value or b"") for record in new]
         return {
@@ -186,10 +227,3 @@ class CommandAudit:
 
     def _log(self, channel: Channel, partition: int) -> Partition:
         return self._broker.partition(self._names[channel], partition)
-
-
-def _committed(log: Partition) -> Iterator[Record]:
-    """What is committed of a partition, also what an open transaction hides."""
-    for record, transaction in log._entries[log.start :]:
-        if record is not None and (transaction is None or transaction.fate is Fate.COMMITTED):
-            yield record

@@ -5,17 +5,16 @@ The broker and its log are the memory adapter's, in two places closer to Kafka's
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 
-from stream.adapters.memory import MemoryBroker, MemoryLog, MemoryReader
+from stream.adapters.memory import MemoryBroker, MemoryLog
 from stream.adapters.memory.group import Group, Member
 from stream.adapters.memory.topic import Fate, Partition, Transaction
-from stream.core.event import Channel, Record
 from stream.errors import CommitLost
 from stream.ports import Committed, Polled
 from stream.runtime.watchdog import Watchdog
@@ -71,24 +70,6 @@ def deaf(log: WatchedLog) -> Iterator[None]:
         yield
 
 
-class OneReader(MemoryReader):
-    """One consumer, as in Kafka: to read on with an older `read` would move the younger one's."""
-
-    _youngest = 0
-
-    def read(
-        self, channel: Channel, partition: int, start: int, stop: int
-    ) -> Iterator[Sequence[Record]]:
-        """See `Reader.read`."""
-        self._youngest += 1
-        own = self._youngest
-        batches = super().read(channel, partition, start, stop)
-        while (batch := next(batches, None)) is not None:
-            yield batch
-            if own != self._youngest:
-                raise Violation("two reads are interleaved on one reader")
-
-
 class Deadlines(Watchdog):
     """No thread: it only remembers that somebody would watch, and until when.
 
@@ -134,8 +115,14 @@ class _Watching(AbstractContextManager[None]):
 class Diary(Telemetry):
     """Keeps what is said; if somebody listens, it tells them, and has the real one format it."""
 
-    def __init__(self, name: str, note: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        note: Callable[[str], None] | None,
+        lost: list[tuple[int, str]] | None = None,
+    ) -> None:
         super().__init__()
+        self._lost = [] if lost is None else lost
         logging.getLogger(LOGGER_NAME).addHandler(_NOWHERE)
         self._name = name
         self._note = note
@@ -144,6 +131,8 @@ class Diary(Telemetry):
     def say(self, event: LogEvent, *, level: int = 20, **fields: object) -> None:
         """See `Telemetry.say`."""
         self.said.append((event, fields))
+        if event is LogEvent.LABELS_LOST:
+            self._lost.append((int(str(fields["partition"])), str(fields["why"])))
         if self._note is not None:
             super().say(event, level=level, **fields)
             self._note(f"{self._name}: {event} {fields}")

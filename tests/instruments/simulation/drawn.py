@@ -4,6 +4,7 @@ from dataclasses import replace
 from random import Random
 
 from stream.core.event import Channel
+from stream.core.labels.labels_spec import LabelsSpec
 from stream.core.monitoring.episodes import Severity
 from stream.core.monitoring.monitors_spec import MonitorsSpec
 from stream.core.monitoring.numeric import NumericSpec
@@ -14,6 +15,7 @@ from stream.core.spec import DetectorSpec, ModelSpec
 from tests.instruments.simulation.model import steep
 from tests.instruments.simulation.plain_acting import Reaction
 from tests.instruments.simulation.plain_fold import Plan
+from tests.instruments.simulation.plain_labels import LabelRules
 from tests.instruments.simulation.plain_policy import Rules
 from tests.instruments.simulation.workload import Workload
 from tests.instruments.simulation.world import NAMES, RECIPE, World
@@ -36,6 +38,12 @@ MONITORS = MonitorsSpec(block_n=4, reference_n=12, budget_events=20)
 
 STEEP = ModelSpec(factory=f"{steep.__module__}:{steep.__name__}")
 """A linear model that one wild number spoils."""
+
+LABELLED_SHARE = 0.3
+"""Of all seeds: those with labels that come later."""
+
+TOPIC_SHARE = 0.6
+"""Of these: those with a topic of their own."""
 
 ACTING_SHARE = 0.7
 """Of the seeds with commands; in the others folds do nothing by themselves."""
@@ -104,6 +112,37 @@ def _planned(
         ),
     )
     return replace(recipe, extras=tuple(part for part in parts if part is not None)), told
+
+
+def drawn_labels(rng: Random, recipe: Recipe, plan: Plan) -> tuple[Recipe, Plan]:
+    """Labels that come later, in a topic of their own or among the events."""
+    spec = LabelsSpec(
+        wait_ms=rng.choice((2_000, 5_000, 15_000, 60_000, 10**9)),
+        pending_max=rng.choice((3, 8, 1_000, 1_000)),
+        on_expiry=rng.choice(("drop", "negative")),
+        early_max=rng.choice((1, 3, 1_000)),
+        on_correction=rng.choice(("learn", "ignore")),
+        has_topic=rng.random() < TOPIC_SHARE,
+        unknown=rng.choice(("outcome", "outcome", "outcome", "count")),
+        publish=rng.choice(("late", "late", "all", "all", "none")),
+        features=rng.random() < 0.3,
+    )
+    return labelled(recipe, spec), replace(plan, labels=label_rules(spec))
+
+
+def labelled(recipe: Recipe, spec: LabelsSpec) -> Recipe:
+    """A recipe whose labels come later, so."""
+    others = (each for each in recipe.extras if not isinstance(each, LabelsSpec))
+    return replace(recipe, extras=(*others, spec))
+
+
+def label_rules(spec: LabelsSpec) -> LabelRules:
+    """The settings, for the auditor."""
+    return LabelRules(
+        wait_ms=spec.wait_ms, pending_max=spec.pending_max, early_max=spec.early_max,
+        on_expiry=spec.on_expiry, on_correction=spec.on_correction, unknown=spec.unknown,
+        publish=spec.publish, has_features=spec.features, has_topic=spec.has_topic,
+    )  # fmt: skip
 
 
 def drawn_workload(world: World, rng: Random, records_n: int | None) -> Workload:

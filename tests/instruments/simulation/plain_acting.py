@@ -50,15 +50,26 @@ class PlainBreaker:
     look_at: int = 0
     good: tuple[Any, int] | None = None
 
-    def harm(self, model: Any, features: Mapping[Hashable, Any], learned: int) -> Harm | None:
-        """What is wrong with a model that is about to learn these features, and has answered."""
+    def harm(
+        self,
+        model: Any,
+        features: Mapping[Hashable, Any],
+        learned: int,
+        *,
+        has_margin: bool = True,
+    ) -> Harm | None:
+        """What is wrong with a model that is about to learn these features, and has answered.
+
+        Without `has_margin` nobody looks at the sum of the weights.
+        """
         if not isinstance(model, linear_model.LogisticRegression):
             return None
         weights = dict(model.weights)
-        margin = sum(weights.get(name, 0.0) * value for name, value in features.items())
-        margin = float(margin + model.intercept)
-        if abs(margin) > MARGIN_MAX:
-            return Harm("margin", margin, MARGIN_MAX, is_of_model=False)
+        if has_margin:
+            margin = sum(weights.get(name, 0.0) * value for name, value in features.items())
+            margin = float(margin + model.intercept)
+            if abs(margin) > MARGIN_MAX:
+                return Harm("margin", margin, MARGIN_MAX, is_of_model=False)
         if learned < self.look_at:
             return None
         for weight in weights.values():
@@ -95,9 +106,9 @@ class PlainReactions:
     n: int = 0
     time: PlainTime = field(default_factory=PlainTime)
 
-    def see(self, timestamp_ms: int) -> None:
-        """A record is over, valid or not."""
-        self.n += 1
+    def see(self, timestamp_ms: int, *, is_event: bool = True) -> None:
+        """A record of the events topic is over, valid or not; a label there is no event."""
+        self.n += is_event
         self.time.see(timestamp_ms)
 
     def due(self, alerts: Sequence[Mapping[str, Any]]) -> list[tuple[Reaction, Mapping[str, Any]]]:
@@ -135,6 +146,7 @@ def told(
     versions: tuple[int, int],
     place: Mapping[str, Any],
     pipeline: str,
+    source: str = "events",
 ) -> dict[str, Any]:
     """What the ledger must say of it; a text of why is only looked for.
 
@@ -145,11 +157,12 @@ def told(
         versions: of the model, before and since.
         place: number, partition, next offset and event time of the step.
         pipeline: its name.
+        source: what the step folded.
     """
     before, after = versions
     return {
         "v": 1,
-        "input": "events",
+        "input": source,
         "id": f"{pipeline}/{place['partition']}/{place['n']}/{what}",
         "what": what,
         "by": by,

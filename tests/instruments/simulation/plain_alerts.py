@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from stream.core.monitoring.episodes import Finding
 from stream.core.monitoring.monitors import Monitors
 from stream.core.monitoring.monitors_spec import MonitorsSpec
+from stream.core.monitoring.rows import LabelRow
 from stream.core.problems import BINARY
 from tests.instruments.simulation.plain_policy import Fired, PlainPolicy, Rules, Step
 from tests.instruments.simulation.workload import Fact
@@ -20,11 +21,16 @@ def iso(timestamp_ms: int) -> str:
 
 
 class Place(NamedTuple):
-    """A record, and how many events the model had learned before it."""
+    """A record, and how many events the model had learned before it.
+
+    Attributes:
+        id_end: how the ids of its alerts end: many labels may come behind one event.
+    """
 
     offset: int
     fact: Fact
     learned: int
+    id_end: str = ""
 
 
 @dataclass(slots=True)
@@ -49,6 +55,7 @@ class PlainAlerts:
     told: list[dict[str, Any]] = field(default_factory=list)
     policy: PlainPolicy | None = None
     _watched: Monitors | None = None
+    _rows: list[LabelRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.rules is not None:
@@ -64,8 +71,15 @@ class PlainAlerts:
     def close(self, n: int, *, labelled_n: int, valid_n: int) -> None:
         """The `n`th record is over; so many events had a label, or were valid, before it."""
         if self.policy is not None and self.at is not None:
-            offset, fact, _ = self.at
-            self.policy.close(Step(n, offset, fact.timestamp_ms, labelled_n, valid_n))
+            at_ms = self.at.fact.timestamp_ms
+            self.policy.close(Step(n, self.at.offset, at_ms, labelled_n, valid_n))
+
+    def close_label(self, n: int, *, labelled_n: int, valid_n: int, is_timed: bool) -> None:
+        """A label's step is over, which comes before the `n`th record; the counts are of now."""
+        if self.policy is not None and self.at is not None:
+            at_ms = self.at.fact.timestamp_ms
+            step = Step(n, self.at.offset, at_ms, labelled_n, valid_n)
+            self.policy.close(step, is_timed=is_timed)
 
     def find(self, fired: Fired) -> None:
         """Something is found."""
@@ -94,6 +108,26 @@ class PlainAlerts:
             self._found(each)
         return True
 
+    def watch_label(
+        self,
+        features: Mapping[Hashable, Any],
+        label: Any,
+        answer: Mapping[str, Any],
+        error: float,
+        known: Any,
+    ) -> None:
+        """Show the monitors a label that came later, a block of them at a time."""
+        if self._watched is None:
+            return
+        chances = answer.get("probabilities")
+        chance = None if chances is None else float(chances["true"])
+        shown = {str(name): each for name, each in features.items()}
+        self._rows.append((shown, label, chance, error, known))
+        if len(self._rows) >= self._watched.block_n:
+            rows, self._rows = self._rows, []
+            for each in self._watched.close_labels(rows, BINARY):
+                self._found(each)
+
     def watch_flow(self, n: int, refused_n: int, timestamp_ms: int) -> None:
         """Show the monitors how many records there were before, and how many were refused."""
         if self._watched is not None:
@@ -120,10 +154,10 @@ class PlainAlerts:
 
     def _alert(self, fired: Fired, own_id: str, words: Mapping[str, Any]) -> None:
         assert self.at is not None
-        offset, fact, learned = self.at
+        offset, fact, learned, id_end = self.at
         value = {
             "v": 1,
-            "id": f"{self.where}/{own_id.format(offset)}",
+            "id": f"{self.where}/{own_id.format(offset)}{id_end}",
             "kind": fired.kind,
             "detector": fired.detector,
             "name": fired.name,

@@ -5,7 +5,6 @@ that raised is replaced by the copy made before.
 """
 
 import copy
-from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from math import isnan
@@ -21,12 +20,18 @@ from tests.instruments.simulation.model import BOMB, Brittle
 from tests.instruments.simulation.plain_acting import Harm, PlainBreaker, PlainReactions, Reaction
 from tests.instruments.simulation.plain_alerts import PlainAlerts
 from tests.instruments.simulation.plain_commands import Commanded
+from tests.instruments.simulation.plain_labels import Kept, LabelRules, PlainPending
 from tests.instruments.simulation.plain_policy import Fired, Rules
 from tests.instruments.simulation.workload import LIMITS, Fact
 
 DETECTOR: Mapping[str, Any] = {"min_instances": 8, "delta": 0.005, "threshold": 1.5}
 
-OUTPUTS = (Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE, Channel.LEDGER)
+OUTPUTS = (
+    Channel.PREDICTIONS, Channel.ALERTS, Channel.QUARANTINE, Channel.LEDGER, Channel.OUTCOMES,
+    Channel.LABELS,
+)  # fmt: skip
+"""What is published; the last are the labels that are refused, which lie in the quarantine, too,
+and in no order with the events there."""
 
 Told = tuple[int, bytes | None, Any, Mapping[str, bytes | None]]
 """Of a published record: its timestamp, its key, what its value says, its headers."""
@@ -35,16 +40,13 @@ _State = tuple[Any, Any, set[Hashable]]
 """Model, detector, and names that were taken in."""
 
 
-def _nothing_failed() -> deque[bool]:
-    return deque(maxlen=100)
-
-
-def _copied(model: Any) -> Any:
+def copied(model: Any) -> Any:
+    """A model to go back to."""
     if not isinstance(model, Brittle):
         return copy.deepcopy(model)
-    copied = Brittle(model.rate)
-    copied.weights, copied.bias = dict(model.weights), model.bias
-    return copied
+    other = Brittle(model.rate)
+    other.weights, other.bias = dict(model.weights), model.bias
+    return other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Plan:
         monitors: their settings; they are the worker's own, fed by hand with what was accepted.
         has_breaker: the numeric one.
         reactions: in their order.
+        labels: how labels that come later are waited for; None: they never come.
     """
 
     make: Callable[[], Any] = Brittle
@@ -64,6 +67,7 @@ class Plan:
     monitors: MonitorsSpec | None = None
     has_breaker: bool = False
     reactions: tuple[Reaction, ...] = ()
+    labels: LabelRules | None = None
 
 
 @dataclass(slots=True)
@@ -72,12 +76,13 @@ class PlainFold:
 
     Attributes:
         genesis: where it began.
-        n: steps: records, and commands.
-        records_n: of the steps those that are no commands.
+        n: steps: records, commands and labels.
+        records_n: of the steps those that are events, valid or not.
         labelled_n: events with a label, learned or not.
         refused: the refused records, each by its number among the records, from 1 on.
         has_answered: the model gave numbers for an event after it had learned one.
-        failed: of the last hundred events, whether the model failed on them.
+        valid_n: events that no check refused; failed: the numbers of those among them on which
+            the model failed, or of the next one, where it failed on a label that came later.
         is_failing: on more than ten, and on more than five ever since.
         closed_n: so many steps were done when the worker decided that no new name is taken in any
             more: that is its own affair, it says so beside the committed offset.
@@ -85,6 +90,8 @@ class PlainFold:
         errors: what the detector was fed since its last alarm.
         commanded: what commands have made of it.
         breaker: the numeric one; None: there is none.
+        pending: the events that wait for labels; None: none does.
+        asked_learned: how many events the model had learned when it was asked last.
     """
 
     pipeline: str
@@ -100,7 +107,8 @@ class PlainFold:
     learned: int = 0
     refused: list[int] = field(default_factory=list)
     has_answered: bool = False
-    failed: deque[bool] = field(default_factory=_nothing_failed)
+    valid_n: int = 0
+    failed: list[int] = field(default_factory=list)
     is_failing: bool = False
     closed_n: int | None = None
     left_out_n: int | None = None
@@ -110,6 +118,9 @@ class PlainFold:
     errors: list[int] = field(default_factory=list)
     commanded: Commanded = field(default_factory=Commanded)
     breaker: PlainBreaker | None = None
+    pending: PlainPending | None = None
+    asked_learned: int = 0
+    _kept: Kept | None = None
     _reactions: PlainReactions | None = None
     _harm: Harm | None = None
     _alerts: PlainAlerts = field(init=False)
@@ -152,15 +163,20 @@ class PlainFold:
         )  # fmt: skip
         self.breaker = PlainBreaker() if plan.has_breaker else None
         self._reactions = PlainReactions(plan.reactions) if plan.reactions else None
+        self.pending = None if plan.labels is None else PlainPending(plan.labels)
 
     def _process(self, offset: int, fact: Fact) -> None:
         if fact.reason is not None:
             self._refuse(offset, fact, fact.reason.value)
             return
+        given_id = fact.document.get("id")
+        if self.pending is not None and given_id is not None and self.pending.holds(given_id):
+            self._refuse(offset, fact, "duplicate")
+            return
         features: dict[Hashable, Any] = fact.document["features"]
         model, detector, names = self._state
         # The model raises before the detector is told.
-        spare = (_copied(model), detector, set(names)) if BOMB in features else None
+        spare = (copied(model), detector, set(names)) if BOMB in features else None
         is_left_out = False
         if self.closed_n is not None and self.n > self.closed_n:
             known = {name: value for name, value in features.items() if name in names}
@@ -188,6 +204,7 @@ class PlainFold:
         document = fact.document
         label = document.get("label")
         learned_before, harm = self.learned, None
+        self.asked_learned = learned_before
         answer, is_no_number = self._asked(features)
         value = {
             "v": 1,
@@ -227,6 +244,9 @@ class PlainFold:
         if self._alerts.watch(features, label, answer):
             n, refused_n = self.records_n - 1, len(self.refused)
             self._alerts.watch_flow(n, refused_n, fact.timestamp_ms)
+        if self.pending is not None:
+            given_id, known = document.get("id"), self.pending.known
+            self._kept = Kept(offset, fact, value["id"], given_id, features, answer, known, label)
 
     def _asked(self, features: dict[Hashable, Any]) -> tuple[dict[str, Any], bool]:
         """What the model answers; and whether that is no number."""
@@ -261,10 +281,15 @@ class PlainFold:
         rise = sum(after) * len(before) - sum(before) * len(after) if before else 0
         return "worse" if rise > 0 else "better" if rise < 0 else "changed"
 
-    def _note(self, *, is_failure: bool) -> None:
-        """A valid event is over; tell if the model failed on more than a tenth of a hundred."""
-        self.failed.append(is_failure)
-        failed_n = sum(self.failed)
+    def _note(self, *, is_failure: bool, is_event: bool = True) -> None:
+        """A valid event is over; tell if the model failed on more than a tenth of a hundred.
+
+        Or the model failed on a label, `is_event` False.
+        """
+        if is_failure:
+            self.failed.append(self.valid_n)
+        failed_n = sum(each > self.valid_n - 100 for each in self.failed)
+        self.valid_n += is_event
         was_failing = self.is_failing
         self.is_failing = failed_n > (5 if was_failing else 10)
         # A policy counts each of them; without one the first is told.

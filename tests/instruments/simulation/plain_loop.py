@@ -4,30 +4,33 @@ What it knows of commands it is told by their places in the journal.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from stream.core.event import Channel
 from tests.instruments.simulation import plain_acting
 from tests.instruments.simulation.control_topic import Command, Sent
+from tests.instruments.simulation.labels_source import SentLabel
 from tests.instruments.simulation.plain_acting import Harm, PlainReactions
 from tests.instruments.simulation.plain_alerts import Place, iso
 from tests.instruments.simulation.plain_commands import REFUSED, told
-from tests.instruments.simulation.plain_fold import OUTPUTS, PlainFold
+from tests.instruments.simulation.plain_fold import OUTPUTS
+from tests.instruments.simulation.plain_labels import Came
+from tests.instruments.simulation.plain_late import PlainLate
 from tests.instruments.simulation.workload import Fact
 
 
 @dataclass(slots=True)
-class PlainLoop(PlainFold):
+class PlainLoop(PlainLate):
     """Predict, learn, detect, obey: one partition's steps in order, and what must come out.
 
     Attributes:
-        before_all_n: steps that the program counted before the first of these.
         history: every offset that it stopped at -> steps, events learned by then.
+        journaled: the steps that no event made, each with the offset of the event behind it.
     """
 
-    before_all_n: int = 0
+    journaled: list[tuple[int, Sent | SentLabel]] = field(default_factory=list)
     history: dict[int, set[tuple[int, int]]] = field(default_factory=dict)
 
     def run_to(self, end: int) -> None:
@@ -41,20 +44,75 @@ class PlainLoop(PlainFold):
         self.note_stop(end)
 
     def _step(self, offset: int, fact: Fact) -> None:
+        if self.pending is not None:
+            self.pending.time.see(fact.timestamp_ms)
+        if fact.said is not None and fact.reason is None:
+            self._label_among_events(offset, fact)
+            return
         n, labelled_n, refused_n = self.records_n, self.labelled_n, len(self.refused)
         self.n += 1
         self.records_n += 1
+        self.source = "events"
         self._alerts.begin(Place(offset, fact, self.learned))
-        self._harm = None
+        self._harm = self._kept = None
         self._process(offset, fact)
         if len(self.refused) > refused_n:
             self._alerts.watch_flow(n, refused_n, fact.timestamp_ms)
         self._alerts.close(self.records_n, labelled_n=labelled_n, valid_n=n - refused_n)
         self.offset = offset + 1
-        if self._harm is not None:
-            self._break(fact, self._harm)
         if self._reactions is not None:
-            self._react(fact, self._reactions)
+            self._reactions.see(fact.timestamp_ms)
+        self._do(fact, 0)
+        if self.pending is not None:
+            told_n = len(self._alerts.told)
+            if self._kept is not None:
+                self._accept(self._kept)
+            self._end_waiting()
+            self._do(fact, told_n)
+
+    def _label_among_events(self, offset: int, fact: Fact) -> None:
+        """A label record in the events topic: a step, and no event."""
+        came = Came(fact.said.label, offset, fact.timestamp_ms, fact.key)
+        self._begin_label(Place(offset, fact, self.learned))
+        self._fold_label(fact.said, came, seen_until=offset)
+        self.offset = offset + 1
+        if self._reactions is not None:
+            self._reactions.see(fact.timestamp_ms, is_event=False)
+        self._end_label(fact)
+
+    def label(self, sent: SentLabel) -> None:
+        """A record of the labels topic: a step before the event at the present offset."""
+        assert sent.said is not None
+        self.journaled.append((self.offset, sent))
+        came = Came(sent.said.label, sent.offset, sent.timestamp_ms, sent.key)
+        fact = Fact(sent.value, timestamp_ms=sent.timestamp_ms, key=sent.key)
+        before = max(self.offset - 1, 0)
+        self._begin_label(Place(before, fact, self.learned, f"/{sent.offset}"))
+        self._fold_label(sent.said, came, seen_until=self.offset)
+        self._end_label(fact)
+        self.note_stop(self.offset)
+
+    def _begin_label(self, place: Place) -> None:
+        self.n += 1
+        self.source = "labels"
+        self._alerts.begin(place)
+        self._harm = None
+
+    def _end_label(self, fact: Fact) -> None:
+        self._alerts.close_label(
+            self.records_n + 1, labelled_n=self.labelled_n,
+            valid_n=self.records_n - len(self.refused), is_timed=not self._has_topic,
+        )  # fmt: skip
+        self._end_waiting()
+        self._do(fact, 0)
+
+    def _do(self, fact: Fact, told_n: int) -> None:
+        """What is to be done at the end of a step, of whose alerts so many were looked at."""
+        harm, self._harm = self._harm, None
+        if harm is not None:
+            self._break(fact, harm)
+        if self._reactions is not None:
+            self._react(fact, self._reactions, self._alerts.told[told_n:])
 
     def note_stop(self, offset: int) -> None:
         """Note that it stopped here; commands are steps, so there are several at one offset."""
@@ -66,6 +124,7 @@ class PlainLoop(PlainFold):
         assert command is not None
         self.n += 1
         commanded.places.append((self.offset, sent))
+        self.journaled.append((self.offset, sent))
         if command["id"] not in commanded.done:
             commanded.done.add(command["id"])
             before, reason = commanded.version, None
@@ -134,10 +193,11 @@ class PlainLoop(PlainFold):
         }  # fmt: skip
         self._act(fact, "freeze", "breaker", evidence, version)
 
-    def _react(self, fact: Fact, reactions: PlainReactions) -> None:
-        """What is to be done about the alerts of this record."""
-        reactions.see(fact.timestamp_ms)
-        for rule, alert in reactions.due(self._alerts.told):
+    def _react(
+        self, fact: Fact, reactions: PlainReactions, alerts: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """What is to be done about some of the alerts of this record."""
+        for rule, alert in reactions.due(alerts):
             version, is_frozen = self.commanded.version, self.commanded.is_frozen
             if rule.do == "freeze" and is_frozen:
                 continue
@@ -160,7 +220,7 @@ class PlainLoop(PlainFold):
         }  # fmt: skip
         value = plain_acting.told(
             what, by, evidence=evidence, versions=(before, self.commanded.version), place=place,
-            pipeline=self.pipeline,
+            pipeline=self.pipeline, source=self.source if self._has_topic else "events",
         )  # fmt: skip
         where = f"{self.pipeline}/{self.partition}".encode()
         self._expect(Channel.LEDGER, fact, where, value)

@@ -148,7 +148,8 @@ class PlainPolicy:
         self._stories: list[Story] = []
         self._spent: dict[bool, list[int]] = {False: [], True: []}
         self._time, self._now = PlainTime(), 0
-        self._steps: list[Step] = []
+        self._marked: list[Step] = []
+        self._at: Step | None = None
         self._joined: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {}
         self._first: dict[tuple[str, str], tuple[tuple[str, ...], int]] = {}
 
@@ -162,11 +163,13 @@ class PlainPolicy:
             if story.first.name == name and not story.is_over:
                 story.release(self._now - self._rules.cooldown)
 
-    def close(self, step: Step) -> None:
-        """The step is over."""
-        self._steps.append(step)
+    def close(self, step: Step, *, is_timed: bool = True) -> None:
+        """The step is over; without `is_timed` it was of no record of the events topic."""
+        self._at = step
+        if not self._marked or step.n >= self._marked[-1].n + 32:
+            self._marked.append(step)
         n, offset, timestamp_ms = step.n, step.offset, step.timestamp_ms
-        is_back = self._time.see(timestamp_ms)
+        is_back = is_timed and self._time.see(timestamp_ms)
         assert not (is_back and self._rules.by_time), "no workload sets fold time back"
         now = self._now = self._time.now if self._rules.by_time else n
         fired, self._fired = [(each, self._lead(each, n)) for each in self._fired], []
@@ -228,15 +231,16 @@ class PlainPolicy:
 
     def _since(self, fired: Fired) -> tuple[int, int]:
         """The last of every 32nd step at which the change had not begun."""
-        now = at = self._steps[-1]
+        now = at = self._at
+        assert now is not None
+        assert at is not None
         if fired.values_n is not None:
             is_error = fired.signal in ("error", "label")
             if fired.is_measured:
                 is_error = fired.detector in ("baseline", "calibration")
             before_n = (now.labelled_n if is_error else now.valid_n) + 1 - fired.values_n
-            marked = self._steps[::32]
-            at = marked[0]
-            for step in marked:
+            at = self._marked[0]
+            for step in self._marked:
                 if (step.labelled_n if is_error else step.valid_n) > before_n:
                     break
                 at = step

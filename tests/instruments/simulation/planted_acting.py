@@ -21,7 +21,7 @@ from stream.core.monitoring.reactions import NAME as REACTIONS
 from stream.core.monitoring.reactions import Reactions
 from stream.core.result import AlertValue, StepResult
 from stream.core.snapshots import pickling
-from stream.runtime import worker as worker_module
+from stream.runtime import beside as beside_module
 from stream.runtime.commanding import Commanding
 from tests.instruments.simulation.planted_commands import patched, without
 from tests.instruments.simulation.world import Parts
@@ -89,7 +89,7 @@ def _reactions(task: Task) -> Any:
 
 
 def _due_at_the_end(
-    self: Reactions, n: int, timestamp_ms: int, alerts: Sequence[AlertValue]
+    self: Reactions, n: int, timestamp_ms: int | None, alerts: Sequence[AlertValue]
 ) -> Any:
     """A reminder, or that it is over, is an alert like any other."""
     every = [msgspec.structs.replace(each, state="firing") for each in alerts]
@@ -105,10 +105,10 @@ def _to_the_unannounced(patch: pytest.MonkeyPatch) -> Parts:
         found.append(raw(result.record, finding, pipeline="sim", learned=learned))
         give(alerts, state, result, finding, learned)
 
-    def reacting(task: Task, result: StepResult) -> None:
+    def reacting(task: Task, result: StepResult, acted_n: int | None = None) -> None:
         heard = msgspec.structs.replace(result, alerts=result.alerts or tuple(found))
         found.clear()
-        react(task, heard)
+        react(task, heard, acted_n)
         result.ledger = heard.ledger
 
     patch.setattr(Alerts, "_give", noting)
@@ -121,12 +121,14 @@ def _twice(task: Task, result: StepResult, **told: Any) -> None:
     tell(task, result, **told)
 
 
-def _without_a_copy(task: Task, result: StepResult, harm: Harm | None) -> None:
+def _without_a_copy(
+    task: Task, result: StepResult, harm: Harm | None, *, acted_n: int | None = None
+) -> None:
     """Undoing goes back to before the break, and learns nothing again, for it is frozen."""
     if harm is not None:
         trip(task, result, harm)
     if acting_module.reacts(task):
-        react(task, result)
+        react(task, result, acted_n)
 
 
 def _keep_the_former_models(task: Task) -> None:
@@ -165,7 +167,7 @@ BUGS: Mapping[str, Plant] = {
     "a reaction to the end of an alert": patched(Reactions, "due", _due_at_the_end),
     "a reaction to an alert that is not announced": _to_the_unannounced,
     "a reaction told twice": patched(acting_module, "tell", _twice),
-    "a reaction told with the next commit": patched(worker_module, "Commanding", TellsLater),
+    "a reaction told with the next commit": patched(beside_module, "Commanding", TellsLater),
     "a command counted as a record": patched(State, "records_n", property(lambda each: each.n)),
     "commands among the steps not in the snapshot": without("folded_n"),
 }

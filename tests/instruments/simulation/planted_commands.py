@@ -1,20 +1,22 @@
 """Deliberate mistakes in how commands are folded, written down, and given again."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
-from stream.core.commands import Command, CommandResult, What
+from stream.core.commands import Command, LedgerValue, What
 from stream.core.event import Channel, Output, Record
 from stream.core.fold import commands as fold_module
 from stream.core.fold.commanded import Commanded
 from stream.core.fold.task import Task
-from stream.core.snapshots.metadata import Metadata
+from stream.core.snapshots.metadata import NOWHERE, Metadata, Reached
 from stream.ports import Committed
+from stream.runtime import beside as beside_module
 from stream.runtime import commanding as commanding_module
 from stream.runtime import worker as worker_module
+from stream.runtime.beside import Beside
 from stream.runtime.commanding import Commanding
 from stream.runtime.control import Control
 from stream.runtime.journaled import Journaled
@@ -57,17 +59,17 @@ class ReadsNothingAgain(Commanding):
             super().adopt(task)
 
 
-class CommitsWhatIsRead(Commanding):
+class CommitsWhatIsRead(Beside):
     """Says to have come as far as it has read, which is not all folded."""
 
-    def outputs(self, tasks: Iterable[Task]) -> Iterator[Output]:
-        """See `Commanding.outputs`."""
-        told = list(tasks)
-        for task in told:
-            watched = None if self._control is None else self._control._watched.get(task.partition)
+    def to_commit(self, tasks: Mapping[int, Task]) -> tuple[dict[int, Committed], Sequence[Output]]:
+        """See `Beside.to_commit`."""
+        control = self.commanding._control
+        for task in tasks.values():
+            watched = None if control is None else control._watched.get(task.partition)
             if watched is not None:
-                task.control_offset = watched.position
-        return super().outputs(told)
+                task.reached[Channel.CONTROL] = Reached(watched.position)
+        return super().to_commit(tasks)
 
 
 class AnswersNobody(Commanding):
@@ -98,7 +100,7 @@ class ForgetsSeeks(WatchedLog):
         self.sought.clear()
 
 
-def _without_number(task: Task, record: Record, command: Command) -> CommandResult:
+def _without_number(task: Task, record: Record, command: Command) -> LedgerValue | None:
     """A command moves the fold on, and its step is not counted."""
     result = _fold(task, record, command)
     task.state.n -= 1
@@ -132,7 +134,7 @@ def _never_late(*_: Any) -> bool:
 
 
 def _without_place(task: Task) -> Metadata:
-    return msgspec.structs.replace(_metadata(task), control_offset=0)
+    return msgspec.structs.replace(_metadata(task), control=NOWHERE)
 
 
 def without(name: str) -> Plant:
@@ -173,12 +175,12 @@ BUGS: Mapping[str, Plant] = {
     "the journal's number not in the snapshot": without("journal_n"),
     "the place in the control topic not committed": patched(Task, "metadata", _without_place),
     "commands of a lost commit not read again": patched(
-        worker_module, "Commanding", ReadsNothingAgain
+        beside_module, "Commanding", ReadsNothingAgain
     ),
     "commands passed over that were only read": patched(
-        worker_module, "Commanding", CommitsWhatIsRead
+        worker_module, "Beside", CommitsWhatIsRead
     ),
-    "a command without an answer": patched(worker_module, "Commanding", AnswersNobody),
+    "a command without an answer": patched(beside_module, "Commanding", AnswersNobody),
     "commands of a former stay folded": patched(world_module, "Control", WatchesForEver),
     "events polled before a resume folded twice": patched(
         worker_module, "WatchedLog", ForgetsSeeks

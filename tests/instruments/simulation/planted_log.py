@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from stream.adapters.memory import MemoryReader
 from stream.adapters.memory.broker import Producer
 from stream.adapters.memory.group import Member
 from stream.adapters.memory.topic import Transaction
 from stream.core.event import Channel, Output, Record
 from stream.errors import CommitLost, Retryable
 from stream.ports import Committed, Polled
-from tests.instruments.simulation.doubles import OneReader, PositionedLog
+from tests.instruments.simulation.doubles import PositionedLog
 from tests.instruments.simulation.world import NAMES, Parts
 
 
@@ -155,7 +156,7 @@ class LearnsAborted(PositionedLog):
         return {number: records for number, records in found.items() if records}
 
 
-class ReplaysAborted(OneReader):
+class ReplaysAborted(MemoryReader):
     """Replays with `read_uncommitted`."""
 
     def _partition(self, channel: Channel, partition: int) -> Any:

@@ -15,13 +15,16 @@ from tests.instruments.simulation.cache_audit import usable
 from tests.instruments.simulation.clock import ManualClock
 from tests.instruments.simulation.commander import WHATS, Commander
 from tests.instruments.simulation.drawn import (
+    LABELLED_SHARE,
     drawn_acting,
     drawn_changes,
+    drawn_labels,
     drawn_watching,
     drawn_wildness,
     drawn_workload,
 )
 from tests.instruments.simulation.faults import Crash, Rates, failure
+from tests.instruments.simulation.labeller import Labeller
 from tests.instruments.simulation.model import is_of_bomb
 from tests.instruments.simulation.plain_fold import Plan
 from tests.instruments.simulation.spoiling import spoil
@@ -103,7 +106,15 @@ class Safety:
         is_commanded = plan.rules is None and Random(f"commanded {seed}").random() < COMMANDED_SHARE
         if is_commanded:
             recipe, plan = drawn_acting(Random(f"acting {seed}"), recipe)
-        self._options = replace(self._options, recipe=recipe, is_commanded=is_commanded)
+        is_labelled = Random(f"labelled {seed}").random() < LABELLED_SHARE
+        if is_labelled:
+            recipe, plan = drawn_labels(Random(f"labels {seed}"), recipe, plan)
+            self._trouble = None
+        has_topic = plan.labels is not None and plan.labels.has_topic
+        self._options = replace(
+            self._options, recipe=recipe, is_commanded=is_commanded, has_labels_topic=has_topic,
+            limit=NEVER if is_labelled else self._options.limit,
+        )  # fmt: skip
         self._operator = Random(f"settings {seed}")
         # None decides what is published: that is one fold. Not where retention leaves no more than
         # a snapshot, perhaps of other settings, nor beside another trouble.
@@ -120,9 +131,12 @@ class Safety:
         )
         self.workload = drawn_workload(self.world, rng, records_n)
         self.workload.wild = drawn_wildness(seed, plan)
+        self._has_quiet_end = Random(f"quiet end {seed}").random() < 0.5
+        self._labeller = self._drawn_labeller(seed, has_topic=has_topic) if is_labelled else None
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
-            plan=plan, commands=self.world.commands,
+            plan=plan, commands=self.world.commands, labels=self.world.labels,
+            lost=lambda: self.world.lost,
         )  # fmt: skip
         self.auditor.closing.has_ceiling = ceiling is not None
         if self._options.limit is LIMIT:
@@ -150,6 +164,17 @@ class Safety:
         world.is_looking = commander.is_looking
         return commander
 
+    def _drawn_labeller(self, seed: int, *, has_topic: bool) -> Labeller:
+        """Who knows labels later."""
+        world, workload = self.world, self.workload
+        labeller = Labeller(
+            workload, world.labels if has_topic else None, events=NAMES[Channel.EVENTS],
+            seed=f"labeller {seed}", note=self._note,
+        )  # fmt: skip
+        workload.labeller, workload.labelled = labeller, 0.3
+        world.is_reading = labeller.is_reading
+        return labeller
+
     def _goes_on(self) -> bool:
         return self._steps is None or self.steps_n < self._steps
 
@@ -161,6 +186,8 @@ class Safety:
             self._change(self._changes[self.steps_n])
         if self._commander is not None:
             self._commander.act(len(self.workload.facts))
+        if self._labeller is not None:
+            self._labeller.act()
         ready = self._ready()
         # A turn of somebody who has nothing to do shows little: there are few of them.
         busy = ready if rng.random() < 0.05 else list(filter(self._has_work, ready))
@@ -195,6 +222,8 @@ class Safety:
             return True
         if worker._lives.within({Life.UNDECIDED}) or self._has_commands(process):
             return True
+        if self._has_labels(process):
+            return True
         partitions = self.world.broker.topics[NAMES[Channel.EVENTS]].partitions
         return any(at < partitions[n].stable_end for n, at in log._positions.items())
 
@@ -205,6 +234,18 @@ class Safety:
             watched.waiting or watched.position < self.world.commands.log(partition).stable_end
             for partition, watched in control._watched.items()
         )
+
+    def _has_labels(self, process: Process) -> bool:
+        """Whether it folds partitions for which labels wait, read or unread."""
+        labels, folding = process.labels, process.worker._lives.tasks({Life.FOLDING})
+        return labels is not None and any(
+            partition in folding
+            and (watched.waiting or (watched.at.offset or 0) < self._labels_end(partition))
+            for partition, watched in labels._watched.items()
+        )
+
+    def _labels_end(self, partition: int) -> int:
+        return self.world.labels.log(partition).stable_end
 
     def _befall(self, ready: list[Process]) -> None:
         """Something happens to a process between two turns, to the store, or to the wall clock."""

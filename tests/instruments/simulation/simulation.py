@@ -120,6 +120,12 @@ class Simulation(Safety):
         self.workload.finish()
         if self._commander is not None:
             self._commander.end(len(self.workload.facts))
+        if self._labeller is not None:
+            self._labeller.end()
+            if self._has_quiet_end:
+                self._restart()
+                self._options = replace(self._options, patience_s=1e6)
+                self.auditor.labels.is_quiet = True
         self._bury_all()
         self.clock.tick_s /= 10  # nor is the machine busy: what is left comes in larger batches
         self._work_off()
@@ -129,6 +135,8 @@ class Simulation(Safety):
         require(not lag, f"after {CALM_ROUNDS_MAX} calm rounds this lag is left: {lag}")
         unread = self.auditor.unread()
         require(not unread, f"after {CALM_ROUNDS_MAX} calm rounds commands wait in {unread}")
+        unread_labels = sorted(self.auditor.unread_labels())
+        require(not unread_labels, f"after {CALM_ROUNDS_MAX} rounds labels wait: {unread_labels}")
         for process in tuple(self._alive):
             self._check_memory(process)
             self._stop(process)
@@ -160,7 +168,8 @@ class Simulation(Safety):
     def _is_worked_off(self) -> bool:
         auditor = self.auditor
         left = auditor.lag().keys() - auditor.paused().keys() - auditor.stopped()
-        return not left and not auditor.unread()
+        labels = auditor.unread_labels() - auditor.paused().keys() - auditor.stopped()
+        return not left and not auditor.unread() and not labels
 
     def _mend_paused(self) -> None:
         """What an operator does: start again, and if that is no help, with the breaker off."""

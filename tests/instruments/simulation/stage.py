@@ -60,6 +60,8 @@ class Stage:
             names=NAMES,
             group=PIPELINE,
             commands=self.world.commands,
+            labels=self.world.labels,
+            lost=lambda: self.world.lost,
             genesis=genesis,
         )
 

@@ -327,7 +327,7 @@ def test_a_journal_that_cannot_be_written_costs_the_command_and_nothing_else() -
         if name not in topics:
             raise Misconfigured(f"topics.journal: {name} does not exist")
 
-    readiness = process.worker._commanding._readiness = Readiness(ready, stage.clock)
+    readiness = process.worker._beside.commanding._readiness = Readiness(ready, stage.clock)
     assert readiness.lacks(*COMMANDED) == ""
     journal = topics.pop(name)
     stage.is_audited = False

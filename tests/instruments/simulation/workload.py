@@ -4,10 +4,10 @@ It writes down what it sent (`Fact`), with the reason where it sent something th
 so that the auditor needs no validator of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -36,7 +36,7 @@ _YS = (0, 1, 0.5, True)
 
 _FLOODS = (8, 13, 21, 34)
 
-_FIRST_MS = 1_700_000_000_000
+FIRST_MS = 1_700_000_000_000
 _PRODUCER = "upstream"
 
 _MALFORMED: Sequence[tuple[bytes | None, Reason]] = (
@@ -63,14 +63,16 @@ class Fact(msgspec.Struct, frozen=True):
     Attributes:
         reason: why it must be refused; None for a valid event (on which the model may yet raise).
         document: what the value of a valid event says.
+        said: what it says as a label record; None: it is an event.
     """
 
     value: bytes | None
     reason: Reason | None = None
     key: bytes | None = None
-    timestamp_ms: int = _FIRST_MS
+    timestamp_ms: int = FIRST_MS
     headers: Headers = ()
     document: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    said: Any = None
 
 
 def event(
@@ -94,6 +96,20 @@ def events(n: int, *, seed: int = 0) -> list[Fact]:
     return [event(x > 0, x=x, y=rng.random()) for x in (rng.uniform(-1, 1) for _ in range(n))]
 
 
+class Labeller(Protocol):
+    """Makes labels that come later; `share` of what comes among the events is its own."""
+
+    share: float
+
+    def fact(self, partition: int) -> Fact:
+        """A label among the events."""
+        ...
+
+    def again(self, partition: int) -> str | None:
+        """The id of an event before, for one more; None: not now."""
+        ...
+
+
 @dataclass(slots=True)
 class _Open:
     """An upstream's transaction that has not ended, and what it sent."""
@@ -112,12 +128,16 @@ class Workload:
         flood: the chance that a burst is a flood of records to refuse: a bad deploy.
         wild: the chance that an event has a number that no model's should learn, or makes one
             answer with none.
+        labeller: makes labels that come later; None: nobody does.
+        labelled: the chance that an event brings its own label.
     """
 
     def __init__(
         self, broker: MemoryBroker, *, topic: str, rng: Random, partitions_n: int, records_n: int
     ) -> None:
         self.flood = self.wild = 0.0
+        self.labelled = 0.85
+        self.labeller: Labeller | None = None
         self._broker = broker
         self._topic = topic
         self._rng = rng
@@ -170,6 +190,12 @@ class Workload:
         """One more partition, which the topic has already."""
         self.facts.append({})
         self._made_n.append(0)
+
+    def ahead(self, partition: int) -> tuple[Callable[[int], str], int]:
+        """The ids that the next events of a partition may have, and where the next one lies."""
+        made_n = self._made_n[partition]
+        end = self._broker.partition(self._topic, partition).end
+        return lambda n: f"e-{partition}-{made_n + n}", end
 
     def cut(self, partition: int, end: int) -> None:
         """Forget what lay at `end` and beyond: the log lost it."""
@@ -227,10 +253,12 @@ class Workload:
         return event(label=True, bomb="learn", x=self._rng.random())
 
     def _any(self, partition: int) -> Fact:
+        if self.labeller is not None and self._rng.random() < self.labeller.share:
+            return self.labeller.fact(partition)
         n = self._made_n[partition]
         self._made_n[partition] += 1
         chance = self._rng.random  # `randrange` and `choice` take five times as long
-        at_ms = _FIRST_MS + 1000 * n + int(6000 * chance()) - 3000  # event time is in no order
+        at_ms = FIRST_MS + 1000 * n + int(6000 * chance()) - 3000  # event time is in no order
         key = None if chance() < 0.3 else b"key-%d" % int(9 * chance())
         headers = (("trace", b"%d" % n),) if chance() < 0.1 else ()
         if chance() < 0.1:
@@ -245,10 +273,12 @@ class Workload:
         if self.wild and chance() < self.wild:
             features |= self._wild()
         document: dict[str, object] = {"features": features}
-        if chance() < 0.85:
+        if chance() < self.labelled:
             document["label"] = (x > 0) != (n // CONCEPT_N % 2 == 1)
         if chance() < 0.5:
             document["id"] = f"e-{partition}-{n}"
+        if self.labeller is not None and (known := self.labeller.again(partition)) is not None:
+            document["id"] = known
         return Fact(_write(document), None, key, at_ms, headers, document)
 
     def _wild(self) -> dict[str, object]:

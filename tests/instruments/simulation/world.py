@@ -23,6 +23,8 @@ from stream.runtime.breaker import NEVER, Limit
 from stream.runtime.commit_policy import CommitPolicy
 from stream.runtime.control import Control
 from stream.runtime.generations import generation_at_start
+from stream.runtime.labelling import Labels
+from stream.runtime.labels_topic import LabelsTopic
 from stream.runtime.retention import Policy
 from stream.runtime.snapshotter import Snapshotter
 from stream.runtime.sources import OnChange, Sources
@@ -35,10 +37,10 @@ from tests.instruments.simulation.doubles import (
     Deadlines,
     Diary,
     Jobs,
-    OneReader,
     PositionedLog,
     StrictBroker,
 )
+from tests.instruments.simulation.labels_source import LabelsReader, LabelsSource
 from tests.instruments.simulation.plain_fold import DETECTOR
 from tests.instruments.simulation.violation import Violation
 from tests.instruments.simulation.workload import LIMITS
@@ -93,7 +95,7 @@ class Parts:
     snapshotter: type[Snapshotter] = Snapshotter
     log: type[MemoryLog] = PositionedLog
     store: type[CachedSnapshots] = CachedSnapshots
-    reader: type[MemoryReader] = OneReader
+    reader: type[MemoryReader] = MemoryReader
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -102,6 +104,7 @@ class Process:
 
     Attributes:
         control: reads commands; None: it takes none.
+        labels: reads labels; None: they come in no topic of their own.
         last_member: its membership when it closed the log, which outlives it if it is static.
     """
 
@@ -114,6 +117,7 @@ class Process:
     telemetry: Diary
     stopping: threading.Event
     control: Control | None = None
+    labels: LabelsTopic | None = None
     last_member: Member | None = None
 
 
@@ -134,6 +138,8 @@ class Options:
     limit: Limit = NEVER
     may_repeat: bool = False
     is_commanded: bool = False
+    has_labels_topic: bool = False
+    patience_s: float = 1.0
 
 
 class World:
@@ -144,7 +150,10 @@ class World:
         watcher: called at each step that may have made something visible.
         acting: the process whose turn it is.
         commands: the control topic, and all that was sent to it.
+        labels: the labels topic, in the same way.
         is_looking: asked before each turn: whether commands are looked for; a look may be slow.
+        is_reading: the same of labels.
+        lost: what was said of labels that are lost: partition, and why.
     """
 
     def __init__(
@@ -164,7 +173,10 @@ class World:
         self.watcher: Callable[[], None] = lambda: None
         self.acting: Process | None = None
         self.commands = ControlTopic(self.broker, NAMES[Channel.CONTROL])
+        self.labels = LabelsSource(self.broker, NAMES[Channel.LABELS])
         self.is_looking: Callable[[], bool] = lambda: True
+        self.is_reading: Callable[[], bool] = lambda: True
+        self.lost: list[tuple[int, str]] = []
         self._parts = parts
         self._jitter = jitter
         for channel in Channel:
@@ -181,12 +193,19 @@ class World:
         parts, name = self._parts, f"w{self.broker.serial()}"
         log = parts.log(self.broker, names=NAMES, group=PIPELINE, instance=instance)
         store = parts.store(self.cache, pipeline=PIPELINE, clock=self.clock, faults=self._on_step)
-        telemetry, deadlines = Diary(name, self.note), Deadlines(self.clock)
+        telemetry, deadlines = Diary(name, self.note, self.lost), Deadlines(self.clock)
         jobs, stopping = Jobs(are_late=options.are_jobs_late), threading.Event()
         reader = parts.reader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7)
         control = None
         if options.is_commanded:
             control = Control(self._control_reader, clock=self.clock, telemetry=telemetry)
+        labels: Labels | None = None
+        if options.has_labels_topic:
+            topic = LabelsTopic(
+                self._labels_reader, patience_s=options.patience_s, start=options.start,
+                clock=self.clock, telemetry=telemetry,
+            )  # fmt: skip
+            labels = Labels(topic, NAMES[Channel.LABELS], options.patience_s)
         group = self.broker.group(PIPELINE)
         sources = Sources(
             recipe=options.recipe,
@@ -225,12 +244,14 @@ class World:
             stopping=stopping,
             limit=options.limit,
             control=control,
+            labels=labels,
             jitter=self._jitter,
             parts=assembly.Parts(parts.worker, parts.snapshotter),
         )
         return Process(
             name=name, instance=instance, worker=worker, log=log, jobs=jobs,
             deadlines=deadlines, telemetry=telemetry, stopping=stopping, control=control,
+            labels=labels and labels.topic,
         )  # fmt: skip
 
     def grow(self) -> None:
@@ -240,15 +261,20 @@ class World:
             self.broker.topic(NAMES[channel]).grow(partitions_n)
 
     def turn(self, process: Process) -> None:
-        """One round of its loop; before it, commands are looked for, which is a thread's work."""
+        """One round of its loop; before it is done what threads do beside it: they look."""
         if process.control is not None and self.is_looking():
             self.look(process)
+        if process.labels is not None and self.is_reading():
+            self._let(process, process.labels.look)
         self._let(process, process.worker.turn)
 
     def look(self, process: Process) -> None:
         """Let it look for commands."""
         assert process.control is not None
         self._let(process, process.control.look)
+
+    def _labels_reader(self) -> LabelsReader:
+        return LabelsReader(self.labels, names=NAMES, group=PIPELINE, batch_records_max=7)
 
     def _control_reader(self) -> ControlReader:
         return ControlReader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7)

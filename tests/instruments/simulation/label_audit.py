@@ -1,0 +1,251 @@
+"""Which labels were folded, refused or lost: each record of the topic once, in its order.
+
+The journal tells what was folded, the quarantine what was refused, the committed metadata how far
+the topic was read. Nothing here knows of the worker.
+"""
+
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stream.adapters.memory import MemoryBroker
+from stream.adapters.memory.topic import Fate, Partition
+from stream.core.event import Channel, Record
+from tests.instruments.simulation.labels_source import LabelsSource, SentLabel
+from tests.instruments.simulation.plain_loop import PlainLoop
+from tests.instruments.simulation.violation import Violation, require
+
+Step = Mapping[str, Any]
+
+_DELETED = re.compile(r"the records (\d+) to (\d+) were deleted")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """A record: which topic of the name it lay in, and where."""
+
+    generation: int
+    offset: int
+
+
+@dataclass(slots=True)
+class _At:
+    """How far one partition has been followed.
+
+    Attributes:
+        place: the first record that no commit has told of; None: nobody has looked.
+        has_mark: the metadata tell what lies before it.
+        refused_n: labels in the quarantine that were taken in.
+    """
+
+    place: _Place | None = None
+    has_mark: bool = False
+    refused_n: int = 0
+
+
+class LabelAudit:
+    """Accounts for the labels topic.
+
+    Args:
+        source: all that was sent.
+        lost: gives what workers said of labels that are lost: partition, and why.
+
+    Attributes:
+        is_quiet: nothing goes wrong any more, and all is there that will be: the older record goes
+            first, and of two of one time the event.
+    """
+
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        source: LabelsSource,
+        names: Mapping[Channel, str],
+        lost: Callable[[], Iterable[tuple[int, str]]],
+    ) -> None:
+        self._broker = broker
+        self._source = source
+        self._names = names
+        self._lost = lost
+        self._every: dict[int, _At] = {}
+        self._ahead: list[int] = []
+        self.is_quiet = False
+
+    def unread(self, partition: int) -> bool:
+        """Whether labels wait that no commit has told of."""
+        at, newest = self._of(partition), len(self._source.generations) - 1
+        if at.place is None:
+            return self._source.unread(partition, 0)
+        is_same = at.place.generation == newest
+        return self._source.unread(partition, at.place.offset if is_same or not at.has_mark else 0)
+
+    def check(self, partition: int) -> None:
+        """No label is refused that no commit has told of. Raises: Violation."""
+        at, refused = self._of(partition), self._refused(partition)
+        require(
+            len(refused) == at.refused_n,
+            f"partition {partition}: labels are refused that no commit has told of: "
+            f"{refused[at.refused_n :]}",
+        )
+
+    def take(
+        self, loop: PlainLoop, steps: Sequence[Step], *, x: int | None, has_mark: bool
+    ) -> list[SentLabel]:
+        """Account for what a commit tells of the topic.
+
+        Args:
+            loop: the partition's; what was refused is expected of it.
+            steps: the journal's of labels, in its order.
+            x: how far the metadata say that it was read; None: they do not.
+            has_mark: they tell what lies before that.
+
+        Returns: the labels of the steps. Raises: Violation.
+        """
+        partition, where = loop.partition, f"partition {loop.partition}, labels to {x}"
+        at = self._of(partition)
+        self._ahead = list(self._look_ahead(partition, at.place)) if self.is_quiet else []
+        folded = [self._place_of(partition, at, _of_step(step)) for step in steps]
+        refused = self._refused(partition)[at.refused_n :]
+        at.refused_n += len(refused)
+        turned_away = [self._place_of(partition, at, _of_record(each)) for each in refused]
+        for places in (folded, turned_away):
+            require(places == sorted(set(places)), f"{where}: out of order, or twice: {places}")
+        each_once = sorted((*folded, *turned_away))
+        require(len(each_once) == len(set(each_once)), f"{where}: folded and refused: {each_once}")
+        for place in each_once:
+            self._pass_over(partition, at, place)
+            at.place = _Place(place.generation, place.offset + 1)
+        self._stand(partition, at, x, is_moved=bool(each_once))
+        at.has_mark = has_mark
+        for place in turned_away:
+            loop.refuse_label(self._sent(partition, place), self._source.name)
+        labels = [self._sent(partition, place) for place in folded]
+        for sent in labels:
+            require(sent.said is not None, f"{where}: it is to be refused, and folded: {sent}")
+        return labels
+
+    def _stand(self, partition: int, at: _At, x: int | None, *, is_moved: bool) -> None:
+        """Compare what was accounted for with how far the metadata say that it was read."""
+        if at.place is not None:
+            stands = at.place.offset
+            require(x == stands, f"partition {partition}: labels were read to {stands}, not {x}")
+        elif x is not None:
+            require(not is_moved, f"partition {partition}: where did reading labels begin?")
+            newest = _Place(len(self._source.generations) - 1, x)
+            self._pass_over(partition, at, newest)
+            at.place = newest
+
+    def _pass_over(self, partition: int, at: _At, place: _Place) -> None:
+        """What lies before a record, and behind the last, is nothing, or was lost."""
+        since, where, is_noticed = at.place, f"partition {partition}", False
+        if since is not None and since.generation < place.generation:
+            is_noticed = place.offset < since.offset
+            told = [why for p, why in self._lost() if p == partition]
+            require(not is_noticed or bool(told), f"{where}: another labels topic, and no word")
+            # Of a topic that was made again behind a worker's back it reads on where it was.
+            since = _Place(place.generation, 0 if is_noticed else since.offset)
+        start = _Place(place.generation, 0) if since is None else since
+        require(start <= place, f"{where}: label {place} is folded or refused again, after {since}")
+        for offset, sent in self._source.generations[place.generation].get(partition, {}).items():
+            if start.offset <= offset < place.offset:
+                require(sent.may_be_missed, f"{where}: passed over before {place}: {sent}")
+                is_told = since is None or is_noticed or self._is_told(partition, offset)
+                require(is_told, f"{where}: lost without a word: {sent}")
+
+    def _is_told(self, partition: int, offset: int) -> bool:
+        return any(
+            int(found[1]) <= offset <= int(found[2])
+            for p, why in self._lost()
+            if p == partition and (found := _DELETED.search(why))
+        )
+
+    def fold(self, loop: PlainLoop, sent: SentLabel, step: Step) -> None:
+        """Let a loop that stands before a step fold its label. Raises: Violation."""
+        where = f"partition {loop.partition}: journal: {step}"
+        right = {
+            "n": loop.before_all_n + loop.n, "next_offset": loop.offset, "input": "labels",
+            "offset": sent.offset, "timestamp_ms": sent.timestamp_ms,
+        }  # fmt: skip
+        told = {name: step[name] for name in right}
+        require(told == right, f"{where}, not {right}")
+        if self.is_quiet:
+            behind = min((at for at in loop.facts if at >= loop.offset), default=None)
+            if behind is not None:
+                event = loop.facts[behind]
+                is_first = sent.timestamp_ms < event.timestamp_ms
+                require(is_first, f"{where}: it is not older than the event at {behind}")
+            del self._ahead[:1]
+        loop.label(sent)
+
+    def check_order(self, loop: PlainLoop, offset: int) -> None:
+        """In quiet times no label is there that is older than an event that is folded before it.
+
+        Args:
+            loop: stands before the events up to `offset`.
+            offset: where it goes, before the next label.
+        """
+        for at in range(loop.offset, offset) if self._ahead else ():
+            fact = loop.facts.get(at)
+            if fact is not None:
+                is_right = fact.timestamp_ms <= self._ahead[0]
+                where = f"partition {loop.partition}: event {at} of {fact.timestamp_ms}"
+                require(is_right, f"{where} was folded before a label of {self._ahead[0]}")
+
+    def _look_ahead(self, partition: int, place: _Place | None) -> Iterator[int]:
+        """Up to which time events may go before each label that lies behind a place.
+
+        A record that is refused holds back those behind it, as any does.
+        """
+        if place is None or place.generation < len(self._source.generations) - 1:
+            return
+        sent = self._source.generations[place.generation].get(partition, {})
+        start, most_ms = max(place.offset, self._source.log(partition).start), 0
+        for offset in sorted(offset for offset in sent if offset >= start):
+            most_ms = max(most_ms, sent[offset].timestamp_ms)
+            if sent[offset].said is not None:
+                yield most_ms
+                most_ms = 0
+        if most_ms:
+            yield most_ms
+
+    def _place_of(
+        self, partition: int, at: _At, found: tuple[int, tuple[int, bytes | None, bytes | None]]
+    ) -> _Place:
+        """Where a record lay that was folded or refused."""
+        offset, told = found
+        first = 0 if at.place is None else at.place.generation
+        for generation in range(first, len(self._source.generations)):
+            sent = self._source.generations[generation].get(partition, {}).get(offset)
+            if sent is not None and sent.bytes == told:
+                return _Place(generation, offset)
+        raise Violation(f"partition {partition}: nobody sent this label: {offset}, {told}")
+
+    def _sent(self, partition: int, place: _Place) -> SentLabel:
+        return self._source.generations[place.generation][partition][place.offset]
+
+    def _refused(self, partition: int) -> list[Record]:
+        """The labels in the quarantine, as far as they are committed."""
+        log = self._broker.partition(self._names[Channel.QUARANTINE], partition)
+        name = self._source.name.encode()
+        return [each for each in committed(log) if dict(each.headers)["stream.topic"] == name]
+
+    def _of(self, partition: int) -> _At:
+        return self._every.setdefault(partition, _At())
+
+
+def _of_step(step: Step) -> tuple[int, tuple[int, bytes | None, bytes | None]]:
+    kept = [None if step[name] is None else b64decode(step[name]) for name in ("key", "value")]
+    return step["offset"], (step["timestamp_ms"], kept[0], kept[1])
+
+
+def _of_record(record: Record) -> tuple[int, tuple[int, bytes | None, bytes | None]]:
+    offset = int(dict(record.headers)["stream.offset"] or b"")
+    return offset, (record.timestamp_ms, record.key, record.value)
+
+
+def committed(log: Partition) -> Iterator[Record]:
+    """What is committed of a partition, also what an open transaction hides."""
+    for record, transaction in log._entries[log.start :]:
+        if record is not None and (transaction is None or transaction.fate is Fate.COMMITTED):
+            yield record
