@@ -9,6 +9,7 @@ code), it is today's, and the state is on trial: it must load, and repeat its la
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from math import isclose
 from typing import Any
@@ -160,13 +161,15 @@ class Trial:
     Args:
         reader: reads them.
         partition: whose.
+        recipe: knows the events topic.
         stop: the committed offset.
     """
 
-    def __init__(self, reader: Reader, partition: int, *, stop: int) -> None:
+    def __init__(self, reader: Reader, partition: int, recipe: Recipe, *, stop: int) -> None:
         self._published: dict[int, Any] = {}
+        take = partial(_outcome_in, recipe.events_topic)
         for channel in (Channel.PREDICTIONS, Channel.QUARANTINE):
-            found = recent.last(reader, channel, partition, n=TRIAL_N, take=_outcome_in)
+            found = recent.last(reader, channel, partition, n=TRIAL_N, take=take)
             self._published.update((offset, what) for offset, what in found if offset < stop)
         self.looked_n = self.repeated_n = 0
         self.difference: str | None = None
@@ -191,11 +194,11 @@ class Trial:
         return False
 
 
-def _outcome_in(record: Record) -> tuple[int, Any] | None:
-    """The offset and the content of a published outcome."""
+def _outcome_in(topic: str, record: Record) -> tuple[int, Any] | None:
+    """The offset and the content of a published outcome; None: it is of no event of `topic`."""
     refused = parse(record)
     if refused is not None:
-        return refused.offset, refused.reason
+        return (refused.offset, refused.reason) if refused.topic == topic else None
     prediction = prediction_in(record)
     return None if prediction is None else (prediction.offset, json.loads(record.value or b"{}"))
 

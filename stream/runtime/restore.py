@@ -174,7 +174,7 @@ class Restore:
             recipe = self._keeping.before
             self.changed = True
             if self._keeping.is_tried:
-                self._trial = Trial(sources.reader, self.partition, stop=committed.offset)
+                self._trial = Trial(sources.reader, self.partition, recipe, stop=committed.offset)
         self._expected = known
         task = self._begun(
             self._origins.newest(

@@ -43,7 +43,8 @@ def test_an_id_is_known_for_its_time(window_ms: int) -> None:
 def test_it_is_what_a_dictionary_says(seed: int) -> None:
     """Thousands of ids, times that jump, pickled in between; nothing is forgotten or made up."""
     chance, window_ms = random.Random(seed), 50_000
-    seen, known, now_ms = SeenSpec(window_ms=window_ms).begin(), {}, 10**12
+    known: dict[str, int] = {}
+    seen, now_ms = SeenSpec(window_ms=window_ms).begin(), 10**12
     for n in range(20_000):
         now_ms += chance.choice((0, 1, 7, 30))
         if chance.random() < 0.0005:

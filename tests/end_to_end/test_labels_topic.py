@@ -241,8 +241,8 @@ def test_labels_at_their_events_are_labels_in_them(
     for each in (under, inside):
         each.run_until_end(timeout_s=120, STREAM__KAFKA__CLIENT=client)
     wanted = [without_place(each) for each in inside.values("predictions")]
-    for each in wanted:
-        del each["label"]
+    for answer in wanted:
+        del answer["label"]
     assert [without_place(each) for each in under.values("predictions")] == wanted
 
 

@@ -146,15 +146,10 @@ class LabellingTask(LateLearningTask):
         return harm
 
     def _tell_of_its_own(self, at: At, kept: Kept | None) -> None:
-        """Tell of the label that an event brought itself: the fold is the same without that.
-
-        Args:
-            at: the event's step.
-            kept: the event, with its label; None: there was no room for it, or it has none.
-        """
+        """Tell of the label that an event brought itself: the fold is the same without that."""
         answer, record = at.result.prediction, at.result.record
         assert answer is not None  # noqa: S101
-        if kept is None:
+        if kept is None:  # there was no room for it, or it brought none
             kept = kept_of(at.result, answer.id)
             kept.label = None if answer.label is UNSET else answer.label
         if not kept.is_labelled:

@@ -291,13 +291,7 @@ class Pending:
 
 
 def kept_of(result: StepResult, event_id: str | None, known: Label | None = None) -> Kept:
-    """What is kept of an event that was predicted.
-
-    Args:
-        result: of its step.
-        event_id: None: it brought none.
-        known: the last label that had come before.
-    """
+    """What is kept of an event that was predicted; `event_id` is None where it brought none."""
     record, answer = result.record, _answer(result.canonical)
     return Kept(
         record.timestamp_ms, record.key, record.value or b"", event_id,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stream.core.event import Event, Kind, Reason, Rejection
-from stream.core.formats.checks import is_positive
+from stream.core.formats.positive import is_positive
 from tests.decoding import accepted, decode, document, reason
 
 
