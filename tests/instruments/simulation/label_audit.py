@@ -169,6 +169,7 @@ class LabelAudit:
         }  # fmt: skip
         told = {name: step[name] for name in right}
         require(told == right, f"{where}, not {right}")
+        require(not loop.commanded.is_stopped, f"{where}: a command has paused it")
         if self.is_quiet:
             behind = min((at for at in loop.facts if at >= loop.offset), default=None)
             if behind is not None:

@@ -151,6 +151,8 @@ class PlainLate(PlainFold):
             detector.update(self.errors[-1])
             direction = self._direction() if detector.drift_detected else None
         self._stand_at(self.learned)
+        if error is not None:
+            self._alerts.watch_label(kept.features, label, kept.answer, error, kept.known)
         if harm is not None:
             self._harm = harm
             words = "numeric", "breaker", plain_acting.NAME, "breaker", "worse", "critical"
@@ -159,8 +161,6 @@ class PlainLate(PlainFold):
             severity = "info" if direction == "better" else "warning"
             self._alerts.find(Fired("drift", "PageHinkley", "ph", "error", direction, severity))
             self.errors = []
-        if is_scored and error is not None:
-            self._alerts.watch_label(kept.features, label, kept.answer, error, kept.known)
         return Found(error)
 
     def _look_again(self, kept: Kept) -> Harm | None:

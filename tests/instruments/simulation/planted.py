@@ -22,6 +22,7 @@ from tests.instruments.simulation import (
     planted_breaker,
     planted_commands,
     planted_keep,
+    planted_labels,
     planted_log,
     planted_state,
 )
@@ -174,4 +175,5 @@ BUGS: Mapping[str, Plant] = {
     **planted_alerts.BUGS,
     **planted_commands.BUGS,
     **planted_acting.BUGS,
+    **planted_labels.BUGS,
 }

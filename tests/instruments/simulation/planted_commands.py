@@ -32,7 +32,9 @@ _fold, _do, _kept = fold_module.fold, fold_module._do, Commanded.kept
 _metadata, _begin_untrained = Task.metadata, Task.begin_untrained
 
 
-def _outside(channel: Channel) -> Plant:
+def outside(channel: Channel) -> Plant:
+    """What goes to one topic is not sent in the transaction."""
+
     class Outside(PositionedLog):
         """Sends what goes to one topic as it comes, not in the transaction."""
 
@@ -163,8 +165,8 @@ def _pause_forgotten(patch: pytest.MonkeyPatch) -> Parts:
 
 
 BUGS: Mapping[str, Plant] = {
-    "a journal outside the transaction": _outside(Channel.JOURNAL),
-    "a ledger outside the transaction": _outside(Channel.LEDGER),
+    "a journal outside the transaction": outside(Channel.JOURNAL),
+    "a ledger outside the transaction": outside(Channel.LEDGER),
     "a command's step without its number": patched(fold_module, "fold",
                                                     _without_number),
     "a record of the journal not seen yet taken for none": patched(

@@ -14,6 +14,7 @@ from stream.telemetry import LogEvent
 from tests.instruments.simulation.auditor import Auditor
 from tests.instruments.simulation.cache_audit import usable
 from tests.instruments.simulation.clock import ManualClock
+from tests.instruments.simulation.plain_fold import Plan
 from tests.instruments.simulation.violation import require
 from tests.instruments.simulation.workload import Fact, Workload, events
 from tests.instruments.simulation.world import NAMES, PIPELINE, Options, Parts, Process, World
@@ -35,13 +36,19 @@ class Stage:
 
     Args:
         genesis: where the folds begin, for the auditor.
+        plan: what folds are configured with, for the auditor; None: as in `world.RECIPE`.
 
     Attributes:
         is_audited: off where another recipe goes on: the auditor knows `RECIPE` only.
     """
 
     def __init__(
-        self, *, partitions_n: int = 1, parts: Parts | None = None, genesis: int = 0
+        self,
+        *,
+        partitions_n: int = 1,
+        parts: Parts | None = None,
+        genesis: int = 0,
+        plan: Plan | None = None,
     ) -> None:
         self.is_audited = True
         self.clock = ManualClock(tick_s=0.001)
@@ -63,6 +70,7 @@ class Stage:
             labels=self.world.labels,
             lost=lambda: self.world.lost,
             genesis=genesis,
+            plan=plan,
         )
 
     def send(
@@ -114,7 +122,7 @@ class Stage:
     def is_done(self) -> bool:
         """Whether everything sent is committed. Raises: Violation: not as it should be."""
         self.auditor.check()
-        return not self.auditor.lag()
+        return not self.auditor.lag() and not self.auditor.unread_labels()
 
     def kill(self, process: Process) -> None:
         """It is gone, and its session and transaction have ended."""

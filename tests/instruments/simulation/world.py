@@ -265,8 +265,13 @@ class World:
         if process.control is not None and self.is_looking():
             self.look(process)
         if process.labels is not None and self.is_reading():
-            self._let(process, process.labels.look)
+            self.look_at_labels(process)
         self._let(process, process.worker.turn)
+
+    def look_at_labels(self, process: Process) -> None:
+        """Let it look for labels."""
+        assert process.labels is not None
+        self._let(process, process.labels.look)
 
     def look(self, process: Process) -> None:
         """Let it look for commands."""
