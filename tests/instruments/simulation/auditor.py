@@ -16,7 +16,7 @@ from tests.instruments.simulation.closing_audit import ClosingAudit
 from tests.instruments.simulation.command_audit import CommandAudit
 from tests.instruments.simulation.control_topic import ControlTopic
 from tests.instruments.simulation.doubles import StrictBroker
-from tests.instruments.simulation.label_audit import LabelAudit
+from tests.instruments.simulation.label_audit import LabelAudit, told_of
 from tests.instruments.simulation.labels_source import LabelsSource
 from tests.instruments.simulation.plain_fold import OUTPUTS, Plan, Told
 from tests.instruments.simulation.plain_loop import PlainLoop
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.instruments.simulation.breaker_audit import BreakerAudit
 
 _METADATA = re.compile(
-    r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=[0-9a-f]{8};g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=(?P<r>\d+)"
+    r"v1;n=(?P<n>\d+);h=[0-9a-f]{16};f=(?P<f>[0-9a-f]{8});g=(?P<g>\d+);l=(?P<l>\d+);m=[0-9a-f]{8};r=(?P<r>\d+)"
     r"(?:;s=(?P<s>\d+)|;b=(?P<b>\d+))?(?:;w=[0-9a-f,]+)?(?:;p=1)?(?:;z=(?P<z>f?p?))?"
     r"(?:;c=(?P<c>\d+))?(?:;j=(?P<j>\d+))?(?:;i=\d+)?(?:;k=(?P<k>\d+))?(?:;t=[0-9a-f]{8})?"
     r"(?:;x=(?P<x>\d+))?(?:;d=(?P<d>[0-9a-f]{8}))?(?:;u=(?P<u>[0-9.]+))?"
@@ -306,7 +306,11 @@ class Auditor:
         closed_n = None if found["c"] is None else told["c"] - before_all_n
         was, loop.closed_n = loop.closed_n, closed_n
         resumed_n = len(loop.commanded.places)
+        is_kept = found["b"] is not None
+        if not is_kept or self.labels.is_first(partition):
+            self.labels.change(loop, found["f"], is_kept=is_kept)
         self.commands.follow(loop, offset, told)
+        self.labels.change(loop, found["f"], is_kept=is_kept, told=found["u"])
         if self.breaker is not None and len(loop.commanded.places) > resumed_n:
             self.breaker.hear(loop.partition, loop.commanded.places[resumed_n:])
         problem = self.closing.find_problem(loop, before=was)
@@ -314,8 +318,7 @@ class Auditor:
         said = told["n"] - before_all_n, told["g"], told["l"]
         right = loop.n, loop.genesis, loop.learned
         require(said == right, f"{where} at {offset}: n, genesis, learned: {said}, not {right}")
-        counts = () if loop.pending is None else loop.pending.counts()
-        right_u = ".".join(map(str, counts)) or None
+        right_u = told_of(loop)
         require(found["u"] == right_u, f"{where} at {offset}: labels: {found['u']}, not {right_u}")
         stands = "f" * loop.commanded.is_frozen + "p" * loop.commanded.is_stopped
         require((found["z"] or "") == stands, f"{where} at {offset}: {found['z']}, not {stands!r}")

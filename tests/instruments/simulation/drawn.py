@@ -12,13 +12,14 @@ from stream.core.monitoring.policy_spec import PolicySpec
 from stream.core.monitoring.reactions import ReactionsSpec, Rule
 from stream.core.recipe import Recipe
 from stream.core.spec import DetectorSpec, ModelSpec
+from stream.runtime.breaker import NEVER
 from tests.instruments.simulation.model import steep
 from tests.instruments.simulation.plain_acting import Reaction
 from tests.instruments.simulation.plain_fold import Plan
 from tests.instruments.simulation.plain_labels import LabelRules
 from tests.instruments.simulation.plain_policy import Rules
 from tests.instruments.simulation.workload import Workload
-from tests.instruments.simulation.world import NAMES, RECIPE, World
+from tests.instruments.simulation.world import NAMES, RECIPE, Options, World
 
 QUIET = DetectorSpec(name="quiet", type="PageHinkley", params={"threshold": 1e9})
 """One more detector, which never finds anything: what is published is that of one fold."""
@@ -38,6 +39,12 @@ MONITORS = MonitorsSpec(block_n=4, reference_n=12, budget_events=20)
 
 STEEP = ModelSpec(factory=f"{steep.__module__}:{steep.__name__}")
 """A linear model that one wild number spoils."""
+
+CEILINGS = (1, 1400, 1700)
+"""Bytes of a state that is too large: at once, after a few events, after some."""
+
+COMMANDED_SHARE = 0.3
+"""Of all seeds; the others are what they were before there were commands."""
 
 LABELLED_SHARE = 0.3
 """Of all seeds: those with labels that come later."""
@@ -70,6 +77,31 @@ def rules_of(policy: PolicySpec) -> Rules:
         burst_n=policy.burst_n,
         refill_n=policy.refill_n,
     )
+
+
+def drawn_recipe(seed: int, options: Options) -> tuple[Options, Plan]:
+    """What a seed's folds are configured with; and the same for the auditor.
+
+    Each part is drawn by itself, so that where there is none of it a seed is what it was.
+    """
+    recipe, is_commanded = options.recipe, False
+    ceiling = Random(f"ceiling {seed}").choice((None, None, None, *CEILINGS))
+    if ceiling is not None:
+        recipe = replace(recipe, limits=replace(recipe.limits, state_bytes_max=ceiling))
+    recipe, plan = drawn_watching(seed, recipe)
+    if plan.rules is None and Random(f"commanded {seed}").random() < COMMANDED_SHARE:
+        is_commanded = True
+        recipe, plan = drawn_acting(Random(f"acting {seed}"), recipe)
+    if Random(f"labelled {seed}").random() < LABELLED_SHARE:
+        rng = Random(f"labels {seed}")
+        recipe, plan = drawn_labels(rng, recipe, plan)
+        assert plan.labels is not None
+        options = replace(
+            options, has_labels_topic=plan.labels.has_topic,
+            limit=options.limit if plan.labels.has_topic else NEVER,
+            patience_s=rng.choice((0.0, 0.05, 1.0, 5.0)),
+        )  # fmt: skip
+    return replace(options, recipe=recipe, is_commanded=is_commanded), plan
 
 
 def drawn_watching(seed: int, recipe: Recipe) -> tuple[Recipe, Plan]:
@@ -116,7 +148,13 @@ def _planned(
 
 def drawn_labels(rng: Random, recipe: Recipe, plan: Plan) -> tuple[Recipe, Plan]:
     """Labels that come later, in a topic of their own or among the events."""
-    spec = LabelsSpec(
+    spec = drawn_labels_spec(rng)
+    return labelled(recipe, spec), replace(plan, labels=label_rules(spec))
+
+
+def drawn_labels_spec(rng: Random) -> LabelsSpec:
+    """How events wait for their labels."""
+    return LabelsSpec(
         wait_ms=rng.choice((2_000, 5_000, 15_000, 60_000, 10**9)),
         pending_max=rng.choice((3, 8, 1_000, 1_000)),
         on_expiry=rng.choice(("drop", "negative")),
@@ -127,13 +165,18 @@ def drawn_labels(rng: Random, recipe: Recipe, plan: Plan) -> tuple[Recipe, Plan]
         publish=rng.choice(("late", "late", "all", "all", "none")),
         features=rng.random() < 0.3,
     )
-    return labelled(recipe, spec), replace(plan, labels=label_rules(spec))
 
 
 def labelled(recipe: Recipe, spec: LabelsSpec) -> Recipe:
     """A recipe whose labels come later, so."""
     others = (each for each in recipe.extras if not isinstance(each, LabelsSpec))
     return replace(recipe, extras=(*others, spec))
+
+
+def rules_by_fingerprint(recipe: Recipe) -> dict[str, LabelRules]:
+    """What a recipe says of labels, if it does, for the auditor."""
+    specs = (each for each in recipe.extras if isinstance(each, LabelsSpec))
+    return {recipe.fingerprint(): label_rules(each) for each in specs}
 
 
 def label_rules(spec: LabelsSpec) -> LabelRules:
@@ -162,12 +205,32 @@ def drawn_wildness(seed: int, plan: Plan) -> float:
     return Random(f"wild {seed}").choice((0.05, 0.1, 0.25)) if plan.has_breaker else 0.0
 
 
+def _with_other_labels(rng: Random, recipe: Recipe) -> Recipe:
+    """Events wait otherwise; and perhaps the model is another one, so that all is folded again."""
+    spec = next(each for each in recipe.extras if isinstance(each, LabelsSpec))
+    spec = replace(
+        drawn_labels_spec(rng), has_topic=spec.has_topic, publish=spec.publish,
+        unknown=spec.unknown, features=spec.features,
+    )  # fmt: skip
+    if recipe.limits.state_bytes_max == RECIPE.limits.state_bytes_max and rng.random() < 0.4:
+        recipe = replace(recipe, hash_seed=recipe.hash_seed + 1)
+    return labelled(recipe, spec)
+
+
 def drawn_changes(rng: Random, recipe: Recipe) -> dict[int, Recipe]:
     """Settings that whoever starts after so many actions has; others run on with theirs."""
     if rng.random() < 0.3:
         return {}
     changes = {}
+    # Where nothing stored knows the settings of before, today's must do from the beginning on; what
+    # a policy had told by then is told, and nobody outside can say what it takes for told.
+    has_policy = any(isinstance(each, PolicySpec) for each in recipe.extras)
+    has_labels = any(isinstance(each, LabelsSpec) for each in recipe.extras) and not has_policy
     for _ in range(rng.choice((1, 1, 2))):
+        if has_labels and rng.random() < 0.6:
+            recipe = _with_other_labels(rng, recipe)
+            changes[rng.choice((5, 20, 60, 150))] = recipe
+            continue
         if recipe.limits.features_max == RECIPE.limits.features_max and rng.random() < 0.5:
             recipe = replace(recipe, limits=replace(recipe.limits, features_max=1_000))
         else:

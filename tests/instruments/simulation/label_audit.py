@@ -8,7 +8,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream.adapters.memory import MemoryBroker
 from stream.adapters.memory.topic import Fate, Partition
@@ -16,6 +16,9 @@ from stream.core.event import Channel, Record
 from tests.instruments.simulation.labels_source import LabelsSource, SentLabel
 from tests.instruments.simulation.plain_loop import PlainLoop
 from tests.instruments.simulation.violation import Violation, require
+
+if TYPE_CHECKING:
+    from tests.instruments.simulation.plain_labels import LabelRules
 
 Step = Mapping[str, Any]
 
@@ -38,11 +41,13 @@ class _At:
         place: the first record that no commit has told of; None: nobody has looked.
         has_mark: the metadata tell what lies before it.
         refused_n: labels in the quarantine that were taken in.
+        fingerprint: of the recipe of the last commit.
     """
 
     place: _Place | None = None
     has_mark: bool = False
     refused_n: int = 0
+    fingerprint: str = ""
 
 
 class LabelAudit:
@@ -53,6 +58,7 @@ class LabelAudit:
         lost: gives what workers said of labels that are lost: partition, and why.
 
     Attributes:
+        rules: settings by the fingerprint of the recipe that has them; others are as ever.
         is_quiet: nothing goes wrong any more, and all is there that will be: the older record goes
             first, and of two of one time the event.
     """
@@ -70,7 +76,33 @@ class LabelAudit:
         self._lost = lost
         self._every: dict[int, _At] = {}
         self._ahead: list[int] = []
+        self.rules: dict[str, LabelRules] = {}
         self.is_quiet = False
+
+    def change(
+        self, loop: PlainLoop, fingerprint: str, *, is_kept: bool, told: str | None = None
+    ) -> None:
+        """A commit is another recipe's: the fold goes on with its settings, or was rebuilt.
+
+        To be called before what the commit tells is followed, and again behind it: a state that is
+        kept has come there with the settings of before. Where nothing is stored that knows these,
+        those of now must do from the beginning on; what waits, which is `told`, shows it.
+        """
+        at = self._of(loop.partition)
+        if loop.pending is None or fingerprint == at.fingerprint:
+            return
+        rules, is_first = self.rules.get(fingerprint, loop.pending.rules), not at.fingerprint
+        if is_first or is_kept:
+            loop.pending.rules = rules
+            if not is_first and told_of(loop) != told:
+                loop.rebuild(rules)
+        else:
+            loop.rebuild(rules)
+        at.fingerprint = fingerprint
+
+    def is_first(self, partition: int) -> bool:
+        """Whether no commit has told of a recipe."""
+        return not self._of(partition).fingerprint
 
     def unread(self, partition: int) -> bool:
         """Whether labels wait that no commit has told of."""
@@ -233,6 +265,12 @@ class LabelAudit:
 
     def _of(self, partition: int) -> _At:
         return self._every.setdefault(partition, _At())
+
+
+def told_of(loop: PlainLoop) -> str | None:
+    """What metadata must say of the labels; None: nothing."""
+    counts = () if loop.pending is None else loop.pending.counts()
+    return ".".join(map(str, counts)) or None
 
 
 def _of_step(step: Step) -> tuple[int, tuple[int, bytes | None, bytes | None]]:

@@ -5,7 +5,7 @@ What it knows of commands it is told by their places in the journal.
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from stream.core.event import Channel
@@ -16,7 +16,7 @@ from tests.instruments.simulation.plain_acting import Harm, PlainReactions
 from tests.instruments.simulation.plain_alerts import Place, iso
 from tests.instruments.simulation.plain_commands import REFUSED, told
 from tests.instruments.simulation.plain_fold import OUTPUTS
-from tests.instruments.simulation.plain_labels import Came
+from tests.instruments.simulation.plain_labels import Came, LabelRules
 from tests.instruments.simulation.plain_late import PlainLate
 from tests.instruments.simulation.workload import Fact
 
@@ -27,9 +27,11 @@ class PlainLoop(PlainLate):
 
     Attributes:
         history: every offset that it stopped at -> steps, events learned by then.
+        begun_at: where the untrained model began; the genesis may be a base since.
         journaled: the steps that no event made, each with the offset of the event behind it.
     """
 
+    begun_at: int = 0
     journaled: list[tuple[int, Sent | SentLabel]] = field(default_factory=list)
     history: dict[int, set[tuple[int, int]]] = field(default_factory=dict)
 
@@ -157,7 +159,7 @@ class PlainLoop(PlainLate):
 
     def begin_again(self, genesis: int) -> None:
         """From here on with an untrained model."""
-        self.genesis = genesis
+        self.genesis = self.begun_at = genesis
         self.offset = max(self.offset, genesis)
         self.n = self.records_n = self.labelled_n = 0
         self.refused.clear()
@@ -169,6 +171,26 @@ class PlainLoop(PlainLate):
         for _, sent in (each for each in self.commanded.places if each[0] == genesis):
             self.n += 1  # what was commanded there is commanded again, and told no second time
             self._obey(sent.command or {}, 0)
+
+    def rebuild(self, rules: LabelRules) -> None:
+        """Fold all again, untrained, with other settings; nothing is told a second time."""
+        plan = replace(self.plan, labels=rules)
+        other = PlainLoop(self.pipeline, self.topic, self.partition, self.facts, plan)
+        other.begin_again(self.begun_at)
+        other.closed_n = self.closed_n
+        for offset, sent in self.journaled:
+            other.run_to(offset)
+            if isinstance(sent, SentLabel):
+                other.label(sent)
+            else:
+                other.command(sent)
+        other.run_to(self.offset)
+        other.outputs, other.history, other.journaled = self.outputs, self.history, self.journaled
+        other.before_all_n, other.genesis = self.before_all_n, self.genesis
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
+        self._alerts.publish, self._alerts.holds_on = self._publish, self._holds_on
+        self.note_stop(self.offset)
 
     def ahead(self, end: int) -> "PlainLoop":
         """Another that has gone on to an offset; this one stays where it is."""

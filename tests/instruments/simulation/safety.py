@@ -1,5 +1,6 @@
 """The first phase of a seed's run: who has a turn, and what befalls whom in the middle of it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -15,13 +16,11 @@ from tests.instruments.simulation.cache_audit import usable
 from tests.instruments.simulation.clock import ManualClock
 from tests.instruments.simulation.commander import WHATS, Commander
 from tests.instruments.simulation.drawn import (
-    LABELLED_SHARE,
-    drawn_acting,
     drawn_changes,
-    drawn_labels,
-    drawn_watching,
+    drawn_recipe,
     drawn_wildness,
     drawn_workload,
+    rules_by_fingerprint,
 )
 from tests.instruments.simulation.faults import Crash, Rates, failure
 from tests.instruments.simulation.labeller import Labeller
@@ -35,7 +34,6 @@ from tests.instruments.simulation.world import (
     KEY,
     NAMES,
     PIPELINE,
-    RECIPE,
     Options,
     Parts,
     Process,
@@ -43,12 +41,9 @@ from tests.instruments.simulation.world import (
     rejected,
 )
 
-LIMIT = Limit(window=10, share=0.5)
-CEILINGS = (1, 1400, 1700)
-"""Bytes of a state that is too large: at once, after a few events, after some."""
+_NOT_KEPT = re.compile(r"the state of .* cannot be kept \(fingerprint (\w+) -> ")
 
-COMMANDED_SHARE = 0.3
-"""Of all seeds; the others are what they were before there were commands."""
+LIMIT = Limit(window=10, share=0.5)
 
 WORKERS_MAX = 3
 PARTITIONS_MAX = 5
@@ -97,24 +92,9 @@ class Safety:
             retention_s=rng.choice((None, None, 600.0)),
             limit=rng.choice((NEVER, NEVER, NEVER, LIMIT)),
         )
-        # Of its own, so that all other seeds are what they were.
-        ceiling = Random(f"ceiling {seed}").choice((None, None, None, *CEILINGS))
-        if ceiling is not None:
-            limits = replace(LIMITS, state_bytes_max=ceiling)
-            self._options = replace(self._options, recipe=replace(RECIPE, limits=limits))
-        recipe, plan = drawn_watching(seed, self._options.recipe)
-        is_commanded = plan.rules is None and Random(f"commanded {seed}").random() < COMMANDED_SHARE
-        if is_commanded:
-            recipe, plan = drawn_acting(Random(f"acting {seed}"), recipe)
-        is_labelled = Random(f"labelled {seed}").random() < LABELLED_SHARE
-        if is_labelled:
-            recipe, plan = drawn_labels(Random(f"labels {seed}"), recipe, plan)
+        self._options, plan = drawn_recipe(seed, self._options)
+        if plan.labels is not None:
             self._trouble = None
-        has_topic = plan.labels is not None and plan.labels.has_topic
-        self._options = replace(
-            self._options, recipe=recipe, is_commanded=is_commanded, has_labels_topic=has_topic,
-            limit=NEVER if is_labelled else self._options.limit,
-        )  # fmt: skip
         self._operator = Random(f"settings {seed}")
         # None decides what is published: that is one fold. Not where retention leaves no more than
         # a snapshot, perhaps of other settings, nor beside another trouble.
@@ -132,16 +112,22 @@ class Safety:
         self.workload = drawn_workload(self.world, rng, records_n)
         self.workload.wild = drawn_wildness(seed, plan)
         self._has_quiet_end = Random(f"quiet end {seed}").random() < 0.5
-        self._labeller = self._drawn_labeller(seed, has_topic=has_topic) if is_labelled else None
+        self._labeller = None if plan.labels is None else self._drawn_labeller(seed)
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
             plan=plan, commands=self.world.commands, labels=self.world.labels,
             lost=lambda: self.world.lost,
         )  # fmt: skip
-        self.auditor.closing.has_ceiling = ceiling is not None
+        every = (self._options.recipe, *self._changes.values())
+        self._recipes = {each.fingerprint(): each for each in every}
+        for each in every:
+            self.auditor.labels.rules |= rules_by_fingerprint(each)
+        ceiling = self._options.recipe.limits.state_bytes_max
+        self.auditor.closing.has_ceiling = ceiling != LIMITS.state_bytes_max
         if self._options.limit is LIMIT:
             self.workload.flood = rng.choice((0.1, 0.3))
             self.auditor.breaker = BreakerAudit(LIMIT, lambda: self.world.acting)
+        is_commanded = self._options.is_commanded
         self._commander = self._drawn_commander(seed, plan) if is_commanded else None
         self._misfortune = Misfortune(self.world, self.workload, self.auditor, rng)
         self.world.watcher = self._misfortune.watch
@@ -164,11 +150,12 @@ class Safety:
         world.is_looking = commander.is_looking
         return commander
 
-    def _drawn_labeller(self, seed: int, *, has_topic: bool) -> Labeller:
+    def _drawn_labeller(self, seed: int) -> Labeller:
         """Who knows labels later."""
         world, workload = self.world, self.workload
+        source = world.labels if self._options.has_labels_topic else None
         labeller = Labeller(
-            workload, world.labels if has_topic else None, events=NAMES[Channel.EVENTS],
+            workload, source, events=NAMES[Channel.EVENTS],
             seed=f"labeller {seed}", note=self._note,
         )  # fmt: skip
         workload.labeller, workload.labelled = labeller, 0.3
@@ -209,6 +196,8 @@ class Safety:
 
         What runs with the former ones may be fenced from now on.
         """
+        if recipe.hash_seed != self._options.recipe.hash_seed:
+            self._options = replace(self._options, on_change="rebuild")
         self._options = replace(self._options, recipe=recipe)
         self._has_changed = True
         self._note(f"settings changed: {recipe.fingerprint()}")
@@ -326,6 +315,9 @@ class Safety:
             self._die(process, f"overtaken: {error}")
         except Misconfigured as error:
             # Only a snapshot could help, and Redis does not let us in.
+            if self._set_back(str(error)):
+                self._die(process, f"refuses: {error}")
+                return
             is_redis = self._rates.retain > 0 and "redis.url" in str(error)
             require(is_redis, f"{process.name} ended: {error}")
             self._die(process, f"refuses: {error}")
@@ -335,6 +327,15 @@ class Safety:
         except Exception as error:
             raise Violation(f"{process.name} ended: {type(error).__name__}: {error}") from error
         self.auditor.check()
+
+    def _set_back(self, why: str) -> bool:
+        """Do what a refusal of other settings says, if it is one: nothing knows those of before."""
+        found = _NOT_KEPT.search(why)
+        before = self._recipes.get(found[1]) if found is not None else None
+        if before is None:
+            return False
+        self._options = replace(self._options, recipe=before)
+        return True
 
     def _die(self, process: Process, how: str) -> None:
         if process in self._alive:
