@@ -181,6 +181,7 @@ class Topics(Section):
     )  # fmt: skip
     @classmethod
     def _differ(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Refuse one topic for two roles."""
         if value is None:
             return None
         for channel in Channel:

@@ -163,13 +163,9 @@ def assemble(
     commit_policy = _policy(settings, until_end=until_end, is_ahead=may_repeat)
     watchdog = Watchdog.saying(telemetry)
     room = Room(
-        look_for_room,
-        known=width,
-        session_s=_session_s(settings),
-        clock=clock,
-        telemetry=telemetry,
-        deadlined=watchdog.watch,
-    )
+        look_for_room, known=width, session_s=_session_s(settings), clock=clock,
+        telemetry=telemetry, deadlined=watchdog.watch,
+    )  # fmt: skip
     return wired(
         sources,
         log=log,

@@ -129,7 +129,7 @@ class Journaled:
                 end = self._sources.reader.bounds(Channel.CONTROL, self._partition).end
             except Misconfigured:
                 end = 0  # there is none: it will begin with the first command
-            task.reached[Channel.CONTROL] = Reached(end or None)
+            task.reached[Channel.CONTROL] = Reached(end)
         if self._sources.labels_topic is not None and (known is None or self.is_further):
             self._pass_labels(task, self._sources.labels_topic)
 

@@ -129,10 +129,10 @@ class Labelling:
         idle = [p for p in folding if p not in batches and self._topic.first(p) is not None]
         if not idle or len(self._results) >= RECORDS_MAX:
             return 0
-        is_known = self._topic.ask(idle, events=True)
+        known = self._topic.ask(idle, events=True)
         for partition in idle:
             task = folding[partition]
-            end = self._topic.events_end(partition) if is_known else None
+            end = self._topic.events_end(partition) if partition in known else None
             reached = max(task.next_offset, positions.get(partition, 0))
             if (end is None or reached < end) and not self._has_waited(partition):
                 continue
@@ -166,6 +166,7 @@ class Labelling:
         self._lives.move(task.partition, Move.FOLD)
 
     def _refuse(self, record: Record, why: Rejection) -> None:
+        """Send a label to the quarantine: it is no step."""
         recipe = self._recipe
         self._uncommitted.tell(
             quarantined(

@@ -107,13 +107,15 @@ def _labels(pipeline: Pipeline) -> Iterator[Labels]:
     settings, telemetry, clock = pipeline.settings, pipeline.telemetry, pipeline.clock()
     assert settings.labels is not None  # noqa: S101  # there is a topic of theirs
     patience_s = settings.labels.patience_s
-    with closing(Watchdog.saying(telemetry)) as watchdog:
+    with ExitStack() as stack:
+        near, far = (stack.enter_context(closing(Watchdog.saying(telemetry))) for _ in range(2))
         topic = LabelsTopic(
             pipeline.backend.reader, patience_s=patience_s, start=settings.topics.start,
-            clock=clock, telemetry=telemetry, deadlined=watchdog.watch,
+            clock=clock, telemetry=telemetry, deadlined=(near.watch, far.watch),
         )  # fmt: skip
-        with closing(Looking(topic, "labels", clock=clock)):
-            yield Labels(topic, settings.topics.name(Channel.LABELS), patience_s)
+        stack.enter_context(closing(Looking(topic.near, "labels", clock=clock)))
+        stack.enter_context(closing(Looking(topic.far, "labels away", clock=clock)))
+        yield Labels(topic, settings.topics.name(Channel.LABELS), patience_s)
 
 
 def say_if_mostly_refused(telemetry: Telemetry) -> None:

@@ -12,7 +12,7 @@ from stream.core.formats.commands import mark_of
 from stream.core.snapshots.metadata import NOWHERE, Reached
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Bounds
-from stream.runtime import labels_topic
+from stream.runtime import labels_look
 from stream.runtime.clock import SystemClock
 from stream.runtime.labels_topic import LabelsTopic
 from stream.runtime.looking import Looking
@@ -64,7 +64,7 @@ def test_it_is_read_from_its_place_on(at: Reached, start: str, offsets: list[int
 
 def test_it_is_not_read_further_ahead_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     """By records, and by bytes; whether there are more is known."""
-    monkeypatch.setattr(labels_topic, "AHEAD_N", 4)
+    monkeypatch.setattr(labels_look, "AHEAD_N", 4)
     around = Surroundings()
     for n in range(10):
         around.broker.append(TOPIC, 0, value=b"%d" % n)
@@ -74,7 +74,7 @@ def test_it_is_not_read_further_ahead_than_it_may(monkeypatch: pytest.MonkeyPatc
     assert topic.has_more(0)
     assert not topic.is_through(0)
     assert taken(topic) == [0, 1, 2, 3]
-    monkeypatch.setattr(labels_topic, "AHEAD_BYTES", 2)
+    monkeypatch.setattr(labels_look, "AHEAD_BYTES", 2)
     assert topic.ask([0])
     assert taken(topic) == [4, 5]
     assert topic.ask([0])
@@ -122,7 +122,7 @@ def test_what_keeps_it_from_reading_is_said_once_a_minute(error: Exception) -> N
     around.broker.append(TOPIC, 0, value=b"0")
     topic = labels(around)
     topic.begin(0, NOWHERE)
-    around.fail["bounds"] = [error, error]
+    around.fail["bounds"] = [error, error, error]
     assert not topic.ask([0])
     assert not topic.ask([0])
     (said,) = around.said(LogEvent.LABELS_UNREADABLE)
@@ -152,7 +152,8 @@ def test_a_broker_that_hangs_is_waited_for_once() -> None:
     topic = LabelsTopic(
         lambda: reader, patience_s=0.4, start="earliest", clock=clock, telemetry=around.diary
     )
-    with closing(Looking(topic, "labels", clock=clock)):
+    near = closing(Looking(topic.near, "labels", clock=clock))
+    with near, closing(Looking(topic.far, "labels away", clock=clock)):
         topic.begin(0, NOWHERE)
         began = time.monotonic()
         assert not topic.ask([0])
@@ -173,7 +174,7 @@ def test_a_mistake_of_ours_in_the_thread_ends_the_worker() -> None:
     """It is raised where the loop asks."""
     around = Surroundings()
     topic = labels(around)
-    topic.failure = AssertionError("ours")
+    topic.far.failure = AssertionError("ours")
     topic.begin(0, NOWHERE)
     with pytest.raises(AssertionError, match="ours"):
         topic.ask([0])
@@ -189,3 +190,35 @@ def test_the_end_of_the_events_is_known_where_it_was_asked_for() -> None:
     assert topic.events_end(0) is None
     assert topic.ask([0], events=True)
     assert topic.events_end(0) == 2
+
+
+class HalfAway(MemoryReader):
+    """One of whose partitions does not answer: that is known after some time."""
+
+    def bounds(self, channel: Channel, partition: int) -> Bounds:
+        """See `Reader.bounds`."""
+        if partition:
+            time.sleep(0.3)
+            raise Retryable("no answer")
+        return super().bounds(channel, partition)
+
+
+def test_a_partition_that_is_away_holds_up_no_other() -> None:
+    """Its broker is away; those of the others answer as ever."""
+    around = Surroundings()
+    reader = HalfAway(around.broker, names=NAMES, group=PIPELINE)
+    clock = SystemClock()
+    topic = LabelsTopic(
+        lambda: reader, patience_s=0.5, start="earliest", clock=clock, telemetry=around.diary
+    )
+    near = closing(Looking(topic.near, "labels", clock=clock))
+    with near, closing(Looking(topic.far, "labels away", clock=clock)):
+        topic.begin(0, NOWHERE)
+        topic.begin(1, NOWHERE)
+        assert topic.ask([0, 1]) == [0]
+        for n in range(20):
+            around.broker.append(TOPIC, 0, value=b"%d" % n)
+            began = time.monotonic()
+            assert topic.ask([0, 1]) == [0]
+            assert time.monotonic() - began < 0.25
+        assert taken(topic) == list(range(20))

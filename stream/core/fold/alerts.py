@@ -161,6 +161,7 @@ class Alerts:
             _add(state, result, alert)
 
     def _give(self, state: State, result: StepResult, finding: Finding, learned: int) -> None:
+        """Tell what was found, or let the policy decide whether it is told."""
         if self._policy is None:
             alert = raw(
                 result.record, finding, pipeline=self._pipeline, learned=learned,

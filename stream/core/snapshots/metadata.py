@@ -176,7 +176,7 @@ def parse_metadata(text: str) -> Metadata | None:
         closed_n=int(more["c"]) if "c" in more else None,
         journal_n=int(more.get("j", 0)),
         genesis_journal_n=int(more.get("i", 0)),
-        control=Reached(int(more["k"]) if "k" in more else None, more.get("t", "")),
+        control=Reached(int(more.get("k", 0)), more.get("t", "")),
         labels_topic=Reached(int(more["x"]) if "x" in more else None, more.get("d", "")),
         labels=tuple(map(int, more["u"].split("."))) if "u" in more else (),
     )

@@ -25,6 +25,7 @@ from stream.runtime import worker as worker_module
 from stream.runtime.beside import Beside
 from stream.runtime.journaled import Journaled
 from stream.runtime.labelling import Labelling
+from stream.runtime.labels_look import LabelsLook
 from stream.runtime.labels_topic import LabelsTopic
 from stream.runtime.life import LIVING, Life, Lives
 from stream.runtime.replay import Replay
@@ -73,23 +74,24 @@ class WatchesForEver(LabelsTopic):
             super().begin(partition, at)
 
 
-class SaysNothing(LabelsTopic):
-    """Passes over labels that retention took, without a word."""
-
-    def _place(self, *arguments: Any) -> Reached:
-        telemetry, self._telemetry = self._telemetry, Telemetry()
-        try:
-            return super()._place(*arguments)
-        finally:
-            self._telemetry = telemetry
+_look_place = LabelsLook._place
 
 
-class KnowsNoMarks(LabelsTopic):
-    """Does not notice that it is another topic, where that has as many records."""
+def _silently(self: LabelsLook, *arguments: Any) -> Reached:
+    """Labels that retention took are passed over without a word."""
+    telemetry, self._telemetry = self._telemetry, Telemetry()
+    try:
+        return _look_place(self, *arguments)
+    finally:
+        self._telemetry = telemetry
 
-    def _place(self, reader: Any, partition: int, watched: Any, bounds: Bounds) -> Reached:
-        watched.at = Reached(watched.at.offset)
-        return super()._place(reader, partition, watched, bounds)
+
+def _without_mark(
+    self: LabelsLook, reader: Any, partition: int, watched: Any, bounds: Bounds
+) -> Reached:
+    """It is not noticed that it is another topic, where that has as many records."""
+    watched.at = Reached(watched.at.offset)
+    return _look_place(self, reader, partition, watched, bounds)
 
 
 class LabelsFirst(Labelling):
@@ -264,10 +266,10 @@ def _any_id(self: LabellingTask, value: bytes | None) -> Event | Rejection:
     return self._reread(value)
 
 
-def _of_any_topic(record: Record, _topic: str) -> int | None:
+def _of_any_topic(record: Record, *, topic: str) -> int | None:  # noqa: ARG001
     """A label that was refused is an outcome of the event at its offset."""
     refused = quarantine.parse(record)
-    return _event_offset(record, "" if refused is None else refused.topic)
+    return _event_offset(record, topic="" if refused is None else refused.topic)
 
 
 def _all_are_events(patch: pytest.MonkeyPatch) -> Parts:
@@ -317,8 +319,8 @@ BUGS: Mapping[str, Plant] = {
     "an outcome outside the transaction": outside(Channel.OUTCOMES),
     "labels passed over that were only read": patched(worker_module, "Beside", CommitsWhatIsRead),
     "labels of a lost commit not read again": _topic(WatchesForEver),
-    "labels lost without a word": _topic(SaysNothing),
-    "another labels topic taken for the one before": _topic(KnowsNoMarks),
+    "labels lost without a word": patched(LabelsLook, "_place", _silently),
+    "another labels topic taken for the one before": patched(LabelsLook, "_place", _without_mark),
     "events that expire in the order of their arrival": patched(Pending, "expired", _by_arrival),
     "a correction scored": patched(LateLearningTask, "_learn_late", _scored_again),
     "a journal without one label": _but_every_third,

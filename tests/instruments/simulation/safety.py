@@ -103,12 +103,9 @@ class Safety:
         self._has_changed = False
         self.clock = ManualClock(rng=rng)
         self.world = World(
-            self.clock,
-            partitions_n=rng.choice((1, 2, 2, 3, 4)),
-            parts=parts or Parts(),
-            jitter=rng.random,
-            note=note,
-        )
+            self.clock, partitions_n=rng.choice((1, 2, 2, 3, 4)), parts=parts or Parts(),
+            jitter=rng.random, note=note,
+        )  # fmt: skip
         self.workload = drawn_workload(self.world, rng, records_n)
         self.workload.wild = drawn_wildness(seed, plan)
         self._has_quiet_end = Random(f"quiet end {seed}").random() < 0.5
