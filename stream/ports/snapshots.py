@@ -39,6 +39,9 @@ Where it raises, no more is read, and `load` raises the same."""
 class SnapshotStore(Protocol):
     """Sealed snapshots of one pipeline, by partition and step: a cache, it may lose any of them.
 
+    A partition below 0 is as good as any, and so is each step up to `POSITION_MAX`: ~P holds what
+    snapshots of P share.
+
     Anybody may have written to it: a snapshot that is not as it should be counts as lost.
     `BadInput` says that more than one snapshot is; the caller goes on without them.
     """

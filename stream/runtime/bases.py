@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from stream.core.event import Channel, Output, Record
 from stream.core.snapshots.metadata import Metadata
+from stream.core.snapshots.payload import parted, whole
 from stream.core.snapshots.seal import Header, Keys, SnapshotRejected, opened, seal, unseal
 from stream.ports import Reader
 from stream.runtime import recent
@@ -41,7 +42,7 @@ def batches(base: Base, keys: Keys) -> Iterator[list[Output]]:
 
     Raises: Misconfigured: the recipe is too long for a header.
     """
-    header, sealed = base.header, seal(base.header, base.payload, keys.signing)
+    header, sealed = base.header, seal(base.header, whole(base.payload), keys.signing)
     chunks = [sealed[at : at + CHUNK_BYTES] for at in range(0, len(sealed), CHUNK_BYTES)]
     key = f"{header.pipeline}/{header.partition}/{header.n}".encode()
     batch_n = BATCH_BYTES // CHUNK_BYTES
@@ -109,4 +110,4 @@ def _unsealed(
     is_wanted = own == (known.genesis_n, known.genesis, known.fingerprint)
     if not is_wanted or identity.problem(header, partition, header) is not None:
         return None
-    return Base(header, payload)
+    return Base(header, parted(payload))

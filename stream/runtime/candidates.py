@@ -13,6 +13,7 @@ from stream.core.snapshots.seal import GONE, Header, SnapshotRejected, opened, u
 from stream.errors import BadInput, Retryable, StreamError
 from stream.ports import StoredSnapshot
 from stream.runtime.identity import Identity, Place, is_within
+from stream.runtime.segments import SegmentRejected, with_segments
 from stream.runtime.watchdog import Deadlined
 from stream.telemetry import LogEvent, Metric
 
@@ -96,7 +97,15 @@ class Candidates:
             sealed = sources.store.load(self._partition, stored.n, measure)
         if sealed is None:
             raise SnapshotRejected(GONE)
-        return unseal(sealed, sources.keys)
+        header, payload = unseal(sealed, sources.keys)
+        try:
+            return header, with_segments(
+                payload, header, sources.store, sources.keys, self.taking_in
+            )
+        except SegmentRejected as error:
+            # Else the next snapshots would refer to it yet, as to one that is there.
+            sources.store.remove(~self._partition, error.n)
+            raise
 
     def taking_in(
         self, what: str, size_bytes: int, *, more_s: float = 0.0

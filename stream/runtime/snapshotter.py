@@ -11,7 +11,7 @@ zombie too, does no harm, and no lock is needed. Sealing and storing happen besi
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from typing import Any
 
 from stream.core.fold.task import Task
 from stream.core.learning.undo import CopyPoint
+from stream.core.snapshots.payload import joined
 from stream.core.snapshots.seal import Header
 from stream.errors import Retryable
 from stream.ports import Clock, SnapshotStore
@@ -185,7 +186,7 @@ class Snapshotter:
     def _take_forked(self, task: Task, *, is_stored: bool) -> None:
         """Let a forked child pickle the state, and the executor wait for it."""
         assert self._fork is not None  # noqa: S101  # `_take` looked
-        header, copy_point = self._header(task), task.copy_point()
+        header, copy_point, segments = self._header(task), task.copy_point(), task.segments()
         started = self._clock.monotonic()
         try:
             copy = self._fork(partial(packed, task, self._clock, is_checked=is_stored))
@@ -198,12 +199,13 @@ class Snapshotter:
             self._note_taken(task)
         self._copying = _Copying(task, taken, copy_point, header.learned, copy)
         self._saving = self._executor.submit(
-            self._receive, header, copy, stalled_s, is_stored=is_stored
+            self._receive, header, copy, stalled_s, segments, is_stored=is_stored
         )
 
     def _receive(
-        self, header: Header, copy: Copy, stalled_s: float, *, is_stored: bool
-    ) -> tuple[bytes, float] | Retryable:
+        self, header: Header, copy: Copy, stalled_s: float, segments: Mapping[str, bytes],
+        *, is_stored: bool,
+    ) -> tuple[bytes, float] | Retryable:  # fmt: skip
         """Get a child's copy, and store it; runs on the executor. Returns: what came of it."""
         try:
             handed, took_s = copy.payload()
@@ -214,7 +216,8 @@ class Snapshotter:
         if problem:
             self._storing.say_unreadable(header, problem)
         elif is_stored:
-            self._storing.save(header, payload, How("forked", took_s=took_s, stalled_s=stalled_s))
+            how = How("forked", took_s=took_s, stalled_s=stalled_s)
+            self._storing.save(header, joined(payload, segments), how)
         return payload, took_s
 
     def _end_saving(self) -> None:

@@ -11,6 +11,7 @@ from stream.core.snapshots.seal import Header, seal
 from stream.errors import BadInput, Misconfigured, Retryable
 from stream.ports import Clock, SnapshotStore
 from stream.runtime.retention import Policy, superfluous
+from stream.runtime.segments import Segments
 from stream.runtime.seldom import Seldom
 from stream.telemetry import LogEvent, Metric, Telemetry
 
@@ -37,6 +38,7 @@ class Storing:
         telemetry: Telemetry,
     ) -> None:
         self._store = store
+        self._segments = Segments(store, key=key, clock=clock)
         self._policy = policy
         self._key = key
         self._clock = clock
@@ -54,6 +56,7 @@ class Storing:
         """Seal and store."""
         partition = header.partition
         try:
+            segments_bytes = self._segments.save(header, payload)
             sealed = seal(header, payload, self._key)
             self._store.save(
                 partition,
@@ -68,7 +71,7 @@ class Storing:
                 partition=partition,
                 n=header.n,
                 next_offset=header.next_offset,
-                size_bytes=len(sealed),
+                size_bytes=len(sealed) + segments_bytes,
                 how=how.name,
                 took_ms=how.took_s * 1000,
                 stalled_ms=how.stalled_s * 1000,
@@ -83,6 +86,7 @@ class Storing:
                 pinned=header.pinned,
             ):
                 self._store.remove(partition, n)
+            self._segments.saved(header, len(sealed))
         except (Retryable, Misconfigured, BadInput) as error:
             # A cache that is away, full or spoilt: the log holds everything: go on and try again.
             self._telemetry.count(Metric.SNAPSHOTS_FAILED)

@@ -77,6 +77,24 @@ def test_pipelines_and_partitions_are_apart(store_world: StoreWorld) -> None:
     assert [entry.size_bytes for entry in store.stored(11)] == [6]
 
 
+def test_what_snapshots_share_is_apart_from_them(store_world: StoreWorld) -> None:
+    """The partition ~P is one of its own, and takes any step: there segments are."""
+    store, most = store_world.store("p"), 2**63 - 1
+
+    store.save(1, 41, b"a snapshot", next_offset=41)
+    store.save(~1, most, b"a segment", next_offset=0)
+    store.save(~1, 41, b"another one", next_offset=0)
+    store.save(~0, 41, b"of partition 0", next_offset=0)
+
+    assert [entry.n for entry in store.stored(1)] == [41]
+    assert [(e.n, e.next_offset) for e in store.stored(~1)] == [(most, 0), (41, 0)]
+    assert loaded(store, ~1, most) == b"a segment"
+    store.remove(~1, 41)
+    assert loaded(store, ~1, 41) is None
+    assert loaded(store, 1, 41) == b"a snapshot"
+    assert loaded(store, ~0, 41) == b"of partition 0"
+
+
 def test_saving_again_replaces(store_world: StoreWorld) -> None:
     """One step has one snapshot: the last one saved, at whatever offset."""
     store = store_world.store("p")

@@ -6,6 +6,7 @@ Keys, all under `streamfold:{PIPELINE}:`; the braces put them into one slot of a
     P:nSTEP               the manifest: which write's chunks, how many, offset, size, when, topic
     P:index               sorted set of nSTEP, scored by STEP; the last to come and to go
 
+A partition below 0 is written as -1, -2 ...: there is what snapshots of 0, 1 ... share.
 A snapshot is known by its step, the `n` of its header: an offset comes again where a topic is made
 again. Two writes of one step do not mix: each has its own chunks, and the manifest names one of
 them. Until a snapshot is whole its chunks expire: those of a writer that died must not fill the

@@ -46,6 +46,10 @@ class Folded:
         """
         return dumps(self.state)
 
+    def segments(self) -> dict[str, bytes]:
+        """What belongs to the pickled state and is no part of it: see `Payload`."""
+        return self.state.segments()
+
     def problem_with(self, payload: bytes) -> str:
         """Why a state that `pickled` gave would not come back; "" if it does. Takes its time."""
         return beginning(self.recipe, self.fingerprint).problem_with(payload)

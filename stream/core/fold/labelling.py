@@ -19,8 +19,9 @@ from stream.core.fold.state import State
 from stream.core.formats.checks import one_line
 from stream.core.formats.label_records import LabelReader
 from stream.core.formats.sizes import oversize
+from stream.core.labels.kept import Kept, kept_of
 from stream.core.labels.labels_spec import LabelsSpec
-from stream.core.labels.pending import Early, Kept, Place, kept_of
+from stream.core.labels.pending import Early, Place
 from stream.core.labels.reading import label_in_topic
 from stream.core.labels.telling import (
     At,

@@ -1,6 +1,6 @@
 """A fold learns a label that comes later, with the features of its event's own time."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -8,7 +8,7 @@ from stream.core.event import Event, Feature, Kind, Record
 from stream.core.fold.deduplicating import DeduplicatingTask
 from stream.core.fold.state import State
 from stream.core.labels import labels_spec
-from stream.core.labels.pending import Kept, Pending
+from stream.core.labels.kept import Kept
 from stream.core.labels.telling import Found
 from stream.core.learning.failures import CRASHES
 from stream.core.learning.learner import At as Place
@@ -17,6 +17,9 @@ from stream.core.monitoring.detected import Alert, DetectorRaised
 from stream.core.monitoring.numeric import Harm
 from stream.core.monitoring.rows import LabelRow
 from stream.core.result import NoAnswer, Prediction, StepResult
+
+if TYPE_CHECKING:
+    from stream.core.labels.pending import Pending
 
 TYPE: Final = "type"
 CLASSES: Final = "classes"
@@ -34,6 +37,7 @@ class LateLearningTask(DeduplicatingTask):
     def _hold(self, state: State, payload: bytes) -> None:
         super()._hold(state, payload)
         self._pending: Pending = state.extras[labels_spec.NAME]
+        self._pending.index()
         self._is_of_numbers = self.kind is Kind.REGRESSION
         self._has_bools = not self._names_classes
 

@@ -4,6 +4,8 @@ import pickle
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
 from stream.core.event import Channel
 from stream.core.fold.commanded import Commanded
 from stream.core.labels import labels_spec
@@ -14,11 +16,13 @@ from stream.core.monitoring.detectors import Detectors
 from stream.core.recipe import Recipe
 from stream.core.snapshots import pickling, unpickling
 from stream.core.snapshots.metadata import NOWHERE, Generation, Metadata, Reached
+from stream.core.snapshots.payload import joined, segments_of
 from stream.core.snapshots.seal import Header
 from stream.core.stand_in import plain
 from stream.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from stream.core.labels.pending import Pending
     from stream.core.monitoring.monitors import Monitors
     from stream.core.monitoring.policy import Policy
     from stream.core.parts import Part
@@ -107,6 +111,23 @@ class State:
         self.commanded = Commanded()
         self.commanded.load(state.get("commanded", {}))
 
+    def segments(self) -> dict[str, bytes]:
+        """What is no part of the pickled state and belongs to it, by name; it never changes."""
+        pending: Pending | None = self.extras.get(labels_spec.NAME)
+        return {} if pending is None else pending.segments()
+
+    def attach(self, payload: bytes) -> None:
+        """Add what belongs to the payload that it was read from.
+
+        Raises: pickle.UnpicklingError: that is not all there.
+        """
+        pending: Pending | None = self.extras.get(labels_spec.NAME)
+        if pending is not None:
+            try:
+                pending.attach(segments_of(payload))
+            except (KeyError, ValueError) as error:
+                raise pickle.UnpicklingError(f"a segment of it is not there: {error}") from error
+
     def watchers_and_others(self) -> "tuple[Policy | None, Monitors | None, tuple[Part, ...]]":
         """The policy on alerts and the monitors, if there are, and the parts that see events."""
         others = dict(self.extras)
@@ -166,6 +187,7 @@ class State:
             fingerprint=recipe.fingerprint(),
             recipe=recipe.parts(),
             pinned=tuple(self.commanded.pinned),
+            segments=tuple(self.segments()) or UNSET,
             raw_bytes=0,
             taken_at_ms=taken_at_ms,
         )
@@ -174,7 +196,7 @@ class State:
 def dumps(state: State) -> bytes:
     """Pickle a state. Raises: Misconfigured: its model holds something that cannot be pickled."""
     try:
-        return pickling.dumps(state)
+        return joined(pickling.dumps(state), state.segments())
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         model = type(plain(state.line_up.serving.model)).__name__
         raise Misconfigured(
@@ -233,6 +255,7 @@ class Beginning:
             for name, allowed in self._extras.items()
             if name in pickled
         }
+        state.attach(payload)
         return state
 
     def load_model(self, payload: bytes) -> Any:
@@ -250,6 +273,7 @@ def revived(payload: bytes, *, has_extras: bool = True) -> State:
     state: State = pickle.loads(payload)
     pickled = state.extras if has_extras else {}
     state.extras = {name: pickle.loads(each) for name, each in pickled.items()}
+    state.attach(payload)
     return state
 
 

@@ -35,7 +35,7 @@ class LabelsSpec:
     """
 
     name: ClassVar = NAME
-    version: ClassVar = 1
+    version: ClassVar = 2
     wait_ms: int
     id: str = "id"
     label: str = "label"

@@ -1,12 +1,12 @@
 """The events that wait for their labels, and those that are kept for corrections.
 
 A deterministic fold of its own, pickled with the state. What is kept of an event is one piece of
-bytes, so that a hundred thousand fit into a few dozen megabytes.
+bytes, so that a hundred thousand fit into a few dozen megabytes, in segments that are no part of
+the pickle: see `segments`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -14,7 +14,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from stream.core.event import Event
+from stream.core.labels.kept import Kept, Label, head_of, kept_of, unpacked
 from stream.core.labels.labels_spec import LabelsSpec
+from stream.core.labels.segment import GONE, LABELLED, WAITING
+from stream.core.labels.segments import Segments
 from stream.core.monitoring.fold_time import FoldTime
 from stream.core.outcomes import OutcomeKind
 from stream.core.result import StepResult
@@ -27,41 +30,7 @@ COUNTED: Final = (
 )  # fmt: skip
 """What a commit tells of a fold's whole life, beside how many events wait."""
 
-_OFFSET_BITS: Final = 63
-_OFFSETS: Final = (1 << _OFFSET_BITS) - 1
-
 _NEVER_MS: Final = 1 << 62
-
-Label = bool | int | float | str
-
-
-class Kept(msgspec.Struct, array_like=True, gc=False):
-    """What is kept of an event.
-
-    Attributes:
-        time_ms: its timestamp.
-        key, value: its bytes; its features are read from them again.
-        id: None: it brought none.
-        prediction, probabilities: of what was published, as JSON.
-        known: the last label that had come when it was predicted: the baseline of no change.
-        label: its own, once that has come; since_ms: the fold's time then.
-        is_labelled: whether it has one.
-    """
-
-    time_ms: int
-    key: bytes | None
-    value: bytes
-    id: str | None
-    prediction: bytes
-    probabilities: bytes | None
-    known: Label | None
-    label: Label | None = None
-    since_ms: int = 0
-
-    @property
-    def is_labelled(self) -> bool:
-        """Whether its label has come, or was made up when it expired."""
-        return self.label is not None
 
 
 class Early(NamedTuple):
@@ -74,18 +43,11 @@ class Early(NamedTuple):
     since_ms: int
 
 
-class _Answer(msgspec.Struct, gc=False):
-    """What a prediction's record says that an outcome repeats."""
-
-    prediction: msgspec.Raw = msgspec.Raw(b"null")
-    probabilities: msgspec.Raw = msgspec.Raw()
-
-
 _came_at = attrgetter("offset")
 
-_answer = msgspec.json.Decoder(_Answer).decode
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(Kept).decode
+_read_label = msgspec.msgpack.Decoder(tuple[Label, int]).decode
+_read_labels = msgspec.msgpack.Decoder(dict[int, bytes]).decode
 
 Place = str | int
 """What a label calls its event: by its id, or by its offset."""
@@ -104,8 +66,8 @@ class Pending:
     """
 
     __slots__ = (
-        "_by_id", "_due", "_early", "_labelled", "_spec", "_waiting", "dropped", "due_ms", "known",
-        "rows", "time", "totals",
+        "_by_id", "_early", "_events", "_is_indexed", "_labelled", "_pickled", "_spec",
+        "_waiting_n", "dropped", "due_ms", "known", "rows", "time", "totals",
     )  # fmt: skip
 
     def __init__(self, spec: LabelsSpec) -> None:
@@ -116,18 +78,46 @@ class Pending:
         self.known: Label | None = None
         self.rows: list[tuple[Any, ...]] = []
         self.due_ms = _NEVER_MS
-        self._waiting: dict[int, bytes] = {}
+        self._events = Segments()
+        self._waiting_n = 0
         self._labelled: dict[int, bytes] = {}  # in the order in which their labels came
         self._by_id: dict[str, int] = {}
         self._early: dict[Place, tuple[Any, ...]] = {}  # a state may name no class that it grows
-        self._due: list[int] = []  # a heap of time and offset; some have their label by now
+        self._is_indexed = True
+        self._pickled: list[Any] = []  # of the events, until their segments are there
 
     def __getstate__(self) -> list[Any]:
-        return [getattr(self, name) for name in self.__slots__]
+        """All but what `index` finds out again, and the segments."""
+        plain = [getattr(self, name) for name in _PICKLED]
+        return [*plain, _pack(self._labelled), self._events.state()]
 
     def __setstate__(self, state: list[Any]) -> None:
-        for name, each in zip(self.__slots__, state, strict=True):
+        *plain, labelled, self._pickled = state
+        for name, each in zip(_PICKLED, plain, strict=True):
             setattr(self, name, each)
+        self._labelled = _read_labels(labelled)
+        self._by_id, self._is_indexed = {}, False
+
+    def segments(self) -> dict[str, bytes]:
+        """What belongs to the pickled state, and is no part of it, by name."""
+        return self._events.full()
+
+    def attach(self, segments: Mapping[str, bytes]) -> None:
+        """Add to what was unpickled the segments that belonged to it.
+
+        Raises: KeyError: one is not there; ValueError: it is none.
+        """
+        self._events = Segments.load(self._pickled, segments)
+        self._pickled = []
+
+    def index(self) -> None:
+        """Find out which id is where, and what is due when: once, before the first event."""
+        if self._is_indexed:
+            return
+        self._events.order()
+        heads = ((offset, head_of(body).id) for offset, body in self._events.live())
+        self._by_id = {name: offset for offset, name in heads if name is not None}
+        self._is_indexed = True
 
     def going_on_from(self, old: "Pending") -> "Pending":
         """Take over all that another one keeps."""
@@ -140,7 +130,7 @@ class Pending:
     @property
     def waiting_n(self) -> int:
         """How many events wait."""
-        return len(self._waiting)
+        return self._waiting_n
 
     def counts(self) -> tuple[int, ...]:
         """How many wait, and how often each of `COUNTED` came; () if there was none of it."""
@@ -153,18 +143,18 @@ class Pending:
 
     def on_event(self, event: Event, result: StepResult) -> None:
         """Keep an event that was predicted; what there is no room for is `dropped`."""
-        record = result.record
-        kept, offset = kept_of(result, event.id, self.known), record.offset
+        kept, offset, mark = kept_of(result, event.id, self.known), result.record.offset, WAITING
+        record, body = result.record, kept.packed()
         if event.id is not None:
             self._by_id[event.id] = offset
         if event.label is not None:
-            self._come(kept, event.label)
-            self._labelled[offset] = _pack(kept)
+            self._come(offset, kept, event.label)
+            mark = LABELLED
         else:
-            self._waiting[offset] = _pack(kept)
-            heappush(self._due, record.timestamp_ms << _OFFSET_BITS | offset)
+            self._waiting_n += 1
             self._look_at(record.timestamp_ms)
-        over_n = len(self._waiting) + len(self._labelled) - self._spec.pending_max
+        self._events.append(offset, record.timestamp_ms, body, mark)
+        over_n = self._waiting_n + len(self._labelled) - self._spec.pending_max
         for _ in range(min(over_n, EXPIRED_N_MAX)):  # many, once the limit is another one
             self._make_room()
 
@@ -174,27 +164,29 @@ class Pending:
 
     def find(self, offset: int) -> Kept | None:
         """The event that is kept under an offset, if one is."""
-        packed = self._waiting.get(offset) or self._labelled.get(offset)
-        return None if packed is None else _unpack(packed)
+        found = self._events.find(offset)
+        if found is None:
+            return None
+        mark, body = found
+        kept = unpacked(body)
+        if mark == LABELLED:
+            kept.label, kept.since_ms = _read_label(self._labelled[offset])
+        return kept
 
     def label(self, offset: int, kept: Kept, label: Label) -> None:
         """Note the label of an event, be it the first or another one."""
-        self._waiting.pop(offset, None)
-        self._labelled.pop(offset, None)
-        self._come(kept, label)
-        self._labelled[offset] = _pack(kept)
-        if len(self._due) > 2 * len(self._waiting) + EXPIRED_N_MAX:
-            self._tidy()
+        self._waiting_n -= self._events.mark_of(offset) == WAITING
+        self._events.mark(offset, LABELLED)
+        self._come(offset, kept, label)
 
     def expired(self) -> Iterator[tuple[int, Kept]]:
         """Take out what has waited too long, the oldest first: not more than one step takes."""
-        end = (self.time.now_ms - self._spec.wait_ms + 1) << _OFFSET_BITS
-        n = 0
-        while self._due and self._due[0] < end and n < EXPIRED_N_MAX:
-            offset = heappop(self._due) & _OFFSETS
-            if offset in self._waiting:
-                n += 1
-                yield offset, self._take(self._waiting, offset)
+        before_ms = self.time.now_ms - self._spec.wait_ms + 1
+        for _ in range(EXPIRED_N_MAX):
+            offset = self._events.pop_due(before_ms)
+            if offset is None:
+                return
+            yield offset, self._take(offset)
 
     def keep_expired(self, offset: int, kept: Kept, label: Label) -> None:
         """Keep an event that expired and was given a label: another may come."""
@@ -208,10 +200,10 @@ class Pending:
             oldest = next(iter(self._labelled), None)
             if oldest is None:
                 return
-            kept = _unpack(self._labelled[oldest])
-            if kept.since_ms + self._spec.wait_ms > self.time.now_ms:
+            _, since_ms = _read_label(self._labelled[oldest])
+            if since_ms + self._spec.wait_ms > self.time.now_ms:
                 return
-            self._take(self._labelled, oldest)
+            self._take(oldest)
 
     def early(self, place: Place) -> Early | None:
         """A label that came before its event."""
@@ -251,9 +243,9 @@ class Pending:
 
     def looked(self) -> None:
         """Find out when something is over next, after all that is now was taken out."""
-        first = self._due[:1]
-        times = [each >> _OFFSET_BITS for each in first]
-        times += [_unpack(self._labelled[each]).since_ms for each in islice(self._labelled, 1)]
+        first_ms = self._events.first_due_ms()
+        times = [] if first_ms is None else [first_ms]
+        times += [_read_label(each)[1] for each in islice(self._labelled.values(), 1)]
         times += [Early(*each).since_ms for each in islice(self._early.values(), 1)]
         is_over = len(self._early) > self._spec.early_max
         self.due_ms = _NEVER_MS
@@ -262,38 +254,36 @@ class Pending:
     def _look_at(self, since_ms: int) -> None:
         self.due_ms = min(self.due_ms, since_ms + self._spec.wait_ms)
 
-    def _come(self, kept: Kept, label: Label) -> None:
-        kept.label, kept.since_ms, self.known = label, self.time.now_ms, label
-        self._look_at(self.time.now_ms)
+    def _come(self, offset: int, kept: Kept, label: Label) -> None:
+        """Note that the label of an event has come, after those of all others."""
+        now_ms = self.time.now_ms
+        kept.label, kept.since_ms, self.known = label, now_ms, label
+        self._labelled.pop(offset, None)
+        self._labelled[offset] = _pack((label, now_ms))
+        self._look_at(now_ms)
 
     def _make_room(self) -> None:
         """Push one out: the one whose label came first, else the oldest that waits."""
-        if self._labelled:
-            self._take(self._labelled, next(iter(self._labelled)))
+        oldest = next(iter(self._labelled), None)
+        if oldest is not None:
+            self._take(oldest)
             return
-        while self._due:
-            offset = heappop(self._due) & _OFFSETS
-            if offset in self._waiting:
-                self.dropped.append((offset, self._take(self._waiting, offset)))
-                return
+        offset = self._events.pop_due(_NEVER_MS)
+        if offset is not None:
+            self.dropped.append((offset, self._take(offset)))
 
-    def _take(self, among: dict[int, bytes], offset: int) -> Kept:
+    def _take(self, offset: int) -> Kept:
         """Take an event out, with its id."""
-        kept = _unpack(among.pop(offset))
+        kept = self.find(offset)
+        assert kept is not None  # noqa: S101  # whoever takes it has found it
+        self._waiting_n -= not kept.is_labelled
+        self._events.mark(offset, GONE)
+        self._labelled.pop(offset, None)
         if kept.id is not None and self._by_id.get(kept.id) == offset:
             del self._by_id[kept.id]
         return kept
 
-    def _tidy(self) -> None:
-        """Take out of the heap what does not wait any more."""
-        self._due = [each for each in self._due if each & _OFFSETS in self._waiting]
-        heapify(self._due)
 
-
-def kept_of(result: StepResult, event_id: str | None, known: Label | None = None) -> Kept:
-    """What is kept of an event that was predicted; `event_id` is None where it brought none."""
-    record, answer = result.record, _answer(result.canonical)
-    return Kept(
-        record.timestamp_ms, record.key, record.value or b"", event_id,
-        bytes(answer.prediction), bytes(answer.probabilities) or None, known,
-    )  # fmt: skip
+_PICKLED: Final = (
+    "_early", "_spec", "_waiting_n", "dropped", "due_ms", "known", "rows", "time", "totals",
+)  # fmt: skip

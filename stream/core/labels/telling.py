@@ -6,7 +6,8 @@ import msgspec
 from msgspec import UNSET
 
 from stream.core.formats import canonical
-from stream.core.labels.pending import Early, Kept
+from stream.core.labels.kept import Kept
+from stream.core.labels.pending import Early
 from stream.core.outcomes import Outcome, OutcomeKind, OutcomeValue
 from stream.core.result import StepResult
 

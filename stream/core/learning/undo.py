@@ -48,7 +48,8 @@ class Undo:
 
     def keep(self, payload: bytes) -> None:
         """Take `payload`, the present state, as what to go back to."""
-        self.payload = payload
+        # Alone: what belongs to it would outlive its use, and undoing needs no event that waits.
+        self.payload = bytes(payload)
         self.since: list[Record | Lesson] = []
         self._bytes_n = self._measured_n = 0
         self._look_at_n = LOOK_EVERY

@@ -24,6 +24,7 @@ from typing import TypeVar
 
 import msgspec
 import zstandard
+from msgspec import UNSET, UnsetType
 
 from stream.errors import BadInput, Misconfigured
 
@@ -60,6 +61,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         genesis_n: the number of steps before it began; they go on being counted.
         has_base: it began with the state that `PIPELINE.bases` holds of that step; else untrained.
         pinned: steps whose snapshots are not to be removed.
+        segments: names of what belongs to the payload and is stored apart; there may be none.
         recipe: the readable parts of the fingerprint, to say *what* changed.
         raw_bytes: length of the payload once decompressed; nothing is inflated beyond it.
         body_bytes: length of the payload as it is stored; nothing is read beyond it.
@@ -81,6 +83,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     recipe: dict[str, str]
     pinned: tuple[int, ...] = ()
+    segments: tuple[str, ...] | UnsetType = UNSET
     codec: str = _CODEC
     raw_bytes: int
     body_bytes: int = 0

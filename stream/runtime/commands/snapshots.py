@@ -14,6 +14,7 @@ from stream.runtime.commands.status import partitions_of, stored_in
 from stream.runtime.identity import Identity
 from stream.runtime.keys import key_path, snapshot_keys
 from stream.runtime.pipeline import Pipeline
+from stream.runtime.segments import with_segments
 
 NOTHING = "no snapshots"
 
@@ -91,7 +92,7 @@ def inspect(
         screen.say(line(each, "signature ok"))
         if each.header is not None:
             for name, value in msgspec.structs.asdict(each.header).items():
-                if name != "recipe":
+                if name not in ("recipe", "segments"):
                     screen.say(f"  {name}: {value}")
             for name, value in each.header.recipe.items():
                 screen.say(f"  recipe, {name}: {value}")
@@ -150,9 +151,11 @@ def unsealed(
         if sealed is None:
             raise SnapshotRejected(GONE)
         header, payload = unseal(sealed, keys)
+        problem = identity.problem(header, found.partition, found)
+        if problem is None:
+            payload = with_segments(payload, header, store, keys)
     except BadInput as error:
         return msgspec.structs.replace(found, problem=str(error)), b""
-    problem = identity.problem(header, found.partition, found)
     return msgspec.structs.replace(found, header=header, problem=problem), payload
 
 

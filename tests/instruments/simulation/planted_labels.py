@@ -13,7 +13,9 @@ from stream.core.fold.late_learning import LateLearningTask
 from stream.core.fold.repeating import repeat
 from stream.core.fold.task import Task
 from stream.core.formats import quarantine
-from stream.core.labels.pending import EXPIRED_N_MAX, Kept, Pending
+from stream.core.labels.kept import Kept
+from stream.core.labels.pending import EXPIRED_N_MAX, Pending
+from stream.core.labels.segment import WAITING
 from stream.core.learning.lesson import Lesson
 from stream.core.snapshots.metadata import NOWHERE, Metadata, Reached
 from stream.ports import Bounds, Committed
@@ -178,7 +180,7 @@ class ReadsTheTopic(Replay):
 def _of_the_latest(self: LateLearningTask, value: bytes) -> dict[str, Feature]:
     """A label is learned with the features of the event that came last."""
     pending = self._pending
-    newest = max((*pending._waiting, *pending._labelled), default=None)
+    newest = max((offset for offset, _ in pending._events.live()), default=None)
     kept = None if newest is None else pending.find(newest)
     event = self._reread(value if kept is None else kept.value)
     assert isinstance(event, Event)
@@ -196,21 +198,26 @@ def _scored_again(
 def _by_arrival(self: Pending) -> Iterator[tuple[int, Kept]]:
     """What came first expires first, and holds back what came later."""
     over_ms = self.time.now_ms - self._spec.wait_ms
-    for offset in sorted(self._waiting)[:EXPIRED_N_MAX]:
+    for offset in _waiting(self)[:EXPIRED_N_MAX]:
         kept = self.find(offset)
         assert kept is not None
         if kept.time_ms > over_ms:
             return
-        yield offset, self._take(self._waiting, offset)
+        yield offset, self._take(offset)
 
 
 def _newest_out(self: Pending) -> None:
     """What came last has no room."""
     if self._labelled:
-        self._take(self._labelled, next(iter(self._labelled)))
-    elif self._waiting:
-        newest = max(self._waiting)
-        self.dropped.append((newest, self._take(self._waiting, newest)))
+        self._take(next(iter(self._labelled)))
+    elif waiting := _waiting(self):
+        self.dropped.append((waiting[-1], self._take(waiting[-1])))
+
+
+def _waiting(pending: Pending) -> list[int]:
+    """The offsets of the events that wait, in their order."""
+    events = pending._events
+    return [offset for offset, _ in events.live() if events.mark_of(offset) == WAITING]
 
 
 def _but_every_third(patch: pytest.MonkeyPatch) -> Parts:
