@@ -223,6 +223,7 @@ class World:
             clock=self.clock,
             telemetry=telemetry,
             may_repeat=options.may_repeat,
+            labels_topic=NAMES[Channel.LABELS] if options.has_labels_topic else None,
         )
         worker = wired(
             sources,
