@@ -15,7 +15,7 @@ from tests.instruments.simulation.cache_audit import CacheAudit
 from tests.instruments.simulation.closing_audit import ClosingAudit
 from tests.instruments.simulation.command_audit import CommandAudit
 from tests.instruments.simulation.control_topic import ControlTopic
-from tests.instruments.simulation.doubles import StrictBroker
+from tests.instruments.simulation.doubles import Line, StrictBroker
 from tests.instruments.simulation.label_audit import LabelAudit, told_of
 from tests.instruments.simulation.labels_source import LabelsSource
 from tests.instruments.simulation.plain_fold import OUTPUTS, Plan, Told
@@ -94,7 +94,7 @@ class Auditor:
 
     Args:
         commands, labels: the topics beside the events.
-        lost: gives what workers said of labels that are lost: partition, and why.
+        told: gives what workers said of labels that are lost, and of recipes that changed.
         genesis: the offset at which each fold began.
         plan: what folds are configured with; None: as in `world.RECIPE`.
 
@@ -116,7 +116,7 @@ class Auditor:
         group: str,
         commands: ControlTopic,
         labels: LabelsSource,
-        lost: Callable[[], Iterable[tuple[int, str]]],
+        told: Callable[[], Iterable[Line]],
         genesis: int = 0,
         plan: Plan | None = None,
     ) -> None:
@@ -142,7 +142,7 @@ class Auditor:
         self.is_cache_spoiled = False
         self.breaker: BreakerAudit | None = None
         self.closing = ClosingAudit()
-        self.labels = LabelAudit(broker, labels, names, lost)
+        self.labels = LabelAudit(broker, labels, names, told)
         self.commands = CommandAudit(broker, commands, names, self.labels)
         self.grow()
 
@@ -310,7 +310,7 @@ class Auditor:
         if not is_kept or self.labels.is_first(partition):
             self.labels.change(loop, found["f"], is_kept=is_kept)
         self.commands.follow(loop, offset, told)
-        self.labels.change(loop, found["f"], is_kept=is_kept, told=found["u"])
+        self.labels.change(loop, found["f"], is_kept=is_kept)
         if self.breaker is not None and len(loop.commanded.places) > resumed_n:
             self.breaker.hear(loop.partition, loop.commanded.places[resumed_n:])
         problem = self.closing.find_problem(loop, before=was)

@@ -25,6 +25,11 @@ from tests.instruments.simulation.violation import Violation
 
 _NOWHERE = logging.NullHandler()
 
+Line = tuple[LogEvent, int, str]
+"""A line of which an auditor asks: its event, the partition, the text."""
+
+_TOLD = {LogEvent.LABELS_LOST: "why", LogEvent.RECIPE_CHANGED: "what"}
+
 
 class StrictBroker(MemoryBroker):
     """Refuses offsets for a transaction that has ended; they would wait for its end for ever."""
@@ -119,10 +124,10 @@ class Diary(Telemetry):
         self,
         name: str,
         note: Callable[[str], None] | None,
-        lost: list[tuple[int, str]] | None = None,
+        told: list[Line] | None = None,
     ) -> None:
         super().__init__()
-        self._lost = [] if lost is None else lost
+        self._told = [] if told is None else told
         logging.getLogger(LOGGER_NAME).addHandler(_NOWHERE)
         self._name = name
         self._note = note
@@ -131,8 +136,9 @@ class Diary(Telemetry):
     def say(self, event: LogEvent, *, level: int = 20, **fields: object) -> None:
         """See `Telemetry.say`."""
         self.said.append((event, fields))
-        if event is LogEvent.LABELS_LOST:
-            self._lost.append((int(str(fields["partition"])), str(fields["why"])))
+        if event in _TOLD:
+            partition, text = int(str(fields["partition"])), str(fields[_TOLD[event]])
+            self._told.append((event, partition, text))
         if self._note is not None:
             super().say(event, level=level, **fields)
             self._note(f"{self._name}: {event} {fields}")

@@ -222,10 +222,7 @@ def drawn_changes(rng: Random, recipe: Recipe) -> dict[int, Recipe]:
     if rng.random() < 0.3:
         return {}
     changes = {}
-    # Where nothing stored knows the settings of before, today's must do from the beginning on; what
-    # a policy had told by then is told, and nobody outside can say what it takes for told.
-    has_policy = any(isinstance(each, PolicySpec) for each in recipe.extras)
-    has_labels = any(isinstance(each, LabelsSpec) for each in recipe.extras) and not has_policy
+    has_labels = any(isinstance(each, LabelsSpec) for each in recipe.extras)
     for _ in range(rng.choice((1, 1, 2))):
         if has_labels and rng.random() < 0.6:
             recipe = _with_other_labels(rng, recipe)

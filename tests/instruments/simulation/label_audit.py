@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from stream.adapters.memory import MemoryBroker
 from stream.adapters.memory.topic import Fate, Partition
 from stream.core.event import Channel, Record
+from stream.telemetry import LogEvent
+from tests.instruments.simulation.doubles import Line
 from tests.instruments.simulation.labels_source import LabelsSource, SentLabel
 from tests.instruments.simulation.plain_loop import PlainLoop
 from tests.instruments.simulation.violation import Violation, require
@@ -55,7 +57,7 @@ class LabelAudit:
 
     Args:
         source: all that was sent.
-        lost: gives what workers said of labels that are lost: partition, and why.
+        told: gives what workers said of labels that are lost, and of recipes that changed.
 
     Attributes:
         rules: settings by the fingerprint of the recipe that has them; others are as ever.
@@ -68,25 +70,23 @@ class LabelAudit:
         broker: MemoryBroker,
         source: LabelsSource,
         names: Mapping[Channel, str],
-        lost: Callable[[], Iterable[tuple[int, str]]],
+        told: Callable[[], Iterable[Line]],
     ) -> None:
         self._broker = broker
         self._source = source
         self._names = names
-        self._lost = lost
+        self._told = told
         self._every: dict[int, _At] = {}
         self._ahead: list[int] = []
         self.rules: dict[str, LabelRules] = {}
         self.is_quiet = False
 
-    def change(
-        self, loop: PlainLoop, fingerprint: str, *, is_kept: bool, told: str | None = None
-    ) -> None:
+    def change(self, loop: PlainLoop, fingerprint: str, *, is_kept: bool) -> None:
         """A commit is another recipe's: the fold goes on with its settings, or was rebuilt.
 
         To be called before what the commit tells is followed, and again behind it: a state that is
         kept has come there with the settings of before. Where nothing is stored that knows these,
-        those of now must do from the beginning on; what waits, which is `told`, shows it.
+        those of now must do from the beginning on; a line says so.
         """
         at = self._of(loop.partition)
         if loop.pending is None or fingerprint == at.fingerprint:
@@ -94,7 +94,8 @@ class LabelAudit:
         rules, is_first = self.rules.get(fingerprint, loop.pending.rules), not at.fingerprint
         if is_first or is_kept:
             loop.pending.rules = rules
-            if not is_first and told_of(loop) != told:
+            what = self._lines(LogEvent.RECIPE_CHANGED, loop.partition)[-1:]
+            if not is_first and any(each.startswith("fingerprint ") for each in what):
                 loop.rebuild(rules)
         else:
             loop.rebuild(rules)
@@ -173,8 +174,8 @@ class LabelAudit:
         since, where, is_noticed = at.place, f"partition {partition}", False
         if since is not None and since.generation < place.generation:
             is_noticed = place.offset < since.offset
-            told = [why for p, why in self._lost() if p == partition]
-            require(not is_noticed or bool(told), f"{where}: another labels topic, and no word")
+            lines = self._lines(LogEvent.LABELS_LOST, partition)
+            require(not is_noticed or bool(lines), f"{where}: another labels topic, and no word")
             # Of a topic that was made again behind a worker's back it reads on where it was.
             since = _Place(place.generation, 0 if is_noticed else since.offset)
         start = _Place(place.generation, 0) if since is None else since
@@ -188,9 +189,13 @@ class LabelAudit:
     def _is_told(self, partition: int, offset: int) -> bool:
         return any(
             int(found[1]) <= offset <= int(found[2])
-            for p, why in self._lost()
-            if p == partition and (found := _DELETED.search(why))
+            for why in self._lines(LogEvent.LABELS_LOST, partition)
+            if (found := _DELETED.search(why))
         )
+
+    def _lines(self, event: LogEvent, partition: int) -> list[str]:
+        """What workers said of a partition."""
+        return [text for each, at, text in self._told() if each is event and at == partition]
 
     def fold(self, loop: PlainLoop, sent: SentLabel, step: Step) -> None:
         """Let a loop that stands before a step fold its label. Raises: Violation."""

@@ -64,6 +64,14 @@ class PlainAlerts:
             )
             self._watched = None if self.monitors is None else self.monitors.begin()
 
+    def belong_to(
+        self, publish: Callable[[Fact, dict[str, Any]], None], holds_on: Callable[[str], bool]
+    ) -> None:
+        """They are another fold's from now on."""
+        self.publish, self.holds_on = publish, holds_on
+        if self.policy is not None:
+            self.policy.holds_on = holds_on
+
     def begin(self, place: Place) -> None:
         """A record comes."""
         self.at, self.told = place, []

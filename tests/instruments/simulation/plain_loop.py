@@ -189,7 +189,7 @@ class PlainLoop(PlainLate):
         other.before_all_n, other.genesis = self.before_all_n, self.genesis
         for each in fields(self):
             setattr(self, each.name, getattr(other, each.name))
-        self._alerts.publish, self._alerts.holds_on = self._publish, self._holds_on
+        self._alerts.belong_to(self._publish, self._holds_on)
         self.note_stop(self.offset)
 
     def ahead(self, end: int) -> "PlainLoop":

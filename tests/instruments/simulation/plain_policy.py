@@ -142,7 +142,7 @@ class PlainPolicy:
     ) -> None:
         self._rules = rules
         self._tell = tell
-        self._holds_on = holds_on
+        self.holds_on = holds_on
         self._ongoing = ongoing
         self._fired: list[Fired] = []
         self._stories: list[Story] = []
@@ -198,7 +198,7 @@ class PlainPolicy:
         if not story.is_over and now - story.last >= cooldown:
             ongoing = {self._joined.get(_key(f), (_key(f), 0))[0] for f in self._ongoing()}
             is_storm = story.first.kind == "storm"
-            if self._holds_on(story.first.name):
+            if self.holds_on(story.first.name):
                 story.held_on, story.ends_at = now, None
             elif story.key in ongoing or (
                 is_storm

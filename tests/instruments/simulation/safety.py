@@ -113,7 +113,7 @@ class Safety:
         self.auditor = Auditor(
             self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
             plan=plan, commands=self.world.commands, labels=self.world.labels,
-            lost=lambda: self.world.lost,
+            told=lambda: self.world.told,
         )  # fmt: skip
         every = (self._options.recipe, *self._changes.values())
         self._recipes = {each.fingerprint(): each for each in every}

@@ -68,7 +68,7 @@ class Stage:
             group=PIPELINE,
             commands=self.world.commands,
             labels=self.world.labels,
-            lost=lambda: self.world.lost,
+            told=lambda: self.world.told,
             genesis=genesis,
             plan=plan,
         )

@@ -37,6 +37,7 @@ from tests.instruments.simulation.doubles import (
     Deadlines,
     Diary,
     Jobs,
+    Line,
     PositionedLog,
     StrictBroker,
 )
@@ -153,7 +154,7 @@ class World:
         labels: the labels topic, in the same way.
         is_looking: asked before each turn: whether commands are looked for; a look may be slow.
         is_reading: the same of labels.
-        lost: what was said of labels that are lost: partition, and why.
+        told: what was said of labels that are lost, and of recipes that changed.
     """
 
     def __init__(
@@ -176,7 +177,7 @@ class World:
         self.labels = LabelsSource(self.broker, NAMES[Channel.LABELS])
         self.is_looking: Callable[[], bool] = lambda: True
         self.is_reading: Callable[[], bool] = lambda: True
-        self.lost: list[tuple[int, str]] = []
+        self.told: list[Line] = []
         self._parts = parts
         self._jitter = jitter
         for channel in Channel:
@@ -193,7 +194,7 @@ class World:
         parts, name = self._parts, f"w{self.broker.serial()}"
         log = parts.log(self.broker, names=NAMES, group=PIPELINE, instance=instance)
         store = parts.store(self.cache, pipeline=PIPELINE, clock=self.clock, faults=self._on_step)
-        telemetry, deadlines = Diary(name, self.note, self.lost), Deadlines(self.clock)
+        telemetry, deadlines = Diary(name, self.note, self.told), Deadlines(self.clock)
         jobs, stopping = Jobs(are_late=options.are_jobs_late), threading.Event()
         reader = parts.reader(self.broker, names=NAMES, group=PIPELINE, batch_records_max=7)
         control = None
