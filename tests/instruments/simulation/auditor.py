@@ -196,6 +196,12 @@ class Auditor:
         told = (value for loop in self._loops for _, _, value, _ in loop.outputs[Channel.ALERTS])
         return {f"{each['kind']} {each['state']}" for each in told if "state" in each}
 
+    def labels_told(self) -> set[str]:
+        """What became of labels, and of events that waited for them."""
+        return {
+            kind for loop in self._loops if loop.pending is not None for kind in loop.pending.totals
+        }
+
     def closed(self) -> list[tuple[int, int, int | None]]:
         """Partitions closed to new names: from which record on, and the first that lost one."""
         return [

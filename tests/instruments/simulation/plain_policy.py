@@ -159,13 +159,19 @@ class PlainPolicy:
 
     def release(self, name: str) -> None:
         """What is called so is over, since the last step."""
+        self._at = None  # the next one is looked at, whatever its number
         for story in self._stories:
             if story.first.name == name and not story.is_over:
                 story.release(self._now - self._rules.cooldown)
 
     def close(self, step: Step, *, is_timed: bool = True) -> None:
         """The step is over; without `is_timed` it was of no record of the events topic."""
+        # A label's step has the number of the record behind it: both are looked at once, if nothing
+        # fires a second time.
+        is_again = self._at is not None and self._at.n == step.n
         self._at = step
+        if is_again and not self._fired and not self._rules.by_time:
+            return
         if not self._marked or step.n >= self._marked[-1].n + 32:
             self._marked.append(step)
         n, offset, timestamp_ms = step.n, step.offset, step.timestamp_ms

@@ -14,7 +14,6 @@ from tests.instruments.simulation.auditor import Auditor
 from tests.instruments.simulation.breaker_audit import BreakerAudit
 from tests.instruments.simulation.cache_audit import usable
 from tests.instruments.simulation.clock import ManualClock
-from tests.instruments.simulation.commander import WHATS, Commander
 from tests.instruments.simulation.drawn import (
     drawn_changes,
     drawn_recipe,
@@ -23,9 +22,9 @@ from tests.instruments.simulation.drawn import (
     rules_by_fingerprint,
 )
 from tests.instruments.simulation.faults import Crash, Rates, failure
-from tests.instruments.simulation.labeller import Labeller
 from tests.instruments.simulation.model import is_of_bomb
 from tests.instruments.simulation.plain_fold import Plan
+from tests.instruments.simulation.senders import drawn_commander, drawn_labeller
 from tests.instruments.simulation.spoiling import spoil
 from tests.instruments.simulation.troubles import Misfortune, Trouble
 from tests.instruments.simulation.violation import Violation, require
@@ -109,23 +108,13 @@ class Safety:
         self.workload = drawn_workload(self.world, rng, records_n)
         self.workload.wild = drawn_wildness(seed, plan)
         self._has_quiet_end = Random(f"quiet end {seed}").random() < 0.5
-        self._labeller = None if plan.labels is None else self._drawn_labeller(seed)
-        self.auditor = Auditor(
-            self.world.broker, self.world.cache, self.workload, names=NAMES, group=PIPELINE,
-            plan=plan, commands=self.world.commands, labels=self.world.labels,
-            told=lambda: self.world.told,
-        )  # fmt: skip
         every = (self._options.recipe, *self._changes.values())
         self._recipes = {each.fingerprint(): each for each in every}
-        for each in every:
-            self.auditor.labels.rules |= rules_by_fingerprint(each)
-        ceiling = self._options.recipe.limits.state_bytes_max
-        self.auditor.closing.has_ceiling = ceiling != LIMITS.state_bytes_max
-        if self._options.limit is LIMIT:
-            self.workload.flood = rng.choice((0.1, 0.3))
-            self.auditor.breaker = BreakerAudit(LIMIT, lambda: self.world.acting)
-        is_commanded = self._options.is_commanded
-        self._commander = self._drawn_commander(seed, plan) if is_commanded else None
+        self.auditor = self._audited(plan)
+        beside = self.world, self.workload, self._note
+        is_commanded, has_labels = self._options.is_commanded, plan.labels is not None
+        self._labeller = drawn_labeller(seed, self._options, *beside) if has_labels else None
+        self._commander = drawn_commander(seed, plan, *beside) if is_commanded else None
         self._misfortune = Misfortune(self.world, self.workload, self.auditor, rng)
         self.world.watcher = self._misfortune.watch
         self._alive: list[Process] = []
@@ -133,31 +122,21 @@ class Safety:
         self._paused: list[Process] = []
         self._rejected: list[dict[str, object]] = []
 
-    def _drawn_commander(self, seed: int, plan: Plan) -> Commander:
-        """Who commands; before the first process starts, there has been a command."""
-        world = self.world
-        # What freezes by itself is to learn again.
-        whats = (*WHATS, *("unfreeze",) * (4 if plan.has_breaker else 0))
-        commander = Commander(
-            world.commands, NAMES.__getitem__, seed=f"commands {seed}", note=self._note,
-            whats=whats,
+    def _audited(self, plan: Plan) -> Auditor:
+        """Who knows the right answer, under each of the settings that there will be."""
+        world, recipes = self.world, self._recipes.values()
+        auditor = Auditor(
+            world.broker, world.cache, self.workload, names=NAMES, group=PIPELINE, plan=plan,
+            commands=world.commands, labels=world.labels, told=lambda: world.told,
         )  # fmt: skip
-        for partition in range(len(self.workload.facts)):
-            world.commands.append(b"hello", partition=partition)
-        world.is_looking = commander.is_looking
-        return commander
-
-    def _drawn_labeller(self, seed: int) -> Labeller:
-        """Who knows labels later."""
-        world, workload = self.world, self.workload
-        source = world.labels if self._options.has_labels_topic else None
-        labeller = Labeller(
-            workload, source, events=NAMES[Channel.EVENTS],
-            seed=f"labeller {seed}", note=self._note,
-        )  # fmt: skip
-        workload.labeller, workload.labelled = labeller, 0.3
-        world.is_reading = labeller.is_reading
-        return labeller
+        for each in recipes:
+            auditor.labels.rules |= rules_by_fingerprint(each)
+        ceiling = self._options.recipe.limits.state_bytes_max
+        auditor.closing.has_ceiling = ceiling != LIMITS.state_bytes_max
+        if self._options.limit is LIMIT:
+            self.workload.flood = self._rng.choice((0.1, 0.3))
+            auditor.breaker = BreakerAudit(LIMIT, lambda: world.acting)
+        return auditor
 
     def _goes_on(self) -> bool:
         return self._steps is None or self.steps_n < self._steps

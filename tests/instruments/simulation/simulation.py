@@ -47,6 +47,8 @@ class Simulation(Safety):
                 self._note(f"partition {partition} leaves names out from {left_out_n} on")
         for told in sorted(self.auditor.alerts_told()):
             self._note(f"alerts: {told}")
+        for told in sorted(self.auditor.labels_told()):
+            self._note(f"labels: {told}")
         if not self._rates.spoil and self._trouble is None:
             require(not self._rejected, f"rejected, though nobody spoiled them: {self._rejected}")
 

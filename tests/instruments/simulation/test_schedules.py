@@ -10,6 +10,7 @@ from subprocess import PIPE
 
 import pytest
 
+from stream.core.outcomes import OutcomeKind
 from stream.telemetry import LogEvent
 from tests.instruments.simulation.hunt import hunt
 from tests.instruments.simulation.planted import BUGS
@@ -39,14 +40,16 @@ SIGHTS = (
     *(f"trouble: {trouble}" for trouble in Trouble),
     "alerts: drift firing", "alerts: drift reminder", "alerts: drift resolved",
     "alerts: storm firing", "alerts: storm resolved", "alerts: input firing",
-    "alerts: numeric firing",
+    "alerts: numeric firing", "labels topic: made again", "labels topic: answers",
+    *(f"labels: {kind}" for kind in OutcomeKind),
     *(
         str(event)
         for event in (
             LogEvent.COMMIT_LOST, LogEvent.LOG_UNREACHABLE, LogEvent.SNAPSHOTS_UNREACHABLE,
             LogEvent.SNAPSHOT_SAVED, LogEvent.SNAPSHOT_REJECTED, LogEvent.PARTITIONS_REVOKED,
             LogEvent.TASK_KEPT, LogEvent.TASK_RESTORED, LogEvent.TASK_FRESH,
-            LogEvent.PARTITION_PAUSED, LogEvent.PARTITION_RESUMED,
+            LogEvent.PARTITION_PAUSED, LogEvent.PARTITION_RESUMED, LogEvent.LABELS_LOST,
+            LogEvent.LABELS_UNREADABLE,
         )
     ),
 )  # fmt: skip
