@@ -247,6 +247,7 @@ class Auditor:
         """All folds begin untrained where they stand."""
         for loop in self._loops:
             loop.begin_again(loop.offset)
+            self.labels.begin_again(loop.partition)
             if self.breaker is not None:
                 self.breaker.forget(loop.partition)
 

@@ -111,7 +111,7 @@ class CommandAudit:
         labels = iter(
             self.labels.take(
                 loop, [each for each in steps if each["input"] == "labels"], x=told["x"],
-                has_mark=told["d"] is not None,
+                has_mark=told["d"] is not None, is_moved=at.is_moved,
             )
         )  # fmt: skip
         sent = list(self._told_of(loop.partition, at, k))

@@ -101,6 +101,10 @@ class LabelAudit:
             loop.rebuild(rules)
         at.fingerprint = fingerprint
 
+    def begin_again(self, partition: int) -> None:
+        """Its fold begins untrained, with whatever settings."""
+        self._of(partition).fingerprint = ""
+
     def is_first(self, partition: int) -> bool:
         """Whether no commit has told of a recipe."""
         return not self._of(partition).fingerprint
@@ -123,7 +127,13 @@ class LabelAudit:
         )
 
     def take(
-        self, loop: PlainLoop, steps: Sequence[Step], *, x: int | None, has_mark: bool
+        self,
+        loop: PlainLoop,
+        steps: Sequence[Step],
+        *,
+        x: int | None,
+        has_mark: bool,
+        is_moved: bool,
     ) -> list[SentLabel]:
         """Account for what a commit tells of the topic.
 
@@ -132,6 +142,8 @@ class LabelAudit:
             steps: the journal's of labels, in its order.
             x: how far the metadata say that it was read; None: they do not.
             has_mark: they tell what lies before that.
+            is_moved: somebody set the group's offset, and the metadata are lost: reading goes on
+                behind the last label of the journal, and what was refused since is refused again.
 
         Returns: the labels of the steps. Raises: Violation.
         """
@@ -145,6 +157,8 @@ class LabelAudit:
         for places in (folded, turned_away):
             require(places == sorted(set(places)), f"{where}: out of order, or twice: {places}")
         each_once = sorted((*folded, *turned_away))
+        if is_moved:
+            self._go_back(partition, at, each_once, x)
         require(len(each_once) == len(set(each_once)), f"{where}: folded and refused: {each_once}")
         for place in each_once:
             self._pass_over(partition, at, place)
@@ -157,6 +171,16 @@ class LabelAudit:
         for sent in labels:
             require(sent.said is not None, f"{where}: it is to be refused, and folded: {sent}")
         return labels
+
+    def _go_back(self, partition: int, at: _At, places: Sequence[_Place], x: int | None) -> None:
+        """Where reading went back, over labels that were refused and no others."""
+        if at.place is None or x is None:
+            return
+        first = min([*places, _Place(at.place.generation, x)])
+        sent = self._source.generations[at.place.generation].get(partition, {})
+        between = range(first.offset, at.place.offset)
+        if first < at.place and all(sent[o].said is None for o in between if o in sent):
+            at.place = first
 
     def _stand(self, partition: int, at: _At, x: int | None, *, is_moved: bool) -> None:
         """Compare what was accounted for with how far the metadata say that it was read."""

@@ -168,9 +168,16 @@ class PlainLoop(PlainLate):
         self._begin_watching()
         self.commanded.begin_again()
         self.note_stop(genesis)
-        for _, sent in (each for each in self.commanded.places if each[0] == genesis):
-            self.n += 1  # what was commanded there is commanded again, and told no second time
-            self._obey(sent.command or {}, 0)
+        told, self.outputs = self.outputs, {channel: [] for channel in OUTPUTS}
+        here, self.journaled = self.journaled, []
+        for _, sent in (each for each in here if each[0] == genesis):
+            # What was commanded there is commanded again, and told no second time; so are labels.
+            if isinstance(sent, SentLabel):
+                self.label(sent)
+            else:
+                self.n += 1
+                self._obey(sent.command or {}, 0)
+        self.outputs, self.journaled = told, here
 
     def rebuild(self, rules: LabelRules) -> None:
         """Fold all again, untrained, with other settings; nothing is told a second time."""

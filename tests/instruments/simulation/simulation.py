@@ -69,6 +69,7 @@ class Simulation(Safety):
             else:
                 self._die(process, "killed")
         self.workload.settle()
+        self.world.labels.settle()
         self._bury_all()
         self.auditor.check()
         outlook = self._misfortune.strike(trouble)
