@@ -14,6 +14,7 @@ from stream.core.spec import Limits
 from stream.runtime import published
 from stream.runtime.commands import difference
 from stream.runtime.journal import NO_STEPS
+from stream.runtime.keeping import Trial
 from tests.runtime.surroundings import NAMES, PIPELINE, RECIPE, Surroundings, events
 
 EVENTS, LABELS = NAMES[Channel.EVENTS], NAMES[Channel.LABELS]
@@ -80,6 +81,17 @@ def test_no_refused_label_is_taken_for_an_event_that_came_out_otherwise(
     found = difference.first(task, around.reader, stop=5, clock=around.clock, steps=NO_STEPS)
 
     assert found is None
+
+
+def test_no_refused_label_is_what_a_state_on_trial_has_to_repeat(around: Surroundings) -> None:
+    """After another river, Python or machine: it repeats its last outcomes, which are of events."""
+    trial = Trial(around.reader, 0, RECIPE, stop=5)
+    task = Task(RECIPE, partition=0)
+
+    for record in next(iter(around.reader.read(Channel.EVENTS, 0, 0, 5))):
+        assert not trial.look(task.step(record))
+
+    assert (trial.looked_n, trial.repeated_n, trial.difference) == (5, 5, None)
 
 
 def test_the_last_refused_label_tells_how_far_labels_were_read(around: Surroundings) -> None:

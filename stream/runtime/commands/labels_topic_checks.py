@@ -175,7 +175,7 @@ def _what_to_do(reason: Reason, settings: Settings, kind: Kind | None) -> str:
             "id; or send its partition and offset"
         )
     if reason is Reason.TOO_LARGE:
-        return "send less"
+        return "raise [limits], or send less"
     return "send one JSON object a label"
 
 
