@@ -83,13 +83,13 @@ class Labelling:
     def prepare(self, batches: Mapping[int, Sequence[Record]]) -> None:
         """Know, before these events are folded, which labels there are by now.
 
-        Of a partition whose next label is younger than its last event nothing more is to be known.
+        Where they were read up to the time of the last event nothing more is to be known.
         """
         unknown = []
         for partition, records in batches.items():
             self._alone_since.pop(partition, None)
-            first = self._topic.first(partition)
-            if first is None or first.timestamp_ms < records[-1].timestamp_ms:
+            waiting = self._topic.waiting(partition)
+            if not waiting or waiting[-1].timestamp_ms < records[-1].timestamp_ms:
                 unknown.append(partition)
         if unknown:
             self._topic.ask(unknown)
@@ -100,20 +100,20 @@ class Labelling:
         Returns: whether these are all; else the deadline came, or it was as much as one commit
             takes.
         """
-        topic, partition = self._topic, task.partition
+        topic, partition, before_ms = self._topic, task.partition, record.timestamp_ms
+        waiting, results = topic.waiting(partition), self._results
+        if waiting and waiting[0].timestamp_ms >= before_ms:
+            return True
         while True:
-            label = topic.first(partition)
-            if label is None:
-                if not topic.has_more(partition) or not topic.ask([partition]):
-                    return True
-                if topic.first(partition) is None:
-                    return True
-                continue
-            if label.timestamp_ms >= record.timestamp_ms:
+            while waiting and waiting[0].timestamp_ms < before_ms:
+                self._fold(task, waiting.popleft())
+                if len(results) >= RECORDS_MAX or self._clock.monotonic() > deadline_s:
+                    return False
+            topic.refill(partition)
+            if waiting or not topic.has_more(partition):
                 return True
-            self._fold(task, label)
-            if len(self._results) >= RECORDS_MAX or self._clock.monotonic() > deadline_s:
-                return False
+            if not topic.ask([partition]) or not waiting:
+                return True
 
     def fold_alone(self, batches: Collection[int], positions: Mapping[int, int]) -> int:
         """Fold the labels of partitions of which the last poll had no event, if there is none.
@@ -126,7 +126,7 @@ class Labelling:
         """
         self.is_behind, folded_n = False, 0
         folding = self._lives.tasks({Life.FOLDING})
-        idle = [p for p in folding if p not in batches and self._topic.first(p) is not None]
+        idle = [p for p in folding if p not in batches and self._topic.waiting(p)]
         if not idle or len(self._results) >= RECORDS_MAX:
             return 0
         known = self._topic.ask(idle, events=True)
@@ -136,13 +136,12 @@ class Labelling:
             reached = max(task.next_offset, positions.get(partition, 0))
             if (end is None or reached < end) and not self._has_waited(partition):
                 continue
-            for _ in range(ALONE_N_MAX):
-                label = self._topic.first(partition)
-                if label is None:
-                    break
-                self._fold(task, label)
+            self._lives.move(partition, Move.FOLD)
+            waiting = self._topic.waiting(partition)
+            for _ in range(min(len(waiting), ALONE_N_MAX)):
+                self._fold(task, waiting.popleft())
                 folded_n += 1
-            self.is_behind |= self._topic.first(partition) is not None
+            self.is_behind |= bool(waiting) or self._topic.has_more(partition)
         return folded_n
 
     def _has_waited(self, partition: int) -> bool:
@@ -154,7 +153,6 @@ class Labelling:
     def _fold(self, task: Task, record: Record) -> None:
         """Fold one record of the labels topic, or refuse it for its bytes."""
         assert isinstance(task, LabellingTask)  # noqa: S101  # the configuration has labels
-        self._topic.take(task.partition)
         label = task.read_label(record)
         if isinstance(label, LabelRecord):
             self._uncommitted.step(task, record, Channel.LABELS)
@@ -163,7 +161,6 @@ class Labelling:
         else:
             self._refuse(record, label)
         self._uncommitted.pass_by(task, record, Channel.LABELS)
-        self._lives.move(task.partition, Move.FOLD)
 
     def _refuse(self, record: Record, why: Rejection) -> None:
         """Send a label to the quarantine: it is no step."""

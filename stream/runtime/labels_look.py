@@ -46,7 +46,7 @@ class Watched:
         sure_until_s: until then it is taken for the topic that it was when that was compared.
         is_away: it did not answer in time, and is waited for no more until it does.
         trouble: why.
-        waiting: records that are not folded yet; bytes_n: theirs.
+        waiting: records that are not folded yet.
     """
 
     at: Reached
@@ -60,7 +60,6 @@ class Watched:
     is_away: bool = False
     trouble: object = ""
     waiting: deque[Record] = field(default_factory=deque)
-    bytes_n: int = 0
 
     @property
     def has_more(self) -> bool:
@@ -151,7 +150,6 @@ class LabelsLook:
             events_end = reader.bounds(Channel.EVENTS, partition).end
         with self._changed:
             watched.waiting.extend(found)
-            watched.bytes_n += sum(map(bytes_of, found))
             watched.at, watched.end, watched.looked_s = at, bounds.end, began_s
             watched.goal = bounds.end if watched.goal is None else watched.goal
             if events_end is not None:
@@ -197,17 +195,17 @@ def _read(
     """Read on, up to the end or as far as it is read ahead. Raises: StreamError."""
     found: list[Record] = []
     assert at.offset is not None  # noqa: S101  # it has a place
-    n, bytes_n = len(watched.waiting), watched.bytes_n
+    ahead = list(watched.waiting)  # some are taken meanwhile
+    n, bytes_n = len(ahead), sum(map(_bytes_of, ahead))
     if at.offset >= end or n >= AHEAD_N or bytes_n >= AHEAD_BYTES:
         return found, at
     for record in recent.records_in(reader, Channel.LABELS, partition, at.offset, end):
         found.append(record)
-        bytes_n += bytes_of(record)
+        bytes_n += _bytes_of(record)
         if n + len(found) >= AHEAD_N or bytes_n >= AHEAD_BYTES:
             return found, Reached(record.offset + 1, mark_of(record))
     return found, Reached(end, mark_of(found[-1]) if found else at.mark)
 
 
-def bytes_of(record: Record) -> int:
-    """The bytes of a record's key and value."""
+def _bytes_of(record: Record) -> int:
     return len(record.value or b"") + len(record.key or b"")

@@ -7,6 +7,7 @@ of two records that were written one after the other the earlier one is never mi
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
@@ -15,7 +16,7 @@ from stream.core.event import Record
 from stream.core.snapshots.metadata import Reached
 from stream.ports import Clock, Reader
 from stream.runtime import labels_look
-from stream.runtime.labels_look import LabelsLook, Start, Watched, bytes_of
+from stream.runtime.labels_look import LabelsLook, Start, Watched
 from stream.runtime.seldom import Seldom
 from stream.runtime.watchdog import Deadlined, without_deadline
 from stream.telemetry import LogEvent, Telemetry
@@ -74,23 +75,25 @@ class LabelsTopic:
             for partition in partitions:
                 self._watched.pop(partition, None)
 
-    def first(self, partition: int) -> Record | None:
-        """The next record of a partition; None: none was read that is not taken."""
-        watched = self._watched.get(partition)
-        return watched.waiting[0] if watched is not None and watched.waiting else None
-
     def has_more(self, partition: int) -> bool:
         """Whether there are records that nobody has read."""
         watched = self._watched.get(partition)
         return watched is not None and watched.has_more
 
-    def take(self, partition: int) -> None:
-        """Take the next record: it is folded, or passed by."""
-        watched, look_now = self._watched[partition], self.near.look_now
-        with self._changed:
-            watched.bytes_n -= bytes_of(watched.waiting.popleft())
-        half_n = labels_look.AHEAD_N // 2
-        if look_now is not None and len(watched.waiting) == half_n and watched.has_more:
+    def waiting(self, partition: int) -> deque[Record]:
+        """The records of a partition that were read: whoever folds one takes it from the left."""
+        watched = self._watched.get(partition)
+        return deque() if watched is None else watched.waiting
+
+    def refill(self, partition: int) -> None:
+        """Let it be read further ahead, where few are left and there are more."""
+        watched, look_now = self._watched.get(partition), self.near.look_now
+        if (
+            look_now is not None
+            and watched is not None
+            and len(watched.waiting) <= labels_look.AHEAD_N // 2
+            and watched.has_more
+        ):
             look_now()
 
     def began_at(self, partition: int) -> int | None:

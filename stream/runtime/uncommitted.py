@@ -26,19 +26,22 @@ class Uncommitted:
 
     def __init__(self) -> None:
         self._entries: dict[int, list[Entry]] = {}
-        self._moved: dict[int, set[Channel]] = {}
+        self._passed: dict[int, dict[Channel, Record]] = {}
         self._told: list[Output] = []
 
     def pass_by(self, task: Task, record: Record, source: Channel) -> None:
-        """Move a task's place in a topic behind a record of it."""
-        task.reached[source] = Reached(record.offset + 1, mark_of(record))
-        self._moved.setdefault(task.partition, set()).add(source)
+        """Move a task's place in a topic behind a record of it, with the next commit."""
+        passed = self._passed.get(task.partition)
+        if passed is None:
+            passed = self._passed[task.partition] = {}
+        passed[source] = record
 
     def step(self, task: Task, record: Record, source: Channel) -> None:
         """Note a record that a task is about to fold, for the journal."""
-        state = task.state
-        entry = entry_of(record, source, n=state.n, next_offset=state.next_offset)
-        self._entries.setdefault(task.partition, []).append(entry)
+        state, entries = task.state, self._entries.get(task.partition)
+        if entries is None:
+            entries = self._entries[task.partition] = []
+        entries.append(entry_of(record, source, n=state.n, next_offset=state.next_offset))
 
     def tell(self, output: Output) -> None:
         """Publish this with the next commit."""
@@ -48,7 +51,7 @@ class Uncommitted:
         """Forget what was taken of these: it is not to be committed."""
         for partition in partitions:
             self._entries.pop(partition, None)
-            self._moved.pop(partition, None)
+            self._passed.pop(partition, None)
         self._told = [each for each in self._told if each.partition not in partitions]
 
     def outputs(self, tasks: Iterable[Task]) -> Iterator[Output]:
@@ -69,15 +72,17 @@ class Uncommitted:
 
     def of(self, task: Task) -> Committed:
         """What to commit of a task."""
-        moved = self._moved.get(task.partition, ())
-        others = {each: task.reached[each].offset or 0 for each in moved}
+        passed = self._passed.get(task.partition, {})
+        for source, record in passed.items():
+            task.reached[source] = Reached(record.offset + 1, mark_of(record))
+        others = {source: record.offset + 1 for source, record in passed.items()}
         return Committed(task.next_offset, task.metadata().encode(), others)
 
     def committed(self) -> Collection[int]:
         """Forget what is committed now. Returns: the partitions whose journal went on."""
         journaled = list(self._entries)
         self._entries.clear()
-        self._moved.clear()
+        self._passed.clear()
         self._told.clear()
         return journaled
 

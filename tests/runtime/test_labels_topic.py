@@ -32,11 +32,8 @@ def labels(around: Surroundings, *, start: str = "earliest") -> LabelsTopic:
 
 def taken(topic: LabelsTopic, partition: int = 0) -> list[int]:
     """The offsets of what waits, which is taken."""
-    found = []
-    while (record := topic.first(partition)) is not None:
-        found.append(record.offset)
-        topic.take(partition)
-    return found
+    waiting = topic.waiting(partition)
+    return [waiting.popleft().offset for _ in range(len(waiting))]
 
 
 @pytest.mark.parametrize(
