@@ -4,7 +4,7 @@ import time
 
 from tests.instruments.faults import commanding, labels_feed
 from tests.instruments.faults.commanding import checked, delete
-from tests.instruments.faults.guarded import READ, WRITE
+from tests.instruments.faults.guarded import DESCRIBE, READ, WRITE
 from tests.instruments.faults.labels_feed import LabelsFeed, all_folded, each_once
 from tests.instruments.faults.run import Run
 from tests.instruments.faults.stage import Stage
@@ -122,6 +122,7 @@ def not_read(stage: Stage) -> Told:
         labels_feed.configure(run)
         broker.permit(run.name, "journal", READ, WRITE)
         broker.permit(run.name, "outcomes", READ, WRITE)
+        broker.permit(run.name, "labels", DESCRIBE)
         checked(run, 78, "not permitted to READ", environment=run.environment)
         run.start(instance="w-0").ends_with(78, within_s=60, says=f"{run.name}.labels")
         broker.permit(run.name, "labels", READ)
