@@ -1,7 +1,7 @@
 """What became of events whose labels come later, as values; docs/TOPICS.md tells of each field."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -25,7 +25,11 @@ class OutcomeKind(StrEnum):
     REFUSED = "refused"
 
 
-class OutcomeValue(msgspec.Struct, gc=False, kw_only=True):
+VERSION: Final = 1
+"""Of an outcome's fields."""
+
+
+class OutcomeValue(msgspec.Struct, gc=False):
     """One outcome, with the fields of its record.
 
     Attributes:
@@ -37,7 +41,7 @@ class OutcomeValue(msgspec.Struct, gc=False, kw_only=True):
         reason: of a refused one: why.
     """
 
-    v: int = 1
+    v: int
     n: int
     input: str
     id: str | None

@@ -19,16 +19,15 @@ from stream.core.fold.state import State
 from stream.core.formats.checks import one_line
 from stream.core.formats.label_records import LabelReader
 from stream.core.formats.sizes import oversize
-from stream.core.labels.kept import Kept, kept_of
+from stream.core.labels.kept import Early, Kept, kept_of
 from stream.core.labels.labels_spec import LabelsSpec
-from stream.core.labels.pending import Early, Place
+from stream.core.labels.pending import Place
 from stream.core.labels.reading import label_in_topic
 from stream.core.labels.telling import (
     At,
     Came,
     Found,
     Held,
-    add_event,
     came_early,
     value_of,
     written,
@@ -48,6 +47,7 @@ class LabellingTask(LateLearningTask):
         super()._hold(state, payload)
         recipe = self.recipe
         self._labels = spec_of(recipe.extras)
+        self._published = {kind.value for kind in OutcomeKind if self._labels.publishes(kind)}
         self._decode_event, self._decode = self._decode, self._decode_new
         reader = LabelReader(
             recipe.shape, recipe.limits, self.kind,
@@ -141,9 +141,10 @@ class LabellingTask(LateLearningTask):
             held = Held(offset, kept)
             for early in pending.take_early(self._id_of(held), offset):
                 harm = self._label(at, came_early(early), held) or harm
-        dropped, pending.dropped = pending.dropped, []
-        for pushed_out in dropped:
-            self._over(at, OutcomeKind.DROPPED, Held(*pushed_out))
+        if pending.dropped:
+            dropped, pending.dropped = pending.dropped, []
+            for pushed_out in dropped:
+                self._over(at, OutcomeKind.DROPPED, Held(*pushed_out))
         return harm
 
     def _tell_of_its_own(self, at: At, kept: Kept | None) -> None:
@@ -213,17 +214,18 @@ class LabellingTask(LateLearningTask):
 
     def _label(self, at: At, came: Came, held: Held) -> Harm | None:
         """Give an event its label, be it the first, the same again or another one."""
-        kept, found, harm = held.kept, Found(self.serving.learned), None
+        kept, found, harm = held.kept, None, None
         kind, is_first = OutcomeKind.LABELED, not kept.is_labelled
         if not is_first:
             is_same = _same(kept.label, came.label)
             kind = OutcomeKind.REPEATED if is_same else OutcomeKind.CORRECTED
         if is_first or (kind is OutcomeKind.CORRECTED and self._labels.on_correction == "learn"):
             found, harm = self._learn_late(at.result, kept, came.label, is_scored=is_first)
+        found = found or Found(self.serving.learned)
         if found.reason:
             kind = OutcomeKind.REFUSED
         elif kind is OutcomeKind.CORRECTED:
-            found = found._replace(previous=kept.label)
+            found.previous = kept.label
         if kind in (OutcomeKind.LABELED, OutcomeKind.CORRECTED):
             self._pending.label(held.offset, kept, came.label)
         self._tell(at, kind, came, found, held=held)
@@ -242,7 +244,7 @@ class LabellingTask(LateLearningTask):
             if found.reason:
                 kind = OutcomeKind.REFUSED
             else:
-                pending.keep_expired(*held, label=False)
+                pending.keep_expired(held.offset, held.kept, label=False)
             self._over(at, kind, held, found, label=False)
         pending.forget()
         for place, early in pending.given_up():
@@ -262,19 +264,17 @@ class LabellingTask(LateLearningTask):
         *, held: Held | None = None, event_id: str | None = None, is_step: bool = True,
     ) -> None:  # fmt: skip
         """Add an outcome to the result; and to the digest, if it is a part of the fold."""
-        pending, found = self._pending, found or Found(self.serving.learned)
+        pending, found, told = self._pending, found or Found(self.serving.learned), str(kind)
         name = event_id if held is None else self._id_of(held)
-        value = value_of(at, kind, came, found, partition=self.partition, event_id=name)
-        if held is not None:
-            add_event(value, held)
+        value = value_of(at, kind, came, found, held, partition=self.partition, event_id=name)
         outcome = written(value, came, pending.time.now_ms)
         if is_step:
             self.state.digest = _hash(outcome.value, self.state.digest)
-            pending.totals[kind.value] += 1
+            pending.totals[told] += 1
         if self._labels.features and held is not None:
             value.features = self._features_of(held.kept.value)
             outcome = written(value, came, pending.time.now_ms)
-        if self._labels.publishes(kind):
+        if told in self._published:
             at.result.outcomes = (*at.result.outcomes, outcome)
 
     def _id_of(self, held: Held) -> str:

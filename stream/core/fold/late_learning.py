@@ -1,5 +1,6 @@
 """A fold learns a label that comes later, with the features of its event's own time."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -28,7 +29,19 @@ MODEL_ERROR: Final = "model_error"
 
 _BOOLS: Final = {"true": True, "false": False}
 
-_read = msgspec.json.decode
+_FALSE_FIRST: Final = b'{"false":'
+
+
+class _Two(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The probabilities of false and of true, as they are written nearly always."""
+
+    false: float
+    true: float
+
+
+_read = msgspec.json.Decoder().decode
+_read_two = msgspec.json.Decoder(_Two).decode
+_read_chances = msgspec.json.Decoder(dict[str, float]).decode
 
 
 class LateLearningTask(DeduplicatingTask):
@@ -49,7 +62,7 @@ class LateLearningTask(DeduplicatingTask):
         Returns: what was found, where it has a reason nothing has changed; and what the numeric
             breaker found.
         """
-        learner, features = self.serving, self._features_of(kept.value)
+        learner, features = self.serving, self._own_features_of(kept)
         learned, harm = learner.learned, None
         if misfit := self._misfit_of(label):
             return Found(learned, reason=misfit), None
@@ -70,13 +83,17 @@ class LateLearningTask(DeduplicatingTask):
                 alerts = self._detect(error, None, label, {})
             except DetectorRaised as raised:
                 return Found(learned, reason=self._undo(result, raised.error, "detecting")), None
-            self._watch_label((features, label, self._signal_of(prediction), error, kept.known))
+            if self._monitors is not None:
+                row = features, label, self._signal_of(prediction), error, kept.known
+                self._watch_label(row)
         if alerts or harm is not None:
             self._alerts.alerts(
                 self.state, result, alerts, learner.learned, is_full=False, harm=harm
             )
         # Of what the model learned the detectors have seen all but corrections.
-        self.state.commanded.unlearned_n += is_scored - (learner.learned - learned)
+        unlearned_n = is_scored - (learner.learned - learned)
+        if unlearned_n:
+            self.state.commanded.unlearned_n += unlearned_n
         if self._remember(Lesson(kept.value, label, prediction.value, kept.known, is_scored)):
             self.keep_copy()
         return Found(learned, error), harm
@@ -92,11 +109,10 @@ class LateLearningTask(DeduplicatingTask):
 
     def _watch_label(self, row: LabelRow) -> None:
         """Show the monitors a label, a block of them at a time."""
-        if self._monitors is not None:
-            rows = self._pending.rows
-            rows.append(row)
-            if self._alerts.watch_labels(rows):
-                self._pending.rows = []
+        rows = self._pending.rows
+        rows.append(row)
+        if self._alerts.watch_labels(rows):
+            self._pending.rows = []
 
     def _undo(self, result: StepResult, raised: BaseException, at: Place) -> str:
         """Leave no trace of a label on which the model or a detector raised. Returns: a reason."""
@@ -122,6 +138,15 @@ class LateLearningTask(DeduplicatingTask):
             if is_detected:
                 self._detect(error, None, record.label, {})
 
+    def _own_features_of(self, kept: Kept) -> dict[str, Feature]:
+        """The features of an event that is kept, in a dict of the caller's own.
+
+        So they are no features that were asked for: for these a model may learn what asking left.
+        """
+        if kept.features is None or self.serving.weight is not None:  # it is read with the event
+            return self._features_of(kept.value)
+        return {**kept.features}
+
     def _features_of(self, value: bytes) -> dict[str, Feature]:
         """The features of an event that was folded, as its model saw them."""
         event, names = self._reread(value), self.state.names
@@ -133,10 +158,14 @@ class LateLearningTask(DeduplicatingTask):
 
     def _predicted(self, kept: Kept) -> Prediction:
         """What was predicted of an event, from what was published."""
-        value = _read(kept.prediction)
-        if kept.probabilities is None:
+        value, probabilities = _read(kept.prediction), kept.probabilities
+        if probabilities is None:
             return Prediction(value)
-        chances: dict[Any, float] = _read(kept.probabilities)
+        if self._has_bools and probabilities.startswith(_FALSE_FIRST):
+            with suppress(msgspec.DecodeError):  # classes that are texts, and one is "false"
+                two = _read_two(probabilities)
+                return Prediction(value, {False: two.false, True: two.true})
+        chances: dict[Any, float] = _read_chances(probabilities)
         if self._has_bools:
             chances = {_BOOLS.get(name, name): each for name, each in chances.items()}
         return Prediction(value, chances)

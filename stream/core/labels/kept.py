@@ -1,6 +1,6 @@
 """What is kept of an event, and how that is packed into bytes."""
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,7 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
         known: the last label that had come when it was predicted: the baseline of no change.
         label: its own, once that has come; since_ms: the fold's time then. They stand elsewhere
             than the rest, of which no byte ever changes.
+        features: as the model saw them, of an event that has just come; nobody may change them.
     """
 
     time_ms: int
@@ -31,6 +32,7 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
     known: Label | None
     label: Label | None = None
     since_ms: int = 0
+    features: dict[str, Any] | None = None
 
     @property
     def is_labelled(self) -> bool:
@@ -45,6 +47,23 @@ class Kept(msgspec.Struct, array_like=True, gc=False):
         )  # fmt: skip
 
 
+class Early(NamedTuple):
+    """A label whose event has not come yet."""
+
+    label: Label
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    since_ms: int
+
+
+class _Answer(msgspec.Struct, gc=False):
+    """What a prediction's record says that an outcome repeats."""
+
+    prediction: msgspec.Raw = msgspec.Raw(b"null")
+    probabilities: msgspec.Raw = msgspec.Raw()
+
+
 class Head(msgspec.Struct, array_like=True, gc=False):
     """By what an event that was packed is found: its time, and its id."""
 
@@ -57,15 +76,6 @@ class Head(msgspec.Struct, array_like=True, gc=False):
 _pack: Final = msgspec.msgpack.Encoder().encode
 unpacked: Final = msgspec.msgpack.Decoder(Kept).decode
 head_of: Final = msgspec.msgpack.Decoder(Head).decode
-
-
-class _Answer(msgspec.Struct, gc=False):
-    """What a prediction's record says that an outcome repeats."""
-
-    prediction: msgspec.Raw = msgspec.Raw(b"null")
-    probabilities: msgspec.Raw = msgspec.Raw()
-
-
 _answer: Final = msgspec.json.Decoder(_Answer).decode
 
 

@@ -92,11 +92,10 @@ class Segment:
 
     def mark(self, i: int, mark: int) -> None:
         """Note what has become of an event."""
-        is_live, was_live = mark != GONE, self.marks[i] != GONE
-        if is_live != was_live:
+        before, self.marks[i] = self.marks[i], mark
+        if not (before and mark):  # one of them is GONE
             size = self.ends[i] - (self.ends[i - 1] if i else 0)
-            self.live_bytes += size if is_live else -size
-        self.marks[i] = mark
+            self.live_bytes += (bool(mark) - bool(before)) * size
 
     def close(self) -> Self:
         """Let nothing be added any more."""

@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, Final, Self
 
 from stream.core.labels.kept import head_of
-from stream.core.labels.segment import GONE, OFFSET_BITS, WAITING, Body, Segment, when
+from stream.core.labels.segment import OFFSET_BITS, WAITING, Body, Segment, when
 
 SEGMENT_BYTES: Final = 512 << 10
 """From so many bytes on a segment is full. A snapshot writes half of that each time, on average."""
@@ -33,7 +33,7 @@ _OFFSETS: Final = (1 << OFFSET_BITS) - 1
 class Segments:
     """The events of one partition: see the module."""
 
-    __slots__ = ("_all", "_due", "_firsts", "_full_bytes")
+    __slots__ = ("_all", "_due", "_firsts", "_full_bytes", "_last_found")
 
     def __init__(self, full: Iterable[Segment] = (), last: Segment | None = None) -> None:
         self._arrange([*full], Segment() if last is None else last)
@@ -41,6 +41,7 @@ class Segments:
     def _arrange(self, full: list[Segment], last: Segment) -> None:
         """Take these, and look up what each event needs of them."""
         self._all = [*full, last]
+        self._last_found: tuple[int, Segment, int] | None = None
         self._firsts = [each.offsets[0] for each in self._all if each.offsets]
         self._full_bytes = max(SEGMENT_BYTES, sum(len(s.bodies) for s in full) >> SHARE_BITS)
         firsts = (each.first_due() for each in full)
@@ -93,26 +94,23 @@ class Segments:
             self._firsts.append(offset)
         last.append(offset, body, mark)
         if mark == WAITING:
-            heappush(self._due, when(time_ms, offset))
+            heappush(self._due, time_ms << OFFSET_BITS | offset)  # as `when`
 
     def find(self, offset: int) -> tuple[int, Body] | None:
         """An event's mark and body; None: there is none, or it is gone."""
         segment, i = self._place(offset)
         return (segment.marks[i], segment.read(i)) if segment and segment.marks[i] else None
 
-    def mark_of(self, offset: int) -> int:
-        """What has become of an event."""
-        segment, i = self._place(offset)
-        return segment.marks[i] if segment else GONE
-
-    def mark(self, offset: int, mark: int) -> None:
-        """Note what has become of an event.
+    def mark(self, offset: int, mark: int) -> int:
+        """Note what has become of an event. Returns: what had, before.
 
         None waits again; one that is gone may come back in the same step, with its label.
         """
         segment, i = self._place(offset)
         assert segment is not None  # noqa: S101  # whoever marks it has found it
+        before = segment.marks[i]
         segment.mark(i, mark)
+        return before
 
     def first_due_ms(self) -> int | None:
         """When the oldest that waits was, or one before it; None: none waits."""
@@ -142,11 +140,16 @@ class Segments:
                 yield segment.offsets[i], segment.read(i)
 
     def _place(self, offset: int) -> tuple[Segment | None, int]:
+        """Where an event is; whoever has found it marks it soon."""
+        found = self._last_found
+        if found is not None and found[0] == offset:
+            return found[1], found[2]
         at = bisect_right(self._firsts, offset) - 1
         if at >= 0:
             segment = self._all[at]
             i = bisect_left(segment.offsets, offset)
             if i < len(segment.offsets) and segment.offsets[i] == offset:
+                self._last_found = offset, segment, i
                 return segment, i
         return None, 0
 

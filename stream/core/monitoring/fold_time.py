@@ -39,8 +39,13 @@ class FoldTime:
         last, self.was_ms = self._last, None
         last.append(timestamp_ms)
         # The median was not above the time; only what is above it can have lifted it.
-        if timestamp_ms > self.now_ms and self._rises(sorted(last)[(len(last) - 1) // 2]):
-            return self.now_ms
+        if timestamp_ms > self.now_ms:
+            median = sorted(last)[(len(last) - 1) // 2]
+            if median > self.now_ms:
+                self.now_ms = median
+                if self._since:
+                    self._since = []
+                return median
         since = self._since
         since.append(timestamp_ms)
         if len(since) == BACK_N:
@@ -50,10 +55,3 @@ class FoldTime:
                 self.was_ms, self.now_ms = self.now_ms, max(median, 0)
                 last.clear()
         return self.now_ms
-
-    def _rises(self, median_ms: int) -> bool:
-        if median_ms <= self.now_ms:
-            return False
-        self.now_ms = median_ms
-        self._since = []
-        return True

@@ -1,17 +1,22 @@
 """A state with segments, pickled and read: they belong to it, and are no part of the pickle."""
 
 import pickle
+from typing import Any
 
 import pytest
+from river import linear_model
 
 from stream.core.fold.task import Task
 from stream.core.fold.tasks import task_of
+from stream.core.labels import labels_spec
 from stream.core.labels import segments as module
+from stream.core.labels.pending import RECENT_N
 from stream.core.snapshots.payload import Payload, joined, parted, segments_of, whole
 from tests import folds, late_labels
-from tests.late_labels import outputs, task, workload
+from tests.late_labels import event, label, outputs, task, workload
 
 LR = "stream.models:logistic_regression"
+WRITING = f"{__name__}:writing"
 RECORDS = workload(700, seed=5, truth=lambda x: x > 0)
 
 
@@ -73,6 +78,48 @@ def test_segments_are_shared_by_copies_and_a_copy_for_undoing_holds_none() -> No
     rehearsed = restored(first)
     for name, each in segments_of(first).items():
         assert rehearsed.segments()[name] is each
+
+
+class Writing(linear_model.LogisticRegression):
+    """It leaves something in the features that it is asked for, and learns from that."""
+
+    def predict_proba_one(self, x: Any, **_kwargs: Any) -> dict[Any, float]:
+        """Ask, and write."""
+        x["asked"] = x.get("asked", 0.0) + x["x"]
+        return dict(super().predict_proba_one(x))  # type: ignore[no-untyped-call]
+
+
+def writing() -> Writing:
+    """See there."""
+    return Writing()
+
+
+def test_what_is_kept_unpacked_of_the_last_events_changes_nothing() -> None:
+    """A restored fold has none of it: the features are those that came, whoever writes in them."""
+    records, offset = [], 0
+    for n in range(60):
+        x = {"x": (n * 37) % 11 - 5.0, "y": (n * 17) % 7 - 3.0}
+        true = x["x"] + x["y"] > 0
+        for one in (
+            event(offset, n, f"e{n}", **x),
+            label(offset + 1, n, f"e{n}", true),
+            label(offset + 2, n, f"e{n}", not true),
+        ):
+            records.append(one)
+            offset += 1
+    fold, restored = task(WRITING), task(WRITING)
+    for each in records:
+        restored = task_of(restored.recipe, partition=folds.PARTITION, payload=restored.pickled())
+        assert outputs(fold, [each]) == outputs(restored, [each])
+    assert fold.serving.learned == 120
+
+
+def test_of_the_last_events_a_bounded_number_is_kept_unpacked() -> None:
+    """Whatever waits."""
+    fold = task(LR)
+    pending = fold.state.extras[labels_spec.NAME]
+    outputs(fold, (event(n, n, f"e{n}") for n in range(RECENT_N * 2 + 100)))
+    assert RECENT_N // 2 <= len(pending._recent) + len(pending._less_recent) <= RECENT_N
 
 
 def test_a_payload_without_segments_is_plain_bytes() -> None:

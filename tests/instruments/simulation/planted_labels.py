@@ -217,7 +217,8 @@ def _newest_out(self: Pending) -> None:
 def _waiting(pending: Pending) -> list[int]:
     """The offsets of the events that wait, in their order."""
     events = pending._events
-    return [offset for offset, _ in events.live() if events.mark_of(offset) == WAITING]
+    found = ((offset, events.find(offset)) for offset, _ in events.live())
+    return [offset for offset, event in found if event is not None and event[0] == WAITING]
 
 
 def _but_every_third(patch: pytest.MonkeyPatch) -> Parts:
