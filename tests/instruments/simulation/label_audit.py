@@ -17,12 +17,15 @@ from stream.telemetry import LogEvent
 from tests.instruments.simulation.doubles import Line
 from tests.instruments.simulation.labels_source import LabelsSource, SentLabel
 from tests.instruments.simulation.plain_loop import PlainLoop
-from tests.instruments.simulation.violation import Violation, require
+from tests.instruments.simulation.violation import require
 
 if TYPE_CHECKING:
     from tests.instruments.simulation.plain_labels import LabelRules
 
 Step = Mapping[str, Any]
+
+_Found = tuple[int, tuple[int, bytes | None, bytes | None]]
+"""Of a record: its offset, its timestamp, key and value."""
 
 _DELETED = re.compile(r"the records (\d+) to (\d+) were deleted")
 
@@ -150,10 +153,10 @@ class LabelAudit:
         partition, where = loop.partition, f"partition {loop.partition}, labels to {x}"
         at = self._of(partition)
         self._ahead = list(self._look_ahead(partition, at.place)) if self.is_quiet else []
-        folded = [self._place_of(partition, at, _of_step(step)) for step in steps]
+        folded = self._places_of(partition, at, map(_of_step, steps))
         refused = self._refused(partition)[at.refused_n :]
         at.refused_n += len(refused)
-        turned_away = [self._place_of(partition, at, _of_record(each)) for each in refused]
+        turned_away = self._places_of(partition, at, map(_of_record, refused))
         for places in (folded, turned_away):
             require(places == sorted(set(places)), f"{where}: out of order, or twice: {places}")
         each_once = sorted((*folded, *turned_away))
@@ -173,13 +176,19 @@ class LabelAudit:
         return labels
 
     def _go_back(self, partition: int, at: _At, places: Sequence[_Place], x: int | None) -> None:
-        """Where reading went back, over labels that were refused and no others."""
+        """Where reading went back, over labels that were refused and no others.
+
+        Or, where the journal has no label, on to the beginning of what retention has left.
+        """
         if at.place is None or x is None:
             return
         first = min([*places, _Place(at.place.generation, x)])
         sent = self._source.generations[at.place.generation].get(partition, {})
         between = range(first.offset, at.place.offset)
         if first < at.place and all(sent[o].said is None for o in between if o in sent):
+            at.place = first
+        between = range(at.place.offset, first.offset)
+        if first > at.place and all(sent[o].may_be_missed for o in between if o in sent):
             at.place = first
 
     def _stand(self, partition: int, at: _At, x: int | None, *, is_moved: bool) -> None:
@@ -271,17 +280,25 @@ class LabelAudit:
         if most_ms:
             yield most_ms
 
-    def _place_of(
-        self, partition: int, at: _At, found: tuple[int, tuple[int, bytes | None, bytes | None]]
-    ) -> _Place:
-        """Where a record lay that was folded or refused."""
-        offset, told = found
+    def _places_of(self, partition: int, at: _At, found: Iterable[_Found]) -> list[_Place]:
+        """Where records lay that were folded or refused, one after the other.
+
+        One that lay in a topic that was made again may lie in the next one, too.
+        """
+        places: list[_Place] = []
         first = 0 if at.place is None else at.place.generation
-        for generation in range(first, len(self._source.generations)):
-            sent = self._source.generations[generation].get(partition, {}).get(offset)
-            if sent is not None and sent.bytes == told:
-                return _Place(generation, offset)
-        raise Violation(f"partition {partition}: nobody sent this label: {offset}, {told}")
+        for offset, told in found:
+            fitting = [
+                _Place(generation, offset)
+                for generation, sent in enumerate(self._source.generations)
+                if generation >= first
+                and (each := sent.get(partition, {}).get(offset)) is not None
+                and each.bytes == told
+            ]
+            require(bool(fitting), f"partition {partition}: nobody sent it: {offset}, {told}")
+            behind = [place for place in fitting if not places or place > places[-1]]
+            places.append((behind or fitting)[0])
+        return places
 
     def _sent(self, partition: int, place: _Place) -> SentLabel:
         return self._source.generations[place.generation][partition][place.offset]
@@ -302,12 +319,12 @@ def told_of(loop: PlainLoop) -> str | None:
     return ".".join(map(str, counts)) or None
 
 
-def _of_step(step: Step) -> tuple[int, tuple[int, bytes | None, bytes | None]]:
+def _of_step(step: Step) -> _Found:
     kept = [None if step[name] is None else b64decode(step[name]) for name in ("key", "value")]
     return step["offset"], (step["timestamp_ms"], kept[0], kept[1])
 
 
-def _of_record(record: Record) -> tuple[int, tuple[int, bytes | None, bytes | None]]:
+def _of_record(record: Record) -> _Found:
     offset = int(dict(record.headers)["stream.offset"] or b"")
     return offset, (record.timestamp_ms, record.key, record.value)
 
