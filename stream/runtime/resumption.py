@@ -16,6 +16,7 @@ the last bit. No offset at all, and outcomes: it was lost, and nobody begins aga
 from dataclasses import dataclass
 
 from stream.core.event import Channel
+from stream.core.labels.labels_spec import are_among_events
 from stream.core.snapshots.metadata import Metadata
 from stream.errors import LogLost
 from stream.ports import Bounds, Committed
@@ -128,7 +129,9 @@ def resumption(
         if reach is None or reach <= at:
             return Resumption(offset=at, reach=at)
     reach = published.end_in(reader, partition, events, topic=topic)
-    if reach is not None and (is_own or may_repeat):
+    # A label among the events has no outcome of an event's, and is no hole in them.
+    is_whole = not are_among_events(sources.recipe.extras)
+    if reach is not None and (may_repeat or (is_own and is_whole)):
         since = at if is_own else 0
         reach = published.first_missing(reader, partition, reach, topic=topic, since=since)
     if reach is None or reach >= at or is_own:

@@ -1,6 +1,6 @@
 """The settings of labels that come later."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
@@ -73,3 +73,8 @@ class LabelsSpec:
     def carry(self, old: "Pending") -> "Pending":
         """The events that wait go on waiting, under these settings."""
         return self.begin().going_on_from(old)
+
+
+def are_among_events(extras: Iterable[object]) -> bool:
+    """Whether label records come in the events topic."""
+    return any(isinstance(each, LabelsSpec) and not each.has_topic for each in extras)

@@ -17,7 +17,7 @@ from tests.instruments.simulation.label_stage import (
 )
 from tests.instruments.simulation.labels_source import Said
 from tests.instruments.simulation.stage import Stage, at_nth, away, said
-from tests.instruments.simulation.workload import FIRST_MS
+from tests.instruments.simulation.workload import FIRST_MS, Fact
 
 
 def _refuse(on: Stage, labels_n: int) -> None:
@@ -285,3 +285,27 @@ def test_a_worker_that_was_silent_for_a_while_does_not_fold_anothers_labels() ->
     world.world.faults = no_faults
 
     assert kinds(world) == [("a", "labeled"), ("b", "labeled"), ("a", "corrected")]
+
+
+def test_an_older_offset_repeats_no_outcome_behind_a_label_among_the_events() -> None:
+    """A label has no outcome of an event's, and is no hole in those of the events around it."""
+    of = spec(has_topic=False)
+    world = stage(of)
+    world.auditor.labels.is_quiet = False
+    world.send([seen("a", 0)])
+    first = world.start(options(of))
+    world.finish(first)
+    older = world.committed[0]
+    said_later = Fact(
+        b'{"id": "a", "label": true}', timestamp_ms=FIRST_MS + 1_000, said=Said(True, "a")
+    )
+    world.send([said_later, seen("b", 2)])
+    world.finish(first)
+    world.kill(first)
+    world.committed[0] = older
+    world.auditor.operator_moved(0, older)
+    world.send([seen("c", 3)])
+    world.finish(world.start(options(of)))
+
+    assert len(world.published(Channel.PREDICTIONS)) == 3
+    assert kinds(world) == [("a", "labeled")]
