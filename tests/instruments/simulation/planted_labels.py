@@ -18,7 +18,7 @@ from stream.core.labels.pending import EXPIRED_N_MAX, Pending
 from stream.core.labels.segment import WAITING
 from stream.core.learning.lesson import Lesson
 from stream.core.snapshots.metadata import NOWHERE, Metadata, Reached
-from stream.ports import Bounds, Committed
+from stream.ports import Committed
 from stream.runtime import beside as beside_module
 from stream.runtime import journaled as journaled_module
 from stream.runtime import published as published_module
@@ -86,14 +86,6 @@ def _silently(self: LabelsLook, *arguments: Any) -> Reached:
         return _look_place(self, *arguments)
     finally:
         self._telemetry = telemetry
-
-
-def _without_mark(
-    self: LabelsLook, reader: Any, partition: int, watched: Any, bounds: Bounds
-) -> Reached:
-    """It is not noticed that it is another topic, where that has as many records."""
-    watched.at = Reached(watched.at.offset)
-    return _look_place(self, reader, partition, watched, bounds)
 
 
 class LabelsFirst(Labelling):
@@ -328,7 +320,6 @@ BUGS: Mapping[str, Plant] = {
     "labels passed over that were only read": patched(worker_module, "Beside", CommitsWhatIsRead),
     "labels of a lost commit not read again": _topic(WatchesForEver),
     "labels lost without a word": patched(LabelsLook, "_place", _silently),
-    "another labels topic taken for the one before": patched(LabelsLook, "_place", _without_mark),
     "events that expire in the order of their arrival": patched(Pending, "expired", _by_arrival),
     "a correction scored": patched(LateLearningTask, "_learn_late", _scored_again),
     "a journal without one label": _but_every_third,
