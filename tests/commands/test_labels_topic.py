@@ -34,10 +34,10 @@ def problems(done: Done) -> list[str]:
 
 
 def test_refused_labels_tell_nothing_of_events(tmp_path: Path) -> None:
-    """Their offsets are those of another topic: each event that comes has its prediction."""
+    """Also where key and time are those of the event with that offset: each has its prediction."""
     project = configured(tmp_path)
     send(project, Channel.EVENTS, events(2))
-    send(project, Channel.LABELS, [(b"k", b"oops", n) for n in range(40)])
+    send(project, Channel.LABELS, [(b"e%d" % n, b"oops", n) for n in range(40)])
     run(project)
     assert project.end(Channel.QUARANTINE) == 40
 
@@ -53,13 +53,15 @@ def test_refused_labels_tell_nothing_of_events(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("on_change", ["rebuild", "fresh"])
+@pytest.mark.parametrize("refused_at_s", [0, 99])
 def test_a_label_is_neither_refused_nor_folded_twice_where_metadata_are_lost(
-    tmp_path: Path, on_change: str
+    tmp_path: Path, on_change: str, refused_at_s: int
 ) -> None:
     """The journal and the quarantine tell how far the labels topic was read."""
     project = configured(tmp_path)
+    refused = [(b"k", b"oops", refused_at_s)] * 3
     send(project, Channel.EVENTS, events(100))
-    send(project, Channel.LABELS, [*labels(60), *((b"k", b"oops", 99) for _ in range(3))])
+    send(project, Channel.LABELS, sorted([*labels(60), *refused], key=lambda each: each[2]))
     run(project)
     before = outcomes(project)
     assert project.sql("UPDATE committed SET metadata = '' WHERE topic = ?", NAMES[Channel.EVENTS])
@@ -155,6 +157,21 @@ def test_a_refused_label_goes_back_to_the_labels_topic(tmp_path: Path) -> None:
         (("stream.redriven", f"{PIPELINE}-0-{n}".encode()),) for n in range(2)
     ]
     assert [each.value for each in project.records()[3:]] == [b"no event"]
+
+
+def test_a_label_that_was_sent_again_hides_no_event_of_the_same_offset(tmp_path: Path) -> None:
+    """Where no mark tells, what was sent again is found in each topic by itself."""
+    project = configured(tmp_path)
+    send(project, Channel.EVENTS, [(b"a", b"no event", 0)])
+    send(project, Channel.LABELS, [(b"e0", {"id": "e0"}, 40)])
+    run(project)
+    assert project.stream("quarantine", "redrive", "--reason", "bad_label").code == 0
+    project.sql("DELETE FROM committed WHERE pipeline = ?", f"{PIPELINE}.redrive")
+
+    done = project.stream("quarantine", "redrive")
+
+    assert done.out == f"1 records (1 not_json) sent to {PIPELINE}.events\n", done
+    assert (project.end(), project.end(Channel.LABELS)) == (2, 2)
 
 
 def test_a_label_that_is_good_by_now_is_learned(tmp_path: Path) -> None:
@@ -280,24 +297,24 @@ def test_a_worker_that_may_make_no_partitions_waits_with_the_one_without_labels(
 
 
 @pytest.mark.parametrize(
-    ("label", "strays_n", "word"),
+    ("key", "label", "strays_n", "word"),
     [
-        ({"id": "e{i}", "label": True}, 30, "problem"),
-        ({"partition": 1, "offset": 0, "label": True}, 30, "problem"),
-        ({"id": f"{PIPELINE}.events-1-0", "label": True}, 30, "problem"),
-        ({"id": "long ago", "label": True}, 30, "problem"),
-        ({"id": "e{i}", "label": True}, 3, "note"),
+        (b"s", {"id": "e{i}", "label": True}, 30, "problem"),
+        (b"s", {"partition": 1, "offset": 0, "label": True}, 30, "problem"),
+        (b"s", {"id": f"{PIPELINE}.events-1-0", "label": True}, 30, "problem"),
+        (b"e", {"id": "long ago", "label": True}, 30, "problem"),
+        (None, {"id": "e{i}", "label": True}, 3, "note"),
     ],
 )
 def test_check_says_how_many_labels_lie_elsewhere_than_their_events(
-    tmp_path: Path, label: dict[str, object], strays_n: int, word: str
+    tmp_path: Path, key: bytes | None, label: dict[str, object], strays_n: int, word: str
 ) -> None:
     """Known by their ids, by their places, or by their keys; a few are a note."""
     project = configured(tmp_path, partitions=2)
     send(project, Channel.EVENTS, events(100), partition=1)
     send(project, Channel.LABELS, labels(100), partition=1)
     strays = [
-        (b"e%d" % i, json.loads(json.dumps(label).replace("{i}", str(i))), i + 30)
+        (key and b"%s%d" % (key, i), json.loads(json.dumps(label).replace("{i}", f"{i}")), i + 30)
         for i in range(strays_n)
     ]
     others = [(b"other", {"id": f"o{i}", "label": True}, i) for i in range(80 - strays_n)]
