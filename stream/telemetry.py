@@ -72,7 +72,7 @@ class Metric(StrEnum):
     """Names of counters, all counts since the process started."""
 
     RECORDS = "records_total"  # records folded live
-    LABELS = "labels_total"  # records of the labels topic folded live
+    LABELS = "labels_total"  # records of the labels topic folded live, or refused
     REPLAYED = "records_replayed_total"  # records folded muted, after a restore
     REJECTED = "records_quarantined_total"
     PAUSED = "partitions_paused_total"  # by the breaker on quarantine

@@ -154,16 +154,16 @@ class Labelling:
         """Fold one record of the labels topic, or refuse it for its bytes."""
         assert isinstance(task, LabellingTask)  # noqa: S101  # the configuration has labels
         label = task.read_label(record)
+        self._telemetry.count(Metric.LABELS)
         if isinstance(label, LabelRecord):
             self._uncommitted.step(task, record, Channel.LABELS)
             self._results.append(task.step_label(record, label))
-            self._telemetry.count(Metric.LABELS)
         else:
             self._refuse(record, label)
         self._uncommitted.pass_by(task, record, Channel.LABELS)
 
     def _refuse(self, record: Record, why: Rejection) -> None:
-        """Send a label to the quarantine: it is no step."""
+        """Quarantine a record whose bytes alone say that it is no label; that is no step."""
         recipe = self._recipe
         self._uncommitted.tell(
             quarantined(

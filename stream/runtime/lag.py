@@ -16,11 +16,13 @@ class Standing:
         offset: the committed one; None before a first commit.
         lag: events not yet committed; None: unknown, for it begins where the end will be.
         is_paused: whether the breaker on quarantine, or a command, stopped it there.
+        labels_offset: the first offset of the labels topic that is not folded; 0: none is.
     """
 
     offset: int | None
     lag: int | None
     is_paused: bool = False
+    labels_offset: int = 0
 
 
 def lag(committed: Committed | None, bounds: Bounds, *, start: str) -> int | None:
@@ -53,5 +55,8 @@ def standings(reader: Reader, *, partitions: int, start: str) -> dict[int, Stand
             continue  # committed in a topic of this name that had more
         at = committed.get(partition)
         behind = lag(at, bounds, start=start)
-        found[partition] = Standing(None if at is None else at.offset, behind, is_paused(at))
+        known = None if at is None else parse_metadata(at.metadata)
+        labels_offset = 0 if known is None else known.labels_topic.offset or 0
+        offset = None if at is None else at.offset
+        found[partition] = Standing(offset, behind, is_paused(at), labels_offset)
     return found

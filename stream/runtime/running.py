@@ -120,7 +120,8 @@ def _labels(pipeline: Pipeline) -> Iterator[Labels]:
 
 def say_if_mostly_refused(telemetry: Telemetry) -> None:
     """Warn that most records were refused, for the worker itself ends with 0 all the same."""
-    seen_n, refused_n = telemetry.counters[Metric.RECORDS], telemetry.counters[Metric.REJECTED]
+    counters, refused_n = telemetry.counters, telemetry.counters[Metric.REJECTED]
+    seen_n = counters[Metric.RECORDS] + counters[Metric.LABELS]
     if seen_n < SEEN_MIN or 2 * refused_n <= seen_n:
         return
     ((reason, n),) = telemetry.reasons.most_common(1)

@@ -93,6 +93,19 @@ def test_a_labels_topic_that_was_made_again_is_read_from_its_start(tmp_path: Pat
     assert [each["kind"] for each in outcomes(project)] == ["labeled"] * 3
 
 
+def test_workers_under_a_supervisor_end_behind_the_labels_too(tmp_path: Path) -> None:
+    """`--until-end` means events and labels, however many processes there are."""
+    project = configured(tmp_path)
+    send(project, Channel.EVENTS, events(3))
+    run(project)
+    send(project, Channel.LABELS, labels(3))
+
+    done = project.stream("run", "--workers", "auto", "--until-end")
+
+    assert done.code == 0, done
+    assert [each["kind"] for each in outcomes(project)] == ["labeled"] * 3
+
+
 @pytest.mark.parametrize("is_taken_away", [True, False])
 def test_a_topic_that_is_named_later_or_no_more_costs_no_event(
     tmp_path: Path, *, is_taken_away: bool
@@ -203,6 +216,17 @@ def test_a_label_that_was_cut_is_looked_up_in_its_topic(tmp_path: Path) -> None:
     assert done.said(f"they were cut and {PIPELINE}.labels does not hold them"), done
     assert done.said(f"ask their sender: {PIPELINE}.labels-0-1"), done
     assert [each.value for each in project.records(Channel.LABELS)[2:]] == [large]
+
+
+def test_a_worker_that_refused_most_labels_says_so_of_all_that_it_read(tmp_path: Path) -> None:
+    """Labels count as events do: both as read, and as refused."""
+    project = configured(tmp_path)
+    send(project, Channel.EVENTS, events(10))
+    send(project, Channel.LABELS, [*labels(5), *((b"k", b"oops", 99) for _ in range(45))])
+
+    done = run(project)
+
+    assert done.said("45 of 60 records (75 %) were refused, most often as not_json (45)"), done
 
 
 # -- check ----------------------------------------------------------------------------------------

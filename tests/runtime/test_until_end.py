@@ -1,5 +1,7 @@
 """Where several workers end with `--until-end`."""
 
+from dataclasses import replace
+
 from stream.runtime.lag import Standing
 from stream.runtime.supervision.until_end import Goals, Paused
 
@@ -27,6 +29,21 @@ def test_all_partitions_must_be_where_they_ended_at_start() -> None:
     ends.saw(stand(15, 10, None), 2.0)
     assert ends.are_reached
     assert ends.paused == []
+
+
+def test_labels_of_a_topic_of_their_own_have_an_end_too() -> None:
+    """Of a partition that is paused nothing more is expected of these either."""
+    ends = Goals({0: 10, 1: 10}, labels={0: 5}, patience_s=PATIENCE_S)
+    at = Standing(10, 0, labels_offset=4)
+
+    ends.saw({0: at, 1: at}, 1.0)
+    assert not ends.are_reached
+    ends.took([0])
+    ends.said_paused([0])
+    ends.saw({0: replace(at, is_paused=True), 1: at}, 2.0)
+    assert ends.are_reached
+    ends.saw({0: replace(at, labels_offset=5), 1: at}, 3.0)
+    assert ends.are_reached
 
 
 def test_without_goals_nothing_is_ever_reached() -> None:

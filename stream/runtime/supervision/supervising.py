@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import closing
 
-from stream.core.event import Channel
+from stream.core.event import Channel, Record
 from stream.errors import (
     BadInput,
     ExitCode,
@@ -18,8 +18,9 @@ from stream.errors import (
     StreamError,
     Usage,
 )
-from stream.runtime import process, signals
+from stream.runtime import process, recent, signals
 from stream.runtime.clock import SystemClock
+from stream.runtime.lag import standings
 from stream.runtime.pipeline import Pipeline
 from stream.runtime.supervision import sizing
 from stream.runtime.supervision.lag_watch import LOOK_EVERY_S, Lookout, ReaderLookout
@@ -70,7 +71,8 @@ def supervise(pipeline: Pipeline, *, workers: int | None, until_end: bool) -> No
     names = sizing.names(settings.worker.instance, host=socket.gethostname(), workers=size)
     after_s = stuck_after_s(settings.snapshots.recovery_time_s)
     _say_started(pipeline, names, asked=workers, partitions=partitions, cpus=cpus, stuck_s=after_s)
-    goals = Goals(ends if until_end else None, patience_s=after_s)
+    labels = _labels_ends(pipeline, len(ends)) if until_end else None
+    goals = Goals(ends if until_end else None, patience_s=after_s, labels=labels)
     look_s = LOOK_FOR_END_EVERY_S if until_end else LOOK_EVERY_S
     lookout = ReaderLookout(
         pipeline.backend.reader, partitions=partitions, start=settings.topics.start, every_s=look_s
@@ -156,3 +158,28 @@ def _ends(pipeline: Pipeline) -> dict[int, int]:
         return {}
     with closing(pipeline.backend.reader()) as reader:
         return {p: reader.bounds(Channel.EVENTS, p).end for p in range(events.partitions)}
+
+
+def _labels_ends(pipeline: Pipeline, partitions: int) -> dict[int, int]:
+    """Behind which label each partition's work ends; {}: they have no topic of their own.
+
+    Nothing waits for a marker at the end of the topic: nobody folds it. Nor for labels that a
+    pipeline will pass over which begins with the latest.
+    """
+    settings = pipeline.settings
+    if not settings.has_labels_topic:
+        return {}
+    with closing(pipeline.backend.topics()) as topics:
+        labels = topics.describe((Channel.LABELS,))[Channel.LABELS]
+    ends: dict[int, int] = {}
+    with closing(pipeline.backend.reader()) as reader:
+        stands = standings(reader, partitions=partitions, start=settings.topics.start)
+        for partition in range(0 if labels is None else min(partitions, labels.partitions)):
+            if stands[partition].labels_offset or settings.topics.start == "earliest":
+                for end in recent.last(reader, Channel.LABELS, partition, n=1, take=_behind):
+                    ends[partition] = end
+    return ends
+
+
+def _behind(record: Record) -> int:
+    return record.offset + 1

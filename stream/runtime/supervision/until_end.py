@@ -26,11 +26,18 @@ class Goals:
 
     Args:
         ends: the goals, by partition; None: nothing is ever reached.
+        labels: how far labels of a topic of their own are to be folded, where there are any.
         patience_s: how long a pause must last in a partition of another's.
     """
 
-    def __init__(self, ends: Mapping[int, int] | None, *, patience_s: float) -> None:
-        self._ends = ends
+    def __init__(
+        self,
+        ends: Mapping[int, int] | None,
+        *,
+        patience_s: float,
+        labels: Mapping[int, int] | None = None,
+    ) -> None:
+        self._ends, self._labels = ends, labels or {}
         self._patience_s = patience_s
         self._said: set[int] = set()
         self._waiting: set[int] = set()
@@ -70,7 +77,8 @@ class Goals:
             self._paused.pop(partition, None)
             if offset < end and is_final and partition not in self._waiting:
                 self._paused[partition] = Paused(partition, offset)
-            if offset < end and not is_final:
+            is_behind = offset < end or at.labels_offset < self._labels.get(partition, 0)
+            if is_behind and not is_final:
                 self._missing.add(partition)
             else:
                 self._missing.discard(partition)
