@@ -181,7 +181,7 @@ class Topics(Section):
     )  # fmt: skip
     @classmethod
     def _differ(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Refuse one topic for two roles."""
+        """Refuse the name of another topic, or what Kafka takes for the same."""
         if value is None:
             return None
         for channel in Channel:

@@ -137,9 +137,8 @@ def assemble(
     outputs; `look_for_room` looks again, and makes more if it may. `control`, `labels` and
     `ready_commands` are as `Worker` takes them.
     """
-    may_repeat = (
-        settings.delivery.guarantee == "at-least-once" and not settings.kafka.traits.always_exact
-    )
+    repeats = settings.delivery.guarantee == "at-least-once"
+    may_repeat = repeats and not settings.kafka.traits.always_exact
     sources = Sources(
         recipe=recipe,
         generation=generation,

@@ -69,8 +69,8 @@ def look(
     if events and not refused:
         findings.ok(f"events: the first {len(events)} are valid")
     if label_in is not None:
-        say_labels(findings, labels_n, n=len(records))
-    elif settings.labels is None and events and kind is not None and kind is not Kind.ANOMALY:
+        say_labels(findings, settings, labels_n, n=len(records))
+    elif events and kind is not None and kind is not Kind.ANOMALY:
         is_misread = any(each.reason is Reason.BAD_LABEL for each in refused)
         _say_labels(findings, events, shape, is_misread=is_misread)
     if events and kind is not None and kind is not Kind.ANOMALY:

@@ -17,14 +17,17 @@ from stream.runtime.commands.findings import Findings
 LOOKED_AT_N = 2_500
 HOUR_MS = 3_600_000
 
+SHARE_MAX = 0.1
+"""Beyond it what is wrong is the sender, and no accident of a few records."""
+
 Read = Callable[[bytes | None], LabelRecord | Rejection | None]
 """What a record of the events topic says of a label; None: it is no label record."""
 
 
 def label_reader(settings: Settings, kind: Kind) -> Read | None:
-    """What reads label records among events; None: there are none."""
+    """What reads label records among events; None: no label comes later."""
     labels = settings.labels
-    if labels is None or settings.has_labels_topic:
+    if labels is None:
         return None
     reader = LabelReader(
         settings.events.core(), settings.limits.core(), kind,
@@ -33,9 +36,16 @@ def label_reader(settings: Settings, kind: Kind) -> Read | None:
     return reader.among_events
 
 
-def say_labels(findings: Findings, labels_n: int, *, n: int) -> None:
-    """Say how many of the first records are labels."""
+def say_labels(findings: Findings, settings: Settings, labels_n: int, *, n: int) -> None:
+    """Say how many of the first records are labels; none should be if they have their own topic."""
     text = f"labels: {labels_n} of the first {n} records are labels of events"
+    if settings.has_labels_topic:
+        text += f", and are refused among these: send them to {settings.labels_topic}"
+        if labels_n > n * SHARE_MAX:
+            findings.problem(text)
+        elif labels_n:
+            findings.note(text)
+        return
     if labels_n:
         findings.ok(text)
     else:
@@ -54,8 +64,8 @@ def look(
 
     Raises: Retryable, Misconfigured, LogLost: as `Reader.read`.
     """
-    labels, read = settings.labels, label_reader(settings, kind or Kind.ANOMALY) or _no_label
-    if labels is None:
+    labels, read = settings.labels, label_reader(settings, kind or Kind.ANOMALY)
+    if labels is None or read is None:
         return
     waits, most, where = milliseconds(labels.wait) / HOUR_MS, -1.0, 0
     for partition in range(events.partitions):
@@ -84,10 +94,6 @@ def _events_of_an_hour(reader: Reader, partition: int, read: Read) -> float:
     since_ms = max(time_ms for time_ms, _ in last) - HOUR_MS
     share = sum(is_event for _, is_event in last) / len(last)
     return (bounds.end - _first_since(reader, partition, bounds, since_ms)) * share
-
-
-def _no_label(_value: bytes | None) -> None:
-    """Say what a record says of a label, where labels have a topic of their own: nothing."""
 
 
 def _time_and_share(read: Read, record: Record) -> tuple[int, bool]:

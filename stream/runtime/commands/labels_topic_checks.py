@@ -17,6 +17,7 @@ from stream.core.labels.reading import label_in_topic
 from stream.ports import Reader, TopicInfo
 from stream.runtime import recent
 from stream.runtime.commands.findings import Findings
+from stream.runtime.commands.label_checks import SHARE_MAX
 
 LABELS_N: Final = 100
 """Of each partition, so many of the last labels."""
@@ -25,10 +26,6 @@ EVENTS_N: Final = 2_500
 """And so many of the last events, but no more than `EVENTS_N_ALL` together."""
 
 EVENTS_N_ALL: Final = 50_000
-
-SHARE_MAX: Final = 0.1
-"""Beyond it what is wrong is the sender, and no accident of a few records: a problem, for these
-labels are never learned. Below it is a note: no worker stops for them."""
 
 SAID_MAX: Final = 10
 """Of so many partitions it is said one by one."""
@@ -195,6 +192,7 @@ def _say_strays(findings: Findings, samples: Mapping[int, Sample]) -> None:
 
 
 def _say(findings: Findings, count: int, n: int, text: str) -> None:
+    """Say that so many labels are never learned: of few a note, for no worker stops for them."""
     (findings.problem if count > n * SHARE_MAX else findings.note)(text)
 
 
