@@ -6,6 +6,7 @@ from dataclasses import replace
 from stream.core.event import Channel
 from stream.core.fold.task import Task
 from stream.core.formats.commands import mark_of
+from stream.core.labels.labels_spec import have_topic
 from stream.core.snapshots.metadata import NOWHERE, Metadata, Reached, parse_metadata
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Committed
@@ -57,7 +58,11 @@ class Journaled:
         self._known = known
         self.is_further = committed_offset is not None and at.offset > committed_offset
         self.proved = self.steps = NO_STEPS
-        if known is not None and not (known.journal_n or known.control.offset or self.is_further):
+        is_used = known is not None and (known.journal_n or known.control.offset)
+        # Labels may have been folded behind a commit that tells of none: the group's offset may be
+        # an older one.
+        is_used = is_used or have_topic(self._sources.recipe.extras)
+        if known is not None and not (is_used or self.is_further):
             return at
         try:
             found = self._journal = Journal(self._sources.reader, self._partition)

@@ -78,3 +78,8 @@ class LabelsSpec:
 def are_among_events(extras: Iterable[object]) -> bool:
     """Whether label records come in the events topic."""
     return any(isinstance(each, LabelsSpec) and not each.has_topic for each in extras)
+
+
+def have_topic(extras: Iterable[object]) -> bool:
+    """Whether label records come in a topic of their own."""
+    return any(isinstance(each, LabelsSpec) and each.has_topic for each in extras)

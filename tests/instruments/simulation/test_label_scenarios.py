@@ -309,3 +309,22 @@ def test_an_older_offset_repeats_no_outcome_behind_a_label_among_the_events() ->
 
     assert len(world.published(Channel.PREDICTIONS)) == 3
     assert kinds(world) == [("a", "labeled")]
+
+
+def test_an_older_offset_that_tells_of_no_label_folds_none_twice() -> None:
+    """Only the journal knows of labels where no event is."""
+    of = spec()
+    world = stage(of)
+    world.auditor.labels.is_quiet = False
+    first = world.start(options(of))
+    world.turns(first, until=lambda: 0 in world.committed)
+    older = world.committed[0]
+    tell(world, "a", True, 1)
+    world.finish(first)
+    world.kill(first)
+    world.committed[0] = older
+    world.auditor.operator_moved(0, older)
+    world.for_a_while(world.start(options(of)))
+
+    assert kinds(world) == [("a", "early")]
+    assert written(world) == [(0, 0)]
