@@ -33,6 +33,7 @@ commit_interval_ms = 50
 [snapshots]
 recovery_time_s = 2
 """
+SPACES = b" " * 1_000
 PARTITIONS, KILLS_N, EVENTS_N = (0, 1), 4, 2_500
 
 
@@ -42,7 +43,8 @@ def _values(seed: int) -> list[bytes]:
     documents = [json.loads(each.value or b"") for each in records]
     for each in documents:
         each.get("features", {}).pop("word", None)  # the tutorial's model knows numbers
-    return [json.dumps(each).encode() for each in documents]
+    # So long that several segments of what waits are full: snapshots share them.
+    return [json.dumps(each).encode() + SPACES * ("features" in each) for each in documents]
 
 
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
@@ -72,7 +74,11 @@ def test_each_label_is_learned_once_though_workers_die(
     published = _all_of(under)
     for partition in PARTITIONS:
         _check(under, partition, values[partition])
+    assert "snapshot_rejected" not in under.log(1_000_000)
     with redis.Redis.from_url(own_redis.url) as cache:
+        for partition in PARTITIONS:
+            segments = cache.zcard(f"streamfold:{{{pipeline}}}:{~partition}:index")
+            assert int(str(segments)) >= 2, "each snapshot refers to some"
         cache.flushall()
     under.feed([(0, b'{"id": "last", "features": {"x": 1.0, "y": 1.0}}')])
     under.run_until_end(timeout_s=120, **chosen)  # it is proved by its digest, or ends with 65
