@@ -1,10 +1,15 @@
 """What a worker folds beside the events, commands and labels, and what of it a commit takes."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from msgspec import structs
 
 from stream.core.event import Channel, Output
 from stream.core.fold.task import Task
 from stream.core.result import StepResult
+from stream.errors import CommitLost, Misconfigured
 from stream.ports import Committed
 from stream.runtime.breaker import Breaker
 from stream.runtime.commanding import Commanding
@@ -16,6 +21,9 @@ from stream.runtime.sources import Sources
 from stream.runtime.uncommitted import Uncommitted
 from stream.runtime.watchdog import Deadlined
 from stream.runtime.watched_log import WatchedLog
+
+KEPT_BACK_S: Final = 60.0
+"""So long no offset of another topic than the events is committed, where one was refused."""
 
 
 class Beside:
@@ -47,6 +55,8 @@ class Beside:
         deadlined: Deadlined,
     ) -> None:
         self._uncommitted = Uncommitted()
+        self._clock = sources.clock
+        self._kept_back_until_s = 0.0
         self.commanding = Commanding(
             control, lives=lives, log=log, breaker=breaker, snapshotter=snapshotter,
             uncommitted=self._uncommitted, sources=sources, ready=ready, deadlined=deadlined,
@@ -73,7 +83,26 @@ class Beside:
         if self.labelling is not None:
             self.labelling.place(tasks.values())
         told = list(self._uncommitted.outputs(tasks.values()))
-        return {p: self._uncommitted.of(task) for p, task in tasks.items()}, told
+        offsets = {p: self._uncommitted.of(task) for p, task in tasks.items()}
+        if self._clock.monotonic() < self._kept_back_until_s:
+            offsets = {p: structs.replace(each, others={}) for p, each in offsets.items()}
+        return offsets, told
+
+    @contextmanager
+    def committing(self, offsets: Mapping[int, Committed]) -> Iterator[None]:
+        """Around a commit: one that is refused may be so for offsets that only tools look at.
+
+        Whoever may not read a topic any more may commit no offset of it.
+
+        Raises: CommitLost: the next one goes without these, for a while.
+        """
+        try:
+            yield
+        except Misconfigured as error:
+            if not any(each.others for each in offsets.values()):
+                raise
+            self._kept_back_until_s = self._clock.monotonic() + KEPT_BACK_S
+            raise CommitLost(str(error)) from error
 
     def committed(self) -> None:
         """Forget what is committed now."""

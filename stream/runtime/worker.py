@@ -255,7 +255,9 @@ class Worker:
         dirty = {partition: live[partition] for partition in self._lives.dirty}
         for task in dirty.values():
             task.admission.close_if_heavy()
-        self._send(*self._beside.to_commit(dirty))
+        offsets, told = self._beside.to_commit(dirty)
+        with self._beside.committing(offsets):
+            self._send(offsets, told)
         self._beside.committed()
         self._telemetry.count(Metric.COMMITS)
         self._schedule.committed(began=began)
