@@ -217,12 +217,17 @@ def _with_other_labels(rng: Random, recipe: Recipe) -> Recipe:
     return labelled(recipe, spec)
 
 
-def drawn_changes(rng: Random, recipe: Recipe) -> dict[int, Recipe]:
-    """Settings that whoever starts after so many actions has; others run on with theirs."""
+def drawn_changes(rng: Random, recipe: Recipe, *, is_stored: bool) -> dict[int, Recipe]:
+    """Settings that whoever starts after so many actions has; others run on with theirs.
+
+    Those of labels decide what is learned. They change only where what is stored can be read
+    (`is_stored`): else somebody may go on from a snapshot without the settings that it was made
+    with, and nobody outside can say from where on it has today's.
+    """
     if rng.random() < 0.3:
         return {}
     changes = {}
-    has_labels = any(isinstance(each, LabelsSpec) for each in recipe.extras)
+    has_labels = is_stored and any(isinstance(each, LabelsSpec) for each in recipe.extras)
     for _ in range(rng.choice((1, 1, 2))):
         if has_labels and rng.random() < 0.6:
             recipe = _with_other_labels(rng, recipe)

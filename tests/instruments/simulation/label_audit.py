@@ -178,18 +178,27 @@ class LabelAudit:
     def _go_back(self, partition: int, at: _At, places: Sequence[_Place], x: int | None) -> None:
         """Where reading went back, over labels that were refused and no others.
 
-        Or, where the journal has no label, on to the beginning of what retention has left.
+        Or, where the journal has no label, on to the beginning of what retention has left, or of
+        the topic that was made since.
         """
-        if at.place is None or x is None:
+        if at.place is None:
             return
-        first = min([*places, _Place(at.place.generation, x)])
-        sent = self._source.generations[at.place.generation].get(partition, {})
+        generation = at.place.generation
+        sent = self._source.generations[generation].get(partition, {})
+        if x is None:
+            if all(each.said is None for o, each in sent.items() if o < at.place.offset):
+                at.place = None
+            return
+        first = min([*places, _Place(generation, x)])
         between = range(first.offset, at.place.offset)
         if first < at.place and all(sent[o].said is None for o in between if o in sent):
             at.place = first
         between = range(at.place.offset, first.offset)
         if first > at.place and all(sent[o].may_be_missed for o in between if o in sent):
             at.place = first
+        newest = len(self._source.generations) - 1
+        if not places and x < at.place.offset and generation < newest:
+            at.place = _Place(newest, x)
 
     def _stand(self, partition: int, at: _At, x: int | None, *, is_moved: bool) -> None:
         """Compare what was accounted for with how far the metadata say that it was read."""

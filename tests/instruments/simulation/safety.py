@@ -98,7 +98,10 @@ class Safety:
         # None decides what is published: that is one fold. Not where retention leaves no more than
         # a snapshot, perhaps of other settings, nor beside another trouble.
         is_else = self._trouble or self._rates.retain or self._options.limit is LIMIT
-        self._changes = {} if is_else else drawn_changes(self._operator, self._options.recipe)
+        is_stored = not (self._rates.store_away or self._rates.spoil)
+        recipe = self._options.recipe
+        changes = drawn_changes(self._operator, recipe, is_stored=is_stored)
+        self._changes = {} if is_else else changes
         self._has_changed = False
         self.clock = ManualClock(rng=rng)
         self.world = World(
