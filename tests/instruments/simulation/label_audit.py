@@ -114,11 +114,13 @@ class LabelAudit:
 
     def unread(self, partition: int) -> bool:
         """Whether labels wait that no commit has told of."""
-        at, newest = self._of(partition), len(self._source.generations) - 1
+        at, source = self._of(partition), self._source
         if at.place is None:
-            return self._source.unread(partition, 0)
-        is_same = at.place.generation == newest
-        return self._source.unread(partition, at.place.offset if is_same or not at.has_mark else 0)
+            return source.unread(partition, 0)
+        is_same = at.place.generation == len(source.generations) - 1
+        # Whether it is another topic the record before tells, if there is one in both.
+        is_told = at.has_mark and at.place.offset - 1 in source.sent(partition)
+        return source.unread(partition, at.place.offset if is_same or not is_told else 0)
 
     def check(self, partition: int) -> None:
         """No label is refused that no commit has told of. Raises: Violation."""
@@ -152,7 +154,7 @@ class LabelAudit:
         """
         partition, where = loop.partition, f"partition {loop.partition}, labels to {x}"
         at = self._of(partition)
-        self._ahead = list(self._look_ahead(partition, at.place)) if self.is_quiet else []
+        self._ahead = list(self._look_ahead(partition, at.place, x)) if self.is_quiet else []
         folded = self._places_of(partition, at, map(_of_step, steps))
         refused = self._refused(partition)[at.refused_n :]
         at.refused_n += len(refused)
@@ -186,7 +188,8 @@ class LabelAudit:
         generation = at.place.generation
         sent = self._source.generations[generation].get(partition, {})
         if x is None:
-            if all(each.said is None for o, each in sent.items() if o < at.place.offset):
+            before = (each for o, each in sent.items() if o < at.place.offset)
+            if all(each.said is None or each.may_be_missed for each in before):
                 at.place = None
             return
         first = min([*places, _Place(generation, x)])
@@ -272,10 +275,11 @@ class LabelAudit:
                 where = f"partition {loop.partition}: event {at} of {fact.timestamp_ms}"
                 require(is_right, f"{where} was folded before a label of {self._ahead[0]}")
 
-    def _look_ahead(self, partition: int, place: _Place | None) -> Iterator[int]:
+    def _look_ahead(self, partition: int, place: _Place | None, x: int | None) -> Iterator[int]:
         """Up to which time events may go before each label that lies behind a place.
 
-        A record that is refused holds back those behind it, as any does.
+        A record that is refused holds back those behind it, as any does; of those behind the last
+        label, which the topic was read through to `x`, nobody knows when they were passed.
         """
         if place is None or place.generation < len(self._source.generations) - 1:
             return
@@ -286,7 +290,7 @@ class LabelAudit:
             if sent[offset].said is not None:
                 yield most_ms
                 most_ms = 0
-        if most_ms:
+        if most_ms and x is not None and offset >= x:
             yield most_ms
 
     def _places_of(self, partition: int, at: _At, found: Iterable[_Found]) -> list[_Place]:
