@@ -7,7 +7,7 @@ from stream.core.event import Channel
 from stream.core.fold.task import Task
 from stream.core.formats.commands import mark_of
 from stream.core.labels.labels_spec import have_topic
-from stream.core.snapshots.metadata import NOWHERE, Metadata, Reached, parse_metadata
+from stream.core.snapshots.metadata import Metadata, Reached, parse_metadata
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Committed
 from stream.runtime import journal, published
@@ -125,9 +125,12 @@ class Journaled:
         known = None if committed is None else parse_metadata(committed.metadata)
         if known is not None:
             told = {Channel.CONTROL: known.control, Channel.LABELS: known.labels_topic}
+            behind: set[str] = set()
+            if self.is_further and self._journal is not None:
+                records = self._journal.after(known.journal_n)
+                behind = {step.input for value in records for step in value.steps}
             for channel, at in told.items():
-                there = task.reached.get(channel, NOWHERE).offset
-                if not self.is_further or there is None or (at.offset or 0) >= there:
+                if channel.value not in behind:
                     task.reached[channel] = at
         else:
             try:
