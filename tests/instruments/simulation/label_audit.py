@@ -118,9 +118,10 @@ class LabelAudit:
         if at.place is None:
             return source.unread(partition, 0)
         is_same = at.place.generation == len(source.generations) - 1
-        # Whether it is another topic the record before tells, if there is one in both.
-        is_told = at.has_mark and at.place.offset - 1 in source.sent(partition)
-        return source.unread(partition, at.place.offset if is_same or not is_told else 0)
+        # That it is another topic the record before tells, if there is one in both; or its end.
+        offset, end = at.place.offset, source.log(partition).end
+        is_told = offset > end or (at.has_mark and offset - 1 in source.sent(partition))
+        return source.unread(partition, offset if is_same or not is_told else 0)
 
     def check(self, partition: int) -> None:
         """No label is refused that no commit has told of. Raises: Violation."""
