@@ -7,7 +7,7 @@ from stream.core.event import Channel
 from stream.core.fold.task import Task
 from stream.core.formats.commands import mark_of
 from stream.core.labels.labels_spec import have_topic
-from stream.core.snapshots.metadata import Metadata, Reached, parse_metadata
+from stream.core.snapshots.metadata import NOWHERE, Metadata, Reached, parse_metadata
 from stream.errors import Misconfigured, Retryable
 from stream.ports import Committed
 from stream.runtime import journal, published

@@ -8,6 +8,7 @@ from stream.runtime.beside import KEPT_BACK_S, Beside
 from stream.runtime.breaker import NEVER, Breaker
 from stream.runtime.commanding import nothing
 from stream.runtime.life import Lives
+from stream.runtime.watchdog import without_deadline
 from tests.runtime.snapshotting import Snapshots
 from tests.runtime.surroundings import folded
 
@@ -20,7 +21,7 @@ def beside(around: Snapshots) -> Beside:
     return Beside(
         None, None, lives=Lives(), results=[], log=around.watched, breaker=Breaker(NEVER, sources),
         snapshotter=around.snapshotter, sources=sources, ready=nothing,
-        deadlined=around.deadlines,
+        deadlined=without_deadline,
     )  # fmt: skip
 
 
