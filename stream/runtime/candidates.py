@@ -104,7 +104,8 @@ class Candidates:
             )
         except SegmentRejected as error:
             # Else the next snapshots would refer to it yet, as to one that is there.
-            sources.store.remove(~self._partition, error.n)
+            with self.taking_in("removing a segment", 0):
+                sources.store.remove(~self._partition, error.n)
             raise
 
     def taking_in(

@@ -1,8 +1,7 @@
 """The events that wait for their labels, and those that are kept for corrections.
 
 A deterministic fold of its own, pickled with the state. What is kept of an event is one piece of
-bytes, so that a hundred thousand fit into a few dozen megabytes, in segments that are no part of
-the pickle: see `segments`.
+bytes in a segment, and these are no part of the pickle: see `segments`.
 """
 
 from collections import Counter
@@ -162,8 +161,7 @@ class Pending:
 
     def find(self, offset: int) -> Kept | None:
         """The event that is kept under an offset, if one is."""
-        recent = self._recent.get(offset) or self._less_recent.get(offset)
-        if recent is not None:
+        if (recent := self._recent.get(offset) or self._less_recent.get(offset)) is not None:
             return recent
         found = self._events.find(offset)
         if found is None:

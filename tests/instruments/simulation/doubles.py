@@ -164,9 +164,13 @@ class Jobs(Executor):
     """Runs jobs in the order of asking: at once, or when the simulation lets one run.
 
     What is no `Exception` is the death of the process and goes through.
+
+    Attributes:
+        is_running: a job is, and so nothing of it stalls the loop.
     """
 
     def __init__(self, *, are_late: bool) -> None:
+        self.is_running = False
         self._are_late = are_late
         self._waiting: deque[tuple[_Job, Callable[[], Any]]] = deque()
 
@@ -184,7 +188,10 @@ class Jobs(Executor):
         if not self._waiting:
             return
         job, work = self._waiting.popleft()
+        self.is_running = True
         try:
             job.set_result(work())
         except Exception as error:  # noqa: BLE001  # whoever asks for the result gets it
             job.set_exception(error)
+        finally:
+            self.is_running = False

@@ -317,7 +317,8 @@ class World:
 
     def _on_step(self, step: str) -> None:
         process = self.acting
-        if process is not None and process.deadlines.end_s is None and step not in _UNWATCHED:
+        is_watched = process is None or process.jobs.is_running or step in _UNWATCHED
+        if process is not None and process.deadlines.end_s is None and not is_watched:
             raise Violation(f"{step}: a call without a deadline")
         if step in _TELLING:
             self.watcher()
