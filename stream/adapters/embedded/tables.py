@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -23,6 +24,7 @@ _SELECT = """
 _INSERT = "INSERT INTO records (position, timestamp_ms, key, value, headers) VALUES (?, ?, ?, ?, ?)"
 
 Row = tuple[int, int, bytes | None, bytes | None, bytes | None]
+_position = itemgetter(0)
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +106,7 @@ def append(
         ends[target] = position + 1
         headers = _headers_encoder.encode(output.headers) if output.headers else None
         rows.append((position, output.timestamp_ms, output.key, output.value, headers))
+    rows.sort(key=_position)  # of one topic after the other: each at the end of the last one's
     connection.executemany(_INSERT, rows)
     mask = (1 << OFFSET_BITS) - 1
     connection.executemany(
