@@ -47,6 +47,7 @@ class LabellingTask(LateLearningTask):
         super()._hold(state, payload)
         recipe = self.recipe
         self._labels = spec_of(recipe.extras)
+        self._pending.obey(self._labels)
         self._published = {kind.value for kind in OutcomeKind if self._labels.publishes(kind)}
         self._decode_event, self._decode = self._decode, self._decode_new
         reader = LabelReader(

@@ -115,6 +115,11 @@ class Pending:
         self._by_id = {name: offset for offset, name in heads if name is not None}
         self._is_indexed = True
 
+    def obey(self, spec: LabelsSpec) -> None:
+        """Go on under these settings: a stored state may be one of others."""
+        if spec != self._spec:
+            self._spec, self.due_ms = spec, 0
+
     def going_on_from(self, old: "Pending") -> "Pending":
         """Take over all that another one keeps."""
         for name in self.__slots__:

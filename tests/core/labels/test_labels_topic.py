@@ -9,10 +9,11 @@ from stream.core.commands import entry_of
 from stream.core.event import Channel, LabelRecord, Output, Reason, Record, Rejection
 from stream.core.fold.labelling import LabellingTask
 from stream.core.fold.repeating import repeat
+from stream.core.fold.tasks import task_of
 from stream.core.formats.records import Writer
 from stream.core.labels.labels_spec import LABEL_BYTES_MAX
 from tests import folds
-from tests.late_labels import at, event, of, recipe, task
+from tests.late_labels import at, event, of, outputs, recipe, task
 
 FACTORY = "tests.folds:plain_pipeline"
 
@@ -146,3 +147,18 @@ def test_the_topic_is_a_part_of_the_recipe() -> None:
     """What a label among the events is depends on it; without one nothing has changed."""
     assert recipe(FACTORY).fingerprint() != recipe(FACTORY, has_topic=True).fingerprint()
     assert "has_topic" not in json.dumps(dict(recipe(FACTORY).extras[0].settings()))
+
+
+def test_a_stored_state_of_other_settings_goes_on_under_these() -> None:
+    """Whatever a snapshot was taken under: the recipe's fingerprint says what is folded with."""
+    before = topic_task(wait_ms=1_000)
+    for offset in range(3):
+        before.step(event(offset, 1_000, f"e{offset}"))
+    under = task_of(
+        recipe(FACTORY, has_topic=True, wait_ms=9_000), partition=folds.PARTITION,
+        payload=before.keep_copy(),
+    )  # fmt: skip
+    told = of(Channel.OUTCOMES, outputs(under, [event(n, 5_000, f"e{n}") for n in range(3, 8)]))
+    assert told == []
+    told = of(Channel.OUTCOMES, outputs(under, [event(n, 11_000, f"e{n}") for n in range(8, 12)]))
+    assert [each["kind"] for each in told] == ["expired"] * 3
