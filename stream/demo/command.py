@@ -31,7 +31,8 @@ def demo(
     """Show it all in a minute: two models on a real stream, a killed worker, nothing lost.
 
     Brings up a throw-away Kafka and Redis, kills a worker half way, compares what was published
-    with an undisturbed run, and leaves nothing but a report.
+    with an undisturbed run, does it again with labels that come a day late, and leaves nothing
+    but a report.
 
     \b
     Example:

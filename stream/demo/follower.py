@@ -60,6 +60,24 @@ _decode_drift = msgspec.json.Decoder(Drift).decode
 
 
 @dataclass(slots=True)
+class Tail:
+    """Reads what is new in the topics of one pipeline."""
+
+    reader: Reader
+    _positions: dict[Channel, int] = field(default_factory=dict)
+
+    def new(self, channel: Channel) -> Iterator[Record]:
+        """The records since the last call. Raises: Retryable, Misconfigured, LogLost."""
+        end = self.reader.bounds(channel, PARTITION).end
+        for batch in self.reader.read(channel, PARTITION, self._positions.get(channel, 0), end):
+            for record in batch:
+                # At once, so that a read that fails later repeats nothing.
+                self._positions[channel] = record.offset + 1
+                yield record
+        self._positions[channel] = end
+
+
+@dataclass(slots=True)
 class Follower:
     """Follows the outputs of one pipeline from their beginning.
 
@@ -77,7 +95,10 @@ class Follower:
     drifts: list[Drift] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     _window: Window = field(default_factory=Window)
-    _positions: dict[Channel, int] = field(default_factory=dict)
+    _tail: Tail = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tail = Tail(self.reader)
 
     @property
     def published_n(self) -> int:
@@ -94,8 +115,8 @@ class Follower:
         # The events first: asked for after the predictions, a lag of 0 could not be seen. And the
         # alerts before the predictions, so that theirs are there: they came with the same commit.
         events_n = self.reader.bounds(Channel.EVENTS, PARTITION).end
-        found = [_decode_drift(record.value or b"") for record in self._new(Channel.ALERTS)]
-        for record in self._new(Channel.PREDICTIONS):
+        found = [_decode_drift(record.value or b"") for record in self._tail.new(Channel.ALERTS)]
+        for record in self._tail.new(Channel.PREDICTIONS):
             assert record.value is not None  # noqa: S101  # of our own topic
             prediction = _decode_prediction(record.value)
             self.predictions.append(record)
@@ -134,12 +155,3 @@ class Follower:
         first = next(s for s in self.samples if s.at_s >= last.at_s - over_s)
         took_s = last.at_s - first.at_s
         return (last.published_n - first.published_n) / took_s if took_s else 0.0
-
-    def _new(self, channel: Channel) -> Iterator[Record]:
-        end = self.reader.bounds(channel, PARTITION).end
-        for batch in self.reader.read(channel, PARTITION, self._positions.get(channel, 0), end):
-            for record in batch:
-                # At once, so that a read that fails later repeats nothing.
-                self._positions[channel] = record.offset + 1
-                yield record
-        self._positions[channel] = end

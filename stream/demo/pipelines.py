@@ -1,4 +1,4 @@
-"""The two pipelines of the demo, and the configuration files that make them."""
+"""The pipelines of the demo, and the configuration files that make them."""
 
 import json
 from dataclasses import dataclass, field
@@ -26,6 +26,7 @@ class Pipeline:
         name: what the pipeline and its consumer group are called.
         title: what people read instead of the name.
         how: one sentence about the model, for people.
+        labels_wait: so long an event waits for its label, of another topic; "": it brings it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Pipeline:
     how: str
     factory: str
     params: dict[str, Any] = field(default_factory=dict)
+    labels_wait: str = ""
 
 
 STEADY = Pipeline(
@@ -49,6 +51,14 @@ VICTIM = Pipeline(
     factory="stream.models:k_nearest_neighbors",
     params={"n_neighbors": 15, "window_size": 250},
 )
+LATE = Pipeline(
+    name="flights-late",
+    title="labels a day late",
+    how=STEADY.how,
+    factory=STEADY.factory,
+    params=STEADY.params,
+    labels_wait="3d",
+)
 
 
 def write_config(pipeline: Pipeline, sandbox: Sandbox, folder: Path) -> Path:
@@ -58,8 +68,7 @@ def write_config(pipeline: Pipeline, sandbox: Sandbox, folder: Path) -> Path:
     path.write_text(
         f'pipeline = "{pipeline.name}"\n'
         f"{_servers(sandbox)}"
-        f'[topics]\nevents = "{EVENTS_TOPIC}"\n'
-        '[events]\nlabel = "late"\n'
+        f"{_inputs(pipeline)}"
         f'[model]\nfactory = "{pipeline.factory}"\nparams = {{ {params} }}\n'
         f"hash_seed = {HASH_SEED}\n"
         f'[worker]\ninstance = "{pipeline.name}-0"\n'
@@ -70,6 +79,17 @@ def write_config(pipeline: Pipeline, sandbox: Sandbox, folder: Path) -> Path:
         encoding="utf-8",
     )
     return path
+
+
+def _inputs(pipeline: Pipeline) -> str:
+    """The tables of the topics that it reads."""
+    if not pipeline.labels_wait:
+        return f'[topics]\nevents = "{EVENTS_TOPIC}"\n[events]\nlabel = "late"\n'
+    return (
+        f'[topics]\nevents = "{pipeline.name}.events"\nlabels = "{pipeline.name}.labels"\n'
+        # A busy machine must not look like a topic that does not answer.
+        f'[labels]\nwait = "{pipeline.labels_wait}"\npatience = "30s"\n'
+    )
 
 
 def _servers(sandbox: Sandbox) -> str:

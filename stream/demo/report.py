@@ -12,20 +12,22 @@ from markupsafe import Markup
 import stream
 from stream.core.scores import WINDOW_N
 from stream.demo import plots
+from stream.demo.late import LateAct
 from stream.demo.stage import Actor, Stage
 from stream.demo.verdict import Verdict
 
 TEMPLATE = Path(__file__).parent / "report.html.j2"
 
 
-def render(stage: Stage, verdicts: Sequence[Verdict], *, took_s: float) -> str:
+def render(stage: Stage, verdicts: Sequence[Verdict], late: LateAct, *, took_s: float) -> str:
     """The report of a performance that was carried through and compared."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
-        exact=all(verdict.exact for verdict in verdicts),
+        exact=late.verdict.exact and all(verdict.exact for verdict in verdicts),
+        late=late,
         pipelines=[_row(a, v) for a, v in zip(stage.actors, verdicts, strict=True)],
         published_n=sum(verdict.published_n for verdict in verdicts),
         flights_n=stage.events_n,

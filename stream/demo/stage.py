@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,16 +11,13 @@ from stream.demo.children import Child
 from stream.demo.follower import PARTITION, Follower
 from stream.demo.pipelines import VICTIM
 from stream.demo.screen import Row, Screen
-from stream.errors import Internal, Retryable
+from stream.demo.waiting import READY_WITHIN_S, STALLED_AFTER_S, TICK_S, wait_until
+from stream.errors import Internal
 from stream.sandbox import Sandbox
 from stream.telemetry import LogEvent
 
-TICK_S = 0.2
-READY_WITHIN_S = 90.0  # Python, river and the clients, on a machine with other things to do
-STALLED_AFTER_S = 60.0
 DOWN_S = 2.0  # long enough to be seen in the plots
 RATE_OVER_S = 2.0
-NOTED_EVERY_S = 4  # a step that takes longer shows that it goes on
 
 _RESTORED = re.compile(
     rf'{LogEvent.TASK_RESTORED} .*origin="(?P<what>[^"]*) (?P<start>\d+)" next_offset=(?P<end>\d+)'
@@ -80,15 +77,19 @@ class Stage:
         for actor in self.actors:
             actor.worker.start()
         doing = "starting one worker for each model"
-        self._wait_until(self._ready, READY_WITHIN_S, "the workers are not ready", doing=doing)
+        wait_until(
+            self.screen, self._ready, READY_WITHIN_S, "the workers are not ready", doing=doing
+        )
         self.feed.start()
-        self._wait_until(self._fed, READY_WITHIN_S, "no flight came", doing="starting the feed")
+        wait_until(
+            self.screen, self._fed, READY_WITHIN_S, "no flight came", doing="starting the feed"
+        )
         self._began_s = time.monotonic()
         while not self._finished():
             time.sleep(TICK_S)
-            self._wait_until(self._moves, STALLED_AFTER_S, "nothing was published")
+            wait_until(self.screen, self._moves, STALLED_AFTER_S, "nothing was published")
         self.screen.note("stopping the workers")
-        self._wait_until(self.feed.ended, STALLED_AFTER_S, "the feed does not end")
+        wait_until(self.screen, self.feed.ended, STALLED_AFTER_S, "the feed does not end")
         for actor in self.actors:
             actor.worker.stop()
             # Nothing more may come; if it does, the verdict has to know.
@@ -184,32 +185,6 @@ class Stage:
         server = self.sandbox.ended()
         if server is not None:
             raise Internal(f"the sandbox's {server} ended by itself; start the demo again")
-
-    def _wait_until(
-        self, holds: Callable[[], bool], within_s: float, problem: str, *, doing: str = ""
-    ) -> None:
-        """Ask until the answer is yes; a server that is busy, or has just come up, is asked again.
-
-        Meanwhile it is said every few seconds what is being done, if that is given.
-
-        Raises: Internal: not within that time.
-        """
-        began_s = time.monotonic()
-        deadline_s = began_s + within_s
-        answer: Retryable | None = None
-        while True:
-            if doing:
-                took_s = round((time.monotonic() - began_s) // NOTED_EVERY_S * NOTED_EVERY_S)
-                self.screen.note(f"{doing}, {took_s} s" if took_s else doing)
-            try:
-                if holds():
-                    return
-            except Retryable as error:
-                answer = error
-            if time.monotonic() > deadline_s:
-                text = f"{problem} within {within_s:.0f} s; start the demo again"
-                raise Internal(text) from answer
-            time.sleep(TICK_S)
 
     def _at_s(self) -> float:
         return time.monotonic() - self._began_s
