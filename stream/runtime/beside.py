@@ -23,7 +23,7 @@ from stream.runtime.watchdog import Deadlined
 from stream.runtime.watched_log import WatchedLog
 
 KEPT_BACK_S: Final = 60.0
-"""So long no offset of another topic than the events is committed, where one was refused."""
+"""So long no offset of the labels topic is committed, where one was refused."""
 
 
 class Beside:
@@ -85,21 +85,21 @@ class Beside:
         told = list(self._uncommitted.outputs(tasks.values()))
         offsets = {p: self._uncommitted.of(task) for p, task in tasks.items()}
         if self._clock.monotonic() < self._kept_back_until_s:
-            offsets = {p: structs.replace(each, others={}) for p, each in offsets.items()}
+            offsets = {p: _without_labels(each) for p, each in offsets.items()}
         return offsets, told
 
     @contextmanager
     def committing(self, offsets: Mapping[int, Committed]) -> Iterator[None]:
-        """Around a commit: one that is refused may be so for offsets that only tools look at.
+        """Around a commit: one that is refused may be so for an offset that only tools look at.
 
-        Whoever may not read a topic any more may commit no offset of it.
+        Whoever may not read the labels topic any more may commit no offset of it.
 
-        Raises: CommitLost: the next one goes without these, for a while.
+        Raises: CommitLost: the next one goes without it, for a while.
         """
         try:
             yield
         except Misconfigured as error:
-            if not any(each.others for each in offsets.values()):
+            if not any(Channel.LABELS in each.others for each in offsets.values()):
                 raise
             self._kept_back_until_s = self._clock.monotonic() + KEPT_BACK_S
             raise CommitLost(str(error)) from error
@@ -107,3 +107,8 @@ class Beside:
     def committed(self) -> None:
         """Forget what is committed now."""
         self.commanding.committed(self._uncommitted.committed())
+
+
+def _without_labels(committed: Committed) -> Committed:
+    others = {c: offset for c, offset in committed.others.items() if c is not Channel.LABELS}
+    return structs.replace(committed, others=others)

@@ -125,13 +125,13 @@ class Journaled:
         known = None if committed is None else parse_metadata(committed.metadata)
         if known is not None:
             told = {Channel.CONTROL: known.control, Channel.LABELS: known.labels_topic}
-            behind: set[str] = set()
             if self.is_further and self._journal is not None:
-                records = self._journal.after(known.journal_n)
-                behind = {step.input for value in records for step in value.steps}
-            for channel, at in told.items():
-                if channel.value not in behind:
-                    task.reached[channel] = at
+                # What the journal has behind it was read later, whoever folds on from it.
+                for value in self._journal.after(known.journal_n):
+                    for step in value.steps:
+                        mark = mark_of(step.record(self._partition))
+                        told[Channel(step.input)] = Reached(step.offset + 1, mark)
+            task.reached |= told
         else:
             try:
                 end = self._sources.reader.bounds(Channel.CONTROL, self._partition).end
