@@ -175,8 +175,11 @@ class PlainLoop(PlainLate):
             if isinstance(sent, SentLabel):
                 self.label(sent)
             else:
+                assert sent.command is not None
                 self.n += 1
-                self._obey(sent.command or {}, 0)
+                if sent.command["id"] not in self.commanded.done:
+                    self.commanded.done.add(sent.command["id"])
+                    self._obey(sent.command, 0)
         self.outputs, self.journaled = told, here
 
     def rebuild(self, rules: LabelRules) -> None:
