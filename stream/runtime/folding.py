@@ -112,7 +112,9 @@ class Folding:
         """Fold the labels of partitions that have no events, if labels have a topic."""
         if self._labelling is None:
             return
-        folded_n = self._labelling.fold_alone(polled.records, polled.positions)
+        folded_n = self._labelling.fold_alone(
+            polled.records, polled.positions, self._snapshotter.spent
+        )
         if folded_n:
             self._quiet_since = self._clock.monotonic()
             if len(self._results) >= RECORDS_MAX:

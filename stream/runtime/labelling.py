@@ -4,7 +4,7 @@ Any order is right, for it is written down; this one is what people expect, and 
 the same history gives, too.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from stream.core.event import Channel, LabelRecord, Record, Rejection
@@ -20,8 +20,9 @@ from stream.runtime.sources import Sources
 from stream.runtime.uncommitted import Uncommitted
 from stream.telemetry import Metric
 
-ALONE_N_MAX: Final = 2_000
-"""Of a partition without events, so many labels between two polls."""
+ALONE_S_MAX: Final = 0.1
+"""Of a partition without events, so long labels are folded between two polls: a commit may be due,
+and a signal to stop may have come."""
 
 
 class Labels(NamedTuple):
@@ -115,12 +116,18 @@ class Labelling:
             if not topic.ask([partition]) or not waiting:
                 return True
 
-    def fold_alone(self, batches: Collection[int], positions: Mapping[int, int]) -> int:
+    def fold_alone(
+        self,
+        batches: Collection[int],
+        positions: Mapping[int, int],
+        spent: Callable[[int, float], None],
+    ) -> int:
         """Fold the labels of partitions of which the last poll had no event, if there is none.
 
         Args:
             batches: the partitions that had some.
             positions: where the log is, if it knows.
+            spent: is told how long that took, of each partition.
 
         Returns: how many were folded.
         """
@@ -137,10 +144,14 @@ class Labelling:
             if (end is None or reached < end) and not self._has_waited(partition):
                 continue
             self._lives.move(partition, Move.FOLD)
-            waiting = self._topic.waiting(partition)
-            for _ in range(min(len(waiting), ALONE_N_MAX)):
+            waiting, began_s = self._topic.waiting(partition), self._clock.monotonic()
+            deadline_s = began_s + ALONE_S_MAX
+            while waiting and len(self._results) < RECORDS_MAX:
                 self._fold(task, waiting.popleft())
                 folded_n += 1
+                if self._clock.monotonic() > deadline_s:
+                    break
+            spent(partition, self._clock.monotonic() - began_s)
             self.is_behind |= bool(waiting) or self._topic.has_more(partition)
         return folded_n
 

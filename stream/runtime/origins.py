@@ -27,13 +27,11 @@ class Origin(NamedTuple):
 
     Attributes:
         what: what it is, for people.
-        stored_offset: that of the snapshot, or where the fold began.
         payload_bytes: of the state that was loaded; 0: none was.
     """
 
     task: Task
     what: str
-    stored_offset: int
     payload_bytes: int = 0
 
 
@@ -90,8 +88,8 @@ class Origins:
             for header, payload in self._candidates.up_to(offset, known.n):
                 if not is_of(header, known):
                     continue
-                what, stored_offset = f"snapshot at {header.next_offset}", header.next_offset
-                loaded = self._loaded(header, payload, recipe, what, stored_offset)
+                what = f"snapshot at {header.next_offset}"
+                loaded = self._loaded(header, payload, recipe, what)
                 found = loaded or found
                 if loaded is not None and known.n - header.n >= tried_n:
                     return loaded
@@ -119,7 +117,7 @@ class Origins:
             untrained.task.state.commanded.begin_at(known.genesis_journal_n)
             return untrained
         base, what = self._base(known), f"base at {known.genesis}"
-        origin = None if base is None else self._loaded(*base, recipe, what, known.genesis)
+        origin = None if base is None else self._loaded(*base, recipe, what)
         if origin is None:
             if not self._unseen.is_gone():
                 raise Retryable(
@@ -139,7 +137,7 @@ class Origins:
         """The untrained model at an offset, after so many steps of other folds."""
         with self._deadlined("making the model", MAKE_S_MAX):
             task = task_of(recipe, partition=self._partition, genesis=genesis, genesis_n=genesis_n)
-        return Origin(task, f"untrained model at {genesis}", genesis)
+        return Origin(task, f"untrained model at {genesis}")
 
     def header_of(self, offset: int, known: Metadata) -> Header | None:
         """The header of a snapshot, or of the base, of the committed recipe; None: there is none.
@@ -189,9 +187,7 @@ class Origins:
             sources.reader, self._partition, known, keys=sources.keys, identity=identity
         )
 
-    def _loaded(
-        self, header: Header, payload: bytes, recipe: Recipe, what: str, stored_offset: int
-    ) -> Origin | None:
+    def _loaded(self, header: Header, payload: bytes, recipe: Recipe, what: str) -> Origin | None:
         """Load the state of a verified snapshot; None: it does not unpickle."""
         try:
             # The first task of a recipe makes the untrained model too.
@@ -203,4 +199,4 @@ class Origins:
             self._candidates.reject(header, f"it does not unpickle: {error}")
             return None
         task.admission.weigh(len(payload))
-        return Origin(task, what, stored_offset, len(payload))
+        return Origin(task, what, len(payload))

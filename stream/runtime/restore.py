@@ -75,8 +75,8 @@ class Restore:
         """What to publish before that: the state that the fold begins anew with."""
         self.end: int | None = None
         """The partition's stable end when the restore began."""
-        self.stored_offset = 0
-        """Of the newest snapshot, or where the fold began: later records are replayed again."""
+        self.stored_n = 0
+        """Of the newest snapshot, or where the fold began: later steps are replayed again."""
         self.replayed_s = 0.0
 
     def advance(self, budget_s: float) -> Task | None:
@@ -241,7 +241,7 @@ class Restore:
         return genesis
 
     def _begun(self, origin: Origin) -> Task:
-        self._origin, self.stored_offset = origin.what, origin.stored_offset
+        self._origin, self.stored_n = origin.what, origin.task.state.n
         if origin.payload_bytes:
             self._copies.took(origin.payload_bytes / PICKLED_BYTES_S)
         return origin.task

@@ -31,7 +31,7 @@ class Settled:
     Attributes:
         is_committed: the committed metadata is the task's; else commit before anything else.
         end: the partition's stable end when its restore began; None for a kept state.
-        stored_offset: that of its newest snapshot; without one, where its fold began.
+        stored_n: the steps of its newest snapshot; without one, those before its fold began.
         debt_s: how long replaying from there took.
         base: what the fold begins anew with; to be published before its offset is committed.
         told: what the ledger is to say with that.
@@ -40,7 +40,7 @@ class Settled:
     task: Task
     is_committed: bool
     end: int | None
-    stored_offset: int
+    stored_n: int
     debt_s: float = 0.0
     base: Base | None = None
     told: LedgerValue | None = None
@@ -101,7 +101,7 @@ class Settling:
                 task=task,
                 is_committed=not restore.changed,
                 end=restore.end,
-                stored_offset=restore.stored_offset,
+                stored_n=restore.stored_n,
                 debt_s=restore.replayed_s,
                 base=restore.base,
                 told=restore.lines.told,
@@ -126,7 +126,7 @@ class Settling:
         self._log.seek(task)
         self._lives.move(task.partition, _one_of(task, *_KEPT))
         self._sources.telemetry.say(LogEvent.TASK_KEPT, partition=task.partition)
-        return Settled(task=task, is_committed=True, end=None, stored_offset=task.state.genesis)
+        return Settled(task=task, is_committed=True, end=None, stored_n=task.state.genesis_n)
 
 
 def _one_of(task: Task, goes_on: Move, paused: Move, stopped: Move) -> Move:

@@ -94,16 +94,16 @@ class Snapshotter:
         self._copies = CopyPace(clock)
         self._must_be_in_line = False
 
-    def adopt(self, partition: int, *, stored_offset: int, debt_s: float = 0.0) -> None:
+    def adopt(self, partition: int, *, stored_n: int, debt_s: float = 0.0) -> None:
         """Begin to watch a partition.
 
         Args:
             partition: its number in the events topic.
-            stored_offset: that of its newest snapshot, or where its fold began.
+            stored_n: the steps of its newest snapshot, or those before its fold began.
             debt_s: how long replaying from there took, and would take again.
         """
         self._debt_s[partition] = debt_s
-        self._taken[partition] = (stored_offset, self._clock.monotonic())
+        self._taken[partition] = (stored_n, self._clock.monotonic())
 
     def release(self, partition: int) -> None:
         """Stop watching a partition."""
@@ -128,9 +128,9 @@ class Snapshotter:
         now = self._clock.monotonic()
         allowed_s = self._policy.replay_budget_s / max(1, len(self._debt_s))
         for task in tasks:
-            offset, at = self._taken[task.partition]
+            n, at = self._taken[task.partition]
             due = self._debt_s[task.partition] >= allowed_s or now - at >= AGE_S_MAX
-            if due and task.next_offset > offset:
+            if due and task.state.n > n:
                 self._take(task, is_stored=True)
                 return
             if self._copies.is_due(task) or task.undo_length >= UNDO_TOO_LONG:
@@ -155,7 +155,7 @@ class Snapshotter:
             given_up = self._copying.task
             self._copying.copy.cancel()  # it may take longer than a drain does
         for task in tasks:
-            if task is given_up or task.next_offset > self._taken[task.partition][0]:
+            if task is given_up or task.state.n > self._taken[task.partition][0]:
                 self._take_in_line(task, is_stored=True)
         if self._saving is not None:
             _wait(self._saving, timeout_s)
@@ -243,7 +243,7 @@ class Snapshotter:
         return task.header(topic_id=self._topic_id, taken_at_ms=self._clock.now_ms())
 
     def _note_taken(self, task: Task) -> None:
-        self._taken[task.partition] = (task.next_offset, self._clock.monotonic())
+        self._taken[task.partition] = (task.state.n, self._clock.monotonic())
         self._debt_s[task.partition] = 0.0
 
     def _note_cost(self, partition: int, *, took_s: float, learned: int) -> None:

@@ -231,7 +231,7 @@ class Worker:
             if self._lives.life(task.partition) is not Life.FOLDING:
                 self._log.pause(task.partition)
             self._snapshotter.adopt(
-                task.partition, stored_offset=settled.stored_offset, debt_s=settled.debt_s
+                task.partition, stored_n=settled.stored_n, debt_s=settled.debt_s
             )
             if settled.end is not None:
                 self._goals.add(task.partition, settled.end)

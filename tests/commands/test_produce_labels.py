@@ -128,6 +128,9 @@ def test_delayed_labels_go_to_their_topic(tmp_path: Path) -> None:
                           "--delay", "came")  # fmt: skip
 
     assert done.code == 0, done
+    assert done.said("2 come later, in records of their own; 1 with an empty delay never come"), (
+        done
+    )
     assert done.said("4 events and 2 labels acknowledged"), done
     assert [(e.key, e.timestamp_ms - 1_700_000_000_000) for e in project.records()] == [
         (b"a", 0), (b"b", 60_000), (b"c", 100_000), (b"d", 9_000_000),
@@ -139,6 +142,17 @@ def test_delayed_labels_go_to_their_topic(tmp_path: Path) -> None:
     assert json.loads(found[0].value or b"") == {"id": "a", "label": True}
     run(project)
     assert [(e["id"], e["kind"]) for e in outcomes(project)] == [("a", "labeled"), ("b", "labeled")]
+
+
+def test_a_row_that_waits_for_its_label_needs_no_time(tmp_path: Path) -> None:
+    """What has happened has one; an extract of the open ones has neither."""
+    project = configured(tmp_path, CONFIG)
+    project.write("l.csv", "id,label,at\na,1,1700000000000\nb,,\n")
+
+    done = project.stream("produce", "--labels", "l.csv", "--time", "at")
+
+    assert done.code == 0, done
+    assert done.said("1 labels, 1 rows without one are passed over"), done
 
 
 FLAT = '[events]\nfeatures = "*"\n'

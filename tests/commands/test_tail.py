@@ -160,10 +160,11 @@ def test_following_ends_when_nobody_reads(told: Project) -> None:
 
 def test_before_a_first_worker_it_says_what_makes_the_topic(project: Project) -> None:
     """78, one line; an empty topic is nothing wrong."""
-    early = project.stream("tail", "alerts")
+    early, other = project.stream("tail", "alerts"), project.stream("tail", "outcomes")
     assert project.fed(3).code == 0
     empty = project.stream("tail", "alerts")
 
+    assert other.said("does not exist; the first `stream run` with [labels] makes it"), other
     assert early.code == 78, early
     assert "does not exist; the first `stream run` makes it" in early.err
     assert len(early.err.splitlines()) == 1

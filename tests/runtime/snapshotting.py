@@ -76,7 +76,7 @@ class Snapshots(Surroundings):
 
     def adopted(self, n: int = 6, *, partition: int = 0) -> Task:
         """A task that has folded so many events since it came to life."""
-        self.snapshotter.adopt(partition, stored_offset=0)
+        self.snapshotter.adopt(partition, stored_n=0)
         return folded(events(n), partition=partition)
 
     def due(self, *tasks: Task) -> None:

@@ -39,7 +39,7 @@ class Room(Snapshots):
             for move in (Move.ASSIGN, Move.RESTORE, Move.RESTORED):
                 self.lives.move(task.partition, move, task)
             breaker.adopt(task)
-            self.snapshotter.adopt(task.partition, stored_offset=0)
+            self.snapshotter.adopt(task.partition, stored_n=0)
             self.watched.seek(task)
         self.folding = Folding(
             self.lives,

@@ -210,7 +210,7 @@ def test_what_becomes_unreadable_is_said_counted_and_not_stored(
     )
     parts = recipe("later")
     task = Task(parts, partition=0)
-    snapshotter.adopt(0, stored_offset=0)
+    snapshotter.adopt(0, stored_n=0)
     monkeypatch.setattr(f"{__name__}.LATER", [decimal.Context()])
     for offset in range(4):
         task.step(event(offset, {"a": 1.0}, label=True))

@@ -231,7 +231,7 @@ def test_the_command_line_sees_that_a_segment_is_gone() -> None:
 def test_a_child_pickles_and_its_parent_stores_the_segments_of_that_moment() -> None:
     """What the fold has made of them meanwhile is not theirs."""
     at = Snapshots(can_fork=True, are_jobs_late=True)
-    at.snapshotter.adopt(0, stored_offset=0)
+    at.snapshotter.adopt(0, stored_n=0)
     task = task_of(LABELLED, partition=0)
     step(task, unlabelled(200))
     then = task.segments()

@@ -66,7 +66,7 @@ def test_what_was_never_committed_begins_and_owes_its_first_commit() -> None:
 
     (settled,) = at.settle()
 
-    assert (settled.task.next_offset, settled.stored_offset, settled.end) == (0, 0, 12)
+    assert (settled.task.next_offset, settled.stored_n, settled.end) == (0, 0, 12)
     assert not settled.is_committed
     assert settled.base is None
     assert at.lives.tasks({Life.FOLDING}) == {0: settled.task}
@@ -85,7 +85,7 @@ def test_what_was_committed_comes_back_as_it_was_and_goes_on_from_there() -> Non
 
     assert settled.task.metadata() == before.metadata()
     assert settled.is_committed
-    assert (settled.stored_offset, settled.end) == (0, 12)
+    assert (settled.stored_n, settled.end) == (0, 12)
     assert settled.debt_s > 0
     assert at.polled() == {0: [9, 10, 11]}
 
@@ -103,7 +103,7 @@ def test_what_lies_behind_a_snapshot_is_no_debt() -> None:
 
     (settled,) = at.settle()
 
-    assert (settled.stored_offset, settled.task.next_offset) == (5, 9)
+    assert (settled.stored_n, settled.task.next_offset) == (5, 9)
     (restored,) = at.said(LogEvent.TASK_RESTORED)
     assert restored["origin"] == "snapshot at 5"
 
@@ -152,7 +152,7 @@ def test_a_doubtful_commit_that_took_effect_settles_as_the_state_that_is_held() 
     (settled,) = at.settle()
 
     assert settled == Settled(
-        task=task, is_committed=True, end=None, stored_offset=0, debt_s=0.0, base=None
+        task=task, is_committed=True, end=None, stored_n=0, debt_s=0.0, base=None
     )
     assert at.calls["read"] == reads
     assert at.polled() == {0: list(range(7, 12))}

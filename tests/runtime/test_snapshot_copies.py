@@ -21,7 +21,7 @@ def test_a_cheap_state_is_pickled_in_line_and_a_dear_one_by_a_child() -> None:
         at.due(task)
         step(task, events(learned_n))
     at.snapshotter.release(0)
-    at.snapshotter.adopt(0, stored_offset=0)
+    at.snapshotter.adopt(0, stored_n=0)
     at.due(task)
 
     # The second costs as much as twice the first may; in line it took no time at all.
@@ -73,7 +73,7 @@ def test_after_a_failed_child_the_next_copy_is_taken_in_line_at_once(*, is_begun
     step(task, events(3, seed=1))
     at.due(task)
     at.snapshotter.release(0)
-    at.snapshotter.adopt(0, stored_offset=0)
+    at.snapshotter.adopt(0, stored_n=0)
     at.due(task)
 
     assert at.how() == ["in line", "in line", "forked"]

@@ -1,11 +1,16 @@
 """When a snapshot is due, what it is of, and what the end of a worker makes of it."""
 
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from stream.core.event import LabelRecord, Record
+from stream.core.fold.labelling import LabellingTask
 from stream.core.fold.task import Task
+from stream.core.fold.tasks import task_of
+from stream.core.labels.labels_spec import LabelsSpec
 from stream.core.snapshots.seal import unseal
 from stream.core.spec import Limits
 from stream.runtime.snapshotter import AGE_S_MAX
@@ -24,7 +29,7 @@ def test_it_is_due_when_a_recovery_would_take_as_long_as_it_may(
     """What the restore before took is a part of that: it would be taken again."""
     at = Snapshots()
     task = folded(events(3))
-    at.snapshotter.adopt(0, stored_offset=0, debt_s=debt_s)
+    at.snapshotter.adopt(0, stored_n=0, debt_s=debt_s)
     at.snapshotter.spent(0, spent_s)
 
     at.snapshotter.consider([task])
@@ -83,11 +88,34 @@ def test_a_quiet_partition_has_one_in_the_end_if_it_moved_on(
 def test_where_nothing_was_folded_since_the_last_one_none_is_due() -> None:
     """Whatever the restore took."""
     at = Snapshots()
-    at.snapshotter.adopt(0, stored_offset=6, debt_s=10 * BUDGET_S)
+    at.snapshotter.adopt(0, stored_n=6, debt_s=10 * BUDGET_S)
 
     at.snapshotter.consider([folded(events(6))])
 
     assert at.stored == []
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_labels_alone_make_one_due(*, is_over: bool) -> None:
+    """They are steps without an offset: a month of labels would be folded again."""
+    at = Snapshots()
+    task = task_of(
+        replace(RECIPE, extras=(LabelsSpec(wait_ms=1_000, has_topic=True),)), partition=0
+    )
+    assert isinstance(task, LabellingTask)
+    step(task, events(6))
+    at.snapshotter.adopt(0, stored_n=6)
+    label = Record(0, 70, 0, None, b'{"id": "x", "label": true}')
+    read = task.read_label(label)
+    assert isinstance(read, LabelRecord)
+    task.step_label(label, read)
+
+    if is_over:
+        at.snapshotter.finish([task], timeout_s=1.0)
+    else:
+        at.due(task)
+
+    assert at.stored == [(0, 6)]
 
 
 def test_one_is_taken_at_a_time() -> None:
@@ -127,7 +155,7 @@ def test_a_state_over_its_ceiling_is_told_whoever_pickled_it() -> None:
     """Once, for it has not doubled."""
     for can_fork in (False, True):
         at = Snapshots(can_fork=can_fork)
-        at.snapshotter.adopt(0, stored_offset=0)
+        at.snapshotter.adopt(0, stored_n=0)
         task = folded(events(6), of=recipe(Limits(state_bytes_max=1)))
         at.due(task)
         at.snapshotter.consider([])
@@ -141,7 +169,7 @@ def test_at_the_end_what_has_moved_on_gets_a_last_one_and_the_rest_none() -> Non
     """Due or not: a restart replays nothing then."""
     at = Snapshots(can_fork=True)
     moved, still = at.adopted(4), folded(events(2), partition=1)
-    at.snapshotter.adopt(1, stored_offset=2)
+    at.snapshotter.adopt(1, stored_n=2)
 
     at.snapshotter.finish([moved, still], timeout_s=1.0)
 

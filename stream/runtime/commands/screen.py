@@ -108,19 +108,22 @@ def size(size_bytes: int | None) -> str:
 
 
 def age(seconds: float | None) -> str:
-    """A time span for people.
+    """A time span for people; one before its begin has a minus.
 
-    >>> age(59.4), age(7_300), age(None)
-    ('59 s', '2 h 1 min', '-')
+    >>> age(59.4), age(7_300), age(None), age(-10), age(119.7)
+    ('59 s', '2 h 1 min', '-', '-10 s', '2 min 0 s')
     """
     if seconds is None:
         return "-"
-    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86_400)
+    whole_s = round(seconds)
+    if whole_s < 0:
+        return f"-{age(-whole_s)}"
+    minutes, hours, days = whole_s // 60, whole_s // 3600, whole_s // 86_400
     if days:
         return f"{days} d {hours % 24} h"
     if hours:
         return f"{hours} h {minutes % 60} min"
-    return f"{minutes} min {seconds % 60:.0f} s" if minutes else f"{seconds:.0f} s"
+    return f"{minutes} min {whole_s % 60} s" if minutes else f"{whole_s} s"
 
 
 class Progress:

@@ -113,13 +113,14 @@ def show(pipeline: Pipeline, channel: Channel, *, last: int, follow: bool, as_js
     with ExitStack() as stack:
         topics = stack.enter_context(closing(pipeline.backend.topics()))
         partitions = _partitions(topics, channel)
+        needs_labels = channel is Channel.OUTCOMES and channel not in pipeline.settings.channels
+        made = f"the first `stream run`{' with [labels]' if needs_labels else ''} makes it"
         if not partitions and not follow:
             raise Misconfigured(
-                f"topics.{channel}: {name} does not exist; the first `stream run` makes it "
-                "(with --follow it is waited for)"
+                f"topics.{channel}: {name} does not exist; {made} (with --follow it is waited for)"
             )
         if not partitions:
-            _tell(f"waiting for {name}; the first `stream run` makes it")
+            _tell(f"waiting for {name}; {made}")
         while not partitions:
             pipeline.clock().sleep(LOOK_EVERY_S)
             if is_over(pipeline):

@@ -189,10 +189,10 @@ class LabelLayout:
 
     def record(self, row: Sequence[str], labels: Column) -> Outgoing | None:
         """Turn a row into a label; None: it has none. Raises: ValueError: it names no event."""
-        time_ms = None if self.time is None else event_time_ms(row[self.time])
         label = labels.value(row[self.label])
         if label is None:
             return None
+        time_ms = None if self.time is None else event_time_ms(row[self.time])
         key = (row[self.key] if self.key is not None else "").encode() or None
         if self.id is not None and not is_missing(row[self.id]):
             event_id = row[self.id]

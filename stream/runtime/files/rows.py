@@ -159,7 +159,7 @@ def _surveyed(
     layout = Layout.of(path, header, shape=shape, columns=columns)
     found = [Column() for _ in header]
     labels: dict[str, None] = {}
-    records_n = labels_n = 0
+    records_n = labels_n = never_n = 0
     for line, row in rows:
         if stopped():
             break
@@ -167,14 +167,16 @@ def _surveyed(
             column.look(text)
         with at_line(path, line):
             layout.time_ms(row)
-            has_label = layout.delay_ms(row) is not None and layout.names_label(row)
+            comes, has_label = layout.delay_ms(row) is not None, layout.names_label(row)
         if layout.label is not None and len(labels) < _LABELS_MAX:
             labels[row[layout.label]] = None
-        records_n += 1 + has_label
-        labels_n += has_label
+        records_n += 1 + (comes and has_label)
+        labels_n += comes and has_label
+        never_n += has_label and not comes
     said, rows_n = layout.said(header, found, labels), records_n - labels_n
     if layout.delay is not None:
-        said = (*said, f"labels: {labels_n} come later, in records of their own")
+        never = f"; {never_n} with an empty delay never come" if never_n else ""
+        said = (*said, f"labels: {labels_n} come later, in records of their own{never}")
     return Survey(
         records_n=records_n,
         said=(f"{path.name}: {rows_n} rows, cells divided by {_DIVIDED[delimiter]}; {said[0]}"

@@ -143,11 +143,16 @@ class _AllFold(Lives):
 class FoldsWhatStands(Labelling):
     """Folds labels of partitions that a command has paused."""
 
-    def fold_alone(self, batches: Collection[int], positions: Mapping[int, int]) -> int:
+    def fold_alone(
+        self,
+        batches: Collection[int],
+        positions: Mapping[int, int],
+        spent: Callable[[int, float], None],
+    ) -> int:
         """See `Labelling.fold_alone`."""
         lives, self._lives = self._lives, _AllFold(self._lives)
         try:
-            return super().fold_alone(batches, positions)
+            return super().fold_alone(batches, positions, spent)
         finally:
             self._lives = lives
 
