@@ -178,6 +178,7 @@ LINE = '{"id": "a", "label": 1}\n'
         (CONFIG, ("l.csv", ROW + "b\n"), (), (65, "line 3: 1 cells, the header has 2")),
         (CONFIG, ("l.csv", "id,label,t\na,1,0\nb,1,x\n"), ("--time", "t"), (65, "line 3: ")),
         (CONFIG, ("l.csv", PLACE + "0,x,1\n"), (), (65, 'line 2: names no event: "x"')),
+        (CONFIG, ("l.csv", PLACE + "7,1,1\n"), (), (65, "partition 7; the last one of ")),
         (CONFIG, ("l.jsonl", LINE + '{"id": "b"}'), (), (65, "line 2: is no label")),
         (CONFIG, ("l.jsonl", '{"label": 1}\n'), (), (65, "line 1: names no event")),
         (CONFIG, ("l.jsonl", '{"partition": -1, "offset": 1, "label": 1}\n'), (), (65, "line 1: ")),

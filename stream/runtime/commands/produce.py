@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stream.core.event import Channel
-from stream.errors import Usage
+from stream.errors import BadInput, Usage
 from stream.ports import Clock, Feed
 from stream.runtime.commands.screen import Progress, say
 from stream.runtime.files import label_rows, rows
@@ -69,6 +69,12 @@ def produce(
         # An upstream needs these only; where they are there, the outputs are the worker's business.
         if None in topics.describe(channels).values():
             ready_topics(topics, settings, pipeline.telemetry)
+        found = topics.describe(channels)[channels[-1]]
+    if found is not None and survey.partition_max >= found.partitions:
+        raise BadInput(
+            f"{path}: a label names partition {survey.partition_max}; the last one of "
+            f"{settings.topics.name(channels[-1])} is {found.partitions - 1}"
+        )
     outgoing = _until_stopped(pipeline, survey.records())
     started_s = clock.monotonic()
     what = "labels" if are_labels else "events"

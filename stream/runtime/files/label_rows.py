@@ -118,10 +118,12 @@ def _counted(
     said: Sequence[str],
 ) -> rows.Survey:
     """Read to the end, which finds where a file is broken, and count."""
-    labels_n = without_n = 0
+    labels_n = without_n = partition_max = 0
     for label in read():
         labels_n += label is not None
         without_n += label is None
+        if label is not None and label.partition is not None:
+            partition_max = max(partition_max, label.partition)
         if stopped():
             break
     also = f", {without_n} rows without one are passed over" if without_n else ""
@@ -130,6 +132,7 @@ def _counted(
         records_n=labels_n,
         said=(f"{path.name}: {labels_n} labels{also}{about}",),
         records=lambda: (label for label in read() if label is not None),
+        partition_max=partition_max,
     )
 
 

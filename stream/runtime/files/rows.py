@@ -43,11 +43,13 @@ class Survey:
         records_n: how many events it holds.
         said: what was decided about its columns, for people.
         records: reads it again, as it was decided.
+        partition_max: the highest one that a record names.
     """
 
     records_n: int
     said: Sequence[str]
     records: Callable[[], Iterator[Outgoing]]
+    partition_max: int = 0
 
 
 def read(path: Path, *, shape: EventShape, columns: Columns) -> Iterator[Outgoing]:
