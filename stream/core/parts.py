@@ -5,10 +5,13 @@ docs/CONTRIBUTING.md, "a part of a state".
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from stream.core.event import Event
 from stream.core.result import StepResult
+
+PENDING: Final = "pending"
+"""The part with the events that wait for their labels, by `[labels]`."""
 
 
 class Part(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from river.__version__ import __version__ as river_version
 
-from stream.core.parts import CarrySpec, PartSpec
+from stream.core.parts import PENDING, CarrySpec, PartSpec
 from stream.core.probe import math_digest
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
 
@@ -143,10 +143,18 @@ def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
     defaults = _named("events", asdict(EventShape())) | _named("limits", asdict(Limits()))
     before, after = defaults | before, defaults | after
     return [
-        f"{name}: {before.get(name, 'unset')} -> {after.get(name, 'unset')}"
+        _change(name, before.get(name, "unset"), after.get(name, "unset"))
         for name in names
         if before.get(name) != after.get(name)
     ]
+
+
+def _change(name: str, before: str, after: str) -> str:
+    """Say a change in the words of the configuration, where events wait by `[labels]`."""
+    if (name, after) == (f"part {PENDING}", "unset"):
+        return "[labels] -> unset (events that wait for their labels are dropped)"
+    setting = name.removeprefix(f"{PENDING}.")
+    return f"{name if setting == name else f'labels.{setting}'}: {before} -> {after}"
 
 
 def source_digest(source: str) -> str:

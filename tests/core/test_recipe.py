@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from stream.core.labels.labels_spec import LabelsSpec
 from stream.core.parts import Part
 from stream.core.recipe import Recipe, changes, source_digest
 from stream.core.spec import DetectorSpec, EventShape, Limits, ModelSpec
@@ -162,3 +163,13 @@ def test_a_part_that_was_set_otherwise_is_another_part(before: int, now: int) ->
 
     assert recipe.as_of(earlier.parts()).extras == ()
     assert recipe.as_of(recipe.parts()).extras == (_Marks(now),)
+
+
+def test_what_becomes_of_waiting_events_is_told_with_the_change() -> None:
+    """By the words of the configuration, not by those of the state."""
+    spec = LabelsSpec(wait_ms=1_000)
+    later, longer = (replace(RECIPE, extras=(s,)) for s in (spec, replace(spec, wait_ms=2_000)))
+    assert changes(later.parts(), longer.parts()) == ["labels.wait_ms: 1000 -> 2000"]
+    let_go, setting = changes(later.parts(), RECIPE.parts())
+    assert let_go == "[labels] -> unset (events that wait for their labels are dropped)"
+    assert setting == "labels.wait_ms: 1000 -> unset"

@@ -8,7 +8,6 @@ import msgspec
 from stream.core.event import Event, Feature, Kind, Record
 from stream.core.fold.deduplicating import DeduplicatingTask
 from stream.core.fold.state import State
-from stream.core.labels import labels_spec
 from stream.core.labels.kept import Kept
 from stream.core.labels.telling import Found
 from stream.core.learning.failures import CRASHES
@@ -17,6 +16,7 @@ from stream.core.learning.lesson import Lesson
 from stream.core.monitoring.detected import Alert, DetectorRaised
 from stream.core.monitoring.numeric import Harm
 from stream.core.monitoring.rows import LabelRow
+from stream.core.parts import PENDING
 from stream.core.result import NoAnswer, Prediction, StepResult
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class LateLearningTask(DeduplicatingTask):
 
     def _hold(self, state: State, payload: bytes) -> None:
         super()._hold(state, payload)
-        self._pending: Pending = state.extras[labels_spec.NAME]
+        self._pending: Pending = state.extras[PENDING]
         self._pending.index()
         self._is_of_numbers = self.kind is Kind.REGRESSION
         self._has_bools = not self._names_classes

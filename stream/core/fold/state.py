@@ -8,11 +8,11 @@ from msgspec import UNSET
 
 from stream.core.event import Channel
 from stream.core.fold.commanded import Commanded
-from stream.core.labels import labels_spec
 from stream.core.learning.estimator import build
 from stream.core.learning.learner import Learner, LineUp
 from stream.core.monitoring import monitors_spec, numeric, policy_spec, reactions
 from stream.core.monitoring.detectors import Detectors
+from stream.core.parts import PENDING
 from stream.core.recipe import Recipe
 from stream.core.snapshots import pickling, unpickling
 from stream.core.snapshots.metadata import NOWHERE, Generation, Metadata, Reached
@@ -113,7 +113,7 @@ class State:
 
     def segments(self) -> dict[str, bytes]:
         """What is no part of the pickled state and belongs to it, by name; it never changes."""
-        pending: Pending | None = self.extras.get(labels_spec.NAME)
+        pending: Pending | None = self.extras.get(PENDING)
         return {} if pending is None else pending.segments()
 
     def attach(self, payload: bytes) -> None:
@@ -121,7 +121,7 @@ class State:
 
         Raises: pickle.UnpicklingError: that is not all there.
         """
-        pending: Pending | None = self.extras.get(labels_spec.NAME)
+        pending: Pending | None = self.extras.get(PENDING)
         if pending is not None:
             try:
                 pending.attach(segments_of(payload))
@@ -167,7 +167,7 @@ class State:
             genesis_journal_n=self.commanded.genesis_journal_n,
             control=reached.get(Channel.CONTROL, Reached(0)),
             labels_topic=reached.get(Channel.LABELS, NOWHERE),
-            labels=pending.counts() if (pending := self.extras.get(labels_spec.NAME)) else (),
+            labels=pending.counts() if (pending := self.extras.get(PENDING)) else (),
         )
 
     def header(self, recipe: Recipe, partition: int, *, topic_id: str, taken_at_ms: int) -> Header:

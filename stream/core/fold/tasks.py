@@ -4,7 +4,7 @@ from stream.core import seen
 from stream.core.fold.deduplicating import DeduplicatingTask
 from stream.core.fold.labelling import LabellingTask
 from stream.core.fold.task import Task
-from stream.core.labels import labels_spec
+from stream.core.parts import PENDING
 from stream.core.recipe import Recipe
 
 
@@ -19,6 +19,6 @@ def task_of(
     """One partition's fold: see `Task`, of the arguments, too."""
     parts = {spec.name for spec in recipe.extras}
     made: type[Task] = DeduplicatingTask if seen.NAME in parts else Task
-    if labels_spec.NAME in parts:
+    if PENDING in parts:
         made = LabellingTask
     return made(recipe, partition=partition, genesis=genesis, genesis_n=genesis_n, payload=payload)

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from stream.core.outcomes import OutcomeKind
+from stream.core.parts import PENDING
 
 if TYPE_CHECKING:
     from stream.core.labels.pending import Pending
-
-NAME: Final = "pending"
 
 LABEL_BYTES_MAX: Final = 500_000
 """Key and value of a record of the labels topic: the journal keeps them, in base64, in one of its
@@ -34,7 +33,7 @@ class LabelsSpec:
             same.
     """
 
-    name: ClassVar = NAME
+    name: ClassVar = PENDING
     version: ClassVar = 2
     wait_ms: int
     id: str = "id"

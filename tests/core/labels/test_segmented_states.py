@@ -8,9 +8,9 @@ from river import linear_model
 
 from stream.core.fold.task import Task
 from stream.core.fold.tasks import task_of
-from stream.core.labels import labels_spec
 from stream.core.labels import segments as module
 from stream.core.labels.pending import RECENT_N
+from stream.core.parts import PENDING
 from stream.core.snapshots.payload import Payload, joined, parted, segments_of, whole
 from tests import folds, late_labels
 from tests.late_labels import event, label, outputs, task, workload
@@ -117,7 +117,7 @@ def test_what_is_kept_unpacked_of_the_last_events_changes_nothing() -> None:
 def test_of_the_last_events_a_bounded_number_is_kept_unpacked() -> None:
     """Whatever waits."""
     fold = task(LR)
-    pending = fold.state.extras[labels_spec.NAME]
+    pending = fold.state.extras[PENDING]
     outputs(fold, (event(n, n, f"e{n}") for n in range(RECENT_N * 2 + 100)))
     assert RECENT_N // 2 <= len(pending._recent) + len(pending._less_recent) <= RECENT_N
 
