@@ -154,3 +154,15 @@ def own_id(topic: str, partition: int | None, offset: int | Literal[""] | None) 
     'power.events-3-41'
     """
     return f"{topic}-{partition}-{offset}"
+
+
+def partition_in(event_id: str, topic: str) -> int | None:
+    """The partition in an id that `own_id` made; None: the event brought this one.
+
+    >>> partition_in("power.events-3-41", "power.events"), partition_in("o-17", "power.events")
+    (3, None)
+    """
+    place = event_id.removeprefix(f"{topic}-")
+    partition, _, offset = place.partition("-")
+    is_own = place != event_id and partition.isdecimal() and offset.isdecimal()
+    return int(partition) if is_own else None

@@ -10,7 +10,16 @@ from typing import Final, NamedTuple
 
 from stream.config import Settings
 from stream.config.checks import show
-from stream.core.event import Channel, Event, Kind, LabelRecord, Reason, Record, Rejection
+from stream.core.event import (
+    Channel,
+    Event,
+    Kind,
+    LabelRecord,
+    Reason,
+    Record,
+    Rejection,
+    partition_in,
+)
 from stream.core.formats.codec import Codec
 from stream.core.formats.label_records import LabelReader
 from stream.core.labels.reading import label_in_topic
@@ -54,7 +63,7 @@ class Whereabouts:
     """
 
     def __init__(self, reader: Reader, settings: Settings, *, partitions: int) -> None:
-        self._begins = f"{settings.topics.events}-"  # see `own_id`
+        self._topic = settings.topics.events
         self._ids: defaultdict[str, set[int]] = defaultdict(set)
         self._keys: defaultdict[bytes, set[int]] = defaultdict(set)
         # An anomaly detector takes any label: an event is looked at for its id alone.
@@ -74,10 +83,9 @@ class Whereabouts:
             return frozenset((label.partition,))
         if label.id in self._ids:
             return frozenset(self._ids[label.id])
-        place = label.id.removeprefix(self._begins)
-        partition, _, offset = place.partition("-")
-        if place != label.id and partition.isdecimal() and offset.isdecimal():
-            return frozenset((int(partition),))
+        partition = partition_in(label.id, self._topic)
+        if partition is not None:
+            return frozenset((partition,))
         return frozenset(self._keys.get(record.key or b"", ()))
 
 

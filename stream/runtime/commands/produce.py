@@ -67,9 +67,11 @@ def produce(
         channels = [Channel.EVENTS, *channels]
     with closing(pipeline.backend.topics()) as topics:
         # An upstream needs these only; where they are there, the outputs are the worker's business.
-        if None in topics.describe(channels).values():
+        infos = topics.describe(channels)
+        if None in infos.values():
             ready_topics(topics, settings, pipeline.telemetry)
-        found = topics.describe(channels)[channels[-1]]
+            infos = topics.describe(channels)
+    found = infos[channels[-1]]
     if found is not None and survey.partition_max >= found.partitions:
         raise BadInput(
             f"{path}: a label names partition {survey.partition_max}; the last one of "

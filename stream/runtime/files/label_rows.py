@@ -12,21 +12,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stream.config.checks import did_you_mean, nearest, show
+from stream.config.checks import nearest, show
+from stream.core.event import partition_in
 from stream.core.formats.label_records import OFFSET, PARTITION
 from stream.core.spec import EventShape
 from stream.errors import BadInput, Usage
 from stream.printable import escaped
 from stream.runtime.files import rows
 from stream.runtime.files.columns import Column, delimiter_of, is_missing
-from stream.runtime.files.layout import Columns, check_header, written
+from stream.runtime.files.layout import Columns, places_in, written
 from stream.runtime.files.outgoing import Outgoing
 from stream.runtime.files.times import event_time_ms
 
 OF_LINES: Final = ("key", "time")
 """What can be named of lines of JSON, for they are sent as they are: fields, where a CSV file has
 columns."""
-
 
 _DIGITS_MAX: Final = 18
 
@@ -63,13 +63,6 @@ class LabelShape(NamedTuple):
                 f"would be taken for an event, for it has the field {show(min(others))}; a label "
                 "among events comes with its event's id alone"
             )
-
-    def partition_of(self, event_id: str) -> int | None:
-        """The partition of an event that brought no id; None: it brought this one."""
-        place = event_id.removeprefix(f"{self.events_topic}-")
-        partition, _, offset = place.partition("-")
-        is_place = place != event_id and partition.isdecimal() and offset.isdecimal()
-        return int(partition) if is_place else None
 
 
 def survey(
@@ -155,12 +148,8 @@ class LabelLayout:
         cls, path: Path, header: Sequence[str], *, shape: LabelShape, columns: Columns
     ) -> "LabelLayout":
         """Find the columns. Raises: BadInput: one is missing, nameless or there twice; Usage."""
-        check_header(path, header)
-        where = {name: index for index, name in enumerate(header)}
-        for name in (columns.label, columns.id, columns.key, columns.time):
-            if name is not None and name not in where:
-                hint = did_you_mean(name, header)
-                raise BadInput(f"{path} line 1: no column {show(name)}; {hint}")
+        named = columns.label, columns.id, columns.key, columns.time
+        where = places_in(path, header, named)
         label = where.get(columns.label or shape.label)
         if label is None:
             near = nearest(shape.label, header) or "COLUMN"
@@ -200,7 +189,7 @@ class LabelLayout:
         if self.id is not None and not is_missing(row[self.id]):
             event_id = row[self.id]
             told: Mapping[str, object] = {self.shape.id: event_id, self.shape.label: label}
-            partition = self.shape.partition_of(event_id)
+            partition = partition_in(event_id, self.shape.events_topic)
         elif self.place is not None:
             partition, offset = (_whole(row[index]) for index in self.place)
             told = {PARTITION: partition, OFFSET: offset, self.shape.label: label}
@@ -246,7 +235,7 @@ def _label_in(
     if shape.label not in document:
         raise ValueError(f"is no label: it has no field {show(shape.label)}")
     event_id = document.get(shape.id)
-    partition = None if event_id is None else shape.partition_of(str(event_id))
+    partition = None if event_id is None else partition_in(str(event_id), shape.events_topic)
     shape.check(document)
     if event_id is None:
         if not shape.has_places:

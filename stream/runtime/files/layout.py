@@ -60,12 +60,8 @@ class Layout:
         cls, path: Path, header: Sequence[str], *, shape: EventShape, columns: Columns
     ) -> "Layout":
         """Find the columns. Raises: BadInput: one is missing, nameless or there twice; Usage."""
-        check_header(path, header)
-        where = {name: index for index, name in enumerate(header)}
-        for name in (columns.label, columns.id, columns.key, columns.time, columns.delay):
-            if name is not None and name not in where:
-                hint = did_you_mean(name, header)
-                raise BadInput(f"{path} line 1: no column {show(name)}; {hint}")
+        named = columns.label, columns.id, columns.key, columns.time, columns.delay
+        where = places_in(path, header, named)
         label = where.get(columns.label or shape.label)
         if columns.no_label is False and label is None:
             near = nearest(shape.label, header)
@@ -181,6 +177,17 @@ def _described(name: str, column: Column) -> str:
     missing = f", {column.missing_n} missing" if column.missing_n else ""
     odd = f' that looks like numbers: "{escaped(column.odd)}"' if column.odd else ""
     return f"{escaped(name)} ({column.kind}{odd}{missing})"
+
+
+def places_in(path: Path, header: Sequence[str], named: Iterable[str | None]) -> dict[str, int]:
+    """Where each column is. Raises: BadInput: a named one is missing; see `check_header`."""
+    check_header(path, header)
+    where = {name: index for index, name in enumerate(header)}
+    for name in named:
+        if name is not None and name not in where:
+            hint = did_you_mean(name, header)
+            raise BadInput(f"{path} line 1: no column {show(name)}; {hint}")
+    return where
 
 
 def check_header(path: Path, header: Sequence[str]) -> None:
