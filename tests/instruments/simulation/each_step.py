@@ -8,6 +8,7 @@ from itertools import count
 from typing import NoReturn
 
 from stream.errors import Retryable
+from tests.instruments.simulation.faults import Crash
 from tests.instruments.simulation.stage import Stage, at_nth
 from tests.instruments.simulation.world import Options, Process
 
@@ -45,6 +46,47 @@ def fail_at_each(
         stage.world.stop(subject)
         end_well(stage)
         if not reached:
+            break
+
+    assert nth > 1, "the workload never takes this step"
+
+
+def crash_at_each(
+    step: str,
+    options: Options,
+    *,
+    half_done: Callable[[], Stage],
+    finish: Callable[[Stage, Process], None],
+    end_well: Callable[[Stage], None],
+    instance: str | None = None,
+) -> None:
+    """A process dies at a step, and another one takes over.
+
+    The arguments are as those of `fail_at_each`; with `instance` the dead process is restarted as
+    the same, and else the next one waits until its session ends.
+    """
+    for nth in count(1):
+        stage = half_done()
+
+        def crash() -> NoReturn:
+            raise Crash.at(step)
+
+        stage.world.faults = at_nth(step, nth, crash)
+        subject = stage.start(options, instance=instance)
+        try:
+            finish(stage, subject)
+            stage.world.stop(subject)
+            is_reached = False
+        except Crash:
+            is_reached = True
+        if instance is not None:
+            # Nobody waits for the session to end: the restarted one takes its own place.
+            restarted = stage.start(options, instance=instance)
+            finish(stage, restarted)
+            stage.kill(restarted)
+        stage.kill(subject)
+        end_well(stage)
+        if not is_reached:
             break
 
     assert nth > 1, "the workload never takes this step"

@@ -1,13 +1,9 @@
 """A fault at every step that a worker takes which is given commands: each is done exactly once."""
 
-from itertools import count
-from typing import NoReturn
-
 import pytest
 
-from tests.instruments.simulation.each_step import fail_at_each, overtaken_at_each
-from tests.instruments.simulation.faults import Crash
-from tests.instruments.simulation.stage import Stage, at_nth
+from tests.instruments.simulation.each_step import crash_at_each, fail_at_each, overtaken_at_each
+from tests.instruments.simulation.stage import Stage
 from tests.instruments.simulation.test_crash_points import STEPS as EACH
 from tests.instruments.simulation.workload import event, events
 from tests.instruments.simulation.world import Options, Process
@@ -66,26 +62,7 @@ def _end_well(stage: Stage) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_a_crash_at_any_step_does_no_command_twice_and_forgets_none(step: str) -> None:
     """Whoever takes over knows by the journal what was done, and by the offset what was not."""
-    for nth in count(1):
-        stage = _half_done()
-
-        def crash() -> NoReturn:
-            raise Crash.at(step)
-
-        stage.world.faults = at_nth(step, nth, crash)
-        subject = stage.start(OPTIONS)
-        try:
-            _finish(stage, subject)
-            stage.world.stop(subject)
-            is_reached = False
-        except Crash:
-            is_reached = True
-        stage.kill(subject)
-        _end_well(stage)
-        if not is_reached:
-            break
-
-    assert nth > 1, "the workload never takes this step"
+    crash_at_each(step, OPTIONS, half_done=_half_done, finish=_finish, end_well=_end_well)
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -1,14 +1,10 @@
 """A fault at every step that a small workload takes, one run for each: none may be missed."""
 
-from itertools import count
-from typing import NoReturn
-
 import pytest
 
 from stream.core.event import Reason
-from tests.instruments.simulation.each_step import fail_at_each, overtaken_at_each
-from tests.instruments.simulation.faults import Crash
-from tests.instruments.simulation.stage import Stage, at_nth
+from tests.instruments.simulation.each_step import crash_at_each, fail_at_each, overtaken_at_each
+from tests.instruments.simulation.stage import Stage
 from tests.instruments.simulation.workload import Fact, event, events
 from tests.instruments.simulation.world import Options, Process
 
@@ -51,39 +47,18 @@ def _end_well(stage: Stage) -> None:
     assert not stage.world.broker.open_transactions()
 
 
-def _crash(stage: Stage, step: str, nth: int, instance: str | None) -> bool:
-    def crash() -> NoReturn:
-        raise Crash.at(step)
-
-    stage.world.faults = at_nth(step, nth, crash)
-    subject = stage.start(OPTIONS, instance=instance)
-    try:
-        stage.finish(subject)
-        stage.world.stop(subject)
-        is_reached = False
-    except Crash:
-        is_reached = True
-    if instance is not None:
-        # Nobody waits for the session to end: the restarted one takes its own place.
-        restarted = stage.start(OPTIONS, instance=instance)
-        stage.finish(restarted)
-        stage.kill(restarted)
-    stage.kill(subject)
-    return is_reached
-
-
 @pytest.mark.parametrize("instance", [None, "w-0"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_crash_at_any_step_changes_nothing(step: str, instance: str | None) -> None:
     """Whoever takes over, at once or after the session: each outcome once, and the right one."""
-    for nth in count(1):
-        stage = _half_done()
-        is_reached = _crash(stage, step, nth, instance)
-        _end_well(stage)
-        if not is_reached:
-            break
-
-    assert nth > 1, "the workload never takes this step"
+    crash_at_each(
+        step,
+        OPTIONS,
+        half_done=_half_done,
+        finish=Stage.finish,
+        end_well=_end_well,
+        instance=instance,
+    )
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -1,15 +1,11 @@
 """A fault at every step that a worker takes which folds labels: each is learned exactly once."""
 
-from itertools import count
-from typing import NoReturn
-
 import pytest
 
 from stream.core.event import Channel, Reason
-from tests.instruments.simulation.each_step import fail_at_each, overtaken_at_each
-from tests.instruments.simulation.faults import Crash
+from tests.instruments.simulation.each_step import crash_at_each, fail_at_each, overtaken_at_each
 from tests.instruments.simulation.label_stage import kinds, options, seen, spec, stage, tell
-from tests.instruments.simulation.stage import Stage, at_nth
+from tests.instruments.simulation.stage import Stage
 from tests.instruments.simulation.test_crash_points import STEPS as EACH
 from tests.instruments.simulation.workload import FIRST_MS
 
@@ -51,26 +47,7 @@ def _end_well(world: Stage) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_a_crash_at_any_step_learns_no_label_twice_and_forgets_none(step: str) -> None:
     """Whoever takes over knows by the journal what was folded, and by the metadata what was not."""
-    for nth in count(1):
-        world = _half_done()
-
-        def crash() -> NoReturn:
-            raise Crash.at(step)
-
-        world.world.faults = at_nth(step, nth, crash)
-        subject = world.start(OPTIONS)
-        try:
-            world.finish(subject)
-            world.world.stop(subject)
-            is_reached = False
-        except Crash:
-            is_reached = True
-        world.kill(subject)
-        _end_well(world)
-        if not is_reached:
-            break
-
-    assert nth > 1, "the workload never takes this step"
+    crash_at_each(step, OPTIONS, half_done=_half_done, finish=Stage.finish, end_well=_end_well)
 
 
 @pytest.mark.parametrize("step", EACH)
